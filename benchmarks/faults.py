@@ -32,8 +32,8 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
 import mmaslp
+from mmaslp import ASLPHook
 from mmaslp.integrations.mmseg.checkpoint import check_checkpoint
-from mmaslp.integrations.mmseg.engine import ASLPHook
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.toy import Toy

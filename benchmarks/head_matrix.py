@@ -225,7 +225,7 @@ def try_model(model, data, ours, evaluate):
     from mmengine.config import Config
     from mmengine.runner import Runner
 
-    from mmaslp.integrations.mmseg.engine import ASLPHook
+    from mmaslp import ASLPHook
 
     with tempfile.TemporaryDirectory() as work_dir:
         cfg = Config(run_config(model, data, work_dir, ours, evaluate))

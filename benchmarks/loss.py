@@ -28,11 +28,8 @@ from mmseg.structures import SegDataSample
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmaslp import BorderLevels
+from mmaslp import ASLPHook, BorderLevels, CalibrationMetric, SCBCELoss
 from mmaslp.integrations.mmseg.config import load_config
-from mmaslp.integrations.mmseg.engine import ASLPHook
-from mmaslp.integrations.mmseg.evaluation import CalibrationMetric
-from mmaslp.integrations.mmseg.models import SCBCELoss
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = (10, 1, 384, 384)

@@ -2,7 +2,7 @@
 
 import torch
 
-from mmaslp.integrations.mmseg.evaluation import CalibrationMetric
+from mmaslp import CalibrationMetric
 from mmaslp.metrics import CalibrationHistogram
 
 

@@ -10,7 +10,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmaslp.integrations.mmseg.engine import ASLPHook
+from mmaslp import ASLPHook
 
 README = Path(__file__).resolve().parents[1] / 'README.md'
 EPOCHS, WARMUP = 8, 2

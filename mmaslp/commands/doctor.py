@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the findings and the patch; 1 if there is an error."""
     from .. import register_components
-    from ..integrations.mmseg.doctor import examine
+    from ..integrations.mmseg.checks.findings import examine
 
     warnings.simplefilter('ignore')  # of MMSegmentation, while it builds
     if args.patch and os.path.lexists(args.patch):

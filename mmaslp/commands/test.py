@@ -19,7 +19,7 @@ from .arguments import (
 )
 
 if TYPE_CHECKING:
-    from ..integrations.mmseg.testing import NamedCalibrator
+    from ..calibration.calibrator import Calibrator
 
 EVALUATIONS = ('ece', 'sod', 'iou')
 
@@ -38,7 +38,6 @@ def add_arguments(parser: CommandParser) -> None:
     )
     add('--sets', nargs='+', help='names of test sets, default all')
     add('--out-prob', metavar='DIR', help='write probability maps')
-    add('--prob-bits', type=int, choices=(8, 16), default=16)
     add(
         '--report',
         metavar='FILE',
@@ -94,7 +93,6 @@ def run(args: argparse.Namespace) -> None:
         model=args.name or osp.splitext(osp.basename(args.config))[0],
         out=args.out,
         out_prob=args.out_prob,
-        prob_bits=args.prob_bits,
         tta=args.tta,
         calibrator=calibrator,
         review=args.review,
@@ -122,7 +120,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(
-    args: argparse.Namespace, measured: bool, calibrator: NamedCalibrator | None
+    args: argparse.Namespace, measured: bool, calibrator: Calibrator | None
 ) -> None:
     """Refuse options that would have no effect."""
     if args.report and not measured:
@@ -130,4 +128,4 @@ def _check(
     if args.review:
         if calibrator is None:
             raise ValueError('--review needs a calibrator: add --calibrator FILE')
-        calibrator.calibrator.need_decisions()
+        calibrator.need_decisions()

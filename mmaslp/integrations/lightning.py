@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from ..calibration.calibrator import Calibrator
-from ..common.arguments import check_bool, check_integer, check_text, optional
+from ..common.arguments import check_integer, check_text, optional
 from ..levels.border import BorderLevels
 from ..losses.criterion import SelfCalibratingBCE
 from ..training.calibrator import CalibratorSession
@@ -25,25 +25,21 @@ def validations(trainer: Any) -> int | None:
     """Validations of a training, None if nobody knows."""
     if not trainer.enable_validation:
         return 0
-    steps = _batches(trainer)
     epoch = trainer.num_training_batches
     interval = trainer.val_check_batch
     epochs = trainer.check_val_every_n_epoch
-    if math.isinf(steps) or interval is None or math.isinf(interval):
+    # Batches of the training; -1, and None, set no limit.
+    limits = [
+        (trainer.max_steps, trainer.accumulate_grad_batches),
+        (trainer.max_epochs, epoch),
+    ]
+    lengths = [most * size for most, size in limits if most is not None and most >= 0]
+    steps = min(lengths, default=math.inf)
+    if interval is None or math.isinf(max(steps, interval)):
         return None
     if epochs is None:
         return int(steps // interval)
     return int(steps // epoch // epochs * max(1, epoch // interval))
-
-
-def _batches(trainer: Any) -> float:
-    """Batches of a training, inf if nobody knows."""
-    lengths = [math.inf]
-    if trainer.max_steps is not None and trainer.max_steps >= 0:
-        lengths.append(trainer.max_steps * trainer.accumulate_grad_batches)
-    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
-        lengths.append(trainer.max_epochs * trainer.num_training_batches)
-    return min(lengths)
 
 
 _logger = logging.getLogger('mmaslp')
@@ -66,10 +62,10 @@ class ASLPCallback(Callback):
     ``state = torch.load(path)['callbacks']['ASLPCallback']``. A checkpoint between two
     validations holds None.
 
-    **Resuming.** With ``reseed``, torch's generators depend on the seed and the number
-    of the batch. So a run that is resumed from a checkpoint at the end of an epoch ends
-    bit-equal to an uninterrupted one. Exempt are augmentations by the generators of
-    numpy or Python in the main process, and workers that persist.
+    **Resuming.** Torch's generators are seeded by the seed and the number of the batch.
+    So a run that is resumed from a checkpoint at the end of an epoch ends bit-equal to
+    an uninterrupted one. Exempt are augmentations by the generators of numpy or Python
+    in the main process, and workers that persist.
 
     **Several processes.** The sums of all processes are added up. Lightning's sampler
     repeats images to fill the last batch of a validation; they count twice there.
@@ -80,10 +76,12 @@ class ASLPCallback(Callback):
         metric (str, optional): Name of the metric in the module, such as
             ``'val_calibration'``. Defaults to None: the only one of its type.
         seed (int): Seed of torch's generators. Defaults to 0.
-        reseed (bool): See above. Defaults to True.
         calibrator (bool | Mapping): Whether to fit a calibrator, or options of
             :func:`~mmaslp.calibration.fit_tables`, such as
             ``dict(target='probability')``. Defaults to False.
+
+    Attributes:
+        levels (BorderLevels): The levels.
 
     Raises:
         ValueError: At once if an argument is out of range. At the beginning of ``fit``
@@ -99,14 +97,13 @@ class ASLPCallback(Callback):
         levels: BorderLevels | None = None,
         metric: str | None = None,
         seed: int = 0,
-        reseed: bool = True,
         calibrator: bool | Mapping[str, Any] = False,
     ) -> None:
         self.session = LevelsSession(levels or 'border')
+        self.levels = self.session.levels
         self.calibrators = CalibratorSession.of(calibrator)
         self.metric = optional(check_text, 'metric', metric)
         self.seed = check_integer('seed', seed)
-        self.reseed = check_bool('reseed', reseed)
         self._fits = False
         self._loader_seeded = False
         self._step = 0
@@ -115,11 +112,6 @@ class ASLPCallback(Callback):
     def calibrator(self) -> Calibrator | None:
         """Calibrator, optional: Of the weights as they are; None if not validated."""
         return None if self.calibrators is None else self.calibrators.calibrator
-
-    @property
-    def levels(self) -> BorderLevels:
-        """BorderLevels: The levels."""
-        return self.session.levels
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find loss and metric."""
@@ -147,16 +139,13 @@ class ASLPCallback(Callback):
         if trainer.fast_dev_run:
             return
         number = validations(trainer)
-        if number == 0:
-            raise ValueError(
-                'ASLPCallback moves levels after validations, and this training has '
-                'none: give fit() a loader of validation images'
-            )
-
-        remedy = 'give the Trainer a lower val_check_interval or more max_epochs'
+        remedy = (
+            'give fit() validation images, and the Trainer a lower val_check_interval '
+            'or more max_epochs'
+        )
         if number is not None:
             # The last validation moves levels in vain.
-            self.session.plan(number - 1).check(remedy, _logger)
+            self.session.plan(max(0, number - 1)).check(remedy, _logger)
         elif self.session.warmup is None:
             raise ValueError(
                 'levels warm up for a third of the training, whose length is not '
@@ -175,7 +164,7 @@ class ASLPCallback(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seed what the batch draws."""
-        self._seed(trainer, self._step)
+        seed_torch(self.seed, self._step, trainer.global_rank)
 
     def on_train_batch_end(self, *args: Any) -> None:
         """Count the batches."""
@@ -258,29 +247,24 @@ class ASLPCallback(Callback):
             nonlocal images
             ignored = -1 if ignore_index is None else ignore_index
             # As Lightning's sampler deals images out.
-            world = trainer.world_size
-            rank = trainer.global_rank
-            keys = [(images + row) * world + rank for row in range(len(prob))]
-            session.update(prob, target, keys, ignore_index=ignored)
+            first = images * trainer.world_size + trainer.global_rank
             images += len(prob)
+            last = images * trainer.world_size
+            keys = range(first, last, trainer.world_size)
+            session.update(prob, target, keys, ignore_index=ignored)
 
         return count
 
     def _seed_loader(self, trainer: Trainer) -> None:
-        self._seed(trainer, -1 - self._step)  # a stream apart from that of the batches
-
-    def _seed(self, trainer: Trainer, number: int) -> None:
-        if self.reseed:
-            seed_torch(self.seed, number, trainer.global_rank)
+        # A stream apart from that of the batches.
+        seed_torch(self.seed, -1 - self._step, trainer.global_rank)
 
     def _metric_of(self, pl_module: LightningModule) -> BinaryBandCalibration:
         """The metric of the module that measures what the levels follow."""
         kind = BinaryBandCalibration
         metrics = {n: m for n, m in pl_module.named_modules() if isinstance(m, kind)}
-        name = self.metric
-        if name is None and len(metrics) == 1:
-            (name,) = metrics
-        if name not in metrics:
+        name = self.metric or next(iter(metrics), None)
+        if name not in metrics or (self.metric is None and len(metrics) > 1):
             raise ValueError(
                 'levels follow the BinaryBandCalibration that validation_step updates, '
                 f'but {type(pl_module).__name__} has {", ".join(metrics) or "none"}: '

@@ -1,10 +1,8 @@
 """Levels by band and a calibrator in a training of Hugging Face's ``Trainer``."""
 
 import logging
-import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,12 +12,8 @@ from torch.nn.functional import interpolate
 
 try:
     from accelerate.state import GradientState, PartialState
-    from transformers.trainer import TRAINER_STATE_NAME
-    from transformers.trainer_callback import (
-        ExportableState,
-        TrainerCallback,
-        TrainerState,
-    )
+    from transformers import PreTrainedModel
+    from transformers.trainer_callback import ExportableState, TrainerCallback
 except ImportError as error:
     raise ImportError(
         f'mmaslp.integrations.transformers needs {error.name}, which is not installed: '
@@ -35,26 +29,22 @@ from ..levels.border import BorderLevels
 from ..losses.criterion import SelfCalibratingBCE
 from ..metrics.band_table import BandTable
 from ..training.calibrator import CALIBRATOR_FILE, CalibratorSession
-from ..training.levels import ENOUGH, METRICS, LevelsSession
+from ..training.levels import METRICS, LevelsSession
 
 __all__ = ['SelfCalibration', 'calibrated']
 
 
 def foreground_logits(outputs: Any, size: Sequence[int]) -> Tensor:
     """Logits ``(N, H, W)`` of the foreground, at least float32, of a given size."""
-    logits = outputs
+    logits = outputs[0] if isinstance(outputs, tuple | list) else outputs
     if isinstance(outputs, Mapping):
         logits = outputs.get('logits')
-    elif isinstance(outputs, tuple | list):
-        logits = outputs[0]
-
-    if not isinstance(logits, Tensor) or logits.dim() != 4 or logits.size(1) > 2:
-        is_tensor = isinstance(logits, Tensor)
-        got = tuple(logits.shape) if is_tensor else type(outputs).__name__
+    shape = tuple(getattr(logits, 'shape', ()))
+    if len(shape) != 4 or shape[1] > 2:
         raise ValueError(
             'SelfCalibration needs one or two logits per pixel, (N, 1, H, W) or '
-            f'(N, 2, H, W), but the model returns {got}: load a model for semantic '
-            'segmentation with num_labels=2'
+            f'(N, 2, H, W), but the model returns {shape or type(outputs).__name__}: '
+            'load a model for semantic segmentation with num_labels=2'
         )
 
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -106,33 +96,13 @@ def images_once(num_images: int) -> int:
 
 def evaluations_before_end(args: Any, state: Any) -> int:
     """Count the evaluations that training steps follow."""
-    on_start = int(args.eval_on_start)
+    times = range(0)
     if args.eval_strategy == 'steps':
-        steps = range(int(state.eval_steps), state.max_steps, int(state.eval_steps))
-        return on_start + sum(step >= args.eval_delay for step in steps)
-    if args.eval_strategy != 'epoch':
-        return on_start
-    if state.num_train_epochs == sys.maxsize:
-        raise ValueError(
-            'the epochs of a training set without a length cannot be counted: give '
-            f'TrainingArguments {_line(state.max_steps)}'
-        )
-    first = max(1, math.ceil(args.eval_delay))
-    return on_start + max(0, state.num_train_epochs - first)
-
-
-def _line(max_steps: int, warmup: int | None = None) -> str:
-    """Arguments that evaluate often enough; levels that are given have a warm-up."""
-    wanted = ENOUGH + (ENOUGH // 2 if warmup is None else warmup)
-    steps = max_steps // (wanted + 1)
-    longer = '' if steps else f'max_steps={wanted + 1}, '
-    return f"{longer}eval_strategy='steps', eval_steps={max(1, steps)}"
-
-
-NOT_LOADED = (
-    'the Trainer has not loaded all weights of the checkpoint, as names in the file '
-    'differ (huggingface/transformers issue 43701)'
-)
+        times = range(int(state.eval_steps), state.max_steps, int(state.eval_steps))
+    # Nobody knows the epochs of a set without a length.
+    elif args.eval_strategy == 'epoch' and state.num_train_epochs < sys.maxsize:
+        times = range(1, int(state.num_train_epochs))
+    return args.eval_on_start + sum(time >= args.eval_delay for time in times)
 
 
 Model = TypeVar('Model', bound=nn.Module)
@@ -167,14 +137,8 @@ def calibrated(model: Model, calibrator: Calibrator | str | Path) -> Model:
     calibrate = calibrator.wrap(nn.Identity())
 
     def hook(module: nn.Module, args: tuple, kwargs: dict[str, Any], outputs: Any):
-        logits = getattr(outputs, 'logits', None)
-        if logits is None or logits.dim() != 4 or logits.size(1) > 2:
-            raise ValueError(
-                'a calibrated model must return an output with one or two logits per '
-                'pixel: call it with return_dict=True, and load it with num_labels=2'
-            )
         pixels = kwargs['pixel_values'] if 'pixel_values' in kwargs else args[0]
-        logits = resized(logits, pixels.shape[-2:])
+        logits = resized(outputs.logits, pixels.shape[-2:])
         outputs.logits = calibrate.to(logits.device)(logits)
         return outputs
 
@@ -284,15 +248,12 @@ class SelfCalibration(TrainerCallback, ExportableState):
         labels = class_maps(labels)
         logits = foreground_logits(outputs, labels.shape[-2:])
         trains = torch.is_grad_enabled()
-        with _hint():
-            loss = (self._criterion if trains else self._nll)(logits, labels)
+        loss = (self._criterion if trains else self._nll)(logits, labels)
         if not trains:
             self._table = self._table or BandTable()
             unique = images_once(len(labels))
-            self._table.update(
-                logits[:unique].sigmoid(), labels[:unique], self.ignore_index
-            )
-
+            prob = logits[:unique].sigmoid()
+            self._table.update(prob, labels[:unique], self.ignore_index)
         return loss * share
 
     def state(self) -> dict[str, Any]:
@@ -318,14 +279,17 @@ class SelfCalibration(TrainerCallback, ExportableState):
         saved = state.stateful_callbacks.get(name, {}).get('attributes', {})
         if state.global_step and not same_weights(model, saved.get('fingerprint')):
             raise ValueError(
-                f'{NOT_LOADED}: load the model from the checkpoint with '
-                'from_pretrained, then resume'
+                'the Trainer has not loaded all weights of the checkpoint, as names in '
+                'the file differ (huggingface/transformers issue 43701): load the '
+                'model from the checkpoint with from_pretrained, then resume'
             )
 
         if self.session is not None:
-            line = _line(state.max_steps, self.session.warmup)
-            remedy = f'give TrainingArguments {line}, or SelfCalibration levels=None'
             plan = self.session.plan(evaluations_before_end(args, state))
+            remedy = (
+                "give TrainingArguments eval_strategy='steps' and lower eval_steps, or "
+                'more steps; or SelfCalibration levels=None'
+            )
             plan.check(remedy, _logger)
             self.session.load_state_dict(saved if state.global_step else self._first)
         elif self._calibrators is not None and args.eval_strategy == 'no':
@@ -357,18 +321,24 @@ class SelfCalibration(TrainerCallback, ExportableState):
         """Move the levels."""
         table = self._table
         self._table = None
-        if not self._training or not self._chosen(_prefix(metrics)):
+        prefix = _prefix(metrics)
+        other = prefix != self._evaluation
+        if not self._training or (other and self._evaluation != 'eval'):
             return
+        if other:
+            raise ValueError(
+                'there are several evaluation sets: say which one moves the levels, '
+                f'such as SelfCalibration(evaluation={prefix!r})'
+            )
         if table is None:
             raise ValueError(
                 'the evaluation did not call the loss of SelfCalibration: the '
                 "evaluation set must return 'labels'"
             )
         self._loader = kwargs['eval_dataloader']
-        with _hint():
-            self._criterion.watch.check(at_least=10)
-            if self.session is not None:
-                self.session.end_validation(table, whole=True)
+        self._criterion.watch.check(at_least=10)
+        if self.session is not None:
+            self.session.end_validation(table, whole=True)
 
     def on_predict(self, args, state, control, metrics, **kwargs) -> None:
         """Add the figures of a prediction, which is not logged."""
@@ -381,8 +351,12 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self._training = False
         if self.session is not None:
             self.session.end_training()
-        if args.load_best_model_at_end and state.best_model_checkpoint:
-            self._keep_best(model, state.best_model_checkpoint)
+        best = state.best_model_checkpoint
+        if args.load_best_model_at_end and best and isinstance(model, PreTrainedModel):
+            whole = type(model).from_pretrained(best)
+            # The Trainer may have loaded a part of them: see `on_train_begin`.
+            if not same_weights(model, fingerprint_of(whole)):
+                model.load_state_dict(whole.state_dict())
         if self._calibrators is None or self._loader is None:
             return
 
@@ -393,23 +367,6 @@ class SelfCalibration(TrainerCallback, ExportableState):
             file = Path(args.output_dir) / CALIBRATOR_FILE
             self.calibrator.save(file, overwrite=True)
 
-    def _keep_best(self, model: nn.Module, checkpoint: str) -> None:
-        """Load the best weights, if the Trainer has not."""
-        saved = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME))
-        state = saved.stateful_callbacks[type(self).__name__]['attributes']
-        if not same_weights(model, state['fingerprint']):
-            _logger.warning(f'{NOT_LOADED} {checkpoint}: SelfCalibration loads them')
-            model.load_state_dict(type(model).from_pretrained(checkpoint).state_dict())
-
-    def _chosen(self, prefix: str | None) -> bool:
-        """Whether the levels follow the evaluation of this prefix."""
-        if self._evaluation == 'eval' and str(prefix).startswith('eval_'):
-            raise ValueError(
-                'there are several evaluation sets: say which one moves the levels, '
-                f'such as SelfCalibration(evaluation={prefix!r})'
-            )
-        return prefix == self._evaluation
-
     def _figures(self, prefix: str) -> dict[str, float]:
         """Figures of the evaluation; the table becomes that of all processes."""
         self._table = joined(self._table)
@@ -418,18 +375,6 @@ class SelfCalibration(TrainerCallback, ExportableState):
         if self._training and self.session is not None:
             values |= self.session.scalars()
         return {f'{prefix}_{name}': value for name, value in values.items()}
-
-
-@contextmanager
-def _hint() -> Iterator[None]:
-    """Say how to return labels where they are refused."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(
-            f'{error}; the dataset or the data_collator must return labels=(mask > '
-            '0).long(), and an image processor must have do_reduce_labels=False'
-        ) from error
 
 
 def _prefix(metrics: Mapping[str, Any]) -> str | None:

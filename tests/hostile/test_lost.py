@@ -312,7 +312,7 @@ def test_resume_where_nothing_is_lost_starts_anew(begin):
         (cut, 'epoch_1.pth', 'epoch_1.pth is damaged'),
         (write_evil, 'epoch_1.pth', 'asks for'),
         (None, 'epoch_1.pth', 'no checkpoint at'),
-        (whole, 'best_x_epoch_3.pth', 'there is nothing to resume from'),
+        (whole, 'best_x_epoch_3.pth', 'holds a training already'),
     ],
 )
 def test_resume_stops_where_the_last_is_not_whole(begin, tmp_path, make, name, words):

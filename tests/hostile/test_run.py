@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
+from mmaslp import SCBCELoss
 from mmaslp.evaluation.result_files import load_results
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.integrations.mmseg.checkpoint import (
@@ -18,7 +19,6 @@ from mmaslp.integrations.mmseg.checkpoint import (
     safe_loading,
 )
 from mmaslp.integrations.mmseg.config import load_config
-from mmaslp.integrations.mmseg.models import SCBCELoss
 from mmaslp.integrations.mmseg.testing import TestOptions, evaluate, test_sets
 from mmaslp.integrations.mmseg.training import run_training
 from tests.grids import pairs

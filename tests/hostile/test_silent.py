@@ -33,7 +33,6 @@ REFUSED = [
     ('LoadBinaryAnnotations', dict(graded='False')),
     ('RandomCenterCrop', dict(border=2.5)),
     ('SODDataset', dict(split=3, lazy_init=True)),
-    ('DilatedFusionNeck', dict(in_channels='48')),
 ]
 
 

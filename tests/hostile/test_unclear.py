@@ -243,7 +243,7 @@ def test_names_that_look_alike_are_the_same_name(ends, tmp_path):
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_interruptions_say_what_is_kept(ends, number, monkeypatch):
     """The signal arrives in the second epoch."""
-    from mmaslp.integrations.mmseg.engine import ASLPHook
+    from mmaslp import ASLPHook
 
     after = ASLPHook.after_train_epoch
 

@@ -1,5 +1,5 @@
+from mmaslp import SODDataset
 from mmaslp.commands import run_command
-from mmaslp.integrations.mmseg.datasets import SODDataset
 from tests.toy import write_images
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmaslp import SODDataset
 from mmaslp.files.datasets import divide, prepare_dataset
-from mmaslp.integrations.mmseg.datasets import SODDataset
 
 NAMES = [f'n{i:02d}' for i in range(20)]
 LISTS = {'train.txt', 'val.txt', 'test.txt'}

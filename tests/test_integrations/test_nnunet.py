@@ -330,36 +330,3 @@ def test_two_processes_have_the_same_levels(toy, free_port):
     (own, levels), (other, same) = results.get(), results.get()
     assert own != other
     assert levels == same != [0.0] * 5
-
-
-class Validated(border_levels.nnUNetTrainerBorderLevels):
-    """A trainer whose validation has written its maps."""
-
-    def __init__(self, folder):
-        self.local_rank = 0
-        self.output_folder = str(folder / 'fold_0')
-        self.preprocessed_dataset_folder_base = str(folder)
-        self.said = []
-
-    def print_to_log_file(self, *words):
-        self.said += words
-
-
-@pytest.mark.parametrize('cases', [3, 12])
-def test_npz_maps_give_a_calibrator(tmp_path, monkeypatch, caplog, cases):
-    theirs = border_levels.nnUNetTrainer
-    monkeypatch.setattr(theirs, 'perform_actual_validation', lambda *_: None)
-    maps, labels = tmp_path / 'fold_0/validation', tmp_path / 'gt_segmentations'
-    maps.mkdir(parents=True)
-    labels.mkdir()
-    rng = np.random.default_rng(0)
-    for case in range(cases):
-        prob = rng.random((1, 16, 16))
-        np.savez(maps / f'{case}.npz', probabilities=np.stack([1 - prob, prob]))
-        label = (rng.random((16, 16)) < prob[0] ** 0.5).astype(np.uint8)
-        Image.fromarray(label).save(labels / f'{case}.png')
-    trainer = Validated(tmp_path)
-    trainer.perform_actual_validation(save_probabilities=True)
-    file = tmp_path / 'fold_0' / 'calibrator.json'
-    assert file.exists() is (cases == 12)
-    assert ('too few' in caplog.text) is (cases == 3)

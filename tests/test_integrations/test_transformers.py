@@ -199,19 +199,19 @@ def test_warmup_is_a_third_of_the_evaluations():
 
 
 @pytest.mark.parametrize(
-    'given, warmup, line',
+    'given, warmup',
     [
-        (schedule('no'), None, 'eval_steps=3'),
-        (schedule('epoch', epochs=7), None, 'eval_steps=3'),
-        (schedule('epoch', epochs=sys.maxsize), None, 'eval_steps=3'),
-        (schedule(steps=100), 0, 'eval_steps=4'),
-        (schedule(), 20, 'eval_steps=2'),
-        (schedule(delay=84), 0, 'eval_steps=4'),
-        (schedule(), 200, 'max_steps=221, .*eval_steps=1'),
+        (schedule('no'), None),
+        (schedule('epoch', epochs=7), None),
+        (schedule('epoch', epochs=sys.maxsize), None),
+        (schedule(steps=100), 0),
+        (schedule(), 20),
+        (schedule(delay=84), 0),
+        (schedule(), 200),
     ],
 )
-def test_levels_that_cannot_move_are_refused(given, warmup, line):
-    with pytest.raises(ValueError, match=line):
+def test_levels_that_cannot_move_are_refused(given, warmup):
+    with pytest.raises(ValueError, match='lower eval_steps, or more steps'):
         planned(*given, warmup=warmup)
 
 
@@ -223,7 +223,7 @@ def test_masks_that_hold_no_object_are_named(tmp_path, value, offset):
     for each in data:
         each.labels = (each.labels + offset) % 256
     one = trainer(tmp_path, SelfCalibration(BorderLevels()), *data)
-    with pytest.raises(ValueError, match=r'mask > 0.*data_collator.*do_reduce_labels'):
+    with pytest.raises(ValueError, match='mask > 0'):
         one.train()
     assert one.state.global_step <= 6  # the first epoch
 

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size
+from mmengine.structures import PixelData
 from torch import nn
 
+from ...augmentation.windows import SMALLEST, find_window, resized
 from ...calibration.calibrator import Calibrator
 from ...calibration.fitting.tables import CalibrationTables
 from ...common.inputs import naming
@@ -26,12 +28,11 @@ from .checkpoint import (
     safe_loading,
     watch_weights,
 )
-from .checks.data import check_datasets
 from .checks.findings import report_findings
+from .checks.run import check_datasets
 from .config import build_runner, is_type, metrics_of, name_run
-from .datasets.listing import image_ids
+from .data import image_ids
 from .evaluation.metrics import ScoreReader
-from .windows import windows_of
 
 # From the paths of all images to the number of the group of each.
 Group = Callable[[Sequence[str]], Sequence[int]]
@@ -67,7 +68,7 @@ def tables_of_checkpoint(
         loader = runner.build_dataloader(run.val_dataloader, seed=runner.seed)
         report_findings(check_datasets({'val': loader.dataset}))
         reader = ScoreReader(
-            options.get('scores', 'auto'), options.get('ignore_index', 255)
+            options.get('scores', 'auto'), options.get('ignore_index', 255), True
         )
         paths = [*image_ids(loader.dataset)]
         numbers = group(paths)
@@ -90,21 +91,24 @@ def collect_tables(
     of each image too.
     """
     size = len(loader.dataset)
-    world = get_world_size()
     seen = get_rank()
     numbers = range(size) if numbers is None else numbers
-
     tables = CalibrationTables()
     tables.network = fingerprint_of(model)
     rng = np.random.default_rng(0)
     training = model.training
     model.eval()
+
     with torch.no_grad():
         for batch in track(loader, 'calibrating', len(loader)):
             for sample in model.val_step(batch):
                 if seen < size:  # samplers repeat images to fill the last batch
-                    _count(tables, reader, sample.to_dict(), numbers[seen])
-                seen += world
+                    prob, label = reader.read(sample.to_dict())
+                    with naming(sample.img_path):
+                        tables.update(
+                            prob.cpu(), label.cpu(), numbers[seen], reader.ignore_index
+                        )
+                seen += get_world_size()
             more = windows_of(batch, rng) if windows else None
             for sample in () if more is None else model.val_step(more):
                 prob, _ = reader.read(sample.to_dict())
@@ -114,17 +118,40 @@ def collect_tables(
     return joined(tables)
 
 
-def _count(
-    tables: CalibrationTables, reader: ScoreReader, sample: dict, key: int
-) -> None:
-    prob, label = reader.read(sample)
-    if prob.ndim != 2:
-        raise ValueError(
-            f'{sample.get("img_path")}: the head gives {len(prob)} classes, and a '
-            'calibrator is for binary heads: one channel (out_channels=1) or two'
+def windows_of(
+    batch: dict[str, Any], rng: np.random.Generator, smallest: float = SMALLEST
+) -> dict[str, Any] | None:
+    """A batch of one window of each image that has room for one; None without any.
+
+    The masks of a validation may have another size than the images.
+    """
+    from mmseg.structures import SegDataSample  # after its registries are made
+
+    inputs = []
+    samples = []
+    for image, sample in zip(batch['inputs'], batch['data_samples']):
+        label = sample.gt_sem_seg.data
+        window = find_window(label[0].cpu().numpy(), smallest, rng)
+        if window is None:
+            continue
+        rows, columns = (
+            _scaled(part, given, own)
+            for part, given, own in zip(
+                window.slices, label.shape[-2:], image.shape[-2:]
+            )
         )
-    with naming(sample.get('img_path')):
-        tables.update(prob.cpu(), label.cpu(), key, reader.ignore_index)
+
+        inputs.append(resized(image[:, rows, columns], *image.shape[-2:]))
+        own = SegDataSample(metainfo=sample.metainfo)
+        own.gt_sem_seg = PixelData(data=torch.zeros_like(label))
+        samples.append(own)
+    return {'inputs': inputs, 'data_samples': samples} if samples else None
+
+
+def _scaled(part: slice, given: int, own: int) -> slice:
+    """The same part of an axis of another length, of a pixel at least, within it."""
+    start = min(-(-part.start * own // given), own - 1)
+    return slice(start, max(part.stop * own // given, start + 1))
 
 
 def keep_in_checkpoint(path: str, calibrator: Calibrator, file: str | Path) -> None:

@@ -20,7 +20,6 @@ from torch import Tensor
 from ...common.inputs import check_unpacked
 from ...files.names import some
 
-_STATISTICS = ('min', 'max', 'mean', 'current')
 # What the message of torch names of a pickle that it refuses.
 _NAMED = re.compile(r'GLOBAL ([\w.]+)')
 
@@ -28,27 +27,9 @@ _NAMED = re.compile(r'GLOBAL ([\w.]+)')
 def _statistic(owner, name: str):
     # Replaces builtins.getattr, which the pickle of a HistoryBuffer calls: it looks up
     # only the four statistics of that class.
-    if owner is HistoryBuffer and name in _STATISTICS:
+    if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
         return getattr(owner, name)
     raise ValueError(f'the checkpoint asks for the attribute {name!r} of {owner!r}')
-
-
-def _admitted() -> dict[str, Any]:
-    """From the full name in a pickle to what stands for it: the log of MMEngine."""
-    multiarray = (getattr(np, '_core', None) or np.core).multiarray
-    kinds = ('f2', 'f4', 'f8', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', '?')
-    dtypes = {type(np.dtype(kind)) for kind in kinds}
-    names = {
-        f'{HistoryBuffer.__module__}.HistoryBuffer': HistoryBuffer,
-        'builtins.getattr': _statistic,
-        'numpy.ndarray': np.ndarray,
-        'numpy.dtype': np.dtype,
-        **{f'{dtype.__module__}.{dtype.__name__}': dtype for dtype in dtypes},
-    }
-    for package in ('numpy._core', 'numpy.core'):  # numpy 2 and 1
-        for name in ('_reconstruct', 'scalar'):
-            names[f'{package}.multiarray.{name}'] = getattr(multiarray, name)
-    return names
 
 
 def allow_history_buffers() -> None:
@@ -61,8 +42,17 @@ def allow_history_buffers() -> None:
     (OneDL's MMEngine falls back to ``weights_only=False``: see :func:`safe_loading`,
     which our commands use.)
     """
+    multiarray = (getattr(np, '_core', None) or np.core).multiarray
+    kinds = ('f2', 'f4', 'f8', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', '?')
+    looked_up = [
+        (getattr(multiarray, name), f'{package}.multiarray.{name}')
+        for package in ('numpy._core', 'numpy.core')  # numpy 2 and 1
+        for name in ('_reconstruct', 'scalar')
+    ]
+    looked_up.append((_statistic, 'builtins.getattr'))
+    dtypes = {type(np.dtype(kind)) for kind in kinds}
     torch.serialization.add_safe_globals(
-        [(value, name) for name, value in _admitted().items()]
+        [HistoryBuffer, np.ndarray, np.dtype, *dtypes, *looked_up]
     )
 
 
@@ -108,21 +98,6 @@ def _refusal(path: str, error: Exception) -> Exception:
         )
     reason = re.split(r'\n|\. ', str(error))[0] or type(error).__name__
     return ValueError(f'{path} is damaged, or no checkpoint ({reason})')
-
-
-def seed_of_training(path: str | None) -> dict[str, int | None]:
-    """Seed of the training that a checkpoint is of, as settings of a result.
-
-    None if its config sets none, so that it was drawn; empty if that is not known.
-    """
-    if path is None or not osp.isfile(path):
-        return {}
-    try:
-        config = load_safely(path, mmap=True)['meta']['cfg']
-        seed = re.search(r'\bseed=(\d+)', config)
-    except (KeyError, RuntimeError, TypeError, ValueError):
-        return {}  # asks for code, or is not one of MMEngine
-    return {'training_seed': int(seed[1]) if seed else None}
 
 
 @contextmanager
@@ -175,14 +150,19 @@ def _check_file(path: str) -> None:
         if broken is not None:
             raise ValueError(f'{path} is damaged ({broken} fails its checksum)')
 
-    checkpoint = load_safely(path, mmap=archived)
-    if not isinstance(checkpoint, dict):
-        kind = type(checkpoint).__name__
-        raise ValueError(f'{path} holds a {kind}, and a checkpoint is a dict')
+    if not isinstance(load_safely(path, mmap=archived), dict):
+        raise ValueError(f'{path} holds something else: a checkpoint is a dict')
 
 
 # What predicts nothing: checkpoints and configs may differ there.
 _NOT_PREDICTING = re.compile(r'auxiliary_head\.|data_preprocessor\.|.*\bloss_decode\.')
+
+
+def unwrap(model: Any) -> Any:
+    """Take the wrappers of distributed training, and of views, off a model."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 def load_weights(model: Any, checkpoint: Mapping[str, Any]) -> str:
@@ -190,20 +170,22 @@ def load_weights(model: Any, checkpoint: Mapping[str, Any]) -> str:
 
     Auxiliary heads, losses and the preprocessor predict nothing and are not compared.
     """
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
+    model = unwrap(model)
     given = checkpoint.get('state_dict', checkpoint)
     state = {
         re.sub(r'^module\.', '', str(key)): value
         for key, value in (given.items() if isinstance(given, Mapping) else ())
         if isinstance(value, Tensor)
     }
-    for key, value in model.state_dict().items():
-        if key in state and state[key].shape != value.shape:
-            del state[key]
+    wanted = model.state_dict()
+    fitting = {
+        key: value
+        for key, value in state.items()
+        if key not in wanted or wanted[key].shape == value.shape
+    }
 
     # torch knows which names modules have taken over from older versions.
-    loaded = model.load_state_dict(state, strict=False)
+    loaded = model.load_state_dict(fitting, strict=False)
     misfits = []
     for keys, problem in (
         (loaded.missing_keys, 'missing or of another shape'),

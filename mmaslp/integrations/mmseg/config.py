@@ -52,7 +52,13 @@ def import_modules(cfg: Config) -> None:
 
 def read_config(path: str, options: dict | None = None) -> Config:
     """Read a config as it is, and override settings by ``key.key`` and value."""
-    cfg = _read(find_config(path))
+    file = find_config(path)
+    try:
+        with _python_only():
+            cfg = Config.fromfile(file, import_custom_modules=False)
+    except (Exception, SystemExit) as error:  # whatever its code raises
+        reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
+        raise ValueError(f'{file} cannot be read as a config: {reason}') from error
     if options:
         try:
             cfg.merge_from_dict(options)
@@ -75,20 +81,9 @@ def find_config(name: str) -> str:
     own = folder / name.removeprefix(_PREFIX)
     if own.is_file() and folder.resolve() in own.resolve().parents:
         return str(own)
-    if name.startswith(_PREFIX):
-        raise FileNotFoundError(f'the package has no config {name}')
-    raise FileNotFoundError(f'no config at {osp.abspath(path)}')
-
-
-def _read(path: str) -> Config:
-    """Read a config; whatever its code raises is an error of this file."""
-    check_file(path, MOST_TEXT)
-    try:
-        with _python_only():
-            return Config.fromfile(path, import_custom_modules=False)
-    except (Exception, SystemExit) as error:
-        reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
-        raise ValueError(f'{path} cannot be read as a config: {reason}') from error
+    raise FileNotFoundError(
+        f'no config at {osp.abspath(path)}, and the package has no config {name}'
+    )
 
 
 @contextmanager
@@ -104,10 +99,7 @@ def _python_only() -> Iterator[None]:
         if not str(filename).endswith('.py'):
             raise ValueError(f'{filename}: a config is a Python file, .py')
         check_file(filename, MOST_TEXT)
-        try:
-            return read(filename, *args, **options)
-        except UnicodeDecodeError as error:
-            raise ValueError(f'{filename}: not a text file ({error})') from error
+        return read(filename, *args, **options)
 
     Config._file2dict = staticmethod(read_python)
     try:
@@ -116,11 +108,15 @@ def _python_only() -> Iterator[None]:
         Config._file2dict = staticmethod(read)
 
 
+def type_of(part: Any) -> str:
+    """Name of the class that a part of a config builds, without its scope, or ''."""
+    kind = part.get('type') if isinstance(part, Mapping) else None
+    return str(getattr(kind, '__name__', kind or '')).rsplit('.', 1)[-1]
+
+
 def is_type(part: Any, name: str) -> bool:
     """Whether a part of a config builds a class, named with or without a scope."""
-    kind = part.get('type') if isinstance(part, Mapping) else None
-    kind = getattr(kind, '__name__', kind)
-    return isinstance(kind, str) and kind.rsplit('.', 1)[-1] == name
+    return type_of(part) == name
 
 
 def metrics_of(cfg: Mapping, evaluator: str) -> list:

@@ -1,10 +1,13 @@
-"""The data of a config: a folder in its place, and what of it is missing."""
+"""Data: those that a config names, what of them is missing, and those that are built.
+
+A data set may be the config of one, or built from it: both wrap others alike.
+"""
 
 import os.path as osp
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
 from ...files.datasets import divided_parts, locate, prepare_dataset
 from .config import is_type
@@ -17,14 +20,57 @@ _WAYS_ON = (
 )
 
 
-def leaves(dataset: Any) -> Iterator[ConfigDict]:
-    """Yield the data sets that a config of a data set wraps, which wrap no other."""
-    children = dataset.get('datasets') or [dataset.get('dataset')]
-    if children == [None]:
-        yield dataset
-        return
+def nested(dataset: Any) -> Iterator[tuple[Any, bool]]:
+    """Yield a data set and all that it wraps, and whether each wraps no other."""
+    wrapped = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    children = [child for child in wrapped if child is not None]
+    yield dataset, not children
     for child in children:
-        yield from leaves(child)
+        yield from nested(child)
+
+
+def leaf_sets(dataset: Any) -> list[Any]:
+    """List the data sets that one wraps, or is, which wrap no other."""
+    return [part for part, is_leaf in nested(dataset) if is_leaf]
+
+
+def dataset_of(loop: Any) -> Any:
+    """Data set of a loop of MMEngine; None if it has none."""
+    return getattr(getattr(loop, 'dataloader', None), 'dataset', None)
+
+
+def image_ids(dataset: Any) -> Iterator[str]:
+    """Yield the ``img_path`` of every image of a data set."""
+    for leaf in leaf_sets(dataset):
+        try:
+            for i in range(len(leaf)):
+                yield leaf.get_data_info(i)['img_path']
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"images are told apart by 'img_path', which "
+                f'{type(leaf).__name__} does not give in get_data_info(): derive it '
+                'from mmengine.dataset.BaseDataset'
+            ) from error
+
+
+def batch_ids(data_batch: Any) -> list[str]:
+    """Return the ``img_path`` of every image of a batch."""
+    try:
+        return [sample.img_path for sample in data_batch['data_samples']]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            "ASLPHook reads 'img_path' of each of data_batch['data_samples'], a list "
+            'of SegDataSample as PackSegInputs and pseudo_collate make it: keep it in '
+            'the meta_keys of PackSegInputs'
+        ) from error
+
+
+def data_files(dataset: Any) -> Iterator[str]:
+    """Yield the paths of the images and masks of a data set."""
+    for leaf in leaf_sets(dataset):
+        for i in range(len(leaf)) if hasattr(leaf, 'get_data_info') else ():
+            info = leaf.get_data_info(i)
+            yield from filter(None, (info.get('img_path'), info.get('seg_map_path')))
 
 
 def use_folder(cfg: Config, folder: str) -> str:
@@ -50,18 +96,17 @@ def use_folder(cfg: Config, folder: str) -> str:
 
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader')
-        if loader is None:
-            continue
-        # Without a part of its own a test is one of the validation images.
-        part = 'val' if split == 'test' and split not in parts else split
-        pipeline = next(leaves(loader.dataset)).get('pipeline', [])
-        loader.dataset = dict(
-            type='SODDataset',
-            data_root=folder,
-            split=part,
-            pipeline=with_binary_masks(pipeline),
-            **({} if split == 'train' else {'test_mode': True}),
-        )
+        if loader is not None:
+            # Without a part of its own a test is one of the validation images.
+            part = 'val' if split == 'test' and split not in parts else split
+            pipeline = leaf_sets(loader.dataset)[0].get('pipeline', [])
+            loader.dataset = dict(
+                type='SODDataset',
+                data_root=folder,
+                split=part,
+                pipeline=with_binary_masks(pipeline),
+                **({} if split == 'train' else {'test_mode': True}),
+            )
 
     if cfg.get('tta_pipeline'):
         cfg.tta_pipeline = with_binary_masks(cfg.tta_pipeline)
@@ -97,7 +142,7 @@ def check_data(cfg: Config) -> None:
 def missing_data(cfg: Config, split: str) -> tuple[str, ...]:
     """Say what of the files of a data set is not there, then what to do; '' if none."""
     dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
-    missing = next(filter(None, map(_missing, leaves(dataset))), '')
+    missing = next(filter(None, map(_missing, leaf_sets(dataset))), '')
     return missing, *_WAYS_ON
 
 

@@ -1,67 +1,37 @@
-"""Whether the plugin will work here: the environment, and a config that is built."""
+"""What the doctor does with a config: build it, look at it, and write a patch.
+
+It builds what the config says, in a folder that is thrown away. What its checks change
+in the config is the patch, as lines of a config.
+"""
 
 import ast
+import copy
+import os.path as osp
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from .checks.findings import (
-    Finding,
-    check_environment,
-    has_ops,
-    installed_versions,
-    noted,
+from mmengine.config import Config
+
+from .checkpoint import check_checkpoint
+from .checks.findings import PATCH, Diagnosis, Finding, noted
+from .checks.run import (
+    check_batches,
+    check_hooks,
+    check_masks,
+    check_windows,
+    shared_images,
 )
+from .checks.settings import check_settings
+from .config import build_runner, find_config, import_modules, name_run, read_config
+from .data import dataset_of, leaf_sets, missing_data, use_folder, with_binary_masks
+
+SPLITS = ('train', 'val', 'test')
 
 
-@dataclass
-class Diagnosis:
-    """What the doctor finds, and the config as it should be.
-
-    Attributes:
-        findings (list[Finding]): In the order in which they are found.
-        original (dict): The config as it is read.
-        mended (dict): The config as the patch makes it.
-    """
-
-    findings: list[Finding] = field(default_factory=list)
-    original: dict = field(default_factory=dict)
-    mended: dict = field(default_factory=dict)
-
-    def has(self, *levels: str) -> bool:
-        """Whether there is a finding of one of some levels."""
-        return any(finding.level in levels for finding in self.findings)
-
-
-def examine(config: str | None, data: str | None = None) -> Diagnosis:
-    """Check the environment, and a config, by building what it says.
-
-    ``data`` is a folder of images and masks in place of those of the config.
-    """
-    found = Diagnosis(check_environment(installed_versions(), has_ops()))
-    if config is None and find_spec('mmseg') is None:
-        return found  # the user has maps, or PyTorch
-    if not found.has('error'):
-        with noted('MMSegmentation cannot be imported', found.findings):
-            from .config import import_mmseg
-
-            import_mmseg()
-
-    if config is not None and found.has('error'):
-        text = f'{config} was not read: mend the environment first'
-        found.findings.append(Finding('note', text))
-    elif config is not None:
-        _examine_config(config, data, found)
-    return found
-
-
-def _examine_config(config: str, data: str | None, found: Diagnosis) -> None:
-    from .checks.building import check_parts
-    from .checks.settings import check_settings
-    from .config import find_config, import_modules, read_config
-    from .data import use_folder
-
+def examine_config(config: str, data: str | None, found: Diagnosis) -> None:
+    """Add what is found in a config, and the config as it should be."""
     with noted(f'{config} cannot be read', found.findings):
         cfg = read_config(config)
         found.original = cfg.to_dict()
@@ -89,3 +59,141 @@ def _foreign_bases(file: str) -> Iterator[Finding]:
                 'with an error',
                 'for those name the file by its path in _base_',
             )
+
+
+def check_parts(cfg: Any) -> list[Finding]:
+    """Build the runner of a config, its data and hooks, and look at them.
+
+    It puts right how masks are read.
+    """
+    findings: list[Finding] = []
+    if cfg.get('load_from'):
+        with noted('load_from', findings):
+            check_checkpoint(cfg.load_from)
+
+    copied = copy.deepcopy(cfg)
+    copied.update(custom_hooks=[], load_from=None, resume=False, log_level='ERROR')
+    copied._format_python_code = False  # formatting takes seconds
+    if cfg.get('visualizer'):
+        copied.visualizer.vis_backends = []
+    datasets: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder, noted('', findings):
+        copied.work_dir = folder
+        name_run(copied, 'doctor')
+        runner = build_runner(copied)
+        for hook in cfg.get('custom_hooks') or []:
+            with noted('custom_hooks', findings):
+                runner.register_hook(copy.deepcopy(hook))
+
+        for split in SPLITS:
+            if cfg.get(f'{split}_dataloader'):
+                findings += _check_split(cfg, split, runner, datasets)
+        broken = [f for f in findings if f.level == 'error' and f.remedy != PATCH]
+        if 'train' in datasets and not broken:
+            findings += check_hooks(runner)
+    return [*findings, *shared_images(datasets)]
+
+
+def _check_split(
+    cfg: Any, split: str, runner: Any, datasets: dict[str, Any]
+) -> list[Finding]:
+    """Build a loop, and look at the masks of its data set, which is added."""
+    place = f'{split}_dataloader'
+    missing, *ways_on = missing_data(cfg, split)
+    if missing:
+        level = 'note' if split == 'test' else 'error'
+        return [Finding(level, f'{place}.dataset: {missing}', '\n'.join(ways_on))]
+
+    findings: list[Finding] = []
+    with noted(place, findings):
+        loop = getattr(runner, f'{split}_loop')
+        dataset = datasets[split] = dataset_of(loop)
+        findings += check_batches(split, loop)
+        findings += check_masks(split, dataset)
+        if split == 'train' and not findings:
+            findings += check_windows(dataset)
+
+    if any(finding.remedy == PATCH for finding in findings):
+        for leaf in leaf_sets(cfg[place].dataset):
+            leaf.pipeline = with_binary_masks(leaf.pipeline)
+        if cfg.get('tta_pipeline'):
+            cfg.tta_pipeline = with_binary_masks(cfg.tta_pipeline)
+    return findings
+
+
+def pasted(path: str, original: dict, mended: dict) -> str:
+    """Lines that change a config when they stand at its end.
+
+    MMEngine merges what a file says into what its bases say. An assignment in a file
+    replaces an earlier one in the same file, so a name that the file itself sets keeps
+    what it holds: ``model = dict(model, ...)``.
+    """
+    file = find_config(path)
+    tree = ast.parse(Path(file).read_text(encoding='utf-8'))
+    values = {
+        node.targets[0].id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    base = _read_bases(file, values.get('_base_'))
+
+    lines = []
+    for name in _changed(original, mended):
+        value = mended[name]
+        before = original.get(name)
+        if name in values and isinstance(value, dict) and isinstance(before, dict):
+            parts = {
+                key: _change(base.get(name) or {}, value, key)
+                for key in _changed(before, value)
+            }
+            code = _assignment(name, parts)
+            code = code.replace('dict(', f'dict({name}, ', 1)
+            lines.append(code.replace(', \n', ',\n'))
+        else:
+            lines.append(_assignment(name, _change(base, mended, name)))
+    return '\n'.join(lines)
+
+
+def child_config(base: str, original: dict, mended: dict) -> str:
+    """A config that has another one as its base, and changes it."""
+    lines = [
+        _assignment(name, _change(original, mended, name))
+        for name in _changed(original, mended)
+    ]
+    return '\n'.join([f'_base_ = {base!r}', *lines, ''])
+
+
+def _assignment(name: str, value: Any) -> str:
+    """One assignment, as MMEngine writes configs."""
+    return Config({name: value}).pretty_text.rstrip()
+
+
+def _changed(before: dict, after: dict) -> list[str]:
+    return [name for name in after if name not in before or before[name] != after[name]]
+
+
+def _change(before: dict, after: dict, name: str) -> Any:
+    """What MMEngine has to merge into ``before[name]`` to get ``after[name]``."""
+    value = after[name]
+    if name not in before or not isinstance(value, dict):
+        return value
+    base = before[name]
+    if not isinstance(base, dict) or base.keys() - value.keys():
+        return {'_delete_': True, **value}
+    return {key: _change(base, value, key) for key in _changed(base, value)}
+
+
+def _read_bases(file: str, node: ast.expr | None) -> dict:
+    """Read what the bases of a config say, without the config."""
+    if node is None:
+        return {}
+    names = ast.literal_eval(node)
+    folder = osp.dirname(osp.abspath(file))
+    paths = [
+        name if '::' in name else osp.join(folder, name)
+        for name in ([names] if isinstance(names, str) else names)
+    ]
+    with tempfile.TemporaryDirectory() as place:
+        child = Path(place) / 'bases.py'
+        child.write_text(f'_base_ = {paths!r}\n', encoding='utf-8')
+        return read_config(str(child)).to_dict()

@@ -12,7 +12,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
 from ...calibration.calibrator import Calibrator
@@ -26,20 +25,13 @@ from ...metrics.catalogue import SHOWN
 from ...metrics.image_metrics import mean_iou
 from ...report.tables import format_table
 from .calibration import calibrator_of_checkpoint
-from .checkpoint import (
-    check_checkpoint,
-    safe_loading,
-    seed_of_training,
-    watch_weights,
-)
-from .checks.data import no_foreground
-from .checks.findings import Finding, report_findings
+from .checkpoint import check_checkpoint, safe_loading, unwrap, watch_weights
+from .checks.findings import report_findings
 from .checks.run import check_run
 from .config import build_runner, is_type, metrics_of, name_run
-from .datasets.listing import data_files
-from .engine.prob_map_hook import ProbMapHook
-from .engine.review_hook import ReviewHook
-from .evaluation.metrics import CalibrationMetric
+from .data import data_files
+from .engine.scores_hooks import ProbMapHook, ReviewHook
+from .evaluation.metrics import CalibrationMetric, loaded
 
 # The choices of `--eval`: the metric, and the columns that it adds to the table.
 EVALUATIONS = {
@@ -55,21 +47,8 @@ MEAN_IOU = 'mIoU %'
 FILE = 'calibration_test.json'
 # What `results.json` says beside the metrics of every set.
 FORMAT = 'mmaslp test 1'
-OTHER_NETWORK = Finding(
-    'warning',
-    'the calibrator was fitted to another network than this checkpoint',
-    'mmaslp fit CONFIG CHECKPOINT --out FILE, for this checkpoint',
-)
 # Prefix of the metrics of calibrated probabilities.
 PREFIX = 'calibrated'
-
-
-@dataclass(frozen=True)
-class NamedCalibrator:
-    """A calibrator, and where it is from."""
-
-    calibrator: Calibrator
-    name: str
 
 
 @dataclass(frozen=True)
@@ -80,9 +59,9 @@ class TestOptions:
         evals (Sequence[str]): Of :data:`EVALUATIONS`; empty: those of the config.
         model (str): Name of the network in results.
         out (str | None): Folder that the metrics write predictions to.
-        out_prob (str | None): Folder for probability maps, of ``prob_bits`` bits.
+        out_prob (str | None): Folder for probability maps, of 16 bits.
         tta (bool): Whether to average over the views of ``tta_pipeline``.
-        calibrator (NamedCalibrator | None): Measured beside the network as it is.
+        calibrator (Calibrator | None): Measured beside the network as it is.
         review (str | None): File that says which masks to trust.
         settings (dict): Noted in the results.
         trust_checkpoint (bool): Whether a checkpoint may run code.
@@ -95,9 +74,8 @@ class TestOptions:
     model: str = 'model'
     out: str | None = None
     out_prob: str | None = None
-    prob_bits: int = 16
     tta: bool = False
-    calibrator: NamedCalibrator | None = None
+    calibrator: Calibrator | None = None
     review: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     trust_checkpoint: bool = False
@@ -151,18 +129,15 @@ def test_sets(cfg: Config, names: Sequence[str] | None = None) -> dict[str, dict
     name = main.get('layout') or main.get('split')
     sets = {name if _is_folder_name(name) else 'test': main}
     named = cfg.get('test_sets') or {}
-    if not isinstance(named, dict):
+    if not isinstance(named, dict) or not all(
+        _is_folder_name(name) and isinstance(dataset, dict) and name not in sets
+        for name, dataset in named.items()
+    ):
         raise ValueError(
-            f'test_sets must be a dict of data sets by name, not {named!r}'
+            'test_sets must be a dict of data sets, each with a name of its own, that '
+            f'of a folder where its results go, not {[*named]}'
         )
-    for name, dataset in named.items():
-        if not _is_folder_name(name) or not isinstance(dataset, dict) or name in sets:
-            raise ValueError(
-                f'test_sets: {name!r} must be the name of a folder, where the results '
-                'of this set go, and of one data set, a dict'
-            )
-        sets[name] = dataset
-
+    sets |= named
     if unknown := {*(names or ())} - {*sets}:
         raise ValueError(f'no test set {sorted(unknown)}, the config has {[*sets]}')
     return {name: sets[name] for name in sets if not names or name in names}
@@ -184,17 +159,13 @@ def _is_folder_name(name: Any) -> bool:
 
 def calibrator_of_test(
     cfg: Config, file: str | None, checkpoint: str, trust_checkpoint: bool = False
-) -> NamedCalibrator | None:
+) -> Calibrator | None:
     """The calibrator of a file, else of the config's metric, else of the checkpoint."""
     named = file or (_calibration_of(cfg) or {}).get('calibrator')
     if named is not None:
-        loaded = named if isinstance(named, Calibrator) else Calibrator.load(named)
-        return NamedCalibrator(loaded, 'the config' if loaded is named else str(named))
-
+        return loaded('calibrator', named)
     check_checkpoint(checkpoint, trust_checkpoint)
-    stored = calibrator_of_checkpoint(checkpoint, trust_checkpoint)
-    name = f'stored in {osp.basename(checkpoint)}'
-    return None if stored is None else NamedCalibrator(stored, name)
+    return calibrator_of_checkpoint(checkpoint, trust_checkpoint)
 
 
 def results_folder(cfg: Config, tta: bool = False) -> str:
@@ -340,34 +311,37 @@ def _test(run: Config, name: str, places: Places, options: TestOptions) -> Teste
     evaluator = runner.test_loop.evaluator
     measured = _calibration_of(run)
     if measured is not None and options.calibrator is not None:
-        evaluator.metrics.append(_calibrated(measured, options.calibrator))
+        given = {k: v for k, v in measured.items() if k not in ('type', 'prefix')}
+        metric = CalibrationMetric(
+            **given, prefix=PREFIX, calibrator=options.calibrator
+        )
+        evaluator.metrics.append(metric)
     ours = [each for each in evaluator.metrics if isinstance(each, CalibrationMetric)]
-    for metric in ours:
-        metric.training = seed_of_training(run.get('load_from'))
-
     watch_weights(runner, run.get('load_from'))
     report_findings(check_run(runner, ('test',)))
     evaluators = metrics_of(run, 'test_evaluator')
     if ours and any(is_type(each, 'IoUMetric') for each in evaluators):
         check_threshold(runner.model)
-    scores = (measured or {}).get('scores', 'auto')
-    _register_hooks(runner, places, options, scores)
+    shared = dict(
+        scores=(measured or {}).get('scores', 'auto'),
+        calibrator=options.calibrator,
+        overwrite=options.overwrite,
+    )
+    for kind, place in ((ProbMapHook, places.maps), (ReviewHook, places.review)):
+        if place is not None:
+            runner.register_hook(kind(place, **shared))
+
     metrics, calibrated = _sorted(runner.test())
-    if options.calibrator and not options.calibrator.calibrator.is_fitted_to(
-        runner.model
-    ):
-        report_findings([OTHER_NETWORK])
+    if options.calibrator is not None:
+        options.calibrator.check_network(runner.model)
 
     results = [metric.result for metric in ours if metric.result is not None]
     if calibrated and results and MEAN_IOU in metrics:
         calibrated[MEAN_IOU] = round(100 * mean_iou(results[-1].images), 2)
     no_objects = bool(ours) and ours[0].has_foreground is False
-    if no_objects:
-        remedy = 'right for images without an object'
-        report_findings([no_foreground(name, remedy)])
-        for row in (metrics, calibrated):
-            if MEAN_IOU in row:
-                row[MEAN_IOU] = nan
+    for row in (metrics, calibrated):
+        if no_objects and MEAN_IOU in row:
+            row[MEAN_IOU] = nan
 
     tested = Tested(places, metrics, calibrated, no_objects)
     for result, row in zip(results, (metrics, calibrated)):
@@ -378,25 +352,13 @@ def _test(run: Config, name: str, places: Places, options: TestOptions) -> Teste
     return tested
 
 
-def _calibrated(measured: dict, calibrator: NamedCalibrator) -> CalibrationMetric:
-    """A second CalibrationMetric, of calibrated probabilities."""
-    options = {k: v for k, v in measured.items() if k not in ('type', 'prefix')}
-    metric = CalibrationMetric(
-        **options, prefix=PREFIX, calibrator=calibrator.calibrator
-    )
-    metric.calibrator_name = calibrator.name
-    return metric
-
-
 def check_threshold(model: Any) -> None:
     """Refuse masks that are cut elsewhere than where calibration is measured.
 
     Raises:
         ValueError: The head has one channel and another threshold than 0.5.
     """
-    while hasattr(model, 'module'):
-        model = model.module
-    head = getattr(model, 'decode_head', None)
+    head = getattr(unwrap(model), 'decode_head', None)
     head = head[-1] if isinstance(head, torch.nn.ModuleList) else head
     threshold = getattr(head, 'threshold', None)
     if threshold not in (None, 0.5):
@@ -407,18 +369,6 @@ def check_threshold(model: Any) -> None:
             '`model = dict(decode_head=dict(threshold=0.5))` to the config, or '
             '--cfg-options model.decode_head.threshold=0.5'
         )
-
-
-def _register_hooks(
-    runner: Runner, places: Places, options: TestOptions, scores: str
-) -> None:
-    given = dict(scores=scores, overwrite=options.overwrite, calibrator=None)
-    if options.calibrator is not None:
-        given['calibrator'] = options.calibrator.calibrator
-    if places.maps is not None:
-        runner.register_hook(ProbMapHook(places.maps, options.prob_bits, **given))
-    if places.review is not None:
-        runner.register_hook(ReviewHook(places.review, **given))
 
 
 def _complete(

@@ -13,7 +13,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from ...files.names import some
 from .checkpoint import check_checkpoint, safe_loading, watch_weights
 from .checks.run import check_once
-from .config import build_runner
+from .config import build_runner, is_type
 
 # What a training leaves, and a later one would replace or take for its own.
 _REPLACED = re.compile(
@@ -74,10 +74,6 @@ def prepare_training(
     resume = cfg.resume = resume or bool(cfg.get('resume'))
     start = cfg.get('load_from')
     if start is None and resume:
-        if overwrite:
-            raise ValueError(
-                '--resume goes on with a training and --overwrite removes it: give one'
-            )
         start = cfg.load_from = _latest(cfg.work_dir)
 
     _check_folder(cfg.work_dir, start, resume, overwrite)
@@ -93,13 +89,10 @@ def prepare_training(
 
 
 def _use_amp(cfg: Config) -> None:
-    kind = cfg.optim_wrapper.type
-    if kind not in ('AmpOptimWrapper', 'OptimWrapper'):
-        raise ValueError(
-            f'--amp needs an optim_wrapper of type OptimWrapper, not {kind}'
-        )
-    if kind == 'OptimWrapper':
+    if is_type(cfg.optim_wrapper, 'OptimWrapper'):
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+    elif not is_type(cfg.optim_wrapper, 'AmpOptimWrapper'):
+        raise ValueError('--amp needs an optim_wrapper of type OptimWrapper')
 
 
 def _latest(folder: str) -> str | None:
@@ -108,15 +101,6 @@ def _latest(folder: str) -> str | None:
     if latest is not None and not osp.exists(latest):
         # The folder was moved or copied.
         latest = osp.join(folder, osp.basename(latest))
-
-    left = earlier_training(folder)
-    names = some([*map(osp.basename, left)], 3)
-    if latest is None and left:
-        raise ValueError(
-            f'there is nothing to resume from in {folder}: it has no last_checkpoint, '
-            f'but {names}. Name one with --cfg-options load_from=FILE, or start anew '
-            'in another --work-dir or with --overwrite'
-        )
     return latest
 
 
@@ -125,18 +109,18 @@ def _check_folder(
 ) -> None:
     """Refuse to mix two trainings, and to remove what this one starts from."""
     left = earlier_training(folder)
-    names = some([*map(osp.basename, left)], 3)
     real = osp.realpath(osp.expanduser(start or ''))
     from_here = real.startswith(osp.join(osp.realpath(folder), ''))
-    if left and overwrite and start and from_here:
+    if left and overwrite and (resume or from_here):
         raise ValueError(
-            f'--overwrite would remove {start}, from which the training starts: move '
-            'it elsewhere, or name another --work-dir'
+            f'--overwrite would remove what the training starts from, in {folder} '
+            f'({start or "--resume"}): move it elsewhere, or name another --work-dir'
         )
-
-    if left and not overwrite and not (resume and start and from_here):
+    if left and not overwrite and not (resume and from_here):
+        names = some([*map(osp.basename, left)], 3)
         raise ValueError(
-            f'{folder} holds a training already ({names}): go on with it by '
-            '--resume, name another folder with --work-dir, or replace it by '
+            f'{folder} holds a training already ({names}): go on from its '
+            'last_checkpoint by --resume (another one: and --cfg-options '
+            'load_from=FILE), name another folder with --work-dir, or replace it by '
             '--overwrite'
         )

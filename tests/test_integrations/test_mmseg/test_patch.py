@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from mmaslp.commands import run_command
 from mmaslp.integrations.mmseg.config import load_config
-from mmaslp.integrations.mmseg.patch import child_config, pasted
+from mmaslp.integrations.mmseg.doctor import child_config, pasted
 from mmaslp.integrations.mmseg.training import run_training
 from tests.toy import write_images
 

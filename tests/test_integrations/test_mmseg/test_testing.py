@@ -10,16 +10,13 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
 import mmaslp  # noqa: F401
-from mmaslp import fit_calibrator
+from mmaslp import CalibrationMetric, ProbMapHook, ReviewHook, fit_calibrator
 from mmaslp.evaluation.comparison import compare_files
 from mmaslp.evaluation.result_files import load_results
 from mmaslp.evaluation.verdict import verdict
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.review import review_maps
-from mmaslp.integrations.mmseg.engine import ProbMapHook, ReviewHook
-from mmaslp.integrations.mmseg.evaluation import CalibrationMetric
 from mmaslp.integrations.mmseg.testing import (
-    NamedCalibrator,
     Places,
     Tested,
     TestOptions,
@@ -124,9 +121,8 @@ def test_a_review_of_a_config_is_that_of_its_maps(config, tmp_path):
     calibrator = fit_calibrator([p for p, _ in scenes], [m for _, m in scenes])
     cfg = config('run')
     evaluate(cfg, test_sets(cfg), TestOptions(out_prob=str(tmp_path / 'maps')))
-    named = NamedCalibrator(calibrator, 'own')
     file = tmp_path / 'r.csv'
-    options = TestOptions(calibrator=named, review=str(file))
+    options = TestOptions(calibrator=calibrator, review=str(file))
     evaluate(cfg, test_sets(cfg), replace(options, overwrite=True))
     lines = file.read_text().splitlines()
     assert lines[0].startswith('image,score,dice,dice_low')
@@ -155,7 +151,7 @@ def test_rows_are_cut_at_one_threshold(config, sharp):
         dict(type='CalibrationMetric'),
         dict(type='IoUMetric', iou_metrics=['mIoU']),
     ]
-    options = TestOptions(model='net', calibrator=NamedCalibrator(sharp, 'own'))
+    options = TestOptions(model='net', calibrator=sharp)
     unset = copy.deepcopy(cfg)
     del unset.model.decode_head['threshold']
     with pytest.raises(ValueError, match=r'0\.3.*decode_head=dict\(threshold=0\.5\)'):

@@ -1,9 +1,9 @@
-"""What a check finds, and the check of the environment; imports no MMEngine."""
+"""What checks find, of the environment and of a config; imports no MMEngine."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import distributions
 from importlib.util import find_spec
 
@@ -76,40 +76,80 @@ def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:
     """Check a set of packages; what else is wrong MMSegmentation says by itself."""
     onedl = [name for name in ONEDL if name in versions]
     openmmlab = [name for name in OPENMMLAB if name in versions]
-    if onedl and openmmlab:
-        names = ' '.join(onedl + openmmlab)
-        return [
-            Finding(
-                'error',
-                'two distributions of MMSegmentation lie over each other '
-                f'({names}): what is imported is a mixture',
-                f'pip uninstall -y {names}\n{_INSTALL}',
-            )
-        ]
-
-    if not onedl and not openmmlab:
-        text = (
-            'MMSegmentation is not installed; maps, calibrators and PyTorch work, '
-            'training and testing of configs do not'
-        )
-        return [Finding('note', text, _INSTALL)]
-
+    names = ' '.join(onedl + openmmlab)
     packages = ', '.join(f'{name} {number}' for name, number in versions.items())
-    faults = [
+    rows = [
+        (bool(onedl) != bool(openmmlab), 'ok', f'MMSegmentation: {packages}', ''),
         (
-            not ops and bool(onedl),
+            onedl and openmmlab,
+            'error',
+            f'two distributions of MMSegmentation lie over each other ({names}): what '
+            'is imported is a mixture',
+            f'pip uninstall -y {names}\n{_INSTALL}',
+        ),
+        (
+            not onedl and not openmmlab,
+            'note',
+            'MMSegmentation is not installed; maps, calibrators and PyTorch work, '
+            'training and testing of configs do not',
+            _INSTALL,
+        ),
+        (
+            onedl and not ops,
             'note',
             'mmcv has no compiled operators: heads that need them (PointRend, PSANet, '
             'CCNet, ...) do not work, all others do',
             'mim install onedl-mmcv  (a wheel with operators, for your torch)',
         ),
         (
-            not ops and bool(openmmlab),
+            openmmlab and not ops,
             'error',
             "mmcv has no compiled operators, without which OpenMMLab's mmseg.models "
             'cannot be imported',
             'MMCV_WITH_OPS=1 pip install --no-build-isolation mmcv==2.1.0',
         ),
     ]
-    found = [Finding(level, text, line) for bad, level, text, line in faults if bad]
-    return [Finding('ok', f'MMSegmentation: {packages}'), *found]
+    return [Finding(level, text, line) for holds, level, text, line in rows if holds]
+
+
+@dataclass
+class Diagnosis:
+    """What the doctor finds, and the config as it should be.
+
+    Attributes:
+        findings (list[Finding]): In the order in which they are found.
+        original (dict): The config as it is read.
+        mended (dict): The config as the patch makes it.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    original: dict = field(default_factory=dict)
+    mended: dict = field(default_factory=dict)
+
+    def has(self, *levels: str) -> bool:
+        """Whether there is a finding of one of some levels."""
+        return any(finding.level in levels for finding in self.findings)
+
+
+def examine(config: str | None, data: str | None = None) -> Diagnosis:
+    """Check the environment, and a config, by building what it says.
+
+    ``data`` is a folder of images and masks in place of those of the config.
+    """
+    found = Diagnosis(check_environment(installed_versions(), has_ops()))
+    if config is None and find_spec('mmseg') is None:
+        return found  # the user has maps, or PyTorch
+    if not found.has('error'):
+        with noted('MMSegmentation cannot be imported', found.findings):
+            from ..config import import_mmseg
+
+            import_mmseg()
+
+    if config is not None and found.has('error'):
+        text = f'{config} was not read: mend the environment first'
+        found.findings.append(Finding('note', text))
+    elif config is not None:
+        from ..doctor import examine_config
+
+        examine_config(config, data, found)
+    return found

@@ -1,18 +1,29 @@
-"""Checks of a run that is built: its model, data, hooks and validation."""
+"""Checks of a run that is built: its data, its model, its hooks, its validation."""
 
 import copy
+import os.path as osp
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from weakref import WeakSet
 
-from mmengine.model import is_model_wrapper
+import numpy as np
 
+from ..config import is_type
+from ..data import dataset_of, image_ids, leaf_sets, nested
 from ..evaluation.metrics import CalibrationMetric
 from ..models.losses import SCBCELoss
-from .data import check_datasets, dataset_of
-from .findings import Finding, report_findings
+from .findings import PATCH, Finding, report_findings
 from .settings import WRONG_TTA, check_heads
 
+# Masks of each data set that a run reads when it starts,
+_SAMPLE = 8
+# and those of a training set as long as none has an object.
+_MANY = 1000
+_OBJECT = 1
+_IGNORED = 255
+# Transforms whose result may hold no object of an image that has one.
+_PART = re.compile('ObjectFreeCrop|RandomCrop|RandomCutOut')
+_MIXING = re.compile(r'mosaic|mix_?up|cut_?mix|copy_?paste|class_?mix', re.IGNORECASE)
 _EVALUATOR = (
     "val_evaluator = [dict(type='CalibrationMetric'), dict(type='IoUMetric', "
     "iou_metrics=['mIoU'])]"
@@ -28,13 +39,9 @@ or ASLPHook(levels='image', rule='fixed'), which needs no validation"""
 def measuring_metric(runner: Any) -> CalibrationMetric | None:
     """The CalibrationMetric of the validation that measures the network itself."""
     metrics = runner.val_loop.evaluator.metrics
-    measuring = (
-        metric
-        for metric in metrics
-        if isinstance(metric, CalibrationMetric)
-        and (metric.mode, metric.protocol) == ('top_label', 'raw')
-    )
-    return next(measuring, None)
+    ours = (metric for metric in metrics if isinstance(metric, CalibrationMetric))
+    raw = (each for each in ours if (each.mode, each.protocol) == ('top_label', 'raw'))
+    return next(raw, None)
 
 
 def check_validation(runner: Any) -> Iterator[Finding]:
@@ -48,21 +55,14 @@ def check_validation(runner: Any) -> Iterator[Finding]:
         )
 
     elif measuring_metric(runner) is None:
-        names = [type(metric).__name__ for metric in runner.val_loop.evaluator.metrics]
+        metrics = runner.val_loop.evaluator.metrics
         yield Finding(
             'error',
             'the levels of ASLPHook follow what a validation measures, which none '
-            f"of val_evaluator's metrics {names} gives (CalibrationMetric does, with "
-            "mode='top_label' and protocol='raw')",
+            f"of val_evaluator's metrics {[type(each).__name__ for each in metrics]} "
+            "gives (CalibrationMetric does, with mode='top_label' and protocol='raw')",
             _EVALUATOR,
         )
-
-
-def unwrap(model: Any) -> Any:
-    """Take the wrappers of distributed training off a model."""
-    while is_model_wrapper(model):
-        model = model.module
-    return model
 
 
 def find_losses(model: Any) -> list[SCBCELoss]:
@@ -70,21 +70,20 @@ def find_losses(model: Any) -> list[SCBCELoss]:
     return [module for module in model.modules() if isinstance(module, SCBCELoss)]
 
 
-# Runs that were checked; a hook checks those that MMSegmentation's own tools start.
-_CHECKED: WeakSet = WeakSet()
-
-
 def check_once(runner: Any, splits: Sequence[str]) -> None:
-    """Report what is found in a run, unless that was done before."""
-    if runner not in _CHECKED:
+    """Report what is found in a run, unless that was done before.
+
+    A hook checks the runs that MMSegmentation's own tools start.
+    """
+    if not hasattr(runner, 'checked_by_mmaslp'):
         report_findings(check_run(runner, splits))
-        _CHECKED.add(runner)
+        runner.checked_by_mmaslp = True
 
 
 def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
     """Look for what does not work in a run, or measures something else."""
     settings = runner.cfg.get('model')
-    if type(unwrap(runner.model)).__name__ == 'SegTTAModel':
+    if is_type(settings, 'SegTTAModel'):
         yield Finding('error', WRONG_TTA, "tta_model.type = 'BinarySegTTAModel'")
     if isinstance(settings, Mapping):
         settings = copy.deepcopy(settings.get('module', settings))  # of the views
@@ -111,3 +110,138 @@ def check_hooks(runner: Any) -> Iterator[Finding]:
     for hook in runner.hooks:
         if hasattr(hook, 'findings'):
             yield from hook.findings(runner)
+
+
+def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:
+    """Look at the masks of data sets, and for images in two of them."""
+    for split, dataset in datasets.items():
+        yield from check_masks(split, dataset)
+    yield from shared_images(datasets)
+
+
+def shared_images(datasets: Mapping[str, Any]) -> Iterator[Finding]:
+    """Look for images that are in two data sets."""
+    ids = {split: _paths(dataset) for split, dataset in datasets.items()}
+    for one, other in (('val', 'train'), ('test', 'train'), ('test', 'val')):
+        shared = ids.get(one, set()) & ids.get(other, set())
+        if shared:
+            yield Finding(
+                'warning',
+                f'{len(shared)} of the {len(ids[one])} {one} images are {other} '
+                f'images, such as {min(shared)}: what is measured on them is not what '
+                'the network does on unseen images',
+                f'{one}_dataloader.dataset: other images',
+            )
+
+
+def _paths(dataset: Any) -> set[str]:
+    """Paths of the images; none of a data set that does not name them."""
+    try:
+        return {*map(osp.abspath, image_ids(dataset))}
+    except ValueError:
+        return set()
+
+
+def mixed_images(dataset: Any, preprocessor: Any) -> Iterator[Finding]:
+    """Look for transforms that make one training image of several."""
+    holders = [getattr(part, 'pipeline', None) for part, _ in nested(dataset)]
+    for step in _transforms([*holders, getattr(preprocessor, 'batch_augments', None)]):
+        name = type(step).__name__
+        if _MIXING.search(name) or hasattr(step, 'get_indices'):
+            yield Finding(
+                'error',
+                f'the training pipeline holds {name}, which makes one image of several,'
+                ' and a level by image belongs to one image',
+                f"remove {name}\nor ASLPHook(levels='border'), which needs no images",
+            )
+
+
+def _transforms(step: Any) -> Iterator[Any]:
+    """Go through a transform, or a list, and the transforms that it holds."""
+    if isinstance(step, (list, tuple)):
+        for inner in step:
+            yield from _transforms(inner)
+    elif step is not None:
+        yield step
+        yield from _transforms(getattr(step, 'transforms', None))
+
+
+def _mask_loader(leaf: Any) -> Any:
+    """The transform of a data set that reads its masks."""
+    loaders = ('LoadAnnotations', 'LoadBinaryAnnotations')
+    steps = _transforms(getattr(leaf, 'pipeline', None))
+    return next((step for step in steps if type(step).__name__ in loaders), None)
+
+
+def masks_of(leaf: Any, most: int) -> Iterator[set[int]]:
+    """Yield the values of up to ``most`` masks, in random order, as loaded."""
+    loader = _mask_loader(leaf)
+    order = [] if loader is None else np.random.default_rng(0).permutation(len(leaf))
+    for index in order[:most]:
+        label = loader(dict(leaf.get_data_info(int(index)))).get('gt_seg_map')
+        if label is not None:
+            yield {*np.unique(label).tolist()}
+
+
+def mask_values(leaf: Any, most: int) -> set[int]:
+    """Values of up to ``most`` masks of a data set, up to one that holds an object."""
+    values: set[int] = set()
+    for held in masks_of(leaf, most):
+        values |= held
+        if _OBJECT in values:
+            break
+    return values
+
+
+def check_windows(dataset: Any) -> Iterator[Finding]:
+    """Say that a network never sees a whole training image without an object."""
+    leaves = leaf_sets(dataset)
+    steps = _transforms([getattr(leaf, 'pipeline', None) for leaf in leaves])
+    masks = (held for leaf in leaves for held in masks_of(leaf, _MANY))
+    crops = any(_PART.fullmatch(type(step).__name__) for step in steps)
+    if not crops and all(_OBJECT in held for held in masks):
+        yield Finding(
+            'note',
+            'all training images hold an object: what the network finds in images '
+            'without one is left to chance',
+            "train_dataloader.dataset.pipeline: dict(type='ObjectFreeCrop') after the "
+            'masks are loaded, if it will be asked about such images; docs/windows.md '
+            'has its price',
+        )
+
+
+def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
+    """Look for masks whose objects are ignored, and training sets without objects."""
+    place = f'{split}_dataloader.dataset'
+    leaves = leaf_sets(dataset)
+    most = _MANY if split == 'train' else _SAMPLE
+    values = [mask_values(leaf, most) for leaf in leaves]
+    for leaf, held in zip(leaves, values):
+        if _IGNORED in held and _OBJECT not in held and _stay_ignored(leaf):
+            yield Finding(
+                'error',
+                f'{place}: {type(_mask_loader(leaf)).__name__} keeps the values 0 and '
+                f'255 of the masks ({leaf.get_data_info(0).get("seg_map_path")}), and '
+                '255 means "ignore": all objects are left out of losses and metrics, '
+                'and the accuracy would be 1. LoadBinaryAnnotations reads them',
+                PATCH,
+            )
+            return
+
+    if split == 'train' and all(held == {0} for held in values):
+        yield Finding(
+            'error',
+            f'{place}: none of the training masks has a pixel of foreground, so there '
+            'is nothing to learn',
+            f'{place}: masks of 0 and 1, or of 0 and 255 with LoadBinaryAnnotations',
+        )
+
+
+def _stay_ignored(leaf: Any) -> bool:
+    """Whether no transform behind the loader maps 255 to 1."""
+    for index in range(min(len(leaf), _SAMPLE)):
+        packed = leaf[index]['data_samples']
+        first = packed[0] if isinstance(packed, list) else packed  # views of one image
+        if (first.gt_sem_seg.data == _OBJECT).any():
+            return False
+    return True

@@ -11,8 +11,8 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmseg.registry import DATASETS
 
-from ..config import imports_of, is_type, metrics_of
-from ..data import leaves
+from ..config import imports_of, is_type, metrics_of, type_of
+from ..data import leaf_sets
 from ..models.losses import SCBCELoss
 from .findings import PATCH, Finding
 
@@ -84,7 +84,7 @@ def _classes(cfg: Config) -> Any:
     for split in ('train', 'val', 'test'):
         dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
         if dataset:
-            leaf = next(leaves(dataset))
+            leaf = leaf_sets(dataset)[0]
             kind = DATASETS.get(leaf.type) if isinstance(leaf.type, str) else leaf.type
             given = leaf.get('metainfo') or {}
             return given.get('classes', getattr(kind, 'METAINFO', {}).get('classes'))
@@ -109,12 +109,16 @@ def _check_aslp(cfg: Config) -> Iterator[Finding]:
         hook = dict(type='ASLPHook', levels='image', rule='MC')
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
 
-    blind = []
-    for name in ('val_evaluator', 'test_evaluator'):
-        metrics = metrics_of(cfg, name)
-        if metrics and not any(is_type(m, 'CalibrationMetric') for m in metrics):
-            blind.append(name)
-            cfg[name] = [dict(type='CalibrationMetric'), *metrics]
+    metrics = {
+        name: metrics_of(cfg, name) for name in ('val_evaluator', 'test_evaluator')
+    }
+    blind = [
+        name
+        for name, given in metrics.items()
+        if given and not any(is_type(each, 'CalibrationMetric') for each in given)
+    ]
+    for name in blind:
+        cfg[name] = [dict(type='CalibrationMetric'), *metrics[name]]
     if blind:
         yield Finding(
             'error' if hooks and 'val_evaluator' in blind else 'note',
@@ -145,7 +149,7 @@ def check_heads(model: Mapping[str, Any], training: bool = True) -> Iterator[Fin
     """Look at the heads of a segmentor, as a config describes it."""
     heads = dict(heads_of(model))
     for place, part in {'model': model, **heads}.items():
-        kind = str(part.get('type'))
+        kind = type_of(part)
         if kind in REFUSED and training:
             yield Finding(
                 'error',
@@ -167,53 +171,71 @@ def check_heads(model: Mapping[str, Any], training: bool = True) -> Iterator[Fin
 
 def _why_two_channels(model: Mapping[str, Any], heads: Mapping[str, ConfigDict]) -> str:
     """Say why a segmentor cannot work with one channel; '' if it can."""
-    if any(is_type(head, 'PointHead') for head in heads.values()):
-        return 'PointRend looks for uncertain points between the two best channels'
+    samplers = [head.get('sampler') for head in heads.values()]
     stages = is_type(model.get('decode_head'), 'IterativeDecodeHead')
-    if is_type(model, 'CascadeEncoderDecoder') or stages:
-        return 'cascades and K-Net look for a threshold that they do not have'
-    samplers = [head.get('sampler') or {} for head in heads.values()]
-    if any(is_type(s, 'OHEMPixelSampler') and s.get('thresh') for s in samplers):
-        return 'OHEMPixelSampler with thresh takes a softmax over the channels'
-    return ''
+    reasons = {
+        'PointRend looks for uncertain points between the two best channels': any(
+            is_type(head, 'PointHead') for head in heads.values()
+        ),
+        'cascades and K-Net look for a threshold that they do not have': (
+            stages or is_type(model, 'CascadeEncoderDecoder')
+        ),
+        'OHEMPixelSampler with thresh takes a softmax over the channels': any(
+            is_type(each, 'OHEMPixelSampler') and each.get('thresh')
+            for each in samplers
+        ),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), '')
 
 
 def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Finding]:
     channels = head.get('out_channels') or head.get('num_classes')
     losses = losses_of(head)
     threshold = head.get('threshold') or 0.3
-    entropies = [loss for loss in losses if is_type(loss, 'CrossEntropyLoss')]
-    sigmoids = [bool(loss.get('use_sigmoid')) for loss in entropies]
+    sigmoids = [
+        bool(loss.get('use_sigmoid'))
+        for loss in losses
+        if is_type(loss, 'CrossEntropyLoss')
+    ]
     ours = any(is_type(loss, 'SCBCELoss') for loss in losses)
-
-    level, text = 'error', ''
-    if channels == 1 and reason:
-        text = f'cannot work with one channel: {reason}'
-    elif channels == 1 and False in sigmoids:
-        text = 'takes a softmax over one channel, which is 1 everywhere'
-    elif channels == 1 and 'decode_head' in place and threshold != 0.5:
-        level = 'warning'
-        text = (
+    decodes = 'decode_head' in place
+    faults = [
+        (
+            channels == 1 and reason,
+            'error',
+            f'cannot work with one channel: {reason}',
+        ),
+        (
+            channels == 1 and False in sigmoids,
+            'error',
+            'takes a softmax over one channel, which is 1 everywhere',
+        ),
+        (
+            channels == 1 and decodes and threshold != 0.5,
+            'warning',
             f"calls a pixel foreground above {threshold} (MMSegmentation's default is "
-            '0.3), the metrics count at 0.5'
-        )
-    elif channels == 2 and True in sigmoids:
-        level = 'warning'
-        text = (
+            '0.3), the metrics count at 0.5',
+        ),
+        (
+            channels == 2 and True in sigmoids,
+            'warning',
             'has two channels without a background: each has a sigmoid of its own, and '
-            'metrics take the softmax of both'
-        )
-    elif channels not in (1, 2):
-        level = 'error' if ours else 'note'
-        text = f'has {channels} channels, and SCBCELoss is for binary heads'
-    if text:
-        yield Finding(level, f'{place} {text}', PATCH)
+            'metrics take the softmax of both',
+        ),
+        (
+            channels not in (1, 2),
+            'error' if ours else 'note',
+            f'has {channels} channels, and SCBCELoss is for binary heads',
+        ),
+    ]
+    found = [Finding(level, f'{place} {x}', PATCH) for bad, level, x in faults if bad]
+    yield from found[:1]
 
     if channels not in (1, 2):
         head.update(num_classes=2, out_channels=1, threshold=0.5)
     if reason and channels != 2:
         head.update(num_classes=2, out_channels=2)
-    elif channels == 1 and 'decode_head' in place:
+    elif channels == 1 and decodes:
         head.threshold = 0.5
 
 
@@ -222,26 +244,22 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
     changed = []
     kinds = []
     for loss in losses_of(head):
-        kind = loss.type if isinstance(loss.type, str) else loss.type.__name__
-        if is_type(loss, 'SCBCELoss'):
-            unknown = ', '.join(sorted(loss.keys() - arguments))
-            if unknown:
+        kind = type_of(loss)
+        if kind == 'SCBCELoss':
+            changed.append({k: v for k, v in loss.items() if k in arguments})
+            if unknown := ', '.join(sorted(loss.keys() - arguments)):
                 yield Finding(
                     'error',
                     f'{place}.loss_decode: SCBCELoss has no {unknown}, which the base '
                     'gives to its loss',
                     PATCH,
                 )
-            changed.append({k: v for k, v in loss.items() if k in arguments})
-            continue
-        if is_type(loss, 'BoundaryLoss'):
+        elif kind == 'BoundaryLoss':
             changed.append(loss)
-            continue
-        kinds.append(kind)
-        if kind not in _OF_REGIONS:
-            weight = loss.get('loss_weight', 1.0)
-            weighted = {} if weight == 1 else {'loss_weight': weight}
-            changed.append(dict(type='SCBCELoss', **weighted))
+        else:
+            kinds.append(kind)
+            kept = {k: v for k, v in loss.items() if k == 'loss_weight' and v != 1}
+            changed += [] if kind in _OF_REGIONS else [dict(type='SCBCELoss', **kept)]
 
     if kinds:
         text = f'{place} trains with {", ".join(kinds)}, which follows no levels'

@@ -5,9 +5,9 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmseg.registry import DATASETS
 
-from ....common.arguments import check_path, check_text, optional
+from ....common.arguments import check_text, optional
 from ....files.datasets import list_pairs, locate
-from ....files.layouts import NUCLEI, get_layout
+from ....files.layouts import NUCLEI
 from ....files.names import raise_problems
 
 
@@ -72,11 +72,6 @@ class SODDataset(BaseDataset):
         metainfo: dict | None = None,
         **kwargs: Any,
     ) -> None:
-        optional(check_path, 'data_root', data_root or None)
-        optional(check_text, 'split', split)
-        optional(check_text, 'ann_file', ann_file or None)
-        optional(check_text, 'img_suffix', img_suffix)
-        optional(check_text, 'seg_map_suffix', seg_map_suffix)
         prefix = {key: value for key, value in (data_prefix or {}).items() if value}
         if prefix and (layout or split):
             raise ValueError('give data_prefix or layout and split, not both')
@@ -84,9 +79,7 @@ class SODDataset(BaseDataset):
             raise ValueError('data_prefix needs img_path and seg_map_path')
 
         self.layout = layout
-        if layout is not None:
-            get_layout(layout)
-        self.split = split
+        self.split = optional(check_text, 'split', split)
         self.img_suffix = img_suffix
         self.seg_map_suffix = seg_map_suffix
         super().__init__(

@@ -37,18 +37,12 @@ class LoadBinaryAnnotations:
 
     def __call__(self, results: dict) -> dict:
         """Load the mask that belongs to an image."""
-        if 'seg_map_path' not in results and 'seg_fields' in results:
-            raise ValueError(
-                f'{results.get("img_path")}: the dataset gives no seg_map_path: set '
-                'data_prefix=dict(img_path=..., seg_map_path=...)'
-            )
-
         if 'seg_map_path' not in results:
             return results  # only an image, as MMSegmentation's inference APIs pass it
         path = results['seg_map_path']
-        shape = results.get('ori_shape')
         mask = read_binary_mask(path, graded=self.graded)
-        if shape is not None and mask.shape != tuple(shape[:2]):
+        shape = results.get('ori_shape', mask.shape)
+        if mask.shape != tuple(shape[:2]):
             raise ValueError(
                 f'{path}: the mask is {mask.shape[1]} x {mask.shape[0]} pixels, its '
                 f'image {results["img_path"]} is {shape[1]} x {shape[0]}'

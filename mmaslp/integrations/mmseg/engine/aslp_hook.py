@@ -1,9 +1,11 @@
 """Levels by band, or by image as in the paper, in a training of MMSegmentation."""
 
+import bisect
 import logging
+import math
 import os.path as osp
 from collections.abc import Iterator
-from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from mmengine.dist import (
 )
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
+from mmengine.runner import IterBasedTrainLoop
 from mmseg.registry import HOOKS
 
 from ....common.arguments import (
@@ -31,21 +34,109 @@ from ....levels.image import ImageLevels
 from ....levels.rules import Rule, make_rule
 from ....losses.perturbations import check_alpha
 from ....report.diagrams import alpha_histogram
-from ....training.levels import LevelsSession
+from ....training.levels import ENOUGH, WARMUP, LevelsSession, Plan
 from ....training.seeding import seed_torch
-from ..checks.data import dataset_of, mixed_images
+from ..checkpoint import unwrap
 from ..checks.findings import Finding
 from ..checks.run import (
     check_once,
     check_validation,
     find_losses,
     measuring_metric,
-    unwrap,
+    mixed_images,
 )
-from ..datasets.listing import batch_ids, image_ids
+from ..data import batch_ids, dataset_of, image_ids
 from ..evaluation.metrics import send_picture
 from ..training import was_trained
-from .schedule import Schedule
+
+
+class Schedule:
+    """Schedule of a run; times are epochs or iterations, as the loop counts.
+
+    Attributes:
+        unit (int): Iterations of one unit of time.
+        end (int): Time at which the training ends.
+        iters_per_visit (int): Iterations in which every image comes about once.
+        warmup (float): Iterations before the levels begin to move.
+        plan (Plan): When levels by band move.
+    """
+
+    def __init__(
+        self,
+        loop: Any,
+        num_images: int,
+        world_size: int,
+        warmup_epochs: float | None,
+        warmup_iters: float | None = None,
+    ) -> None:
+        loader = loop.dataloader
+        of_sampler = getattr(loader, 'batch_sampler', None)
+        batch_size = loader.batch_size or getattr(of_sampler, 'batch_size', 1)
+        self.loop = loop
+        self.by_epoch = not isinstance(loop, IterBasedTrainLoop)
+        self.unit = max(1, len(loader)) if self.by_epoch else 1
+        self.end = loop.max_epochs if self.by_epoch else loop.max_iters
+        self.iters_per_visit = -(-num_images // (batch_size * world_size))
+
+        self.warmup = warmup_iters
+        if warmup_iters is None and warmup_epochs is None:
+            self.warmup = loop.max_iters // WARMUP
+        elif warmup_iters is None:
+            epoch = self.unit if self.by_epoch else self.iters_per_visit
+            self.warmup = warmup_epochs * epoch
+        times = [time * self.unit for time in self._validations()]
+        self.plan = Plan(len(times), sum(time < self.warmup for time in times))
+
+    @property
+    def visits(self) -> float:
+        """float: Visits of an image between two validations at present, at least 1."""
+        return max(1.0, self._interval(self._now) * self.unit / self.iters_per_visit)
+
+    def validation_is_due(self) -> bool:
+        """Whether the loop validates now; a checkpoint is written before that."""
+        now = self._now
+        due = now % self._interval(now) == 0 or now == self.end
+        # Else a checkpoint in the middle of an epoch.
+        is_whole = self.loop.iter == now * self.unit
+        return is_whole and due and now >= max(self.loop.val_begin, 1)
+
+    def too_late(self) -> Iterator[Finding]:
+        """Warn of levels that never move: they also wait for the first validation."""
+        first = next(self._validations(), self.end)
+        start = max(self.warmup, first * self.unit)
+        if start >= self.loop.max_iters:
+            yield Finding(
+                'warning',
+                f'the levels never move: warm-up ({self.warmup} iterations) and the '
+                f'first validation end at iteration {start}, training at '
+                f'{self.loop.max_iters}',
+                'a lower warmup_epochs of ASLPHook, or a lower train_cfg.val_interval',
+            )
+
+    def findings(self) -> Iterator[Finding]:
+        """Refuse a schedule under which levels by band cannot arrive."""
+        if self.plan.problem is not None:
+            left = self.end - math.ceil(self.warmup / self.unit)
+            yield Finding(
+                self.plan.problem,
+                str(self.plan),
+                f'train_cfg.val_interval = {max(1, left // (ENOUGH + 1))}, a longer '
+                'training, or a lower warmup_epochs of ASLPHook',
+            )
+
+    @property
+    def _now(self) -> int:
+        return self.loop.epoch if self.by_epoch else self.loop.iter
+
+    def _validations(self) -> Iterator[int]:
+        """Times of the validations before the end."""
+        times = range(max(self.loop.val_begin, 1), self.end)
+        return (time for time in times if time % self._interval(time) == 0)
+
+    def _interval(self, time: int) -> int:
+        """Validation interval once ``time`` epochs or iterations are done."""
+        step = bisect.bisect(self.loop.dynamic_milestones, time + 1)
+        return self.loop.dynamic_intervals[step - 1]
 
 
 class Training:
@@ -69,12 +160,7 @@ class BorderTraining(Training, LevelsSession):
     # A third of the training.
     default_warmup_epochs = None
 
-    def __init__(self, gain: float = 1.0, **others: Any) -> None:
-        if others:
-            raise ValueError(
-                f"ASLPHook(levels='border') has no option {next(iter(others))!r}: it "
-                'takes gain'
-            )
+    def __init__(self, gain: float = 1.0) -> None:
         logger = MMLogger.get_current_instance()
         super().__init__(BorderLevels(gain), logger=logger)
 
@@ -82,27 +168,19 @@ class BorderTraining(Training, LevelsSession):
         self, runner: Any, losses: list, schedule: Schedule
     ) -> Iterator[Finding]:
         """Say what does not fit: no table of bands, too few validations."""
-        yield Finding(
-            'ok',
-            'SCBCELoss smooths labels by their distance from the border, as strongly '
-            'as the validation shows over-confidence there',
-        )
         yield from check_validation(runner)
         yield from schedule.findings()
 
     def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
-        """Give the levels to the losses."""
+        """Set the warm-up of the levels."""
         self._metric = measuring_metric(runner)
-        plan = schedule.plan
-        self.plan(plan.validations, plan.warmup)
-        for loss in losses:
-            loss.criterion.bind(self.levels)
+        self.plan(schedule.plan.validations, schedule.plan.warmup)
 
     def observe(self, metrics: dict[str, Any]) -> None:
         """Move the levels by the table that the metric has counted."""
-        table = [self._metric.table]
-        broadcast_object_list(table)
-        self.end_validation(table[0], whole=True)
+        tables = [self._metric.table]
+        broadcast_object_list(tables)
+        self.end_validation(tables[0], whole=True)
         if self.levels.reason is not None:
             print_log(f'ASLP: {self.levels.reason}', 'current')
 
@@ -127,12 +205,6 @@ class ImageTraining(Training):
         self, runner: Any, losses: list, schedule: Schedule
     ) -> Iterator[Finding]:
         """Say what does not fit: mixed images, no accuracy."""
-        beta = losses[0].perturbation.beta
-        yield Finding(
-            'ok',
-            f'SCBCELoss perturbs the label of an image with the strength {beta:g}, as '
-            f'often as {type(self.rule).__name__ if self.learns else "alpha"} says',
-        )
         preprocessor = getattr(unwrap(runner.model), 'data_preprocessor', None)
         yield from mixed_images(dataset_of(runner.train_loop), preprocessor)
         if self.learns:
@@ -144,20 +216,16 @@ class ImageTraining(Training):
         self._table = osp.join(runner.work_dir, 'alpha.csv')
         # Now, and not at the end of the training.
         check_output(self._table, was_trained(runner.work_dir))
-        ids = [*dict.fromkeys(image_ids(dataset_of(runner.train_loop)))]
-        self._schedule = replace(schedule, num_images=len(ids))
+        self._schedule = schedule
         self.levels = ImageLevels(
-            ids,
-            losses[0].perturbation.beta,
+            dict.fromkeys(image_ids(dataset_of(runner.train_loop))),
+            losses[0].criterion.perturbation.beta,
             self.rule,
             self._start_level(losses),
             seed,
-            self._schedule.warmup,
+            schedule.warmup,
             logger=MMLogger.get_current_instance(),
         )
-
-        for loss in losses:
-            loss.criterion.bind(self.levels)
         if self.learns:
             self._prefix = measuring_metric(runner).prefix
 
@@ -189,9 +257,11 @@ class ImageTraining(Training):
     def scalars(self) -> dict[str, float]:
         """Mean level of the images, ``alpha``, and its quantiles."""
         alpha = self.levels.alpha.numpy()
-        names = ('alpha_p05', 'alpha_p50', 'alpha_p95')
-        quantiles = np.quantile(alpha, (0.05, 0.5, 0.95)).tolist()
-        return dict(zip(names, quantiles)) | {'alpha': float(alpha.mean())}
+        quantiles = {
+            f'alpha_p{share:02}': np.percentile(alpha, share).item()
+            for share in (5, 50, 95)
+        }
+        return {**quantiles, 'alpha': alpha.mean().item()}
 
     def show(self) -> None:
         """Send the histogram to the trackers."""
@@ -206,14 +276,11 @@ class ImageTraining(Training):
 
     def end_training(self) -> None:
         """Write the table of images and levels, lowest level first."""
-        if not is_main_process():
-            return
-        levels = self.levels.alpha.numpy()
-        ids = self.levels.ids
-        order = np.argsort(levels, kind='stable')
-        rows = [(ids[i], f'{levels[i]:.8f}') for i in order]
-        write_csv(self._table, [('img_path', 'alpha'), *rows], overwrite=True)
-        print_log(f'ASLP: levels of images written to {self._table}', 'current')
+        if is_main_process():
+            levels = sorted(self.levels.levels.items(), key=itemgetter(1))
+            rows = [(name, f'{level:.8f}') for name, level in levels]
+            write_csv(self._table, [('img_path', 'alpha'), *rows], overwrite=True)
+            print_log(f'ASLP: levels of images written to {self._table}', 'current')
 
 
 LEVELS = {'border': BorderTraining, 'image': ImageTraining}
@@ -234,7 +301,9 @@ class ASLPHook(Hook):
     writes the table ``alpha.csv`` of images and levels.
 
     Either state travels in the checkpoint (in MMEngine's ``MessageHub``). ``resume``
-    restores it, ``load_from`` starts anew.
+    restores it, ``load_from`` starts anew. The hook seeds torch's generators in every
+    iteration from the seed of the run, the iteration and the rank, so after ``resume``
+    dropout also continues as in an uninterrupted run.
 
     Args:
         levels (str): ``'border'`` or ``'image'``; it must be given.
@@ -243,10 +312,6 @@ class ASLPHook(Hook):
             training; for ``'image'`` 5, with ``rule='fixed'`` 0.
         warmup_iters (float, optional): The warm-up in iterations instead of epochs.
             Defaults to None.
-        seed (int, optional): Seed. Defaults to None: the runner's.
-        reseed (bool): Seed torch's generators in every iteration from (seed, iteration,
-            rank). So after ``resume`` dropout also continues as in an uninterrupted
-            run. Defaults to True.
         log_interval (int): Iterations between two records of the levels in the training
             log. Defaults to 10.
         **options: For ``'border'`` the ``gain``. For ``'image'`` ``rule`` (``'MC'``,
@@ -279,8 +344,6 @@ class ASLPHook(Hook):
         levels: str | None = None,
         warmup_epochs: float | None = None,
         warmup_iters: float | None = None,
-        seed: int | None = None,
-        reseed: bool = True,
         log_interval: int = 10,
         **options: Any,
     ) -> None:
@@ -297,8 +360,6 @@ class ASLPHook(Hook):
         self.warmup_iters = optional(
             check_number, 'warmup_iters', warmup_iters, at_least=0
         )
-        self.seed = optional(check_integer, 'seed', seed, at_least=0)
-        self.reseed = check_bool('reseed', reseed)
         self.log_interval = check_integer('log_interval', log_interval, at_least=1)
         self.schedule: Schedule | None = None
         self._observed_iter: int | None = None
@@ -313,12 +374,14 @@ class ASLPHook(Hook):
         """Check the run, make the levels, restore the state of a resumed run."""
         check_once(runner, ('train', 'val'))
         # One seed for all ranks, independent of randomness.diff_rank_seed.
-        seed = [int(runner.seed if self.seed is None else self.seed)]
-        broadcast_object_list(seed)
-        (self.seed,) = seed
+        seeds = [int(runner.seed)]
+        broadcast_object_list(seeds)
+        (self.seed,) = seeds
         self.schedule = self._schedule(runner)
         losses = find_losses(runner.model)
         self.training.start(runner, losses, self.schedule, self.seed)
+        for loss in losses:
+            loss.criterion.bind(self.levels)
         self._catch_up = runner.iter > 0
         if self._catch_up:
             self._restore(runner.message_hub.get_info(self.STATE_KEY))
@@ -356,8 +419,7 @@ class ASLPHook(Hook):
     ) -> None:
         """Draw, and seed torch's generators."""
         self.training.before_iter(data_batch, runner.iter)
-        if self.reseed:
-            seed_torch(self.seed, runner.iter, get_rank())
+        seed_torch(self.seed, runner.iter, get_rank())
 
     def after_train_iter(
         self,
@@ -388,9 +450,11 @@ class ASLPHook(Hook):
         self.training.end_training()
 
     def _schedule(self, runner: Any) -> Schedule:
+        dataset = dataset_of(runner.train_loop)
+        images = {*image_ids(dataset)} if self.kind == 'image' else dataset
         return Schedule(
             runner.train_loop,
-            len(dataset_of(runner.train_loop)),
+            len(images),
             get_world_size(),
             self.warmup_epochs,
             self.warmup_iters,
@@ -420,10 +484,8 @@ class ASLPHook(Hook):
             if saved.get('kind') != self.kind:
                 raise ValueError(f'the checkpoint has levels={saved.get("kind")!r}')
             self.levels.load_state_dict(saved['levels'])
-            seed = saved['seed']
-            observed = saved['observed_iter']
-            self.seed = check_integer('seed', seed, at_least=0)
-            self._observed_iter = optional(check_integer, 'observed_iter', observed)
+            self.seed = check_integer('seed', saved['seed'], at_least=0)
+            self._observed_iter = saved['observed_iter']
         except (KeyError, ValueError) as error:
             raise ValueError(
                 f'ASLPHook cannot go on: {error}; resume from another checkpoint, or '

@@ -9,11 +9,9 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
 
-from ....calibration.fitting.fit import LEAST_CASES
 from ....common.outputs import check_output
 from ....training.calibrator import CALIBRATOR_FILE, CalibratorSession
 from ..calibration import collect_tables, keep_in_checkpoint
-from ..checks.data import dataset_of
 from ..checks.findings import Finding
 from ..checks.run import check_once
 from ..evaluation.metrics import ScoreReader, StreamingMetric
@@ -64,16 +62,6 @@ class CalibratorHook(Hook):
                 "val_cfg = dict(type='ValLoop')\n"
                 "val_evaluator = [dict(type='CalibrationMetric')]",
             )
-            return
-
-        images = len(dataset_of(runner.val_loop))
-        if images < LEAST_CASES:
-            yield Finding(
-                'warning',
-                f'the validation set has {images} images, and CalibratorHook fits a '
-                f'calibrator to {LEAST_CASES} or, better, a hundred: it will fit none',
-                'val_dataloader.dataset: more images',
-            )
 
     def before_train(self, runner: Any) -> None:
         """Refuse a run without a validation set, or whose output would be lost."""
@@ -84,9 +72,8 @@ class CalibratorHook(Hook):
         """Fit, and keep the calibrator with the last checkpoint."""
         metrics = runner.val_loop.evaluator.metrics
         options = next((m for m in metrics if isinstance(m, StreamingMetric)), None)
-        reader = ScoreReader(
-            getattr(options, 'scores', 'auto'), getattr(options, 'ignore_index', 255)
-        )
+        scores = getattr(options, 'scores', 'auto')
+        reader = ScoreReader(scores, getattr(options, 'ignore_index', 255), True)
         loader = runner.val_loop.dataloader
 
         self.session.take(lambda: collect_tables(runner.model, loader, reader))

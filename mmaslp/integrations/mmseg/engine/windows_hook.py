@@ -11,8 +11,8 @@ from torch.nn.functional import binary_cross_entropy
 
 from ....augmentation.windows import SMALLEST
 from ....common.arguments import check_number
+from ..calibration import windows_of
 from ..evaluation.metrics import ScoreReader
-from ..windows import windows_of
 
 
 @HOOKS.register_module()
@@ -39,12 +39,11 @@ class WindowsHook(Hook):
 
     def __init__(self, smallest: float = SMALLEST, scores: str = 'auto') -> None:
         self.smallest = check_number('smallest', smallest, above=0, at_most=1)
-        self._reader = ScoreReader(scores)
+        self._reader = ScoreReader(scores, binary=True)
 
     def before_val_epoch(self, runner: Any) -> None:
         """Begin with the same windows."""
         self._rng = np.random.default_rng(0)
-        self._reader = ScoreReader(self._reader.scores)
         # Windows, those whose mask is not empty, pixels, their summed NLL.
         self._sums = torch.zeros(4, dtype=torch.float64)
 
@@ -57,8 +56,6 @@ class WindowsHook(Hook):
             return
         for sample in runner.model.val_step(windows):
             prob, _ = self._reader.read(sample.to_dict())
-            if prob.ndim != 2:
-                raise ValueError('WindowsHook is for heads of one or two classes')
             prob = prob.double().cpu()
             nll = binary_cross_entropy(prob, torch.zeros_like(prob), reduction='sum')
             not_empty = float((prob > 0.5).any())

@@ -46,8 +46,6 @@ from ....report.diagrams import (
     reliability_figure,
     save_figure,
 )
-from ..checks.data import no_foreground
-from ..checks.findings import report_findings
 
 
 def loop_stage() -> str:
@@ -105,12 +103,16 @@ class ScoreReader:
     MMSegmentation gives probabilities for heads with one channel and logits for heads
     with more. Mask2Former, MaskFormer and SAN give sums of products of probabilities,
     which are never negative. The logits of a single image may by chance be so too, so
-    such scores are refused at the end only.
+    such scores are refused at the end only. If it is ``binary``, it refuses heads with
+    more than two classes.
     """
 
-    def __init__(self, scores: str = 'auto', ignore_index: int = 255) -> None:
+    def __init__(
+        self, scores: str = 'auto', ignore_index: int = 255, binary: bool = False
+    ) -> None:
         self.scores = check_choice('scores', scores, SCORES)
         self.ignore_index = ignore_index
+        self.binary = binary
         self.images = 0
         self.doubtful = 0
 
@@ -127,19 +129,15 @@ class ScoreReader:
 
     def probability(self, sample: dict[str, Any]) -> Tensor:
         """Read the probabilities of one data sample, which needs no label."""
-        name = sample.get('img_path')
-        if 'seg_logits' not in sample:
-            raise ValueError(f'{name}: no seg_logits, which the model has to give')
-        values = sample['seg_logits']['data'].detach()
-        if not values.is_floating_point():
-            raise ValueError(
-                f'{name}: seg_logits are {values.dtype}, not floating point'
-            )
-
-        values = at_least_float32(values)
+        values = at_least_float32(sample['seg_logits']['data'].detach())
         self.images += 1
         if len(values) == 1:
             return values[0]
+        if self.binary and len(values) > 2:
+            raise ValueError(
+                f'{sample.get("img_path")}: the head gives {len(values)} classes, and '
+                'this is for binary heads: one channel (out_channels=1) or two'
+            )
         scores = self._guess(values) if self.scores == 'auto' else self.scores
         if scores == 'probabilities':
             return values[1] if len(values) == 2 else values
@@ -225,13 +223,7 @@ class StreamingMetric(BaseMetric):
         self.protocol = check_choice('protocol', protocol, PROTOCOLS)
         self.scores = check_choice('scores', scores, SCORES)
         self.output_dir = optional(check_path, 'output_dir', output_dir)
-        self.keep_results = check_bool('keep_results', keep_results)
-        self.calibrator_name: str | None = None
-        if calibrator is not None and not isinstance(calibrator, Calibrator):
-            self.calibrator_name = str(calibrator)
-
         self.calibrator = optional(loaded, 'calibrator', calibrator)
-        self.training: dict[str, Any] = {}  # facts about the training
         self.result: Any = None
         self.has_foreground: bool | None = None
         self._reset()
@@ -266,8 +258,9 @@ class StreamingMetric(BaseMetric):
         if self.calibrator is not None:
             prob = self.calibrator(prob)
         if prob.ndim == 2:
-            same = prob.shape == label.shape  # else refused later
-            valid = label != self.ignore_index if same else None
+            valid = label != self.ignore_index
+            # Of another size it is refused later.
+            valid = valid if valid.shape == prob.shape else None
             return apply_protocol(prob, self.protocol, valid)
         if self.protocol != 'raw':
             raise ValueError(f'protocol {self.protocol!r} is for two classes only')
@@ -391,10 +384,9 @@ class CalibrationMetric(StreamingMetric):
 
     Besides the returned metrics, files are written to ``output_dir`` or the run's log
     folder: ``calibration_{val,test}.json`` (every metric, the table of images for
-    intervals and paired comparisons), ``reliability_{val,test}.png`` and ``.pdf``, and
-    ``bands_{val,test}.png`` and ``.pdf``. The pictures also go to every visualizer
-    backend, at the step of the scalars. Another prefix than 'calib' becomes part of the
-    names.
+    intervals and paired comparisons), ``reliability_{val,test}.png`` and
+    ``bands_{val,test}.png``. The pictures also go to every visualizer backend, at the
+    step of the scalars. Another prefix than 'calib' becomes part of the names.
 
     Args:
         bins (int): Number of bins. Defaults to 10.
@@ -467,9 +459,13 @@ class CalibrationMetric(StreamingMetric):
 
     def compute_metrics(self, results: list) -> dict:
         """Compute the metrics of all images and write the files; undefined is nan."""
-        if self.has_foreground is False and loop_stage() == 'val':
-            remedy = 'masks with 1 (or 255, with LoadBinaryAnnotations)'
-            report_findings([no_foreground('val_dataloader.dataset', remedy)])
+        if self.has_foreground is False and self.calibrator is None:
+            print_log(
+                f'{loop_stage()}_dataloader: no mask has a pixel of foreground, so '
+                'accuracy and confidence are those of the background alone',
+                logger='current',
+                level=logging.WARNING,
+            )
 
         totals = [bands for _, bands in results if bands is not None]
         self.table = BandTable() if totals else None
@@ -477,6 +473,7 @@ class CalibrationMetric(StreamingMetric):
             self.table.totals = torch.from_numpy(np.sum(totals, axis=0))
 
         draw = not is_training() if self.draw is None else self.draw
+        calibrator = self.calibrator
         evaluator = Evaluator(self.bins, self.mode)
         evaluator.raw = ImageSet(self.histogram(), [row for row, _ in results])
         self.result = evaluator.result(
@@ -486,9 +483,8 @@ class CalibrationMetric(StreamingMetric):
             settings={
                 'protocol': self.protocol,
                 'ignore_index': self.ignore_index,
-                'calibrator': self.calibrator_name,
+                'calibrator': calibrator and f'{calibrator.by} {calibrator.method}',
                 'dataset': dict(self.dataset_meta or {}).get('dataset_name'),
-                **self.training,
             },
         )
         self._write(self.result, draw)
@@ -512,12 +508,9 @@ class CalibrationMetric(StreamingMetric):
             diagrams['bands'] = band_figure({self.prefix: result})
         for name, figure in diagrams.items():
             if folder is not None:
-                for suffix in ('png', 'pdf'):
-                    file = folder / f'{name}_{stage}.{suffix}'
-                    save_figure(figure, file, overwrite)
-                MMLogger.get_current_instance().info(
-                    f'{name} diagram: {folder / f"{name}_{stage}.png"}'
-                )
+                file = folder / f'{name}_{stage}.png'
+                save_figure(figure, file, overwrite)
+                print_log(f'{name} diagram: {file}', logger='current')
             send_picture(f'{name}_{stage}', figure_array(figure))
         self.overwrite = True  # the next evaluation replaces the files of this one
 

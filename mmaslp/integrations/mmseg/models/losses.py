@@ -15,7 +15,6 @@ from ....common.arguments import (
 )
 from ....common.arrays import check_channels
 from ....losses.criterion import REDUCTIONS, SelfCalibratingBCE, run_eagerly
-from ....losses.perturbations import Perturbation
 
 _EPS = torch.finfo(torch.float32).eps
 
@@ -92,11 +91,6 @@ class SCBCELoss(nn.Module):
             per_pixel=per_pixel,
         )
 
-    @property
-    def perturbation(self) -> Perturbation:
-        """Perturbation: What a perturbed label becomes."""
-        return self.criterion.perturbation
-
     # The check of the labels reads values, which a compiled train_step (cfg.compile)
     # cannot trace. It skips this call instead of failing.
     @run_eagerly
@@ -142,7 +136,9 @@ class SCBCELoss(nn.Module):
             raise ValueError('avg_factor can not be used with reduction="sum"')
         check_channels(cls_score)
         if self.class_weight is not None:
-            weight = self._class_weights(label) * (1.0 if weight is None else weight)
+            background, foreground = self.class_weight
+            by_class = torch.where(label == 1, foreground, background)
+            weight = by_class * (1.0 if weight is None else weight)
         if avg_factor is not None:
             avg_factor = avg_factor + _EPS
         elif not self.avg_non_ignore:
@@ -158,11 +154,6 @@ class SCBCELoss(nn.Module):
             margin_weight=self.loss_weight,
         )
         return self.loss_weight * loss
-
-    def _class_weights(self, label: Tensor) -> Tensor:
-        """Weight of each pixel, by its unperturbed label."""
-        background, foreground = self.class_weight
-        return torch.where(label == 1, foreground, background)
 
 
 def _load_class_weight(class_weight: Any) -> tuple[float, float] | None:

@@ -7,8 +7,6 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
-from ....common.arguments import check_integer
-
 
 @MODELS.register_module()
 class DilatedFusionNeck(BaseModule):
@@ -33,8 +31,7 @@ class DilatedFusionNeck(BaseModule):
         - output: a tuple of one map ``(N, out_channels, 4 * H_0, 4 * W_0)``, >= 0.
 
     Raises:
-        ValueError: If ``in_channels`` is not a list of integers; in a call, if the
-            number of maps is another.
+        ValueError: In a call, if the number of maps is not that of ``in_channels``.
 
     Source: the architecture of ``model/ResNet_models.py`` in
     https://github.com/Carlisle-Liu/ASLP; top-down fusion as in `RefineNet
@@ -51,8 +48,6 @@ class DilatedFusionNeck(BaseModule):
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
-        for width in in_channels:
-            check_integer('an entry of in_channels', width, at_least=1)
         self.laterals = nn.ModuleList(
             DilatedSum(width, channels, dilations) for width in in_channels
         )
@@ -63,13 +58,7 @@ class DilatedFusionNeck(BaseModule):
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor]:
         """Decode the features of the backbone, finest first."""
-        if len(inputs) != len(self.laterals):
-            raise ValueError(
-                f'DilatedFusionNeck has {len(self.laterals)} in_channels, but the '
-                f"backbone gives {len(inputs)} maps: set the backbone's out_indices"
-            )
-
-        skips = [lateral(x) for lateral, x in zip(self.laterals, inputs)]
+        skips = [lateral(x) for lateral, x in zip(self.laterals, inputs, strict=True)]
         x = self.units[-1](skips[-1])
         for i in reversed(range(len(skips) - 1)):
             x = interpolate(

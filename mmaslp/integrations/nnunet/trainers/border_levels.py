@@ -1,7 +1,6 @@
 """Trainers for ``nnUNetv2_train -tr``, found through ``nnUNet_extTrainer``."""
 
 import os
-from pathlib import Path
 
 import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import (
@@ -10,11 +9,9 @@ from batchgenerators.dataloading.nondet_multi_threaded_augmenter import (
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from mmaslp.files.map_pairs import MapFiles, count_tables
 from mmaslp.integrations.nnunet.loss import FixedPatches, SelfCalibratingLoss, Targets
 from mmaslp.levels import BorderLevels
 from mmaslp.losses import SelfCalibratingBCE
-from mmaslp.training.calibrator import CALIBRATOR_FILE, CalibratorSession
 from mmaslp.training.levels import LevelsSession
 
 STATE = 'mmaslp_border_levels'
@@ -25,32 +22,29 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
 
     The validation of every epoch measures the gap of each band, confidence minus
     accuracy, and moves the levels. Its patches are drawn once, so that the gaps and
-    nnU-Net's pseudo Dice of two epochs compare. The levels are in the checkpoints. With
-    ``--npz`` a calibrator is fitted to the maps of the whole validation cases, and
-    saved as ``calibrator.json`` beside them.
+    nnU-Net's pseudo Dice of two epochs compare. The levels are in the checkpoints.
+    ``mmaslp fit`` takes the maps of the validation cases that ``--npz`` leaves.
 
     Subclass it to change what follows; ``__init__`` must repeat its arguments, as
     nnU-Net demands of every trainer.
 
     Attributes:
         gain (float): See :class:`~mmaslp.BorderLevels`. Defaults to 1.
-        warmup (float, optional): Share of the epochs before the levels move. Defaults
-            to None: a third.
+        warmup (float): Share of the epochs before the levels move. Defaults to 1/3.
         with_dice (bool): Whether the Dice loss stands beside SC-BCE. Defaults to True.
     """
 
     gain = 1.0
-    warmup: float | None = None
+    warmup = 1 / 3
     with_dice = True
 
     def initialize(self) -> None:
         """Make the levels before the loss that reads them."""
         self.session = LevelsSession(BorderLevels(gain=self.gain))
         self.levels = self.session.levels
-        share = 1 / 3 if self.warmup is None else self.warmup
         # The validation of the last epoch moves levels in vain.
         validations = self.num_epochs - 1
-        plan = self.session.plan(validations, int(share * validations))
+        plan = self.session.plan(validations, int(self.warmup * validations))
         plan.check('train for more epochs', self.session.logger)
         super().initialize()
 
@@ -70,10 +64,9 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         dice = (loss.loss if deep else loss).dc if self.with_dice else None
         criterion = SelfCalibratingBCE(self.levels, channels='independent')
         ours = SelfCalibratingLoss(criterion, self.targets, dice)
-        if not deep:
-            return ours
-        loss.loss = ours
-        return loss
+        if deep:
+            loss.loss = ours
+        return loss if deep else ours
 
     def get_dataloaders(self):
         """Let every validation see the same patches."""
@@ -97,9 +90,8 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         loss = self.loss
 
         def measured_loss(output, target):
-            finest = (output, target)
-            if self.enable_deep_supervision:
-                finest = (output[0], target[0])
+            deep = self.enable_deep_supervision
+            finest = (output[0], target[0]) if deep else (output, target)
             logits, labels = self.targets.binary(*finest)
             self.session.update(logits.float(), labels, logits=True)
             return loss(output, target)
@@ -117,21 +109,6 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         levels = ' '.join(f'{level:.4f}' for level in self.levels.levels.tolist())
         reason = f' ({self.levels.reason})' if self.levels.reason else ''
         self.print_to_log_file(f'Levels by band, border first: {levels}{reason}')
-
-    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
-        """Fit a calibrator to the maps that nnU-Net writes with ``--npz``."""
-        super().perform_actual_validation(save_probabilities)
-        if not save_probabilities or self.local_rank:
-            return
-
-        maps = Path(self.output_folder, 'validation')
-        labels = Path(self.preprocessed_dataset_folder_base, 'gt_segmentations')
-        session = CalibratorSession()
-        session.take(lambda: count_tables(MapFiles.of(maps, labels)))
-        if session.calibrator is not None:
-            file = Path(self.output_folder, CALIBRATOR_FILE)
-            session.calibrator.save(file, overwrite=True)
-            self.print_to_log_file(session.calibrator.summary())
 
     def save_checkpoint(self, filename: str) -> None:
         """Add the levels to nnU-Net's checkpoint, which appears when it is whole."""

@@ -6,7 +6,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
 
-from mmaslp.integrations.mmseg.checks.data import check_datasets
+from mmaslp.integrations.mmseg.checks.run import check_datasets
 
 
 @TRANSFORMS.register_module()

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from mmaslp.commands import main
-from mmaslp.integrations.mmseg.checks.building import check_parts
-from mmaslp.integrations.mmseg.checks.data import mask_values
+from mmaslp.integrations.mmseg.checks.run import mask_values
+from mmaslp.integrations.mmseg.doctor import check_parts
 
 
 def said(toy, tmp_path, pipeline=()):

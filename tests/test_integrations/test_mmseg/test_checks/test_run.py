@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from mmaslp.integrations.mmseg.checks import run
-from mmaslp.integrations.mmseg.checks.building import check_parts
 from mmaslp.integrations.mmseg.checks.settings import check_settings
+from mmaslp.integrations.mmseg.doctor import check_parts
 from mmaslp.integrations.mmseg.training import prepare_training
 
 
@@ -194,15 +194,6 @@ CASES = {
         lambda cfg: cfg.train_dataloader.update(batch_size=99, drop_last=True),
         'train_dataloader gives no batch',
     ),
-    'few images for a calibrator': (
-        lambda cfg: cfg.merge_from_dict(
-            {
-                'custom_hooks': [dict(type='CalibratorHook')],
-                'val_dataloader.dataset.indices': 4,
-            }
-        ),
-        'the validation set has 4 images, and CalibratorHook fits',
-    ),
     'no data': (
         setting('train_dataloader.dataset.data_root', 'nowhere'),
         'train_dataloader.dataset: there is no ',
@@ -268,6 +259,3 @@ def test_nothing_is_said_of_few_iterations(toy, tmp_path):
 def test_a_loss_without_a_hook_is_said(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', custom_hooks=[])
     assert 'SCBCELoss without ASLPHook' in words_of(cfg, 'note')
-    cfg.custom_hooks = [dict(type='ASLPHook', levels='image')]
-    cfg.model.decode_head.loss_decode = dict(type='SCBCELoss', beta='SI')
-    assert 'with the strength 1.5, as often as MC says' in words_of(cfg)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from mmseg.registry import TRANSFORMS
 
-from mmaslp.integrations.mmseg.datasets import RandomCenterCrop
+from mmaslp import RandomCenterCrop
 
 
 def numbered(height, width):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmaslp.integrations.mmseg.datasets.listing import batch_ids, data_files, image_ids
+from mmaslp.integrations.mmseg.data import batch_ids, data_files, image_ids
 
 
 class Leaf:

@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 from scipy.ndimage import label
 
+from mmaslp import NucleiDataset
 from mmaslp.files.images import read_binary_mask
 from mmaslp.files.layouts import NUCLEI
-from mmaslp.integrations.mmseg.datasets import NucleiDataset
 
 SPLITS = ('train', 'val', 'test', 'empty')
 

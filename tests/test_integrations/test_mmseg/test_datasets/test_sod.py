@@ -3,7 +3,7 @@ import os
 import pytest
 from mmengine.registry import init_default_scope
 
-from mmaslp.integrations.mmseg.datasets import SODDataset
+from mmaslp import SODDataset
 
 NAMES = ['c', 'a.1', 'b']
 

@@ -18,8 +18,7 @@ from mmengine.registry import DATA_SAMPLERS, RUNNERS
 from mmengine.runner import Runner
 
 import mmaslp  # noqa: F401
-from mmaslp.integrations.mmseg.engine import ASLPHook
-from mmaslp.integrations.mmseg.models import SCBCELoss
+from mmaslp import ASLPHook, SCBCELoss
 
 # Divisible by neither number of processes: the sampler repeats images at the end.
 NUM_IMAGES = 7

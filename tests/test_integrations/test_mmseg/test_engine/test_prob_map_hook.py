@@ -6,8 +6,8 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
+from mmaslp import ProbMapHook
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.integrations.mmseg.engine import ProbMapHook
 
 
 def output(path, scores):
@@ -49,7 +49,7 @@ def test_equal_names_and_more_classes_are_refused(tmp_path):
     prob = torch.full((1, 2, 2), 0.5)
     with pytest.raises(ValueError, match=r'a/x\.jpg and b/x\.png would both'):
         run(hook, output('a/x.jpg', prob), output('b/x.png', prob))
-    with pytest.raises(ValueError, match='not for maps of 3 classes'):
+    with pytest.raises(ValueError, match='the head gives 3 classes'):
         run(hook, output('y.jpg', torch.randn(3, 2, 2)))
     run(hook, output('b/x.png', prob))  # another run begins anew
 

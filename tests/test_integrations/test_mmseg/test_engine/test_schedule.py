@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 from mmengine.runner import IterBasedTrainLoop
 
-from mmaslp.integrations.mmseg.engine.schedule import Schedule
+from mmaslp.integrations.mmseg.engine.aslp_hook import Schedule
 
 
 class Loader(list):
@@ -76,14 +76,14 @@ LONG = dict(max_epochs=60, max_iters=300)
 @pytest.mark.parametrize(
     ('loop', 'warmup', 'level', 'steps', 'line'),
     [
-        (Loop(), 0, 'warning', 5, 'train_cfg.max_epochs = 21, train_cfg.val_interval'),
-        (Loop(), 2, 'error', 4, 'train_cfg.max_epochs = 23'),  # epochs 2 to 5
-        (Loop(), 6, 'error', 0, 'train_cfg.max_epochs = 27'),
-        (Loop(dynamic_intervals=[10], **LONG), 20, 'error', 4, 'val_interval = 1 '),
+        (Loop(), 0, 'warning', 5, 'train_cfg.val_interval = 1, a longer training'),
+        (Loop(), 2, 'error', 4, 'a longer training'),  # epochs 2 to 5
+        (Loop(), 6, 'error', 0, 'a lower warmup_epochs'),
+        (Loop(dynamic_intervals=[10], **LONG), 20, 'error', 4, 'val_interval = 1, '),
         (FreeLoop(dynamic_intervals=[60], **LONG), 20, 'error', 3, 'val_interval = 9'),
         (FreeLoop(dynamic_intervals=[20], **LONG), 20, 'warning', 10, '_interval = 9'),
         (Loop(**LONG), 20, None, 40, ''),
-        (Loop(), None, 'error', 4, 'max_epochs = 32'),  # a third is warm-up
+        (Loop(), None, 'error', 4, 'a longer training'),  # a third is warm-up
         (Loop(max_epochs=32, max_iters=160), None, None, 21, ''),
         (Loop(**LONG), None, None, 40, ''),
     ],

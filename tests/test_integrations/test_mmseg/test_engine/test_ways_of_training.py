@@ -6,7 +6,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
 
-from mmaslp.integrations.mmseg.engine import ASLPHook
+from mmaslp import ASLPHook
 
 
 def train(cfg):

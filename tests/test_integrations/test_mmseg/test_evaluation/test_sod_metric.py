@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from mmaslp.integrations.mmseg.evaluation import SODMetric
+from mmaslp import SODMetric
 
 library = pytest.importorskip('py_sod_metrics')
 

@@ -5,7 +5,7 @@ import torch
 import torch.multiprocessing as mp
 from mmengine.fileio import load
 
-from mmaslp.integrations.mmseg.evaluation import CalibrationMetric
+from mmaslp import CalibrationMetric
 from mmaslp.integrations.mmseg.evaluation.metrics import kept_per_rank
 from tests.segmentor_samples import measured, sample
 

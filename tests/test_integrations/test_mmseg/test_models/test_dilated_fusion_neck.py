@@ -80,5 +80,5 @@ def test_every_parameter_is_trained():
 
 
 def test_wrong_number_of_maps():
-    with pytest.raises(ValueError, match=r'3 in_channels.*gives 2 maps.*out_indices'):
+    with pytest.raises(ValueError, match='shorter'):
         make()(features((8, 8), (4, 4)))

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmaslp.integrations.mmseg.models import SCBCELoss
+from mmaslp import SCBCELoss
 
 
 class Calls(Hook):

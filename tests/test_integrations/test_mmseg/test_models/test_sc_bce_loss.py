@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from mmengine.model import MMDistributedDataParallel
 from mmseg.registry import MODELS
 
+from mmaslp import SCBCELoss
 from mmaslp.common.draws import image_keys, iteration_keys
 from mmaslp.integrations.mmseg.checks.run import find_losses
-from mmaslp.integrations.mmseg.models import SCBCELoss
 from mmaslp.levels import BorderLevels, ImageLevels
 from mmaslp.losses import Sample, SelfCalibratingBCE
 
@@ -29,7 +29,7 @@ def batch(channels=1, ignore=False, points=False, dtype=torch.float32):
 def managed(loss, perturbed, alpha=0.3, iteration=0):
     """Give a loss levels with a sample, as the hook does."""
     names = [str(i) for i in range(len(perturbed))]
-    levels = ImageLevels(names, loss.perturbation)
+    levels = ImageLevels(names, loss.criterion.perturbation)
     levels.pending = Sample(
         alpha=torch.full((len(perturbed),), alpha),
         perturbed=torch.tensor(perturbed),
@@ -73,7 +73,7 @@ def test_alpha_0_is_bce_over_valid_pixels(channels, points, ignore):
 @pytest.mark.parametrize('beta', ['HI', 'SI', 0.7])
 def test_the_whole_image_is_perturbed(beta):
     loss = SCBCELoss(beta=beta)
-    strength = loss.perturbation.beta
+    strength = loss.criterion.perturbation.beta
     managed(loss, [True, False, True, False])
     logits, labels = batch(ignore=True)
     target = labels.clamp_max(1).float()

@@ -1,0 +1,203 @@
+"""Hooks that read the probabilities of a test: they write maps, and a review."""
+
+import os.path as osp
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.dist import all_gather_object, barrier, is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmseg.registry import HOOKS
+
+from ....calibration.calibrator import Calibrator
+from ....common.arguments import (
+    check_bool,
+    check_choice,
+    check_number,
+    check_path,
+    optional,
+)
+from ....common.outputs import check_output, check_outputs
+from ....files.prob_maps import BITS, write_prob_map
+from ....files.review import (
+    Reviewed,
+    compare_review,
+    most_doubtful_first,
+    review_image,
+    write_review,
+)
+from ..data import dataset_of, image_ids
+from ..evaluation.metrics import ScoreReader, check_scores, loaded
+
+
+class ScoresHook(Hook):
+    """Reads the probability map of every test image.
+
+    Args:
+        scores (str): See ``ScoreReader``. Defaults to 'auto'.
+
+    Raises:
+        ValueError: ``scores`` has another value. In a test: a head has more than two
+            classes, or its scores were not probabilities in any image.
+    """
+
+    def __init__(self, scores: str = 'auto') -> None:
+        self._reader = ScoreReader(scores, binary=True)
+
+    @abstractmethod
+    def begin(self, runner: Any) -> None:
+        """Forget an earlier run."""
+
+    @abstractmethod
+    def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
+        """Take the map ``(H, W)`` of an image, and the rest of its data sample."""
+
+    def end(self) -> None:
+        """Do what is left once all images were taken; by default there is nothing."""
+
+    def before_test_epoch(self, runner: Any) -> None:
+        """Begin anew."""
+        self._reader = ScoreReader(self._reader.scores, binary=True)
+        self.begin(runner)
+
+    def after_test_iter(
+        self,
+        runner: Any,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence | None = None,
+    ) -> None:
+        """Read the maps of a batch."""
+        for output in outputs or []:
+            path = output.img_path
+            sample = output.to_dict()
+            prob = self._reader.probability(sample)
+            stem = osp.splitext(osp.basename(path))[0]
+            self.take(path, stem, prob.cpu().numpy(), sample)
+
+    def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
+        """Refuse scores that were not probabilities in any image; end."""
+        check_scores(self._reader.images, self._reader.doubtful)
+        self.end()
+
+
+@HOOKS.register_module()
+class ProbMapHook(ScoresHook):
+    """Write the foreground probability of every test image as a grey PNG.
+
+    ``mmaslp eval-maps`` gives the same metrics from the maps, within half a step of
+    the file.
+
+    Args:
+        out_dir (str): Folder for the maps, ``{stem of the image}.png``; made if needed.
+        bits (int): 8 or 16. Defaults to 16.
+        scores (str): See ``ScoreReader``. Defaults to 'auto'.
+        calibrator (str, optional): File of ``mmaslp fit``, to write calibrated maps.
+            Defaults to None.
+        overwrite (bool): Replace maps that are there. Defaults to False.
+
+    Raises:
+        ValueError: If ``bits`` or ``scores`` has another value, two images have the
+            same stem, or a head has more than two classes.
+    """
+
+    def __init__(
+        self,
+        out_dir: str,
+        bits: int = 16,
+        scores: str = 'auto',
+        calibrator: str | Calibrator | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        super().__init__(scores)
+        self.out_dir = Path(check_path('out_dir', out_dir))
+        self.overwrite = check_bool('overwrite', overwrite)
+        self.bits = check_choice('bits', bits, BITS)
+        self.calibrator = optional(loaded, 'calibrator', calibrator)
+
+    def begin(self, runner: Any) -> None:
+        """Refuse to replace maps, before the first is written by any process."""
+        images = image_ids(dataset_of(runner.test_loop))
+        stems = {osp.splitext(osp.basename(image))[0] for image in images}
+        files = [self.out_dir / f'{stem}.png' for stem in stems]
+        check_outputs({'out_dir': files}, overwrite=self.overwrite)
+        barrier()
+        self._sources: dict[str, str] = {}
+
+    def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
+        """Write a map."""
+        if self._sources.setdefault(stem, path) != path:
+            raise ValueError(
+                f'{self._sources[stem]} and {path} would both be written as '
+                f'{stem}.png: test folders with equal names one at a time'
+            )
+        prob = prob if self.calibrator is None else self.calibrator(prob)
+        # A sampler may give an image to two processes.
+        write_prob_map(self.out_dir / f'{stem}.png', prob, self.bits, overwrite=True)
+
+
+@HOOKS.register_module()
+class ReviewHook(ScoresHook):
+    """Write what to expect of the mask of every test image, most doubtful first.
+
+    The file is that of ``mmaslp review``. Masks of the test set, if it gives them, are
+    written beside what was expected.
+
+    Args:
+        out (str): The file, ``.csv``.
+        calibrator (str | Calibrator): File of ``mmaslp fit``.
+        level (float): Share of images that a bound holds for, in (0, 1). Defaults to
+            0.9.
+        scores (str): See ``ScoreReader``. Defaults to 'auto'.
+        overwrite (bool): Replace a file that is there. Defaults to False.
+
+    Raises:
+        ValueError: An argument is out of its range, the calibrator knows nothing of
+            objects, or a head has more than two classes.
+        FileExistsError: The file is there already, and ``overwrite`` is False.
+    """
+
+    def __init__(
+        self,
+        out: str,
+        calibrator: str | Calibrator,
+        level: float = 0.9,
+        scores: str = 'auto',
+        overwrite: bool = False,
+    ) -> None:
+        super().__init__(scores)
+        self.out = Path(check_path('out', out))
+        self.overwrite = check_bool('overwrite', overwrite)
+        check_output(self.out, overwrite)
+        self.calibrator = loaded('calibrator', calibrator)
+        self.calibrator.need_decisions()
+        self.level = check_number('level', level, above=0, below=1)
+
+    def begin(self, runner: Any) -> None:
+        """Forget an earlier run."""
+        self._rows: dict[str, Reviewed] = {}
+
+    def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
+        """Review an image."""
+        label = None
+        if 'gt_sem_seg' in sample:
+            label = sample['gt_sem_seg']['data'].cpu().numpy()
+        self._rows[path] = review_image(
+            self.calibrator, stem, prob, label, level=self.level
+        )
+
+    def end(self) -> None:
+        """Write the images of all processes, each once."""
+        rows: dict[str, Reviewed] = {}
+        for of_process in all_gather_object(self._rows):
+            rows |= of_process
+        if is_main_process():
+            ordered = most_doubtful_first([rows[path] for path in sorted(rows)])
+            comparison, ordered = compare_review(self.calibrator, ordered)
+            write_review(self.out, ordered, self.overwrite)
+            if comparison is not None:
+                print_log(str(comparison), 'current')
+            print_log(f'review: {self.out}', 'current')
