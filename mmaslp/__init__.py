@@ -20,7 +20,7 @@ _COMPONENTS = {
     'ASLPHook': 'engine.aslp_hook',
     'BinarySegTTAModel': 'models.segmentors',
     'CalibrationMetric': 'evaluation.metrics',
-    'CalibratorHook': 'engine.calibrator_hook',
+    'CalibratorHook': 'calibration',
     'DilatedFusionNeck': 'models.necks',
     'LoadBinaryAnnotations': 'datasets.transforms',
     'NucleiDataset': 'datasets.sod',

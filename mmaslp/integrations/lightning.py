@@ -195,12 +195,6 @@ class ASLPCallback(Callback):
         if trainer.state.fn != 'fit' or trainer.sanity_checking:
             return
         metric = self._metric_of(pl_module)
-        if not metric.update_called:
-            raise ValueError(
-                'ASLPCallback reads a BinaryBandCalibration after each validation, but '
-                'this validation has not updated it: call its update(probability, '
-                'target) in validation_step, and leave the reset to the callback'
-            )
         metric.listener = None
         self.session.end_validation(metric.counter())
         if self.calibrators is not None:

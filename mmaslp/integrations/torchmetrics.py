@@ -5,14 +5,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
-
-try:
-    from torchmetrics import Metric
-except ImportError as error:
-    raise ImportError(
-        'mmaslp.integrations.torchmetrics needs TorchMetrics, which is not installed: '
-        'run `pip install "mmaslp[torchmetrics]"`'
-    ) from error
+from torchmetrics import Metric
 
 from ..common.arguments import check_choice, check_integer, optional
 from ..common.arrays import ROUNDING, as_tensor, known_pixels, matched

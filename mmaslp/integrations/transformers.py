@@ -7,18 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from accelerate.state import GradientState, PartialState
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-
-try:
-    from accelerate.state import GradientState, PartialState
-    from transformers import PreTrainedModel
-    from transformers.trainer_callback import ExportableState, TrainerCallback
-except ImportError as error:
-    raise ImportError(
-        f'mmaslp.integrations.transformers needs {error.name}, which is not installed: '
-        'run `pip install "mmaslp[transformers]"`'
-    ) from error
+from transformers import PreTrainedModel
+from transformers.trainer_callback import ExportableState, TrainerCallback
 
 from ..calibration.calibrator import Calibrator
 from ..common.arguments import check_integer
@@ -58,11 +51,6 @@ def resized(logits: Tensor, size: Sequence[int]) -> Tensor:
     return interpolate(logits, size=tuple(size), mode='bilinear', align_corners=False)
 
 
-def class_maps(labels: Tensor) -> Tensor:
-    """Labels ``(N, H, W)`` or ``(N, 1, H, W)`` as the former."""
-    return labels.squeeze(1) if labels.dim() == 4 else labels
-
-
 @torch.no_grad()
 def count_set(
     session: CalibratorSession, model: nn.Module, loader: Iterable[dict]
@@ -73,8 +61,8 @@ def count_set(
     session.start_validation()
     model.eval()
     for batch in loader:
-        labels = class_maps(batch['labels'])
-        inputs = {key: value for key, value in batch.items() if key != 'labels'}
+        inputs = dict(batch)
+        labels = inputs.pop('labels')
         logits = foreground_logits(model(**inputs), labels.shape[-2:])
 
         first = seen + process.process_index * len(labels)
@@ -245,7 +233,6 @@ class SelfCalibration(TrainerCallback, ExportableState):
             # As the Trainer counts, on one device or (DataParallel) for each.
             share = labels.ne(-100).sum() / torch.as_tensor(num_items_in_batch).sum()
 
-        labels = class_maps(labels)
         logits = foreground_logits(outputs, labels.shape[-2:])
         trains = torch.is_grad_enabled()
         loss = (self._criterion if trains else self._nll)(logits, labels)
@@ -330,13 +317,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
                 'there are several evaluation sets: say which one moves the levels, '
                 f'such as SelfCalibration(evaluation={prefix!r})'
             )
-        if table is None:
-            raise ValueError(
-                'the evaluation did not call the loss of SelfCalibration: the '
-                "evaluation set must return 'labels'"
-            )
         self._loader = kwargs['eval_dataloader']
-        self._criterion.watch.check(at_least=10)
         if self.session is not None:
             self.session.end_validation(table, whole=True)
 

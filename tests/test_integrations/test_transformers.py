@@ -244,12 +244,3 @@ def test_two_processes_measure_what_one_does(tmp_path):
     assert torch.equal(first['levels'], second['levels'])
     assert first['images'] == second['images'] == 11  # the repeated one counts once
     assert first['levels'].any()
-
-
-def test_missing_transformers_is_named():
-    code = (
-        "import sys; sys.modules['transformers'] = None\n"
-        'import mmaslp\nimport mmaslp.integrations.transformers'
-    )
-    found = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
-    assert 'pip install "mmaslp[transformers]"' in found.stderr

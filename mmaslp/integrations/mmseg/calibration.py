@@ -1,38 +1,44 @@
-"""Fitting a calibrator to a network of MMSegmentation, and keeping it."""
+"""Fitting a calibrator to a network of MMSegmentation, also as a hook; keeping it."""
 
 import copy
 import json
 import os
 import os.path as osp
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import get_rank, get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger, print_log
 from mmengine.structures import PixelData
+from mmseg.registry import HOOKS
 from torch import nn
 
 from ...augmentation.windows import SMALLEST, find_window, resized
 from ...calibration.calibrator import Calibrator
 from ...calibration.fitting.tables import CalibrationTables
 from ...common.inputs import naming
+from ...common.outputs import check_output
 from ...common.processes import joined
 from ...common.weights import fingerprint_of
 from ...files.progress import track
+from ...training.calibrator import CALIBRATOR_FILE, CalibratorSession
 from .checkpoint import (
     check_checkpoint,
     load_safely,
     safe_loading,
     watch_weights,
 )
-from .checks.findings import report_findings
-from .checks.run import check_datasets
+from .checks.findings import Finding, report_findings
+from .checks.run import check_datasets, check_once
 from .config import build_runner, is_type, metrics_of, name_run
 from .data import image_ids
-from .evaluation.metrics import ScoreReader
+from .evaluation.metrics import ScoreReader, StreamingMetric
+from .training import was_trained
 
 # From the paths of all images to the number of the group of each.
 Group = Callable[[Sequence[str]], Sequence[int]]
@@ -174,10 +180,77 @@ def calibrator_of_checkpoint(path: str, trust: bool = False) -> Calibrator | Non
     text = checkpoint.get('calibrator') if isinstance(checkpoint, dict) else None
     if text is None:
         return None
-    try:
+    with naming(f'the calibrator in {path}'):
         return Calibrator.from_dict(json.loads(text))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(
-            f'{path}: the calibrator in it is damaged ({error}): give one with '
-            '--calibrator FILE'
-        ) from error
+
+
+@HOOKS.register_module()
+class CalibratorHook(Hook):
+    """Fit a calibrator on the validation set when a training ends.
+
+    Levels can only lower a confidence; a calibrator raises one too. The hook writes it
+    to ``calibrator.json`` in the work directory and into the last checkpoint. There
+    ``mmaslp test`` finds it and prints a raw and a calibrated row. The fit costs one
+    pass over the validation set.
+
+    Args:
+        method (str): See :func:`~mmaslp.calibration.fit_calibrator`. Defaults to
+            'auto'.
+        by (str): See there. Defaults to 'auto'.
+        target (str): See there. Defaults to 'confidence'.
+
+    Raises:
+        ValueError: At once if an argument is unknown; before the training if there is
+            no validation set.
+
+    Example:
+        >>> custom_hooks = [dict(type='CalibratorHook')]
+    """
+
+    priority = 'LOWEST'  # after CheckpointHook
+
+    def __init__(
+        self,
+        method: str = 'auto',
+        by: str = 'auto',
+        target: str = 'confidence',
+    ) -> None:
+        logger = MMLogger.get_current_instance()
+        self.session = CalibratorSession(by, method, target, logger=logger)
+
+    def findings(self, runner: Any) -> Iterator[Finding]:
+        """Say what in a run leaves nothing to fit on; the doctor asks too."""
+        if runner.val_loop is None:
+            yield Finding(
+                'error',
+                'CalibratorHook fits on the validation set, and there is none',
+                'val_dataloader = dict(...)  (of images that are not trained on)\n'
+                "val_cfg = dict(type='ValLoop')\n"
+                "val_evaluator = [dict(type='CalibrationMetric')]",
+            )
+
+    def before_train(self, runner: Any) -> None:
+        """Refuse a run without a validation set, or whose output would be lost."""
+        check_once(runner, ('train', 'val'))
+        check_output(self._file(runner), was_trained(runner.work_dir))
+
+    def after_train(self, runner: Any) -> None:
+        """Fit, and keep the calibrator with the last checkpoint."""
+        metrics = runner.val_loop.evaluator.metrics
+        options = next((m for m in metrics if isinstance(m, StreamingMetric)), None)
+        scores = getattr(options, 'scores', 'auto')
+        reader = ScoreReader(scores, getattr(options, 'ignore_index', 255), True)
+        loader = runner.val_loop.dataloader
+
+        self.session.take(lambda: collect_tables(runner.model, loader, reader))
+        calibrator = self.session.calibrator if is_main_process() else None
+        if calibrator is None:
+            return
+        file = self._file(runner)
+        keep_in_checkpoint(
+            runner.message_hub.get_info('last_ckpt') or '', calibrator, file
+        )
+        print_log(f'calibrator in {file}\n{calibrator.summary()}', logger='current')
+
+    def _file(self, runner: Any) -> str:
+        return osp.join(runner.work_dir, CALIBRATOR_FILE)

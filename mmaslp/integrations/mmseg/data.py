@@ -53,18 +53,6 @@ def image_ids(dataset: Any) -> Iterator[str]:
             ) from error
 
 
-def batch_ids(data_batch: Any) -> list[str]:
-    """Return the ``img_path`` of every image of a batch."""
-    try:
-        return [sample.img_path for sample in data_batch['data_samples']]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(
-            "ASLPHook reads 'img_path' of each of data_batch['data_samples'], a list "
-            'of SegDataSample as PackSegInputs and pseudo_collate make it: keep it in '
-            'the meta_keys of PackSegInputs'
-        ) from error
-
-
 def data_files(dataset: Any) -> Iterator[str]:
     """Yield the paths of the images and masks of a data set."""
     for leaf in leaf_sets(dataset):

@@ -42,9 +42,6 @@ def examine_config(config: str, data: str | None, found: Diagnosis) -> None:
         import_modules(cfg)
         found.findings += check_parts(cfg)
         found.mended = cfg.to_dict()
-    if not found.has('error', 'warning'):
-        text = f'model, data and hooks of {config} can be built'
-        found.findings.append(Finding('ok', text))
 
 
 def _foreign_bases(file: str) -> Iterator[Finding]:

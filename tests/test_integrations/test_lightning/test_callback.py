@@ -232,7 +232,7 @@ class Masks(toy.Segmenter):
         (NoMetric, {}, r'BinaryBandCalibration .* NoMetric has none: make one'),
         (TwoMetrics, {}, 'calibration, train_calibration: .*name one of several'),
         (TwoMetrics, dict(metric='valid'), 'name one of several'),
-        (Silent, {}, 'has not updated it'),
+        (Silent, {}, 'holds no pixel: call update'),
         (Masks, {}, 'masks of 0 and 255'),
     ],
 )

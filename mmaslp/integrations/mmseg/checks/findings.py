@@ -50,8 +50,7 @@ def noted(place: str, findings: list[Finding]) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # parts of others raise what they like
-        plain = not isinstance(error, OSError) and error.args
-        text = str(error.args[0]) if plain else str(error) or repr(error)
+        text = str(error) or repr(error)
         findings.append(Finding('error', f'{place}: {text}' if place else text))
 
 
@@ -126,9 +125,9 @@ class Diagnosis:
     original: dict = field(default_factory=dict)
     mended: dict = field(default_factory=dict)
 
-    def has(self, *levels: str) -> bool:
-        """Whether there is a finding of one of some levels."""
-        return any(finding.level in levels for finding in self.findings)
+    def has(self, level: str) -> bool:
+        """Whether there is a finding of a level."""
+        return any(finding.level == level for finding in self.findings)
 
 
 def examine(config: str | None, data: str | None = None) -> Diagnosis:
@@ -145,10 +144,7 @@ def examine(config: str | None, data: str | None = None) -> Diagnosis:
 
             import_mmseg()
 
-    if config is not None and found.has('error'):
-        text = f'{config} was not read: mend the environment first'
-        found.findings.append(Finding('note', text))
-    elif config is not None:
+    if config is not None and not found.has('error'):
         from ..doctor import examine_config
 
         examine_config(config, data, found)

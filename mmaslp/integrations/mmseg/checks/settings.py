@@ -9,10 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from mmseg.registry import DATASETS
 
 from ..config import imports_of, is_type, metrics_of, type_of
-from ..data import leaf_sets
 from ..models.losses import SCBCELoss
 from .findings import PATCH, Finding
 
@@ -33,16 +31,6 @@ _OF_REGIONS = ('DiceLoss', 'HuasdorffDisstanceLoss', 'LovaszLoss', 'TverskyLoss'
 def check_settings(cfg: Config) -> Iterator[Finding]:
     """Look through a whole config."""
     yield from _check_imports(cfg)
-    classes = _classes(cfg)
-    if classes is not None and len(classes) != 2:
-        yield Finding(
-            'note',
-            f'the data have {len(classes)} classes; ASLP is for one foreground and a '
-            'background',
-            'mmaslp doctor CONFIG --data FOLDER, with your images and masks',
-        )
-        return
-
     if isinstance(cfg.get('model'), Mapping):
         yield from _check_aslp(cfg)
         yield from check_heads(cfg.model)
@@ -77,18 +65,6 @@ def _check_imports(cfg: Config) -> Iterator[Finding]:
         )
         imports['imports'].append('mmaslp')
     cfg.custom_imports = imports
-
-
-def _classes(cfg: Config) -> Any:
-    """Names of the classes of the data; None if they are not known."""
-    for split in ('train', 'val', 'test'):
-        dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
-        if dataset:
-            leaf = leaf_sets(dataset)[0]
-            kind = DATASETS.get(leaf.type) if isinstance(leaf.type, str) else leaf.type
-            given = leaf.get('metainfo') or {}
-            return given.get('classes', getattr(kind, 'METAINFO', {}).get('classes'))
-    return None
 
 
 def _check_aslp(cfg: Config) -> Iterator[Finding]:

@@ -73,10 +73,10 @@ class SODDataset(BaseDataset):
         **kwargs: Any,
     ) -> None:
         prefix = {key: value for key, value in (data_prefix or {}).items() if value}
-        if prefix and (layout or split):
-            raise ValueError('give data_prefix or layout and split, not both')
-        if prefix and not {'img_path', 'seg_map_path'} <= prefix.keys():
-            raise ValueError('data_prefix needs img_path and seg_map_path')
+        if prefix and (layout or split or len(prefix) < 2):
+            raise ValueError(
+                'give data_prefix (img_path and seg_map_path), or layout and split'
+            )
 
         self.layout = layout
         self.split = optional(check_text, 'split', split)

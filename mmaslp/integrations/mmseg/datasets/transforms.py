@@ -127,10 +127,6 @@ class ObjectFreeCrop:
     def __init__(self, prob: float = PROB, smallest: float = SMALLEST) -> None:
         self._windows = ObjectFreeWindows(prob, smallest)
 
-    def __repr__(self) -> str:
-        prob = self._windows.prob
-        return f'ObjectFreeCrop(prob={prob}, smallest={self._windows.smallest})'
-
     def __call__(self, results: dict) -> dict:
         """Replace the image and its masks, or leave them."""
         if 'gt_seg_map' not in results:

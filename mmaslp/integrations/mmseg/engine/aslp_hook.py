@@ -45,7 +45,7 @@ from ..checks.run import (
     measuring_metric,
     mixed_images,
 )
-from ..data import batch_ids, dataset_of, image_ids
+from ..data import dataset_of, image_ids
 from ..evaluation.metrics import send_picture
 from ..training import was_trained
 
@@ -243,7 +243,8 @@ class ImageTraining(Training):
 
     def before_iter(self, data_batch: Any, step: int) -> None:
         """Draw once per image, for all heads."""
-        self._sample = self.levels.sample(batch_ids(data_batch), step)
+        names = [sample.img_path for sample in data_batch['data_samples']]
+        self._sample = self.levels.sample(names, step)
 
     def after_iter(self) -> None:
         """Move the levels of the images of the batch."""

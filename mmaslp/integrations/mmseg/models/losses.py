@@ -164,10 +164,8 @@ def _load_class_weight(class_weight: Any) -> tuple[float, float] | None:
             'class_weight must be two numbers, of background and of foreground, got '
             f'{class_weight!r}'
         )
-    background, foreground = (
-        check_number(f'class_weight of the {name}', weight, at_least=0)
-        for name, weight in zip(('background', 'foreground'), class_weight)
+    background, foreground = class_weight
+    return (
+        check_number('class_weight of the background', background, at_least=0),
+        check_number('class_weight of the foreground', foreground, at_least=0),
     )
-    if not background + foreground:
-        raise ValueError('class_weight is 0 twice: nothing would be learned')
-    return background, foreground

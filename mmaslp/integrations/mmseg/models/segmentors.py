@@ -17,9 +17,6 @@ class BinarySegTTAModel(BaseTTAModel):
     merged result, so metrics read it like a single view: probabilities for one channel,
     logits (the log of the merged probabilities) for two or more.
 
-    Raises:
-        ValueError: If the views of an image differ in size.
-
     Example:
         >>> tta_model = dict(type='BinarySegTTAModel')
     """
@@ -30,13 +27,6 @@ class BinarySegTTAModel(BaseTTAModel):
 
     def _merge(self, views: list) -> Any:
         scores = [view.seg_logits.data for view in views]
-        if len({score.shape for score in scores}) > 1:
-            raise ValueError(
-                'the views of an image give scores of the sizes '
-                f'{[tuple(score.shape) for score in scores]}: the transforms of '
-                'tta_pipeline must be ones that the segmentor undoes (resize, flip)'
-            )
-
         one_channel = len(scores[0]) == 1
         total = sum(
             score.float() if one_channel else score.float().softmax(dim=0)

@@ -148,17 +148,6 @@ def test_masks_of_0_and_255(toy, tmp_path):
     assert not words_of(findings_of(cfg)[1], 'error')
 
 
-def test_data_of_more_classes_are_left_alone(toy, tmp_path):
-    cfg = toy.config(tmp_path / 'run', custom_hooks=[])
-    cfg.train_dataloader.dataset.metainfo = dict(classes=('a', 'b', 'c'))
-    cfg.model.decode_head.update(out_channels=3, num_classes=3, loss_decode=SIGMOID)
-    before = cfg.to_dict()
-    mended = copy.deepcopy(cfg)
-    (finding,) = check_settings(mended)
-    assert 'the data have 3 classes' in finding.message
-    assert mended.to_dict() == before
-
-
 def test_what_a_run_does_not_use_is_no_error(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', tta_model=dict(type='SegTTAModel'))
     assert not words_of(cfg, 'error')

@@ -1,10 +1,10 @@
-"""Listing the images of wrapped datasets, and of a batch."""
+"""Listing the images of wrapped datasets."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from mmaslp.integrations.mmseg.data import batch_ids, data_files, image_ids
+from mmaslp.integrations.mmseg.data import data_files, image_ids
 
 
 class Leaf:
@@ -29,11 +29,3 @@ def test_images_of_wrappers_in_order():
     for bad in (object(), Leaf(dict(path='a'))):
         with pytest.raises(ValueError, match=r"'img_path', which .* does not give"):
             [*image_ids(SimpleNamespace(dataset=bad))]
-
-
-def test_images_of_a_batch():
-    samples = [SimpleNamespace(img_path='a'), SimpleNamespace(img_path='b')]
-    assert batch_ids(dict(data_samples=samples)) == ['a', 'b']
-    for batch in (None, dict(), dict(data_samples=[SimpleNamespace()])):
-        with pytest.raises(ValueError, match=r"data_batch\['data_samples'\], a list"):
-            batch_ids(batch)

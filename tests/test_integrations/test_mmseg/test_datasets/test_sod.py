@@ -85,7 +85,7 @@ def test_a_split_by_a_list_of_the_root(root):
     ('arguments', 'message'),
     [
         (dict(layout='COCO'), 'known are folder, mmseg, DUTS-TR'),
-        (dict(layout='SOD', data_prefix=dict(img_path='x')), 'not both'),
+        (dict(layout='SOD', data_prefix=dict(img_path='x')), 'or layout and split'),
         (dict(data_prefix=dict(img_path='x')), 'img_path and seg_map_path'),
     ],
 )
