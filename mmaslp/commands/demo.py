@@ -71,9 +71,10 @@ def run(args: argparse.Namespace) -> None:
     written = {'--work-dir': [review, review.with_suffix('.csv'), picture, *trainings]}
     check_outputs(written | page_outputs(str(page)), overwrite=args.overwrite)
 
-    print(f'training {", ".join(names)}; logs: {args.work_dir}/*/train.log', flush=True)
+    logs = f'{args.work_dir}/*/train.log'
+    print(f'training {", ".join(names)}, for a minute or two; see {logs}', flush=True)
     train = joblib.delayed(_train_and_test)
-    options = {'epochs': args.epochs, 'seed': args.seed, 'quiet': args.quiet}
+    options = {'epochs': args.epochs, 'seed': args.seed}
     rows = joblib.Parallel(n_jobs=len(names))(
         train(name, folder, write_maps=name == names[0], **options)
         for name, folder in zip(names, folders)

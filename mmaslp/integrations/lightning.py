@@ -174,8 +174,7 @@ class ASLPCallback(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the level of each band."""
-        for name, level in self.session.scalars().items():
-            pl_module.log(name, level)
+        pl_module.log_dict(self.session.scalars())
 
     def on_validation_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule
@@ -221,16 +220,6 @@ class ASLPCallback(Callback):
             self.calibrators.load_state_dict(state_dict)
         self._step = int(state_dict['step'])
 
-    def on_load_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Warn if the checkpoint holds no levels."""
-        if self._fits and self.state_key not in checkpoint['callbacks']:
-            _logger.warning(
-                'ASLP: the checkpoint holds no state of ASLPCallback (it was trained '
-                'without it): all levels start anew'
-            )
-
     def _counter(
         self, trainer: Trainer, session: CalibratorSession
     ) -> Callable[..., None]:
@@ -239,13 +228,13 @@ class ASLPCallback(Callback):
 
         def count(prob: Tensor, target: Tensor, ignore_index: int | None) -> None:
             nonlocal images
-            ignored = -1 if ignore_index is None else ignore_index
             # As Lightning's sampler deals images out.
-            first = images * trainer.world_size + trainer.global_rank
+            keys = [
+                (images + row) * trainer.world_size + trainer.global_rank
+                for row in range(len(prob))
+            ]
             images += len(prob)
-            last = images * trainer.world_size
-            keys = range(first, last, trainer.world_size)
-            session.update(prob, target, keys, ignore_index=ignored)
+            session.update(prob, target, keys, ignore_index=ignore_index)
 
         return count
 

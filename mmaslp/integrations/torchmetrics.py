@@ -101,16 +101,14 @@ class SumMetric(Metric, Generic[Counter]):
         """Change nothing: sums stay integers, and results are float32."""
         return self
 
-    def plot(self, val: Any = None, ax: Any = None) -> Any:
-        """Plot a result, by default that of now, or several over time; figure, axes."""
-        return self._plot(val, ax)
+    # Of a result, by default that of now, or of several over time.
+    plot = Metric._plot
 
 
 def _probabilities(preds: Tensor, target: Tensor, ignore_index: int | None) -> Tensor:
     """Take the sigmoid of logits."""
-    valid = preds
-    if ignore_index is not None:
-        valid = preds[known_pixels(target, ignore_index)]
+    known = ... if ignore_index is None else known_pixels(target, ignore_index)
+    valid = preds[known]
     if valid.is_floating_point() and valid.numel():
         low, high = valid.aminmax()
         if low < -ROUNDING or high > 1 + ROUNDING:

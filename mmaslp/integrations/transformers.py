@@ -14,7 +14,6 @@ from transformers import PreTrainedModel
 from transformers.trainer_callback import ExportableState, TrainerCallback
 
 from ..calibration.calibrator import Calibrator
-from ..common.arguments import check_integer
 from ..common.arrays import one_logit
 from ..common.processes import joined
 from ..common.weights import fingerprint_of, same_weights
@@ -198,7 +197,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
     ) -> None:
         self.session = None if levels is None else LevelsSession(levels, ignore_index)
         self.levels = None if self.session is None else self.session.levels
-        self.ignore_index = check_integer('ignore_index', ignore_index)
+        self.ignore_index = ignore_index
         self.calibrator: Calibrator | None = None
         self._calibrators = CalibratorSession.of(calibrator, ignore_index)
         self._first = self._levels_state()

@@ -5,7 +5,6 @@ import json
 import os
 import os.path as osp
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,8 +62,9 @@ def tables_of_checkpoint(
     run = copy.deepcopy(cfg)
     name_run(run, 'fit')
     run.resume = False
-    sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)
-    run.val_dataloader.sampler = sampler
+    run.val_dataloader.sampler = dict(
+        type='DefaultSampler', shuffle=False, round_up=False
+    )
     metrics = metrics_of(cfg, 'val_evaluator')
     options = next((m for m in metrics if is_type(m, 'CalibrationMetric')), {})
     with safe_loading(trust_checkpoint):
@@ -77,11 +77,12 @@ def tables_of_checkpoint(
             options.get('scores', 'auto'), options.get('ignore_index', 255), True
         )
         paths = [*image_ids(loader.dataset)]
-        numbers = group(paths)
-        tables = collect_tables(runner.model, loader, reader, numbers, windows)
-        return tables, paths
+        return collect_tables(
+            runner.model, loader, reader, group(paths), windows
+        ), paths
 
 
+@torch.no_grad()
 def collect_tables(
     model: nn.Module,
     loader: Any,
@@ -105,20 +106,19 @@ def collect_tables(
     training = model.training
     model.eval()
 
-    with torch.no_grad():
-        for batch in track(loader, 'calibrating', len(loader)):
-            for sample in model.val_step(batch):
-                if seen < size:  # samplers repeat images to fill the last batch
-                    prob, label = reader.read(sample.to_dict())
-                    with naming(sample.img_path):
-                        tables.update(
-                            prob.cpu(), label.cpu(), numbers[seen], reader.ignore_index
-                        )
-                seen += get_world_size()
-            more = windows_of(batch, rng) if windows else None
-            for sample in () if more is None else model.val_step(more):
-                prob, _ = reader.read(sample.to_dict())
-                tables.add_negative_crop(prob.cpu())
+    for batch in track(loader, 'calibrating', len(loader)):
+        for sample in model.val_step(batch):
+            if seen < size:  # samplers repeat images to fill the last batch
+                prob, label = reader.read(sample.to_dict())
+                with naming(sample.img_path):
+                    tables.update(
+                        prob.cpu(), label.cpu(), numbers[seen], reader.ignore_index
+                    )
+            seen += get_world_size()
+        more = windows_of(batch, rng) if windows else None
+        for sample in () if more is None else model.val_step(more):
+            prob, _ = reader.read(sample.to_dict())
+            tables.add_negative_crop(prob.cpu())
 
     model.train(training)
     return joined(tables)
@@ -160,11 +160,8 @@ def _scaled(part: slice, given: int, own: int) -> slice:
     return slice(start, max(part.stop * own // given, start + 1))
 
 
-def keep_in_checkpoint(path: str, calibrator: Calibrator, file: str | Path) -> None:
-    """Write a calibrator to a file, and its text into a checkpoint."""
-    calibrator.save(file, overwrite=True)
-    if not osp.isfile(path):  # a folder of shards, or none was written
-        return
+def keep_in_checkpoint(path: str, calibrator: Calibrator) -> None:
+    """Write the text of a calibrator into a checkpoint."""
     checkpoint = load_safely(path)
     checkpoint['calibrator'] = json.dumps(calibrator.to_dict())
     partial = f'{path}.partial'
@@ -247,9 +244,10 @@ class CalibratorHook(Hook):
         if calibrator is None:
             return
         file = self._file(runner)
-        keep_in_checkpoint(
-            runner.message_hub.get_info('last_ckpt') or '', calibrator, file
-        )
+        calibrator.save(file, overwrite=True)
+        path = runner.message_hub.get_info('last_ckpt') or ''
+        if osp.isfile(path):  # else a folder of shards, or none was written
+            keep_in_checkpoint(path, calibrator)
         print_log(f'calibrator in {file}\n{calibrator.summary()}', logger='current')
 
     def _file(self, runner: Any) -> str:

@@ -1,12 +1,10 @@
 """A training of `mmaslp demo`, and its test."""
 
-import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.hooks import Hook
 
 from ...evaluation.result import Result
 from .checkpoint import safe_loading
@@ -14,23 +12,8 @@ from .config import load_config
 from .testing import TestOptions, calibrator_of_test, evaluate, test_sets
 from .training import prepare_training
 
-# Of a training: enough for levels to move, and for a person to see that it goes on.
+# Of a training: enough for levels to move.
 VALIDATIONS = 5
-
-
-class Progress(Hook):
-    """Prints a line after each validation, past the log that takes all else."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:
-        """Print it."""
-        values = metrics or {}
-        line = f'[{self.name}] epoch {runner.epoch}/{runner.max_epochs}'
-        line += f'  validation ECE {values["calib/ece"]:.3f}'
-        line += f'  Dice {values["calib/dice"]:.3f}'
-        print(line, file=sys.__stdout__, flush=True)
 
 
 def train_and_test(
@@ -40,7 +23,6 @@ def train_and_test(
     *,
     epochs: int,
     seed: int,
-    quiet: bool,
     write_maps: bool,
 ) -> list[Result]:
     """Train a network with a calibrator, and test it; an earlier one is replaced.
@@ -51,7 +33,6 @@ def train_and_test(
         folder (Path): The work directory. ``train.log`` takes all that is printed.
         epochs (int): Length of the training.
         seed (int): Of the weights and of the order of images.
-        quiet (bool): Do not print how far it is.
         write_maps (bool): Write raw maps of the test images to ``maps``.
 
     Returns:
@@ -73,8 +54,6 @@ def train_and_test(
     ):
         cfg = _read(config, settings, folder)
         runner = prepare_training(cfg, overwrite=True)
-        if not quiet:
-            runner.register_hook(Progress(name))
         with safe_loading():
             runner.train()
 

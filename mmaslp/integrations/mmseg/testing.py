@@ -109,7 +109,6 @@ class Tested:
             MMSegmentation gives percentages.
         calibrated (dict[str, float]): The same of calibrated probabilities; empty
             without a calibrator.
-        no_foreground (bool): Whether no mask has foreground.
         results (list[Result]): Of a CalibrationMetric on the main process: that of the
             network as it is, then with its calibrator.
     """
@@ -117,7 +116,6 @@ class Tested:
     places: Places
     metrics: dict[str, float]
     calibrated: dict[str, float] = field(default_factory=dict)
-    no_foreground: bool = False
     results: list[Result] = field(default_factory=list)
 
 
@@ -338,12 +336,11 @@ def _test(run: Config, name: str, places: Places, options: TestOptions) -> Teste
     results = [metric.result for metric in ours if metric.result is not None]
     if calibrated and results and MEAN_IOU in metrics:
         calibrated[MEAN_IOU] = round(100 * mean_iou(results[-1].images), 2)
-    no_objects = bool(ours) and ours[0].has_foreground is False
     for row in (metrics, calibrated):
-        if no_objects and MEAN_IOU in row:
+        if MEAN_IOU in row and any(result.no_foreground for result in results):
             row[MEAN_IOU] = nan
 
-    tested = Tested(places, metrics, calibrated, no_objects)
+    tested = Tested(places, metrics, calibrated)
     for result, row in zip(results, (metrics, calibrated)):
         tested.results.append(_complete(result, name, row, run, options))
     if results:
@@ -419,7 +416,8 @@ def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> s
     columns = [key for key in columns if key in measured] or sorted(measured)
     rows = {}
     for name, tested in results.items():
-        title = f'{name} (no object)' if tested.no_foreground else name
+        empty = any(result.no_foreground for result in tested.results)
+        title = f'{name} (no object)' if empty else name
         rows[title] = tested.metrics
         if tested.calibrated:
             rows[title + CALIBRATED] = tested.calibrated

@@ -12,7 +12,6 @@ from torch import nn
 
 pytest.importorskip('lightning', reason='needs the extra [lightning]')
 
-from lightning.pytorch import Callback
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader, DistributedSampler
 
@@ -186,12 +185,6 @@ def test_the_warm_up_by_default_is_a_third_of_the_validations(tmp_path):
 def test_levels_that_cannot_move_are_an_error(tmp_path, levels, epochs, options, match):
     with pytest.raises(ValueError, match=match):
         toy.train(tmp_path, epochs, ASLPCallback(levels), **options)
-
-
-def test_a_checkpoint_without_levels_is_told_of(tmp_path, caplog):
-    toy.train(tmp_path, 1, Callback())
-    toy.train(tmp_path, 7, ASLPCallback(BorderLevels()), tmp_path / 'epoch=0.ckpt')
-    assert 'holds no state of ASLPCallback' in caplog.text
 
 
 class OtherLoss(toy.Segmenter):

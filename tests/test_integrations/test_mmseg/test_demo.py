@@ -35,7 +35,6 @@ def test_the_demo(tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(tmp_path / 'demo', '--models', 'BCE', 'ASLP', '--epochs', '20', '--seed', '1')
     printed = capfd.readouterr().out
-    assert '[ASLP] epoch 4/20  validation ECE 0.' in printed
     rows = [line for line in printed.splitlines() if line.startswith(('BCE', 'ASLP'))]
     assert len(rows) >= 4
     assert 'BCE with its calibrator' in printed

@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -96,9 +97,10 @@ def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
 
 def test_a_set_without_objects_says_so():
     places = Places('folder', None, None, None)
+    empty = SimpleNamespace(no_foreground=True)
     results = {
         'a': Tested(places, {'ece': 0.1, 'acc': 0.9}, {'ece': 0.05, 'acc': 0.9}),
-        'b': Tested(places, {'ece': 0.9, 'acc': 0.9}, no_foreground=True),
+        'b': Tested(places, {'ece': 0.9, 'acc': 0.9}, results=[empty]),
     }
     lines = [line.split() for line in summary_table(results, ['ece']).splitlines()]
     assert lines[0][:2] == ['ECE', 'accuracy']

@@ -66,11 +66,6 @@ def installed_versions() -> dict[str, str]:
     return {name: versions[name] for name in names if name in versions}
 
 
-def has_ops() -> bool:
-    """Whether mmcv's compiled operators are installed."""
-    return find_spec('mmcv') is not None and find_spec('mmcv._ext') is not None
-
-
 def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:
     """Check a set of packages; what else is wrong MMSegmentation says by itself."""
     onedl = [name for name in ONEDL if name in versions]
@@ -135,7 +130,8 @@ def examine(config: str | None, data: str | None = None) -> Diagnosis:
 
     ``data`` is a folder of images and masks in place of those of the config.
     """
-    found = Diagnosis(check_environment(installed_versions(), has_ops()))
+    has_ops = find_spec('mmcv') is not None and find_spec('mmcv._ext') is not None
+    found = Diagnosis(check_environment(installed_versions(), has_ops))
     if config is None and find_spec('mmseg') is None:
         return found  # the user has maps, or PyTorch
     if not found.has('error'):

@@ -82,8 +82,10 @@ def _check_aslp(cfg: Config) -> Iterator[Finding]:
 
     if not hooks:
         yield Finding('note', "trains without ASLP; the patch adds the paper's", PATCH)
-        hook = dict(type='ASLPHook', levels='image', rule='MC')
-        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+        cfg.custom_hooks = [
+            *(cfg.get('custom_hooks') or []),
+            dict(type='ASLPHook', levels='image', rule='MC'),
+        ]
 
     metrics = {
         name: metrics_of(cfg, name) for name in ('val_evaluator', 'test_evaluator')

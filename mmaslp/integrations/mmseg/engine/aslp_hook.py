@@ -181,8 +181,6 @@ class BorderTraining(Training, LevelsSession):
         tables = [self._metric.table]
         broadcast_object_list(tables)
         self.end_validation(tables[0], whole=True)
-        if self.levels.reason is not None:
-            print_log(f'ASLP: {self.levels.reason}', 'current')
 
 
 class ImageTraining(Training):

@@ -191,10 +191,9 @@ class ReviewHook(ScoresHook):
 
     def end(self) -> None:
         """Write the images of all processes, each once."""
-        rows: dict[str, Reviewed] = {}
-        for of_process in all_gather_object(self._rows):
-            rows |= of_process
+        parts = all_gather_object(self._rows)
         if is_main_process():
+            rows = {path: row for part in parts for path, row in part.items()}
             ordered = most_doubtful_first([rows[path] for path in sorted(rows)])
             comparison, ordered = compare_review(self.calibrator, ordered)
             write_review(self.out, ordered, self.overwrite)

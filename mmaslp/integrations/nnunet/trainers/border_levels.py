@@ -133,10 +133,7 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         checkpoint = torch.load(
             filename_or_checkpoint, map_location='cpu', weights_only=False
         )
-        if STATE in checkpoint:
-            self.session.load_state_dict(checkpoint[STATE])
-        else:
-            self.print_to_log_file('The checkpoint has no levels: they start at 0')
+        self.session.load_state_dict(checkpoint.get(STATE, {}))
 
 
 class nnUNetTrainerBorderLevelsNoDice(nnUNetTrainerBorderLevels):
