@@ -10,7 +10,6 @@ import torch
 from accelerate.state import GradientState, PartialState
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from transformers import PreTrainedModel
 from transformers.trainer_callback import ExportableState, TrainerCallback
 
 from ..calibration.calibrator import Calibrator
@@ -331,12 +330,6 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self._training = False
         if self.session is not None:
             self.session.end_training()
-        best = state.best_model_checkpoint
-        if args.load_best_model_at_end and best and isinstance(model, PreTrainedModel):
-            whole = type(model).from_pretrained(best)
-            # The Trainer may have loaded a part of them: see `on_train_begin`.
-            if not same_weights(model, fingerprint_of(whole)):
-                model.load_state_dict(whole.state_dict())
         if self._calibrators is None or self._loader is None:
             return
 

@@ -16,13 +16,7 @@ from mmengine.config import Config
 
 from .checkpoint import check_checkpoint
 from .checks.findings import PATCH, Diagnosis, Finding, noted
-from .checks.run import (
-    check_batches,
-    check_hooks,
-    check_masks,
-    check_windows,
-    shared_images,
-)
+from .checks.run import check_batches, check_hooks, check_masks, shared_images
 from .checks.settings import check_settings
 from .config import build_runner, find_config, import_modules, name_run, read_config
 from .data import dataset_of, leaf_sets, missing_data, use_folder, with_binary_masks
@@ -107,8 +101,6 @@ def _check_split(
         dataset = datasets[split] = dataset_of(loop)
         findings += check_batches(split, loop)
         findings += check_masks(split, dataset)
-        if split == 'train' and not findings:
-            findings += check_windows(dataset)
 
     if any(finding.remedy == PATCH for finding in findings):
         for leaf in leaf_sets(cfg[place].dataset):

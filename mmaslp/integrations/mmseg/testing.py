@@ -329,12 +329,14 @@ def _test(run: Config, name: str, places: Places, options: TestOptions) -> Teste
         if place is not None:
             runner.register_hook(kind(place, **shared))
 
-    metrics, calibrated = _sorted(runner.test())
+    metrics = _by_last_name(runner.test())
     if options.calibrator is not None:
         options.calibrator.check_network(runner.model)
 
     results = [metric.result for metric in ours if metric.result is not None]
-    if calibrated and results and MEAN_IOU in metrics:
+    with_calibrator = options.calibrator is not None and len(results) > 1
+    calibrated = dict(results[-1].metrics) if with_calibrator else {}
+    if calibrated and MEAN_IOU in metrics:
         calibrated[MEAN_IOU] = round(100 * mean_iou(results[-1].images), 2)
     for row in (metrics, calibrated):
         if MEAN_IOU in row and any(result.no_foreground for result in results):
@@ -393,20 +395,17 @@ def _complete(
     )
 
 
-def _sorted(metrics: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
-    """Raw and calibrated metrics by last name, or by the whole if that is taken."""
-    raw: dict[str, float] = {}
-    calibrated: dict[str, float] = {}
+def _by_last_name(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics of raw probabilities by last name, or by the whole if that is taken."""
+    row: dict[str, float] = {}
     for key, value in metrics.items():
-        if not isinstance(value, (int, float)) and not hasattr(value, 'item'):
-            continue
         prefix, _, name = key.rpartition('/')
-        row = calibrated if prefix == PREFIX else raw
-        if name in PERCENT:
+        number = isinstance(value, (int, float)) or hasattr(value, 'item')
+        if number and name in PERCENT:
             row[f'{name} %'] = round(float(value), 2)  # some of them are float32
-        else:
+        elif number and prefix != PREFIX:
             row[key if name in row else name] = float(value)
-    return raw, calibrated
+    return row
 
 
 def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> str:

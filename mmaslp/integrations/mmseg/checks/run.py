@@ -21,8 +21,6 @@ _SAMPLE = 8
 _MANY = 1000
 _OBJECT = 1
 _IGNORED = 255
-# Transforms whose result may hold no object of an image that has one.
-_PART = re.compile('ObjectFreeCrop|RandomCrop|RandomCutOut')
 _MIXING = re.compile(r'mosaic|mix_?up|cut_?mix|copy_?paste|class_?mix', re.IGNORECASE)
 _EVALUATOR = (
     "val_evaluator = [dict(type='CalibrationMetric'), dict(type='IoUMetric', "
@@ -173,41 +171,17 @@ def _mask_loader(leaf: Any) -> Any:
     return next((step for step in steps if type(step).__name__ in loaders), None)
 
 
-def masks_of(leaf: Any, most: int) -> Iterator[set[int]]:
-    """Yield the values of up to ``most`` masks, in random order, as loaded."""
+def mask_values(leaf: Any, most: int) -> set[int]:
+    """Values of up to ``most`` masks, in random order, up to one with an object."""
     loader = _mask_loader(leaf)
     order = [] if loader is None else np.random.default_rng(0).permutation(len(leaf))
-    for index in order[:most]:
-        label = loader(dict(leaf.get_data_info(int(index)))).get('gt_seg_map')
-        if label is not None:
-            yield {*np.unique(label).tolist()}
-
-
-def mask_values(leaf: Any, most: int) -> set[int]:
-    """Values of up to ``most`` masks of a data set, up to one that holds an object."""
     values: set[int] = set()
-    for held in masks_of(leaf, most):
-        values |= held
+    for index in order[:most]:
+        results = loader(dict(leaf.get_data_info(int(index))))
+        values |= {*np.unique(results.get('gt_seg_map', ())).tolist()}
         if _OBJECT in values:
             break
     return values
-
-
-def check_windows(dataset: Any) -> Iterator[Finding]:
-    """Say that a network never sees a whole training image without an object."""
-    leaves = leaf_sets(dataset)
-    steps = _transforms([getattr(leaf, 'pipeline', None) for leaf in leaves])
-    masks = (held for leaf in leaves for held in masks_of(leaf, _MANY))
-    crops = any(_PART.fullmatch(type(step).__name__) for step in steps)
-    if not crops and all(_OBJECT in held for held in masks):
-        yield Finding(
-            'note',
-            'all training images hold an object: what the network finds in images '
-            'without one is left to chance',
-            "train_dataloader.dataset.pipeline: dict(type='ObjectFreeCrop') after the "
-            'masks are loaded, if it will be asked about such images; docs/windows.md '
-            'has its price',
-        )
 
 
 def check_masks(split: str, dataset: Any) -> Iterator[Finding]:

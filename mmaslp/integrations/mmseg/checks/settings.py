@@ -37,6 +37,15 @@ def check_settings(cfg: Config) -> Iterator[Finding]:
     if is_type(cfg.get('tta_model'), 'SegTTAModel'):
         cfg.tta_model.type = 'BinarySegTTAModel'
         yield Finding('note', f'with --tta: {WRONG_TTA}', PATCH)
+    if 'ObjectFreeCrop' not in str(cfg.get('train_dataloader')):
+        yield Finding(
+            'note',
+            'if all training images hold an object, what the network finds in images '
+            'without one is left to chance',
+            "train_dataloader.dataset.pipeline: dict(type='ObjectFreeCrop') after the "
+            'masks are loaded, if it will be asked about such images; docs/windows.md '
+            'has its price',
+        )
 
 
 WRONG_TTA = (

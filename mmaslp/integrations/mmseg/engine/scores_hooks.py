@@ -1,6 +1,5 @@
 """Hooks that read the probabilities of a test: they write maps, and a review."""
 
-import os.path as osp
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,8 +74,7 @@ class ScoresHook(Hook):
             path = output.img_path
             sample = output.to_dict()
             prob = self._reader.probability(sample)
-            stem = osp.splitext(osp.basename(path))[0]
-            self.take(path, stem, prob.cpu().numpy(), sample)
+            self.take(path, Path(path).stem, prob.cpu().numpy(), sample)
 
     def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
         """Refuse scores that were not probabilities in any image; end."""
@@ -120,20 +118,13 @@ class ProbMapHook(ScoresHook):
 
     def begin(self, runner: Any) -> None:
         """Refuse to replace maps, before the first is written by any process."""
-        images = image_ids(dataset_of(runner.test_loop))
-        stems = {osp.splitext(osp.basename(image))[0] for image in images}
-        files = [self.out_dir / f'{stem}.png' for stem in stems]
+        images = {*image_ids(dataset_of(runner.test_loop))}
+        files = [self.out_dir / f'{Path(image).stem}.png' for image in images]
         check_outputs({'out_dir': files}, overwrite=self.overwrite)
         barrier()
-        self._sources: dict[str, str] = {}
 
     def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
         """Write a map."""
-        if self._sources.setdefault(stem, path) != path:
-            raise ValueError(
-                f'{self._sources[stem]} and {path} would both be written as '
-                f'{stem}.png: test folders with equal names one at a time'
-            )
         prob = prob if self.calibrator is None else self.calibrator(prob)
         # A sampler may give an image to two processes.
         write_prob_map(self.out_dir / f'{stem}.png', prob, self.bits, overwrite=True)
