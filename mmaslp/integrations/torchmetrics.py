@@ -11,7 +11,6 @@ from ..common.arguments import check_choice, check_integer, optional
 from ..common.arrays import ROUNDING, as_tensor, known_pixels, matched
 from ..metrics.band_table import BandTable, band_scalars
 from ..metrics.bins import check_bins
-from ..metrics.catalogue import metric_of
 from ..metrics.histogram import MODES, CalibrationHistogram
 from ..metrics.image_metrics import BAND_ERRORS
 
@@ -48,12 +47,6 @@ class SumMetric(Metric, Generic[Counter]):
         self.ignore_index = optional(check_integer, 'ignore_index', ignore_index)
         # Told of every update, while a callback wants to know more than the sums.
         self.listener: Callable[[Tensor, Tensor, int | None], None] | None = None
-
-    @property
-    def higher_is_better(self) -> bool | None:
-        """Whether a high metric is good; None of the dictionary, or if neither is."""
-        better = '' if self.metric is None else metric_of(self.metric).better
-        return {'higher': True, 'lower': False}.get(better)
 
     def values(self) -> dict[str, float]:
         """All metrics by name, in float64; nan without pixels."""

@@ -119,24 +119,20 @@ def pasted(path: str, original: dict, mended: dict) -> str:
     """
     file = find_config(path)
     tree = ast.parse(Path(file).read_text(encoding='utf-8'))
-    values = {
-        node.targets[0].id: node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-    base = _read_bases(file, values.get('_base_'))
+    assigned = [node.targets[0] for node in tree.body if isinstance(node, ast.Assign)]
+    own = {target.id for target in assigned if isinstance(target, ast.Name)}
+    base = _read_bases(file)
 
     lines = []
     for name in _changed(original, mended):
         value = mended[name]
         before = original.get(name)
-        if name in values and isinstance(value, dict) and isinstance(before, dict):
+        if name in own and isinstance(value, dict) and isinstance(before, dict):
             parts = {
                 key: _change(base.get(name) or {}, value, key)
                 for key in _changed(before, value)
             }
-            code = _assignment(name, parts)
-            code = code.replace('dict(', f'dict({name}, ', 1)
+            code = _assignment(name, parts).replace('dict(', f'dict({name}, ', 1)
             lines.append(code.replace(', \n', ',\n'))
         else:
             lines.append(_assignment(name, _change(base, mended, name)))
@@ -172,15 +168,12 @@ def _change(before: dict, after: dict, name: str) -> Any:
     return {key: _change(base, value, key) for key in _changed(base, value)}
 
 
-def _read_bases(file: str, node: ast.expr | None) -> dict:
+def _read_bases(file: str) -> dict:
     """Read what the bases of a config say, without the config."""
-    if node is None:
-        return {}
-    names = ast.literal_eval(node)
     folder = osp.dirname(osp.abspath(file))
     paths = [
         name if '::' in name else osp.join(folder, name)
-        for name in ([names] if isinstance(names, str) else names)
+        for name in Config._get_base_files(file)
     ]
     with tempfile.TemporaryDirectory() as place:
         child = Path(place) / 'bases.py'

@@ -100,19 +100,6 @@ class Schedule:
         is_whole = self.loop.iter == now * self.unit
         return is_whole and due and now >= max(self.loop.val_begin, 1)
 
-    def too_late(self) -> Iterator[Finding]:
-        """Warn of levels that never move: they also wait for the first validation."""
-        first = next(self._validations(), self.end)
-        start = max(self.warmup, first * self.unit)
-        if start >= self.loop.max_iters:
-            yield Finding(
-                'warning',
-                f'the levels never move: warm-up ({self.warmup} iterations) and the '
-                f'first validation end at iteration {start}, training at '
-                f'{self.loop.max_iters}',
-                'a lower warmup_epochs of ASLPHook, or a lower train_cfg.val_interval',
-            )
-
     def findings(self) -> Iterator[Finding]:
         """Refuse a schedule under which levels by band cannot arrive."""
         if self.plan.problem is not None:
@@ -207,7 +194,6 @@ class ImageTraining(Training):
         yield from mixed_images(dataset_of(runner.train_loop), preprocessor)
         if self.learns:
             yield from check_validation(runner)
-            yield from schedule.too_late()
 
     def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
         """Make the levels."""
