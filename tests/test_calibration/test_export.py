@@ -59,8 +59,17 @@ def by_dynamo(module, example, file, dynamic):
 
 
 @pytest.mark.filterwarnings('ignore')
-@pytest.mark.parametrize('dynamic', ['', 'batch', 'size'])
-@pytest.mark.parametrize('export', [by_tracing, by_dynamo])
+@pytest.mark.parametrize(
+    ('export', 'dynamic'),
+    [
+        *((by_tracing, dynamic) for dynamic in ('', 'batch', 'size')),
+        *(
+            pytest.param(by_dynamo, dynamic, marks=pytest.mark.release)
+            for dynamic in ('', 'batch')
+        ),
+        (by_dynamo, 'size'),
+    ],
+)
 @pytest.mark.parametrize('name', CALIBRATORS)
 def test_onnx(tmp_path, name, export, dynamic):
     module = CALIBRATORS[name].wrap(nn.Identity()).eval()

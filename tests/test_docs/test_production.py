@@ -93,7 +93,14 @@ def night(root):
     )
 
 
-@pytest.mark.parametrize('state', ['the same', 'other images', 'too sure'])
+@pytest.mark.parametrize(
+    'state',
+    [
+        'the same',
+        pytest.param('other images', marks=pytest.mark.release),
+        'too sure',
+    ],
+)
 def test_the_check_of_each_night(tmp_path, monkeypatch, state):
     base = tmp_path / 'base'
     maps, masks = write_set(base, 60)
