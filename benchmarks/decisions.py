@@ -19,25 +19,23 @@ of a whole set; here it is asked about each image.
 import argparse
 import json
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import Pair, of_folder, of_run
 from scipy.optimize import brentq
 
 from mmaslp.calibration import Calibrator, fit_calibrator
-from mmaslp.files.map_pairs import pair_files, read_pair
-from mmaslp.files.prob_maps import MapReader
 from mmaslp.metrics.image_metrics import aurc, object_auroc, object_ece, object_nll
 from mmaslp.metrics.objects import MaskTable
 
 RESAMPLES = 1000
 # Figures of which neither side is better.
 SIGNED = ('area_bias', 'width')
-Pair = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -182,28 +180,6 @@ def figures(images: Sequence[Image]) -> dict[str, float]:
     return {key: float(value) for key, value in found.items()}
 
 
-def of_folder(folder: Path) -> tuple[list[Pair], list[Pair]]:
-    """Pairs of val and test of a folder."""
-
-    def read(part: str) -> Iterator[Pair]:
-        pairs, _ = pair_files(folder / part / 'maps', folder / part / 'masks')
-        for paths in pairs.values():
-            yield read_pair(MapReader(), *paths)
-
-    return [*read('val')], [*read('test')]
-
-
-def of_run(path: Path) -> tuple[list[Pair], list[Pair]]:
-    """Pairs of val and test of a run of train.py."""
-    held = np.load(path)
-
-    def read(part: str) -> list[Pair]:
-        prob = 1 / (1 + np.exp(-held[f'{part}_logits'].astype(np.float64)))
-        return [*zip(prob, held[f'{part}_labels'])]
-
-    return read('val'), read('test')
-
-
 def measured(val: Sequence[Pair], test: Sequence[Pair]) -> dict[str, Any] | None:
     """Fit to val, measure on test; None where no image has a mask."""
     calibrator = fit_calibrator(*zip(*val))
@@ -321,7 +297,8 @@ def main() -> None:
     for given, read in ((args.maps, of_folder), (args.runs, of_run)):
         for each in given:
             name, _, path = each.partition('=')
-            own = measured(*read(Path(path)))
+            parts = read(Path(path))
+            own = measured(parts['val'], parts['test'])
             if own is None:
                 print(f'{name}: no mask of val holds anything')
                 continue

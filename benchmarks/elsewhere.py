@@ -18,41 +18,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from common import Pair, of_folder, of_run
 from scipy.special import expit, logit
 
 from mmaslp.calibration import Calibrator, fit_calibrator
 from mmaslp.calibration.uncalibrated import mask_estimates
-from mmaslp.files.map_pairs import pair_files, read_pair
-from mmaslp.files.prob_maps import MapReader
 from mmaslp.metrics.image_metrics import aurc
 
-Pair = tuple[np.ndarray, np.ndarray]
-WINDOWS = ('windows', 'val_windows')  # which no review meets
 TOP = 10
-
-
-def of_folder(folder: Path) -> dict[str, list[Pair]]:
-    """Maps and masks of val and test."""
-    parts = {}
-    for part in ('val', 'test'):
-        pairs, _ = pair_files(folder / part / 'maps', folder / part / 'masks')
-        parts[part] = [read_pair(MapReader(), *paths) for paths in pairs.values()]
-    return parts
-
-
-def of_run(path: Path) -> dict[str, list[Pair]]:
-    """Those of a run of train.py, and what it held beside them."""
-    with np.load(path) as held:
-        names = [name for name in held.files if name.endswith('_logits')]
-        parts = [name.removesuffix('_logits') for name in names]
-        return {
-            part: [
-                (expit(np.squeeze(z).astype(np.float64)), np.squeeze(label))
-                for z, label in zip(held[f'{part}_logits'], held[f'{part}_labels'])
-            ]
-            for part in parts
-            if part not in WINDOWS
-        }
 
 
 def changed(pairs: list[Pair], factor: float, noise: float) -> Iterator[Pair]:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import weights_of
 from lts import fit_pixels, with_bands
 from torch import Tensor
 from train import load, normalise
@@ -66,13 +67,6 @@ def image_table(prob: Tensor, labels: Tensor) -> ImageTable:
     for key, (image, label) in enumerate(zip(prob, labels)):
         evaluator.add(str(key), image, label)
     return evaluator.result('', '', resamples=0).images
-
-
-def weights_of(images: int) -> np.ndarray:
-    """Weights of all images, then of every resample: ``(R + 1, I)``."""
-    drawn = np.random.default_rng(0).integers(images, size=(RESAMPLES, images))
-    counts = np.stack([np.bincount(row, minlength=images) for row in drawn])
-    return np.vstack([np.ones(images), counts])
 
 
 def mask_figures(
@@ -129,7 +123,7 @@ def row_figures(
         ece=images.table.conf - images.table.correct,
         ece_band=(images.bands.conf - images.bands.correct)[:, 0],
     )
-    weights = weights_of(len(prob))
+    weights = weights_of(len(prob), RESAMPLES)
     found['ece_em'] = np.abs(weights @ gaps['ece_em']).sum(1) / (
         weights.sum(1) * pixels
     )

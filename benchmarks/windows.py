@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import weights_of
 
 from mmaslp import fit_calibrator
 
@@ -90,13 +91,6 @@ def figures(sums: Sums, weights: np.ndarray) -> dict[str, np.ndarray]:
     return found
 
 
-def weights_of(images: int) -> np.ndarray:
-    """How often each resample holds each image; the first holds each once."""
-    drawn = np.random.default_rng(0).integers(images, size=(RESAMPLES, images))
-    counts = np.stack([np.bincount(row, minlength=images) for row in drawn])
-    return np.vstack([np.ones(images), counts])
-
-
 def measure(folder: Path, part: str) -> dict[str, dict[str, np.ndarray]]:
     """Figures of a run: raw and calibrated, by part."""
     with np.load(folder / 'maps.npz') as file:
@@ -109,7 +103,7 @@ def measure(folder: Path, part: str) -> dict[str, dict[str, np.ndarray]]:
             continue
         logits, labels = maps[f'{key}_logits'], maps[f'{key}_labels']
         for row, given in (('raw', logits), ('calibrated', calibrator.logits(logits))):
-            own = figures(sums_of(given, labels), weights_of(len(logits)))
+            own = figures(sums_of(given, labels), weights_of(len(logits), RESAMPLES))
             end = '' if name == part else f'_{name}'
             rows[row] |= {f'{key}{end}': values for key, values in own.items()}
     return rows

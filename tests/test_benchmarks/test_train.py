@@ -176,7 +176,7 @@ def test_what_chance_leaves():
 def test_iou_of_both_classes():
     masks, labels = torch.zeros(2, 2, 4, 4)
     masks[0, :2], labels[0, 1:3] = 1, 1
-    found = evaluate.mask_figures(masks > 0, labels, evaluate.weights_of(2))
+    found = evaluate.mask_figures(masks > 0, labels, evaluate.weights_of(2, 20))
     both, union, pixels = 4, 12, 32
     background = (pixels - union) / (pixels - both)
     assert found['iou'][0] == both / union
