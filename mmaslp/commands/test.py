@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
     )
     _check(args, testing.measures_calibration(cfg, args.eval), calibrator)
     settings = {'test-time augmentation': args.tta, 'cfg-options': args.cfg_options}
-    options = testing.TestOptions(
+    options = testing.EvaluationOptions(
         evals=args.eval or (),
         model=args.name or osp.splitext(osp.basename(args.config))[0],
         out=args.out,
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
         trust_checkpoint=args.trust_checkpoint,
         overwrite=args.overwrite,
     )
-    results = testing.evaluate(cfg, testing.test_sets(cfg, args.sets), options)
+    results = testing.evaluate(cfg, testing.sets_of_test(cfg, args.sets), options)
     if not is_main_process():
         return
 

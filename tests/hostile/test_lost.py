@@ -20,7 +20,7 @@ from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.evaluation.result_files import save_result
 from mmaslp.files.prob_maps import write_prob_map
 from mmaslp.integrations.mmseg import training
-from mmaslp.integrations.mmseg.testing import TestOptions, evaluate, test_sets
+from mmaslp.integrations.mmseg.testing import EvaluationOptions, evaluate, sets_of_test
 from mmaslp.integrations.mmseg.training import prepare_training
 from mmaslp.report.diagrams import save_figure
 from tests.grids import pairs
@@ -162,15 +162,15 @@ def test_a_test_into_the_data(checkpoint, option, place):
     os.symlink(os.path.join(root, 'images'), 'link')
     place = place if place == 'link' else os.path.join(root, place)
     with pytest.raises(ValueError, match='which is read'):
-        options = TestOptions(overwrite=True, **{option: place})
-        evaluate(checkpoint, test_sets(checkpoint), options)
+        options = EvaluationOptions(overwrite=True, **{option: place})
+        evaluate(checkpoint, sets_of_test(checkpoint), options)
 
 
 @pytest.mark.parametrize('name', ['../../x', '/tmp/x', 'a/b', '..', '', 'a\nb', 3])
 def test_a_set_whose_name_is_a_path(checkpoint, name):
     checkpoint.test_sets = {name: checkpoint.test_dataloader.dataset}
     with pytest.raises(ValueError, match='test_sets'):
-        test_sets(checkpoint)
+        sets_of_test(checkpoint)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from mmaslp.integrations.mmseg.checkpoint import (
     safe_loading,
 )
 from mmaslp.integrations.mmseg.config import load_config
-from mmaslp.integrations.mmseg.testing import TestOptions, evaluate, test_sets
+from mmaslp.integrations.mmseg.testing import EvaluationOptions, evaluate, sets_of_test
 from mmaslp.integrations.mmseg.training import run_training
 from tests.grids import pairs
 from tests.hostile.evil import CONTAINERS, command, growth, payloads, write_evil
@@ -100,7 +100,7 @@ def pretrained(cfg, path):
 
 def evaluation(cfg, path):
     cfg.load_from = path
-    evaluate(cfg, test_sets(cfg))
+    evaluate(cfg, sets_of_test(cfg))
 
 
 WAYS = [resume, load_from, newest, sharded, pretrained, evaluation]
@@ -135,10 +135,10 @@ def test_an_old_file_of_ones_own_is_tested(toy, tmp_path):
     torch.save(content, 'old.pth')
     cfg.load_from = 'old.pth'
     with pytest.raises(ValueError, match=r'argparse\.Namespace'):
-        evaluate(cfg, test_sets(cfg), TestOptions(evals=['ece']))
+        evaluate(cfg, sets_of_test(cfg), EvaluationOptions(evals=['ece']))
     cfg.load_from = 'old.pth'
-    options = TestOptions(evals=['ece'], trust_checkpoint=True)
-    results = evaluate(cfg, test_sets(cfg), options)
+    options = EvaluationOptions(evals=['ece'], trust_checkpoint=True)
+    results = evaluate(cfg, sets_of_test(cfg), options)
     assert 0 <= results['test'].metrics['acc'] <= 1
 
 

@@ -17,7 +17,7 @@ from mmaslp import (
     fit_calibrator,
 )
 from mmaslp.commands import main
-from mmaslp.integrations.mmseg.testing import evaluate, test_sets
+from mmaslp.integrations.mmseg.testing import evaluate, sets_of_test
 from mmaslp.integrations.mmseg.training import prepare_training
 from mmaslp.report.pictures import image_panels
 from tests.map_folders import write_set
@@ -64,7 +64,7 @@ def test_a_test_of_other_weights_is_refused(toy, checkpoint, tmp_path):
         tmp_path / 'run', channels=2, custom_hooks=[], load_from=checkpoint
     )
     with pytest.raises(ValueError, match=r'does not fit the model.*conv_seg\.weight'):
-        evaluate(cfg, test_sets(cfg))
+        evaluate(cfg, sets_of_test(cfg))
 
 
 def own_loader(cfg, split):
@@ -86,7 +86,7 @@ def test_masks_whose_objects_are_ignored_in_a_test(toy, checkpoint, tmp_path):
     cfg = toy.config(tmp_path / 'run', custom_hooks=[], load_from=checkpoint)
     own_loader(cfg, 'test')
     with pytest.raises(ValueError, match='all objects are left out'):
-        evaluate(cfg, test_sets(cfg))
+        evaluate(cfg, sets_of_test(cfg))
     from mmengine.runner import Runner  # as the test.py of MMSegmentation
 
     with pytest.raises(ValueError, match='no pixel of the masks is foreground'):
@@ -97,7 +97,7 @@ def test_a_set_without_foreground_is_said(toy, checkpoint, tmp_path):
     for path in (tmp_path / 'toy' / 'val' / 'masks').glob('*.png'):
         Image.new('L', (16, 16)).save(path)
     cfg = toy.config(tmp_path / 'run', custom_hooks=[], load_from=checkpoint)
-    evaluate(cfg, test_sets(cfg))
+    evaluate(cfg, sets_of_test(cfg))
     assert 'no mask has a pixel of foreground' in log_of(tmp_path / 'run')
 
 

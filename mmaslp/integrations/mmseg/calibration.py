@@ -27,10 +27,10 @@ from ...common.weights import fingerprint_of
 from ...files.progress import track
 from ...training.calibrator import CALIBRATOR_FILE, CalibratorSession
 from .checkpoint import (
+    WeightsHook,
     check_checkpoint,
     load_safely,
     safe_loading,
-    watch_weights,
 )
 from .checks.findings import Finding, report_findings
 from .checks.run import check_datasets, check_once
@@ -69,7 +69,7 @@ def tables_of_checkpoint(
     options = next((m for m in metrics if is_type(m, 'CalibrationMetric')), {})
     with safe_loading(trust_checkpoint):
         runner = build_runner(run)
-        watch_weights(runner, cfg.load_from)
+        runner.register_hook(WeightsHook())
         runner.load_or_resume()
         loader = runner.build_dataloader(run.val_dataloader, seed=runner.seed)
         report_findings(check_datasets({'val': loader.dataset}))
@@ -229,7 +229,8 @@ class CalibratorHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Refuse a run without a validation set, or whose output would be lost."""
         check_once(runner, ('train', 'val'))
-        check_output(self._file(runner), was_trained(runner.work_dir))
+        self._file = osp.join(runner.work_dir, CALIBRATOR_FILE)
+        check_output(self._file, was_trained(runner.work_dir))
 
     def after_train(self, runner: Any) -> None:
         """Fit, and keep the calibrator with the last checkpoint."""
@@ -243,12 +244,10 @@ class CalibratorHook(Hook):
         calibrator = self.session.calibrator if is_main_process() else None
         if calibrator is None:
             return
-        file = self._file(runner)
-        calibrator.save(file, overwrite=True)
+        calibrator.save(self._file, overwrite=True)
         path = runner.message_hub.get_info('last_ckpt') or ''
         if osp.isfile(path):  # else a folder of shards, or none was written
             keep_in_checkpoint(path, calibrator)
-        print_log(f'calibrator in {file}\n{calibrator.summary()}', logger='current')
-
-    def _file(self, runner: Any) -> str:
-        return osp.join(runner.work_dir, CALIBRATOR_FILE)
+        print_log(
+            f'calibrator in {self._file}\n{calibrator.summary()}', logger='current'
+        )

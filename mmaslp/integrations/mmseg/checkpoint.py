@@ -207,14 +207,9 @@ class WeightsHook(Hook):
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Compare."""
         misfit = load_weights(runner.model, checkpoint)
-        if misfit:
+        # A folder of shards is not compared.
+        if misfit and not osp.isdir(runner.cfg.get('load_from') or ''):
             raise ValueError(
                 'the checkpoint does not fit the model of the config: weights '
                 f'{misfit}. Take the config that it was trained with'
             )
-
-
-def watch_weights(runner: Any, path: str | None) -> None:
-    """Let a runner compare what it will load, but for a folder of shards."""
-    if path is None or not osp.isdir(path):
-        runner.register_hook(WeightsHook())

@@ -119,12 +119,16 @@ def is_type(part: Any, name: str) -> bool:
     return type_of(part) == name
 
 
+def listed(parts: Any) -> list:
+    """List parts of a config: several, one, or none."""
+    return [parts] if isinstance(parts, Mapping) else list(parts or [])
+
+
 def metrics_of(cfg: Mapping, evaluator: str) -> list:
     """List the metrics of an evaluator: a list, one, or MMEngine's ``Evaluator``."""
-    metrics = cfg.get(evaluator) or []
-    if isinstance(metrics, Mapping) and 'metrics' in metrics:
-        metrics = metrics['metrics']
-    return [metrics] if isinstance(metrics, Mapping) else list(metrics)
+    metrics = cfg.get(evaluator)
+    grouped = isinstance(metrics, Mapping) and 'metrics' in metrics
+    return listed(metrics['metrics'] if grouped else metrics)
 
 
 def set_work_dir(cfg: Config, config_path: str, work_dir: str | None) -> None:

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from ...evaluation.result import Result
 from .checkpoint import safe_loading
 from .config import load_config
-from .testing import TestOptions, calibrator_of_test, evaluate, test_sets
+from .testing import EvaluationOptions, calibrator_of_test, evaluate, sets_of_test
 from .training import prepare_training
 
 # Of a training: enough for levels to move.
@@ -71,12 +71,12 @@ def _read(config: str, settings: dict[str, Any], folder: Path) -> Config:
 
 def _test(cfg: Config, name: str, maps: str | None) -> list[Result]:
     """Measure raw and calibrated probabilities; write raw maps before."""
-    sets = test_sets(cfg)
+    sets = sets_of_test(cfg)
     if maps:
-        options = TestOptions(evals=('iou',), out_prob=maps, overwrite=True)
+        options = EvaluationOptions(evals=('iou',), out_prob=maps, overwrite=True)
         evaluate(cfg, {'test': sets['test']}, options)
 
-    options = TestOptions(
+    options = EvaluationOptions(
         model=name,
         calibrator=calibrator_of_test(cfg, None, cfg.load_from),
         overwrite=True,

@@ -12,16 +12,17 @@ from . import config  # noqa: F401 - makes the prefixes of bases known
 from .checkpoint import allow_history_buffers
 from .models.losses import SCBCELoss
 
-# What to import before a component of MMSegmentation can be found.
-_LOCATIONS = ('datasets', 'engine', 'evaluation', 'models', 'visualization')
-
 #: The registries of the scope, by the name of their parent in ``mmseg.registry``.
 REGISTRIES = {
     name: Registry(
         parent.name,
         parent=parent,
         scope='mmaslp',
-        locations=[f'mmseg.{part}' for part in _LOCATIONS],
+        # What to import before a component of MMSegmentation can be found.
+        locations=[
+            *('mmseg.datasets', 'mmseg.engine', 'mmseg.evaluation', 'mmseg.models'),
+            'mmseg.visualization',
+        ],
     )
     for name, parent in vars(host).items()
     if isinstance(parent, Registry)

@@ -25,7 +25,7 @@ from ...metrics.catalogue import SHOWN
 from ...metrics.image_metrics import mean_iou
 from ...report.tables import format_table
 from .calibration import calibrator_of_checkpoint
-from .checkpoint import check_checkpoint, safe_loading, unwrap, watch_weights
+from .checkpoint import WeightsHook, check_checkpoint, safe_loading, unwrap
 from .checks.findings import report_findings
 from .checks.run import check_run
 from .config import build_runner, is_type, metrics_of, name_run
@@ -39,20 +39,15 @@ EVALUATIONS = {
     'sod': (dict(type='SODMetric'), SOD_COLUMNS),
     'iou': (dict(type='IoUMetric', iou_metrics=['mIoU']), ('mIoU %',)),
 }
-# What IoUMetric gives in per cent, rounded to two digits. The accuracy of all pixels is
-# left out where CalibrationMetric gives it.
-PERCENT = ('mIoU', 'aAcc', 'mAcc')
 MEAN_IOU = 'mIoU %'
 # Holds the raw and the calibrated result of a set.
 FILE = 'calibration_test.json'
-# What `results.json` says beside the metrics of every set.
-FORMAT = 'mmaslp test 1'
 # Prefix of the metrics of calibrated probabilities.
 PREFIX = 'calibrated'
 
 
 @dataclass(frozen=True)
-class TestOptions:
+class EvaluationOptions:
     """How a network is tested; the options of ``mmaslp test``.
 
     Attributes:
@@ -67,8 +62,6 @@ class TestOptions:
         trust_checkpoint (bool): Whether a checkpoint may run code.
         overwrite (bool): Whether files that are there may be replaced.
     """
-
-    __test__ = False
 
     evals: Sequence[str] = ()
     model: str = 'model'
@@ -119,7 +112,7 @@ class Tested:
     results: list[Result] = field(default_factory=list)
 
 
-def test_sets(cfg: Config, names: Sequence[str] | None = None) -> dict[str, dict]:
+def sets_of_test(cfg: Config, names: Sequence[str] | None = None) -> dict[str, dict]:
     """Data sets of a test by name: the main one of the config, then ``test_sets``."""
     if cfg.get('test_dataloader') is None:
         raise ValueError('the config has no test_dataloader')
@@ -139,9 +132,6 @@ def test_sets(cfg: Config, names: Sequence[str] | None = None) -> dict[str, dict
     if unknown := {*(names or ())} - {*sets}:
         raise ValueError(f'no test set {sorted(unknown)}, the config has {[*sets]}')
     return {name: sets[name] for name in sets if not names or name in names}
-
-
-test_sets.__test__ = False
 
 
 def _is_folder_name(name: Any) -> bool:
@@ -172,13 +162,15 @@ def results_folder(cfg: Config, tta: bool = False) -> str:
 
 
 def evaluate(
-    cfg: Config, sets: Mapping[str, dict], options: TestOptions = TestOptions()
+    cfg: Config,
+    sets: Mapping[str, dict],
+    options: EvaluationOptions = EvaluationOptions(),
 ) -> dict[str, Tested]:
     """Test a model on several sets, one run each.
 
     ``cfg`` has ``load_from``, ``work_dir`` and ``launcher`` set, ``sets`` come from
-    :func:`test_sets`. Files of a set go to ``{results_folder(cfg, tta)}/{name}``, the
-    metrics of all of them to ``results.json`` beside these folders. With a calibrator
+    :func:`sets_of_test`. Files of a set go to ``{results_folder(cfg, tta)}/{name}``,
+    the metrics of all to ``results.json`` beside these folders. With a calibrator
     calibrated probabilities are measured too, if calibration is, and maps are
     calibrated.
 
@@ -215,12 +207,14 @@ def evaluate(
             | {f'calibrated_{key}': value for key, value in tested.calibrated.items()}
             for name, tested in results.items()
         }
-        text = strict_json({'format': FORMAT, **rows}, indent=1)
+        text = strict_json({'format': 'mmaslp test 1', **rows}, indent=1)
         write_output(summary, text + '\n', options.overwrite)
     return results
 
 
-def _places(cfg: Config, options: TestOptions, name: str, several: bool) -> Places:
+def _places(
+    cfg: Config, options: EvaluationOptions, name: str, several: bool
+) -> Places:
     """Name the files of one set: with several sets each has a folder of its own."""
 
     def place(base: str | None) -> str | None:
@@ -260,7 +254,7 @@ def _check_outputs(
 
 
 def _config_of_run(
-    cfg: Config, name: str, dataset: dict, places: Places, options: TestOptions
+    cfg: Config, name: str, dataset: dict, places: Places, options: EvaluationOptions
 ) -> Config:
     """The config of the test of one set, with the metrics and their folder."""
     run = copy.deepcopy(cfg)
@@ -303,7 +297,7 @@ def _calibration_of(cfg: Config) -> dict | None:
     return next((m for m in metrics if is_type(m, 'CalibrationMetric')), None)
 
 
-def _test(run: Config, name: str, places: Places, options: TestOptions) -> Tested:
+def _test(run: Config, name: str, places: Places, options: EvaluationOptions) -> Tested:
     """Test on one set, and sort what was measured."""
     runner = build_runner(run)
     evaluator = runner.test_loop.evaluator
@@ -315,7 +309,7 @@ def _test(run: Config, name: str, places: Places, options: TestOptions) -> Teste
         )
         evaluator.metrics.append(metric)
     ours = [each for each in evaluator.metrics if isinstance(each, CalibrationMetric)]
-    watch_weights(runner, run.get('load_from'))
+    runner.register_hook(WeightsHook())
     report_findings(check_run(runner, ('test',)))
     evaluators = metrics_of(run, 'test_evaluator')
     if ours and any(is_type(each, 'IoUMetric') for each in evaluators):
@@ -375,7 +369,7 @@ def _complete(
     name: str,
     row: Mapping[str, float],
     run: Config,
-    options: TestOptions,
+    options: EvaluationOptions,
 ) -> Result:
     """Name model and set of a result, and add what other metrics measured."""
     files = {'checkpoint': run.get('load_from'), 'config': run.filename}
@@ -401,7 +395,8 @@ def _by_last_name(metrics: Mapping[str, Any]) -> dict[str, float]:
     for key, value in metrics.items():
         prefix, _, name = key.rpartition('/')
         number = isinstance(value, (int, float)) or hasattr(value, 'item')
-        if number and name in PERCENT:
+        # What IoUMetric gives in per cent, rounded to two digits.
+        if number and name in ('mIoU', 'aAcc', 'mAcc'):
             row[f'{name} %'] = round(float(value), 2)  # some of them are float32
         elif number and prefix != PREFIX:
             row[key if name in row else name] = float(value)

@@ -11,7 +11,7 @@ from mmengine.dist import get_rank
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from ...files.names import some
-from .checkpoint import check_checkpoint, safe_loading, watch_weights
+from .checkpoint import WeightsHook, check_checkpoint, safe_loading
 from .checks.run import check_once
 from .config import build_runner, is_type
 
@@ -82,7 +82,7 @@ def prepare_training(
     runner = build_runner(cfg)
     check_once(runner, ('train', 'val'))
     if resume:
-        watch_weights(runner, start)
+        runner.register_hook(WeightsHook())
     if overwrite and get_rank() == 0:
         remove_training(cfg.work_dir)
     return runner

@@ -38,9 +38,6 @@ class FixedPatches:
             np.random.set_state(state)
 
 
-IGNORED = 255
-
-
 @dataclass(frozen=True)
 class Targets:
     """How nnU-Net lays out targets: one label map, or a channel for each region.
@@ -75,7 +72,7 @@ class Targets:
         labels, mask = self.labelled(target)
         labels = labels.to(torch.uint8)
         if mask is not None:
-            labels = labels.masked_fill(~mask, IGNORED)
+            labels = labels.masked_fill(~mask, 255)
         return logits, labels
 
 

@@ -18,13 +18,13 @@ from mmaslp.evaluation.verdict import verdict
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.review import review_maps
 from mmaslp.integrations.mmseg.testing import (
+    EvaluationOptions,
     Places,
     Tested,
-    TestOptions,
     evaluate,
     measures_calibration,
+    sets_of_test,
     summary_table,
-    test_sets,
     verdicts,
 )
 from mmaslp.report.page import report_html
@@ -55,7 +55,7 @@ def test_equal_names_of_work_dirs_do_not_share(config):
         cfg.visualizer = dict(
             type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
         )
-        evaluate(cfg, test_sets(cfg))
+        evaluate(cfg, sets_of_test(cfg))
         # The log file and the picture of the diagram lie in the run's own folder.
         assert list(Path(cfg.work_dir).rglob('*.log'))
         assert list(Path(cfg.work_dir).rglob('vis_image/reliability*.png'))
@@ -69,15 +69,15 @@ def test_evaluators_in_any_form(config, monkeypatch):
     cfg.test_evaluator = [metric]
     assert measures_calibration(cfg)
     for evals in (['ece', 'ece'], ()):
-        options = TestOptions(evals=evals, overwrite=True)
-        [result] = evaluate(cfg, test_sets(cfg), options)['test'].results
+        options = EvaluationOptions(evals=evals, overwrite=True)
+        [result] = evaluate(cfg, sets_of_test(cfg), options)['test'].results
         assert result.settings['bins'] == 15
     # A class cannot be dumped on OpenMMLab, so that only the look-up is tested.
     assert measures_calibration({'test_evaluator': dict(type=CalibrationMetric)})
     cfg.test_evaluator = None
     assert not measures_calibration(cfg)
     with pytest.raises(ValueError, match='nothing to measure: give --eval'):
-        evaluate(cfg, test_sets(cfg), TestOptions(overwrite=True))
+        evaluate(cfg, sets_of_test(cfg), EvaluationOptions(overwrite=True))
 
 
 def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
@@ -89,7 +89,7 @@ def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
     cfg.load_from = str(tmp_path / 'x.pth')
     cfg.test_evaluator = dict(type='CalibrationMetric', scores='logits')
     maps = tmp_path / 'maps'
-    evaluate(cfg, test_sets(cfg), TestOptions(out_prob=str(maps)))
+    evaluate(cfg, sets_of_test(cfg), EvaluationOptions(out_prob=str(maps)))
     assert all(abs(MapReader().read(m) - 0.5).max() < 1e-4 for m in maps.iterdir())
     with pytest.raises(ValueError, match='bits must be one of 8, 16, got 12'):
         ProbMapHook(str(maps), bits=12)
@@ -113,19 +113,19 @@ def test_named_sets_are_a_dict_of_data_sets(config, given):
     cfg = config('a')
     cfg.test_sets = given
     with pytest.raises(ValueError, match='test_sets'):
-        test_sets(cfg)
+        sets_of_test(cfg)
     cfg.test_sets = None
-    assert [*test_sets(cfg)] == ['test']
+    assert [*sets_of_test(cfg)] == ['test']
 
 
 def test_a_review_of_a_config_is_that_of_its_maps(config, tmp_path):
     scenes = [discs(k) for k in range(20)]
     calibrator = fit_calibrator([p for p, _ in scenes], [m for _, m in scenes])
     cfg = config('run')
-    evaluate(cfg, test_sets(cfg), TestOptions(out_prob=str(tmp_path / 'maps')))
+    evaluate(cfg, sets_of_test(cfg), EvaluationOptions(out_prob=str(tmp_path / 'maps')))
     file = tmp_path / 'r.csv'
-    options = TestOptions(calibrator=calibrator, review=str(file))
-    evaluate(cfg, test_sets(cfg), replace(options, overwrite=True))
+    options = EvaluationOptions(calibrator=calibrator, review=str(file))
+    evaluate(cfg, sets_of_test(cfg), replace(options, overwrite=True))
     lines = file.read_text().splitlines()
     assert lines[0].startswith('image,score,dice,dice_low')
     expected = review_maps(calibrator, tmp_path / 'maps')
@@ -135,7 +135,7 @@ def test_a_review_of_a_config_is_that_of_its_maps(config, tmp_path):
 
     file.write_text('mine')
     with pytest.raises(FileExistsError, match=r'r\.csv'):
-        evaluate(cfg, test_sets(cfg), options)
+        evaluate(cfg, sets_of_test(cfg), options)
     old = replace(calibrator, decisions=None)
     with pytest.raises(ValueError, match='fit it again'):
         ReviewHook(str(tmp_path / 'x.csv'), old)
@@ -153,16 +153,16 @@ def test_rows_are_cut_at_one_threshold(config, sharp):
         dict(type='CalibrationMetric'),
         dict(type='IoUMetric', iou_metrics=['mIoU']),
     ]
-    options = TestOptions(model='net', calibrator=sharp)
+    options = EvaluationOptions(model='net', calibrator=sharp)
     unset = copy.deepcopy(cfg)
     del unset.model.decode_head['threshold']
     with pytest.raises(ValueError, match=r'0\.3.*decode_head=dict\(threshold=0\.5\)'):
-        evaluate(unset, test_sets(unset), options)
+        evaluate(unset, sets_of_test(unset), options)
     # IoU alone is that of the masks of the network, wherever it cuts them.
-    alone = TestOptions(evals=['iou'])
-    assert 'mIoU %' in evaluate(unset, test_sets(unset), alone)['test'].metrics
+    alone = EvaluationOptions(evals=['iou'])
+    assert 'mIoU %' in evaluate(unset, sets_of_test(unset), alone)['test'].metrics
 
-    found = evaluate(cfg, test_sets(cfg), replace(options, overwrite=True))
+    found = evaluate(cfg, sets_of_test(cfg), replace(options, overwrite=True))
     tested = found['test']
     raw, calibrated = tested.results
     assert [raw.model, calibrated.model] == ['net', 'net, calibrated']

@@ -22,7 +22,7 @@ def test_what_fits_is_loaded():
 
 
 def test_the_hook_refuses():
-    runner = SimpleNamespace(model=nn.Linear(2, 1))
+    runner = SimpleNamespace(model=nn.Linear(2, 1), cfg={})
     hook = WeightsHook()
     hook.after_load_checkpoint(runner, nn.Linear(2, 1).state_dict())
     with pytest.raises(ValueError, match=r'does not fit .*2 missing .*\(weight, bias'):

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from ..config import imports_of, is_type, metrics_of, type_of
+from ..config import imports_of, is_type, listed, metrics_of, type_of
 from ..models.losses import SCBCELoss
 from .findings import PATCH, Finding
 
@@ -79,7 +79,11 @@ def _check_imports(cfg: Config) -> Iterator[Finding]:
 def _check_aslp(cfg: Config) -> Iterator[Finding]:
     """Look for the hook and the metric that ASLP needs."""
     hooks = [h for h in cfg.get('custom_hooks') or [] if is_type(h, 'ASLPHook')]
-    losses = [loss for _, head in heads_of(cfg.model) for loss in losses_of(head)]
+    losses = [
+        loss
+        for _, head in heads_of(cfg.model)
+        for loss in listed(head.get('loss_decode'))
+    ]
     if not hooks and any(is_type(loss, 'SCBCELoss') for loss in losses):
         yield Finding(
             'note',
@@ -118,18 +122,11 @@ def _check_aslp(cfg: Config) -> Iterator[Finding]:
 def heads_of(model: Mapping[str, Any]) -> Iterator[tuple[str, ConfigDict]]:
     """Yield the place and the settings of each head."""
     for key in ('decode_head', 'auxiliary_head'):
-        heads = model.get(key) or []
-        several = not isinstance(heads, Mapping)
-        for index, head in enumerate(heads if several else [heads]):
+        several = not isinstance(model.get(key), Mapping)
+        for index, head in enumerate(listed(model.get(key))):
             place = f'model.{key}[{index}]' if several else f'model.{key}'
             # K-Net trains by the losses of its first head.
             yield place, head.get('kernel_generate_head', head)
-
-
-def losses_of(head: Mapping[str, Any]) -> list[Any]:
-    """List the losses of a head."""
-    losses = head.get('loss_decode') or []
-    return [losses] if isinstance(losses, Mapping) else list(losses)
 
 
 def check_heads(model: Mapping[str, Any], training: bool = True) -> Iterator[Finding]:
@@ -177,7 +174,7 @@ def _why_two_channels(model: Mapping[str, Any], heads: Mapping[str, ConfigDict])
 
 def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Finding]:
     channels = head.get('out_channels') or head.get('num_classes')
-    losses = losses_of(head)
+    losses = listed(head.get('loss_decode'))
     threshold = head.get('threshold') or 0.3
     sigmoids = [
         bool(loss.get('use_sigmoid'))
@@ -230,7 +227,7 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
     arguments = inspect.signature(SCBCELoss).parameters.keys() | {'type'}
     changed = []
     kinds = []
-    for loss in losses_of(head):
+    for loss in listed(head.get('loss_decode')):
         kind = type_of(loss)
         if kind == 'SCBCELoss':
             changed.append({k: v for k, v in loss.items() if k in arguments})
@@ -252,5 +249,5 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
         text = f'{place} trains with {", ".join(kinds)}, which follows no levels'
         yield Finding('note', text, PATCH)
     changed = changed or [dict(type='SCBCELoss')]
-    if changed != losses_of(head):
+    if changed != listed(head.get('loss_decode')):
         head.loss_decode = changed if len(changed) > 1 else changed[0]

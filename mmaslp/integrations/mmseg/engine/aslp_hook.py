@@ -73,32 +73,37 @@ class Schedule:
         of_sampler = getattr(loader, 'batch_sampler', None)
         batch_size = loader.batch_size or getattr(of_sampler, 'batch_size', 1)
         self.loop = loop
-        self.by_epoch = not isinstance(loop, IterBasedTrainLoop)
-        self.unit = max(1, len(loader)) if self.by_epoch else 1
-        self.end = loop.max_epochs if self.by_epoch else loop.max_iters
+        by_epoch = not isinstance(loop, IterBasedTrainLoop)
+        self.unit = max(1, len(loader)) if by_epoch else 1
+        self.end = loop.max_epochs if by_epoch else loop.max_iters
         self.iters_per_visit = -(-num_images // (batch_size * world_size))
 
         self.warmup = warmup_iters
         if warmup_iters is None and warmup_epochs is None:
             self.warmup = loop.max_iters // WARMUP
         elif warmup_iters is None:
-            epoch = self.unit if self.by_epoch else self.iters_per_visit
+            epoch = self.unit if by_epoch else self.iters_per_visit
             self.warmup = warmup_epochs * epoch
-        times = [time * self.unit for time in self._validations()]
+
+        times = [
+            time * self.unit
+            for time in range(max(loop.val_begin, 1), self.end)
+            if time % self._interval(time) == 0
+        ]
         self.plan = Plan(len(times), sum(time < self.warmup for time in times))
 
     @property
     def visits(self) -> float:
         """float: Visits of an image between two validations at present, at least 1."""
-        return max(1.0, self._interval(self._now) * self.unit / self.iters_per_visit)
+        interval = self._interval(self.loop.iter // self.unit)
+        return max(1.0, interval * self.unit / self.iters_per_visit)
 
     def validation_is_due(self) -> bool:
         """Whether the loop validates now; a checkpoint is written before that."""
-        now = self._now
+        now, of_epoch = divmod(self.loop.iter, self.unit)
         due = now % self._interval(now) == 0 or now == self.end
-        # Else a checkpoint in the middle of an epoch.
-        is_whole = self.loop.iter == now * self.unit
-        return is_whole and due and now >= max(self.loop.val_begin, 1)
+        # Else it is a checkpoint in the middle of an epoch.
+        return of_epoch == 0 and due and now >= max(self.loop.val_begin, 1)
 
     def findings(self) -> Iterator[Finding]:
         """Refuse a schedule under which levels by band cannot arrive."""
@@ -110,15 +115,6 @@ class Schedule:
                 f'train_cfg.val_interval = {max(1, left // (ENOUGH + 1))}, a longer '
                 'training, or a lower warmup_epochs of ASLPHook',
             )
-
-    @property
-    def _now(self) -> int:
-        return self.loop.epoch if self.by_epoch else self.loop.iter
-
-    def _validations(self) -> Iterator[int]:
-        """Times of the validations before the end."""
-        times = range(max(self.loop.val_begin, 1), self.end)
-        return (time for time in times if time % self._interval(time) == 0)
 
     def _interval(self, time: int) -> int:
         """Validation interval once ``time`` epochs or iterations are done."""

@@ -173,9 +173,8 @@ class ReviewHook(ScoresHook):
 
     def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
         """Review an image."""
-        label = None
-        if 'gt_sem_seg' in sample:
-            label = sample['gt_sem_seg']['data'].cpu().numpy()
+        truth = sample.get('gt_sem_seg')
+        label = None if truth is None else truth['data'].cpu().numpy()
         self._rows[path] = review_image(
             self.calibrator, stem, prob, label, level=self.level
         )

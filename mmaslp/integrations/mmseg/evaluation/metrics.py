@@ -94,9 +94,6 @@ def loaded(name: str, calibrator: str | Calibrator) -> Calibrator:
     return Calibrator.load(check_path(name, calibrator))
 
 
-SCORES = ('auto', 'logits', 'probabilities')
-
-
 class ScoreReader:
     """Reads probabilities and labels from the data samples of one evaluation.
 
@@ -110,7 +107,8 @@ class ScoreReader:
     def __init__(
         self, scores: str = 'auto', ignore_index: int = 255, binary: bool = False
     ) -> None:
-        self.scores = check_choice('scores', scores, SCORES)
+        choices = ('auto', 'logits', 'probabilities')
+        self.scores = check_choice('scores', scores, choices)
         self.ignore_index = ignore_index
         self.binary = binary
         self.images = 0
@@ -221,7 +219,7 @@ class StreamingMetric(BaseMetric):
         super().__init__(**kwargs)
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.protocol = check_choice('protocol', protocol, PROTOCOLS)
-        self.scores = check_choice('scores', scores, SCORES)
+        self.scores = scores
         self.output_dir = optional(check_path, 'output_dir', output_dir)
         self.calibrator = optional(loaded, 'calibrator', calibrator)
         self.result: Any = None
@@ -517,7 +515,6 @@ class CalibrationMetric(StreamingMetric):
 
 def _log_dir() -> Path | None:
     """Folder of the run's log file, None outside of a run."""
-    for handler in MMLogger.get_current_instance().handlers:
-        if isinstance(handler, logging.FileHandler):
-            return Path(handler.baseFilename).parent
-    return None
+    handlers = MMLogger.get_current_instance().handlers
+    files = (each for each in handlers if isinstance(each, logging.FileHandler))
+    return next((Path(file.baseFilename).parent for file in files), None)

@@ -16,8 +16,6 @@ from ....common.arguments import (
 from ....common.arrays import check_channels
 from ....losses.criterion import REDUCTIONS, SelfCalibratingBCE, run_eagerly
 
-_EPS = torch.finfo(torch.float32).eps
-
 
 class SCBCELoss(nn.Module):
     """Self-Calibrating Binary Cross Entropy for the heads of MMSegmentation.
@@ -140,7 +138,7 @@ class SCBCELoss(nn.Module):
             by_class = torch.where(label == 1, foreground, background)
             weight = by_class * (1.0 if weight is None else weight)
         if avg_factor is not None:
-            avg_factor = avg_factor + _EPS
+            avg_factor = avg_factor + torch.finfo(torch.float32).eps
         elif not self.avg_non_ignore:
             avg_factor = max(label.numel(), 1)
 
