@@ -21,8 +21,6 @@ from .checks.settings import check_settings
 from .config import build_runner, find_config, import_modules, name_run, read_config
 from .data import dataset_of, leaf_sets, missing_data, use_folder, with_binary_masks
 
-SPLITS = ('train', 'val', 'test')
-
 
 def examine_config(config: str, data: str | None, found: Diagnosis) -> None:
     """Add what is found in a config, and the config as it should be."""
@@ -76,7 +74,7 @@ def check_parts(cfg: Any) -> list[Finding]:
             with noted('custom_hooks', findings):
                 runner.register_hook(copy.deepcopy(hook))
 
-        for split in SPLITS:
+        for split in ('train', 'val', 'test'):
             if cfg.get(f'{split}_dataloader'):
                 findings += _check_split(cfg, split, runner, datasets)
         broken = [f for f in findings if f.level == 'error' and f.remedy != PATCH]

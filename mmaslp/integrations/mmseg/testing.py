@@ -187,8 +187,7 @@ def evaluate(
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from, options.trust_checkpoint)
     summary = osp.join(results_folder(cfg, options.tta), 'results.json')
-    several = len(sets) > 1
-    places = {name: _places(cfg, options, name, several) for name in sets}
+    places = {name: _places(cfg, options, name, len(sets) > 1) for name in sets}
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     images = {
         name: [*data_files(DATASETS.build(copy.deepcopy(dataset)))]

@@ -147,9 +147,7 @@ class BorderTraining(Training, LevelsSession):
         logger = MMLogger.get_current_instance()
         super().__init__(BorderLevels(gain), logger=logger)
 
-    def findings(
-        self, runner: Any, losses: list, schedule: Schedule
-    ) -> Iterator[Finding]:
+    def findings(self, runner: Any, schedule: Schedule) -> Iterator[Finding]:
         """Say what does not fit: no table of bands, too few validations."""
         yield from check_validation(runner)
         yield from schedule.findings()
@@ -182,9 +180,7 @@ class ImageTraining(Training):
         self.learns = self.rule.learns
         self.default_warmup_epochs = 5.0 if self.learns else 0.0
 
-    def findings(
-        self, runner: Any, losses: list, schedule: Schedule
-    ) -> Iterator[Finding]:
+    def findings(self, runner: Any, schedule: Schedule) -> Iterator[Finding]:
         """Say what does not fit: mixed images, no accuracy."""
         preprocessor = getattr(unwrap(runner.model), 'data_preprocessor', None)
         yield from mixed_images(dataset_of(runner.train_loop), preprocessor)
@@ -370,9 +366,8 @@ class ASLPHook(Hook):
 
     def findings(self, runner: Any) -> Iterator[Finding]:
         """Say what in a run does not fit the levels; the doctor asks too."""
-        losses = find_losses(runner.model)
-        if losses:
-            yield from self.training.findings(runner, losses, self._schedule(runner))
+        if find_losses(runner.model):
+            yield from self.training.findings(runner, self._schedule(runner))
         else:
             yield Finding(
                 'error',
