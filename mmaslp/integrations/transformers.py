@@ -294,11 +294,10 @@ class SelfCalibration(TrainerCallback, ExportableState):
     def on_log(self, args, state, control, logs=None, **kwargs) -> None:
         """Add the figures of an evaluation to its log."""
         prefix = _prefix(logs or {})
-        if self._table is None or prefix is None:
-            return
-        figures = self._figures(prefix)
-        logs.update(figures)
-        state.log_history[-1].update(figures)
+        if self._table is not None and prefix is not None:
+            figures = self._figures(prefix)
+            logs.update(figures)
+            state.log_history[-1].update(figures)
 
     def on_evaluate(self, args, state, control, metrics, **kwargs) -> None:
         """Move the levels."""
@@ -350,8 +349,5 @@ class SelfCalibration(TrainerCallback, ExportableState):
 
 def _prefix(metrics: Mapping[str, Any]) -> str | None:
     """Prefix of the figures of an evaluation; None for those of a training."""
-    for key in metrics:
-        prefix = key.removesuffix('_loss')
-        if prefix != key and f'{prefix}_runtime' in metrics:
-            return prefix
-    return None
+    prefixes = (key.removesuffix('_loss') for key in metrics if key.endswith('_loss'))
+    return next((each for each in prefixes if f'{each}_runtime' in metrics), None)
