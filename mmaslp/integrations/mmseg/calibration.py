@@ -34,7 +34,7 @@ from .checkpoint import (
 )
 from .checks.findings import Finding, report_findings
 from .checks.run import check_datasets, check_once
-from .config import build_runner, is_type, metrics_of, name_run
+from .config import build_runner, calibration_of, name_run
 from .data import image_ids
 from .evaluation.metrics import ScoreReader, StreamingMetric
 from .training import was_trained
@@ -65,8 +65,7 @@ def tables_of_checkpoint(
     run.val_dataloader.sampler = dict(
         type='DefaultSampler', shuffle=False, round_up=False
     )
-    metrics = metrics_of(cfg, 'val_evaluator')
-    options = next((m for m in metrics if is_type(m, 'CalibrationMetric')), {})
+    options = calibration_of(cfg, 'val_evaluator') or {}
     with safe_loading(trust_checkpoint):
         runner = build_runner(run)
         runner.register_hook(WeightsHook())
@@ -234,13 +233,13 @@ class CalibratorHook(Hook):
 
     def after_train(self, runner: Any) -> None:
         """Fit, and keep the calibrator with the last checkpoint."""
-        metrics = runner.val_loop.evaluator.metrics
+        loop = runner.val_loop
+        metrics = loop.evaluator.metrics
         options = next((m for m in metrics if isinstance(m, StreamingMetric)), None)
         scores = getattr(options, 'scores', 'auto')
         reader = ScoreReader(scores, getattr(options, 'ignore_index', 255), True)
-        loader = runner.val_loop.dataloader
 
-        self.session.take(lambda: collect_tables(runner.model, loader, reader))
+        self.session.take(lambda: collect_tables(runner.model, loop.dataloader, reader))
         calibrator = self.session.calibrator if is_main_process() else None
         if calibrator is None:
             return

@@ -131,13 +131,18 @@ def metrics_of(cfg: Mapping, evaluator: str) -> list:
     return listed(metrics['metrics'] if grouped else metrics)
 
 
+def calibration_of(cfg: Mapping, evaluator: str) -> Mapping | None:
+    """The first CalibrationMetric of an evaluator, as a config describes it."""
+    metrics = metrics_of(cfg, evaluator)
+    return next((m for m in metrics if is_type(m, 'CalibrationMetric')), None)
+
+
 def set_work_dir(cfg: Config, config_path: str, work_dir: str | None) -> None:
     """Set ``cfg.work_dir``: the argument, else the config's, else ./work_dirs/NAME."""
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
-        name = osp.splitext(osp.basename(config_path))[0]
-        cfg.work_dir = osp.join('./work_dirs', name)
+        cfg.work_dir = osp.join('./work_dirs', Path(config_path).stem)
 
 
 def name_run(cfg: Config, purpose: str) -> None:

@@ -28,7 +28,7 @@ from .calibration import calibrator_of_checkpoint
 from .checkpoint import WeightsHook, check_checkpoint, safe_loading, unwrap
 from .checks.findings import report_findings
 from .checks.run import check_run
-from .config import build_runner, is_type, metrics_of, name_run
+from .config import build_runner, calibration_of, is_type, metrics_of, name_run
 from .data import data_files
 from .engine.scores_hooks import ProbMapHook, ReviewHook
 from .evaluation.metrics import CalibrationMetric, loaded
@@ -149,7 +149,7 @@ def calibrator_of_test(
     cfg: Config, file: str | None, checkpoint: str, trust_checkpoint: bool = False
 ) -> Calibrator | None:
     """The calibrator of a file, else of the config's metric, else of the checkpoint."""
-    named = file or (_calibration_of(cfg) or {}).get('calibrator')
+    named = file or (calibration_of(cfg, 'test_evaluator') or {}).get('calibrator')
     if named is not None:
         return loaded('calibrator', named)
     check_checkpoint(checkpoint, trust_checkpoint)
@@ -291,16 +291,11 @@ def _evaluators(cfg: Config, evals: Sequence[str]) -> list[dict]:
     return metrics
 
 
-def _calibration_of(cfg: Config) -> dict | None:
-    metrics = metrics_of(cfg, 'test_evaluator')
-    return next((m for m in metrics if is_type(m, 'CalibrationMetric')), None)
-
-
 def _test(run: Config, name: str, places: Places, options: EvaluationOptions) -> Tested:
     """Test on one set, and sort what was measured."""
     runner = build_runner(run)
     evaluator = runner.test_loop.evaluator
-    measured = _calibration_of(run)
+    measured = calibration_of(run, 'test_evaluator')
     if measured is not None and options.calibrator is not None:
         given = {k: v for k, v in measured.items() if k not in ('type', 'prefix')}
         metric = CalibrationMetric(
@@ -444,4 +439,6 @@ def draw_predictions(
 
 def measures_calibration(cfg: Config, evals: Sequence[str] = ()) -> bool:
     """Whether the evaluation includes a ``CalibrationMetric``."""
-    return 'ece' in evals if evals else _calibration_of(cfg) is not None
+    return (
+        'ece' in evals if evals else calibration_of(cfg, 'test_evaluator') is not None
+    )
