@@ -334,8 +334,9 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self.calibrator = self._calibrators.calibrator
         if self.calibrator is not None and state.is_world_process_zero:
             _logger.info(f'ASLP: {self.calibrator.summary()}')
-            file = Path(args.output_dir) / CALIBRATOR_FILE
-            self.calibrator.save(file, overwrite=True)
+            self.calibrator.save(
+                Path(args.output_dir) / CALIBRATOR_FILE, overwrite=True
+            )
 
     def _figures(self, prefix: str) -> dict[str, float]:
         """Figures of the evaluation; the table becomes that of all processes."""

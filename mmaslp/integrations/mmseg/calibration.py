@@ -211,8 +211,9 @@ class CalibratorHook(Hook):
         by: str = 'auto',
         target: str = 'confidence',
     ) -> None:
-        logger = MMLogger.get_current_instance()
-        self.session = CalibratorSession(by, method, target, logger=logger)
+        self.session = CalibratorSession(
+            by, method, target, logger=MMLogger.get_current_instance()
+        )
 
     def findings(self, runner: Any) -> Iterator[Finding]:
         """Say what in a run leaves nothing to fit on; the doctor asks too."""

@@ -81,5 +81,5 @@ def _test(cfg: Config, name: str, maps: str | None) -> list[Result]:
         calibrator=calibrator_of_test(cfg, None, cfg.load_from),
         overwrite=True,
     )
-    tested = evaluate(cfg, sets, options)
-    return [result for each in tested.values() for result in each.results]
+    tested = evaluate(cfg, sets, options).values()
+    return [result for each in tested for result in each.results]

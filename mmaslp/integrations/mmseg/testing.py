@@ -206,8 +206,8 @@ def evaluate(
             | {f'calibrated_{key}': value for key, value in tested.calibrated.items()}
             for name, tested in results.items()
         }
-        text = strict_json({'format': 'mmaslp test 1', **rows}, indent=1)
-        write_output(summary, text + '\n', options.overwrite)
+        content = {'format': 'mmaslp test 1', **rows}
+        write_output(summary, strict_json(content, indent=1) + '\n', options.overwrite)
     return results
 
 
@@ -239,14 +239,16 @@ def _check_outputs(
         stems = {osp.splitext(osp.basename(image))[0] for image in images[name]}
         return [osp.join(folder, f'{stem}.png') for stem in stems] if folder else []
 
-    results = [osp.join(place.folder, FILE) for place in places.values()]
     outputs = {
         '--out': [f for n, place in places.items() for f in maps_in(place.out, n)],
         '--out-prob': [
             f for n, place in places.items() for f in maps_in(place.maps, n)
         ],
         '--review': [place.review for place in places.values() if place.review],
-        '--work-dir': [summary, *results],
+        '--work-dir': [
+            summary,
+            *(osp.join(place.folder, FILE) for place in places.values()),
+        ],
     }
     inputs = {osp.dirname(path) for path in chain(*images.values())}
     check_outputs(outputs, sorted(inputs), overwrite)

@@ -99,8 +99,11 @@ def check_batches(split: str, loop: Any) -> Iterator[Finding]:
     """Look for a loop that would do nothing."""
     loader = getattr(loop, 'dataloader', None)
     if hasattr(dataset_of(loop), '__len__') and len(loader) == 0:
-        text = f'{split}_dataloader gives no batch: batch_size is above its images'
-        yield Finding('error', text, f'{split}_dataloader.drop_last = False')
+        yield Finding(
+            'error',
+            f'{split}_dataloader gives no batch: batch_size is above its images',
+            f'{split}_dataloader.drop_last = False',
+        )
 
 
 def check_hooks(runner: Any) -> Iterator[Finding]:

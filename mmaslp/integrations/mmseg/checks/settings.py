@@ -246,8 +246,11 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
             changed += [] if kind in _OF_REGIONS else [dict(type='SCBCELoss', **kept)]
 
     if kinds:
-        text = f'{place} trains with {", ".join(kinds)}, which follows no levels'
-        yield Finding('note', text, PATCH)
+        yield Finding(
+            'note',
+            f'{place} trains with {", ".join(kinds)}, which follows no levels',
+            PATCH,
+        )
     changed = changed or [dict(type='SCBCELoss')]
     if changed != listed(head.get('loss_decode')):
         head.loss_decode = changed if len(changed) > 1 else changed[0]

@@ -144,8 +144,7 @@ class BorderTraining(Training, LevelsSession):
     default_warmup_epochs = None
 
     def __init__(self, gain: float = 1.0) -> None:
-        logger = MMLogger.get_current_instance()
-        super().__init__(BorderLevels(gain), logger=logger)
+        super().__init__(BorderLevels(gain), logger=MMLogger.get_current_instance())
 
     def findings(self, runner: Any, schedule: Schedule) -> Iterator[Finding]:
         """Say what does not fit: no table of bands, too few validations."""
@@ -228,8 +227,9 @@ class ImageTraining(Training):
 
     def observe(self, metrics: dict[str, Any]) -> None:
         """Pass on what the validation reports."""
-        accuracy = metrics[f'{self._prefix}/acc']
-        self.levels.observe(accuracy, metrics[f'{self._prefix}/conf'])
+        self.levels.observe(
+            metrics[f'{self._prefix}/acc'], metrics[f'{self._prefix}/conf']
+        )
 
     def scalars(self) -> dict[str, float]:
         """Mean level of the images, ``alpha``, and its quantiles."""
@@ -243,8 +243,10 @@ class ImageTraining(Training):
     def show(self) -> None:
         """Send the histogram to the trackers."""
         if self.draw_histogram and is_main_process():
-            picture = alpha_histogram(self.levels.alpha.numpy(), self.levels.beta)
-            send_picture('alpha_histogram', picture)
+            send_picture(
+                'alpha_histogram',
+                alpha_histogram(self.levels.alpha.numpy(), self.levels.beta),
+            )
 
     def summary(self) -> str:
         """Say where the levels are."""
@@ -438,13 +440,15 @@ class ASLPHook(Hook):
 
     def _publish_state(self, runner: Any) -> None:
         """Put the state where every strategy saves it."""
-        state = dict(
-            kind=self.kind,
-            seed=self.seed,
-            observed_iter=self._observed_iter,
-            levels=self.levels.state_dict(),
+        runner.message_hub.update_info(
+            self.STATE_KEY,
+            dict(
+                kind=self.kind,
+                seed=self.seed,
+                observed_iter=self._observed_iter,
+                levels=self.levels.state_dict(),
+            ),
         )
-        runner.message_hub.update_info(self.STATE_KEY, state)
 
     def _restore(self, saved: dict | None) -> None:
         if saved is None:

@@ -118,8 +118,10 @@ class ProbMapHook(ScoresHook):
 
     def begin(self, runner: Any) -> None:
         """Refuse to replace maps, before the first is written by any process."""
-        images = {*image_ids(dataset_of(runner.test_loop))}
-        files = [self.out_dir / f'{Path(image).stem}.png' for image in images]
+        files = [
+            self.out_dir / f'{Path(image).stem}.png'
+            for image in {*image_ids(dataset_of(runner.test_loop))}
+        ]
         check_outputs({'out_dir': files}, overwrite=self.overwrite)
         barrier()
 

@@ -357,8 +357,10 @@ class SODMetric(StreamingMetric):
         if prob.ndim != 2:
             raise ValueError('SODMetric is for heads with one or two channels')
         prob = self.measured_map(prob, label)
-        pixels = PixelCounts.of(prob, label, self.ignore_index)
-        return pixels, sod_record(prob.cpu().numpy(), label.cpu().numpy())
+        return (
+            PixelCounts.of(prob, label, self.ignore_index),
+            sod_record(prob.cpu().numpy(), label.cpu().numpy()),
+        )
 
     def compute_metrics(self, results: list) -> dict:
         """Average the records of the images."""
