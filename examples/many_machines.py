@@ -16,7 +16,7 @@ from dask.distributed import Client, LocalCluster
 
 from mmaslp.calibration.fitting.fit import fit_tables
 from mmaslp.evaluation.map_folders import evaluate_maps
-from mmaslp.evaluation.result_files import save_result
+from mmaslp.evaluation.result import save_result
 from mmaslp.files.map_pairs import MapFiles, count_tables
 from mmaslp.files.review import review_maps, write_review
 

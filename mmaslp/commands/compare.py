@@ -2,12 +2,10 @@
 
 It says which is better, and prints the difference (second - first) of every metric
 with its 95 % interval over images. Results come from `mmaslp test`, `mmaslp eval-maps
---json` and reports. Of one file all models are compared with the first. Several
-trainings of each model come as two lists, in the order of their seeds.
+--json` and reports. Of one file all models are compared with the first.
 
 Example:
     mmaslp compare bce/calibration_test.json aslp/calibration_test.json
-    mmaslp compare bce0.json bce1.json --with aslp0.json aslp1.json
 """
 
 from __future__ import annotations
@@ -22,26 +20,14 @@ from .arguments import add_overwrite
 if TYPE_CHECKING:
     from ..evaluation.comparison import Comparison
 
-FORMAT = 'mmaslp comparison 3'
+FORMAT = 'mmaslp comparison 4'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
-    add(
-        'results',
-        nargs='+',
-        metavar='RESULT',
-        help='files of the first and the second model, or one file of both',
-    )
-    add(
-        '--with',
-        dest='second',
-        nargs='+',
-        metavar='RESULT',
-        help='files of the second model, one for each training of the first',
-    )
-
+    add('first', help='result file of the first model, or of both')
+    add('second', nargs='?', help='result file of the second model')
     add(
         '--fail-if-worse',
         nargs='*',
@@ -59,20 +45,12 @@ def run(args: argparse.Namespace) -> int:
     from ..common.outputs import check_outputs, write_output
     from ..evaluation.alarms import worse_metrics
     from ..evaluation.comparison import compare_files
-    from ..evaluation.result_files import strict_json
+    from ..evaluation.result import strict_json
     from ..evaluation.verdict import verdict
 
-    firsts = args.results
-    seconds = args.second or ()
-    if len(firsts) == 2 and not seconds:
-        firsts, seconds = firsts[:1], firsts[1:]
-    if len(firsts) > 1 and not seconds:
-        raise ValueError(
-            'several trainings of each model: name those of the second after --with'
-        )
-    check_outputs({'--json': args.json}, [*firsts, *seconds], args.overwrite)
-
-    comparisons = compare_files(firsts, seconds, args.resamples)
+    inputs = [args.first, args.second]
+    check_outputs({'--json': args.json}, inputs, args.overwrite)
+    comparisons = compare_files(args.first, args.second, args.resamples)
     worse = []
     for comparison in comparisons:
         print(f'{display_name(verdict(comparison))}\n')
@@ -95,28 +73,20 @@ def _print(comparison: Comparison) -> None:
     from ..common.table import as_text
     from ..report.tables import difference_table
 
-    one, other = comparison.images
-    images = f'{one} images'
-    pairing = ''
+    images = f'{comparison.images[0]} images'
     if not comparison.paired:
-        images += f' and {other} others'
-        pairing = '; unpaired: the images are not the same'
-    chance = ', without the chance of another training'
-    if comparison.trainings > 1:
-        chance = f' and {comparison.trainings} trainings'
-
+        images += f' and {comparison.images[1]} others, unpaired'
     table = difference_table(comparison)
     print(display_name(table.caption))
-    print(f'{images}, 95 % intervals over images{chance}{pairing}; * : beyond chance')
+    print(f'{images}, 95 % intervals over images, not over trainings; * beyond chance')
     print(f'{as_text(table)}\n')
 
 
 def _print_worse(comparison: Comparison, sizes: dict[str, float]) -> None:
-    _, second = comparison.titles
     for key, size in sizes.items():
         change = comparison.metrics[key]
         print(
-            f'worse: {key} of {display_name(second)} on '
+            f'worse: {key} of {display_name(comparison.titles[1])} on '
             f'{display_name(comparison.dataset)}, {change.first:.4f} before and '
             f'{change.second:.4f} now, by {size:.1f} standard errors'
         )

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ..calibration.calibrator import Calibrator
     from ..common.outputs import check_outputs, write_output
-    from ..evaluation.result_files import strict_json
+    from ..evaluation.result import strict_json
     from ..files.review import review_maps
 
     inputs = [args.maps, args.calibrator]

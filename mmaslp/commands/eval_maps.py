@@ -49,9 +49,7 @@ def add_arguments(parser: CommandParser) -> None:
     add_overwrite(parser)
     add_map_options(parser)
     add('--bins', type=int, default=10, help='defaults to 10')
-    add('--sod', action='store_true', help='F-, E-, S-measure, MAE')
     add('--resamples', type=int, default=1000, help='bootstrap, defaults to 1000')
-    add('--images', help='folder of the photographs, for the report')
     add(
         '--limit',
         nargs='+',
@@ -64,30 +62,28 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print the table, write what was asked for."""
     from ..evaluation.alarms import beyond_limits, read_limits
     from ..evaluation.map_folders import evaluate_maps
-    from ..files.map_pairs import MapFiles
+    from ..evaluation.verdict import describe
+    from ..report.tables import format_table
 
     _check(args)
     limits = read_limits(args.limit or ())
-    results = []
-    for name, folder in _names(args.pred_dir).items():
-        result = evaluate_maps(
+    results = [
+        evaluate_maps(
             folder,
             args.gt_dir,
             bins=args.bins,
             protocol=args.protocol,
-            sod=args.sod,
             resamples=args.resamples,
             reader=map_reader(args),
             workers=args.workers,
             model=name,
         )
-        results.append(result)
-        print(MapFiles.of(folder, args.gt_dir))
+        for name, folder in _names(args.pred_dir).items()
+    ]
 
-    written = _write(args, results)  # before what a closed pipe would end
-    _print(results)
-    for line in written:
-        print(line)
+    _write(args, results)  # before what a closed pipe would end
+    print(format_table({result.model: result.metrics for result in results}))
+    print('', *(display_name(describe(result)) for result in results), sep='\n')
     beyond = [text for result in results for text in beyond_limits(result, limits)]
     if limits:
         print('\n' + ('\n'.join(beyond) or 'within all limits'))
@@ -97,21 +93,15 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     """Refuse, before the work starts, what cannot be done or must not be written."""
     from ..common.outputs import check_outputs
-    from ..metrics.bins import check_bins
     from ..metrics.bootstrap import check_resamples
     from ..report.diagrams import FORMATS
     from ..report.page import page_outputs
 
-    check_bins(args.bins)
     check_resamples(args.resamples)
     if args.logits:
         raise ValueError('eval-maps measures probabilities: leave --logits out')
     if args.plot and not args.plot.lower().endswith(FORMATS):
         raise ValueError(f'--plot {args.plot}: write one of {", ".join(FORMATS)}')
-    if args.images and not args.report:
-        raise ValueError('--images are for --report: name it too')
-    if args.images and not Path(args.images).is_dir():
-        raise ValueError(f'--images {args.images}: no such folder')
     check_outputs(
         {
             '--json': args.json,
@@ -119,46 +109,26 @@ def _check(args: argparse.Namespace) -> None:
             '--plot (bands)': args.plot and _beside(args.plot),
             **page_outputs(args.report),
         },
-        [*args.pred_dir, args.gt_dir, args.images],
+        [*args.pred_dir, args.gt_dir],
         args.overwrite,
     )
 
 
-def _write(args: argparse.Namespace, results: list[Result]) -> list[str]:
-    """Write the files that were asked for; return a line that names each."""
-    from ..evaluation.result_files import save_result
+def _write(args: argparse.Namespace, results: list[Result]) -> None:
+    """Write the files that were asked for."""
+    from ..evaluation.result import save_result
     from ..report.diagrams import band_figure, reliability_figure, save_figure
-    from ..report.inputs import results_of_maps
     from ..report.page import write_report
 
-    lines = []
     if args.json:
         content = results if len(results) > 1 else results[0]
         save_result(args.json, content, overwrite=args.overwrite)
-        lines.append(f'metrics: {display_name(args.json)}')
     if args.plot:
         named = {result.model: result for result in results}
         save_figure(reliability_figure(named), args.plot, args.overwrite)
         save_figure(band_figure(named), _beside(args.plot), args.overwrite)
-        lines.append(
-            f'diagrams: {display_name(args.plot)}, {display_name(_beside(args.plot))}'
-        )
     if args.report:
-        entries = results_of_maps(results, map_reader(args), args.images)
-        write_report(args.report, entries, overwrite=args.overwrite)
-        lines.append(f'report: {display_name(args.report)}')
-    return lines
-
-
-def _print(results: list[Result]) -> None:
-    from ..evaluation.verdict import describe
-    from ..report.tables import format_table
-
-    print(format_table({result.model: result.metrics for result in results}))
-    print('\n' + '\n'.join(display_name(describe(result)) for result in results))
-    if results[0].measures:
-        measures = {result.model: result.measures for result in results}
-        print('\n' + format_table(measures, [*results[0].measures]))
+        write_report(args.report, results, overwrite=args.overwrite)
 
 
 def _beside(plot: str) -> Path:

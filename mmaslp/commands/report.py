@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Read the results and write the page."""
     from ..common.outputs import check_outputs
-    from ..evaluation.result_files import load_results
+    from ..evaluation.result import load_results
     from ..report.page import json_beside, page_outputs, write_report
 
     check_outputs(page_outputs(args.out, '--out'), args.results, args.overwrite)

@@ -132,8 +132,8 @@ def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
 def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
     """What else the options ask for of each image."""
     from ..files.coco import CocoEncoder
+    from ..files.map_pairs import find_photos
     from ..files.object_volumes import ObjectVolumes
-    from ..files.photos import find_photos
     from ..files.suspects import find_suspects
     from ..report.views import Painter
 

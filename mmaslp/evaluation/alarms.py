@@ -81,30 +81,29 @@ def read_limits(texts: Sequence[str]) -> dict[str, float]:
     """Read limits by key, such as ``ece_band=.01``.
 
     Raises:
-        ValueError: A metric is unknown or has two limits, or a limit is not a number
-            that some result keeps and another one does not.
+        ValueError: A metric is unknown, or a limit is not a number that some result
+            keeps and another one does not.
     """
     limits: dict[str, float] = {}
     for text in texts:
         key, _, value = text.partition('=')
-        option = f'--limit {text}'
         metric = metric_of(key)
         if not metric.better:
             keys = ', '.join(each.key for each in METRICS if each.better)
-            raise ValueError(f'{option}: name a metric that can be worse, of {keys}')
-        if key in limits:
-            raise ValueError(f'{option}: {key} has a limit already')
+            raise ValueError(
+                f'--limit {text}: name a metric that can be worse, of {keys}'
+            )
         try:
             limits[key] = limit = float(value)
         except ValueError as error:
-            raise ValueError(f'{option}: write {key}=NUMBER') from error
+            raise ValueError(f'--limit {text}: write {key}=NUMBER') from error
 
         largest = LARGEST_NLL if key == 'nll' else 1.0
         lower = metric.better == 'lower'
         if not (0 <= limit < largest if lower else 0 < limit <= largest):
             raise ValueError(
-                f'{option}: {metric.label} lies between 0 and {largest:g}, so that '
-                'this limit would tell nothing'
+                f'--limit {text}: {metric.label} lies between 0 and {largest:g}, so '
+                'that this limit would tell nothing'
             )
     return limits
 

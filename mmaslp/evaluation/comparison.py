@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import combinations, product
+from itertools import combinations
 from pathlib import PurePath
 from typing import Any
 
@@ -12,8 +12,7 @@ import numpy as np
 from ..common.inputs import naming
 from ..metrics.bootstrap import Difference, Resamples, differences, resample
 from ..metrics.image_table import ImageTable
-from .result import Result
-from .result_files import load_results
+from .result import Result, load_results
 
 RESAMPLES = 1000
 # Ends the name of a model whose probabilities a calibrator made.
@@ -32,8 +31,15 @@ class Measured:
     @cached_property
     def images(self) -> ImageTable:
         """ImageTable: Named by stem, or by path where stems repeat."""
-        with naming(f'{self.result.model}, {self.result.dataset}'):
-            names = image_names(self.result.images.names)
+        names = self.result.images.names
+        if len({*names}) < len(names):
+            raise ValueError(
+                f'{self.result.model}, {self.result.dataset}: the same image is in it '
+                'more than once'
+            )
+        stems = [PurePath(name).stem for name in names]
+        if len({*stems}) == len(stems):
+            names = stems
 
         order = sorted(range(len(names)), key=names.__getitem__)
         images = self.result.images.take(order)
@@ -65,7 +71,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on one set, or the means over several trainings of each.
+    """Two models on one set.
 
     Attributes:
         first (str): Name of the first network; also ``second``.
@@ -73,8 +79,6 @@ class Comparison:
         calibrated (tuple[bool, bool]): Whether the probabilities of each are.
         images (tuple[int, int]): Number of images of each.
         paired (bool): Whether both were measured on the same images.
-        trainings (int): Of each model.
-        seeded (bool | None): Whether all trainings were seeded; None if unknown.
         metrics (dict[str, Difference]): Second minus first.
     """
 
@@ -84,8 +88,6 @@ class Comparison:
     calibrated: tuple[bool, bool]
     images: tuple[int, int]
     paired: bool
-    trainings: int
-    seeded: bool | None
     metrics: dict[str, Difference]
 
     @property
@@ -101,32 +103,27 @@ class Comparison:
         return self.first == self.second and self.calibrated == (False, True)
 
 
-def compare(firsts: Sequence[Measured], seconds: Sequence[Measured]) -> Comparison:
-    """Compare two models on one set each, one result a training.
+def compare(first: Measured, second: Measured) -> Comparison:
+    """Compare two models on one set each.
 
     On the same images both models draw the same ones (paired); on other images each
     draws its own.
 
     Raises:
-        ValueError: Settings differ, trainings of a model saw other images, or images of
-            one name have other masks.
+        ValueError: Settings differ, or images of one name have other masks.
     """
-    first = firsts[0]
-    second = seconds[0]
-    for of_side, row in (*product([first], firsts), *product([second], seconds)):
-        if problem := _other_settings(first, row) or _other_images(of_side, row):
+    for key in SETTINGS:
+        one, other = (row.result.settings.get(key) for row in (first, second))
+        if one != other:
             raise ValueError(
-                f'{of_side.result.model} and {row.result.model}: {problem}'
+                f'{first.result.model} and {second.result.model}: {key} is {one!r} in '
+                f'the first but {other!r} in the second'
             )
 
     paired = first.images.names == second.images.names
-    if paired and (problem := _other_masks(first, second)):
-        raise ValueError(problem)
-    drawn = [
-        measured.drawn if paired else resample(measured.images, measured.resamples, 1)
-        for measured in seconds
-    ]
-
+    if paired:
+        _check_masks(first, second)
+    drawn = second.drawn if paired else resample(second.images, second.resamples, 1)
     return Comparison(
         first=first.network,
         second=second.network,
@@ -134,16 +131,14 @@ def compare(firsts: Sequence[Measured], seconds: Sequence[Measured]) -> Comparis
         calibrated=(first.is_calibrated, second.is_calibrated),
         images=(len(first.images), len(second.images)),
         paired=paired,
-        trainings=len(firsts),
-        seeded=_seeded([*firsts, *seconds]),
-        metrics=differences([measured.drawn for measured in firsts], drawn),
+        metrics=differences([first.drawn], [drawn]),
     )
 
 
 def compare_within(results: Sequence[Measured]) -> list[Comparison]:
     """Compare models of the same images, each with its :func:`baselines`."""
     return [
-        compare([baseline], [measured])
+        compare(baseline, measured)
         for measured in results
         for baseline in baselines(measured, results)
     ]
@@ -160,14 +155,14 @@ def baselines(measured: Measured, group: Sequence[Measured]) -> list[Measured]:
 
 
 def compare_files(
-    firsts: Sequence[str], seconds: Sequence[str] = (), resamples: int = RESAMPLES
+    first: str, second: str | None = None, resamples: int = RESAMPLES
 ) -> list[Comparison]:
     """Compare the models of result files by a bootstrap over their images.
 
     Args:
-        firsts (Sequence[str]): Files of the first model, one for each training.
-        seconds (Sequence[str]): Those of the second, in the same order. Defaults to
-            none: the models of the first file are compared with each other.
+        first (str): File of the first model.
+        second (str, optional): That of the second. Defaults to None: the models of the
+            first file are compared with each other.
         resamples (int): Defaults to 1000.
 
     Raises:
@@ -175,22 +170,16 @@ def compare_files(
             is not clear which rows belong together.
     """
     rows, others = (
-        [[Measured(row, resamples) for row in load_results(path)] for path in files]
-        for files in (firsts, seconds)
+        [Measured(row, resamples) for row in (load_results(path) if path else ())]
+        for path in (first, second)
     )
     if not others:
-        groups = by_images(rows[0])
+        groups = by_images(rows)
         comparisons = [each for group in groups for each in compare_within(group)]
         if not comparisons:
-            raise ValueError(f'{firsts[0]} holds one model: name a second file')
+            raise ValueError(f'{first} holds one model: name a second file')
         return comparisons
-
-    if len(rows) != len(others):
-        raise ValueError(
-            f'{len(rows)} trainings of the first model and {len(others)} of the '
-            'second: give as many of each, in the order of their seeds'
-        )
-    with naming(f'{firsts[0]} and {seconds[0]}'):
+    with naming(f'{first} and {second}'):
         return [compare(*pair) for pair in match(rows, others)]
 
 
@@ -206,21 +195,18 @@ KEYS: tuple[Callable[[Measured], Any], ...] = (
 
 
 def match(
-    firsts: Sequence[list[Measured]], seconds: Sequence[list[Measured]]
-) -> list[tuple[list[Measured], list[Measured]]]:
-    """Pair the rows of every training that belong together."""
-    files = [*firsts, *seconds]
+    rows: Sequence[Measured], others: Sequence[Measured]
+) -> list[tuple[Measured, Measured]]:
+    """Pair the rows of two files that belong together."""
     for key in KEYS:
-        tables = [{key(row): row for row in rows} for rows in files]
-        unique = all(len(table) == len(rows) for table, rows in zip(tables, files))
-        shared = [value for value in tables[0] if all(value in t for t in tables)]
-        if unique and shared:
-            rows = [[table[value] for table in tables] for value in shared]
-            return [(row[: len(firsts)], row[len(firsts) :]) for row in rows]
+        first, second = ({key(row): row for row in file} for file in (rows, others))
+        unique = (len(first), len(second)) == (len(rows), len(others))
+        if unique and (shared := [value for value in first if value in second]):
+            return [(first[value], second[value]) for value in shared]
 
     listed = (
-        ', '.join(f'{row.result.model} on {row.result.dataset}' for row in rows)
-        for rows in (firsts[0], seconds[0])
+        ', '.join(f'{row.result.model} on {row.result.dataset}' for row in file)
+        for file in (rows, others)
     )
     raise ValueError(
         f'it is not clear which rows belong together: {" / ".join(listed)}; give files '
@@ -243,57 +229,22 @@ def by_images(rows: Sequence[Measured]) -> list[list[Measured]]:
 
     for (one, *_), (other, *_) in combinations(groups.values(), 2):
         same_set = one.result.dataset == other.result.dataset
-        same_names = one.images.names == other.images.names
-        if same_set and same_names and (problem := _other_masks(one, other)):
-            models = f'{one.result.model} and {other.result.model}'
-            raise ValueError(f'{models} on {one.result.dataset}: {problem}')
+        if same_set and one.images.names == other.images.names:
+            _check_masks(one, other)
     return [*groups.values()]
 
 
-def image_names(names: Sequence[str]) -> list[str]:
-    """Name images by their stems, or as they are if stems repeat."""
-    if len({*names}) < len(names):
-        raise ValueError('the same image is in it more than once')
-    stems = [PurePath(name).stem for name in names]
-    return stems if len({*stems}) == len(stems) else [*names]
-
-
-def _seeded(rows: Sequence[Measured]) -> bool | None:
-    """Whether all trainings had a seed of their config; None if one does not say."""
-    seeds = [row.result.settings.get('training_seed', '') for row in rows]
-    return None if '' in seeds else None not in seeds
-
-
-def _other_settings(first: Measured, second: Measured) -> str:
-    """Say which setting of the metrics differs; '' if none does."""
-    for key in SETTINGS:
-        one, other = (row.result.settings.get(key) for row in (first, second))
-        if one != other:
-            return f'{key} is {one!r} in the first but {other!r} in the second'
-    return ''
-
-
-def _other_images(first: Measured, second: Measured) -> str:
-    """Say which images or masks two results do not share; '' if they share all."""
-    if odd := sorted(set(first.images.names) ^ set(second.images.names)):
-        return (
-            f'{len(odd)} images are in one of them only, such as {odd[:3]}: evaluate '
-            'both on the same images'
-        )
-    return _other_masks(first, second)
-
-
-def _other_masks(first: Measured, second: Measured) -> str:
-    """Say which masks of images of the same names differ; '' if none does."""
+def _check_masks(first: Measured, second: Measured) -> None:
+    """Refuse other masks of images of the same names."""
     one = first.images
     other = second.images
     differ = one.num_pixels != other.num_pixels
     if one.checksums is not None and other.checksums is not None:
         differ = differ | (one.checksums != other.checksums)
-    if not differ.any():
-        return ''
-    return (
-        f'{int(differ.sum())} images have other masks in each result, such as '
-        f'{one.names[int(np.argmax(differ))]!r}: evaluate both models with the same '
-        'masks'
-    )
+    if differ.any():
+        raise ValueError(
+            f'{first.result.model} and {second.result.model} on '
+            f'{first.result.dataset}: {int(differ.sum())} images have other masks in '
+            f'each result, such as {one.names[int(np.argmax(differ))]!r}: evaluate '
+            'both models with the same masks'
+        )

@@ -1,10 +1,8 @@
 """Measuring a folder of maps against a folder of masks."""
 
 import re
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,30 +13,20 @@ from ..files.names import display_name
 from ..files.prob_maps import MapReader
 from .evaluator import Evaluator
 from .result import Result
-from .sod import load_library, sod_metrics, sod_record
 
 # Folders whose name says that they hold masks, and not of what.
 _MASKS = re.compile('(gts?|masks?|labels?|ground_?truths?|annotations?)', re.IGNORECASE)
 
 
-class _MapEvaluator:
-    """An evaluator of the maps of :func:`~mmaslp.files.map_pairs.count_pairs`."""
+class _MapEvaluator(Evaluator):
+    """An evaluator of the maps of :func:`~mmaslp.files.map_pairs.count_files`."""
 
-    def __init__(self, bins: int, protocol: str, sod: bool) -> None:
-        self.evaluator = Evaluator(bins)
+    def __init__(self, bins: int, protocol: str) -> None:
+        super().__init__(bins)
         self.protocol = protocol
-        self.sod = sod
-        self.sod_records: list[Any] = []
 
     def add(self, name: str, key: int, prob: np.ndarray, label: np.ndarray) -> None:
-        prob = apply_protocol(prob, self.protocol)
-        self.evaluator.add(name, prob, label)
-        if self.sod:
-            self.sod_records.append(sod_record(prob, label))
-
-    def merge(self, other: '_MapEvaluator') -> None:
-        self.evaluator.merge(other.evaluator)
-        self.sod_records += other.sod_records
+        super().add(name, apply_protocol(prob, self.protocol), label)
 
 
 def evaluate_maps(
@@ -47,7 +35,6 @@ def evaluate_maps(
     *,
     bins: int = 10,
     protocol: str = 'raw',
-    sod: bool = False,
     resamples: int = 1000,
     reader: MapReader | None = None,
     workers: int | None = 1,
@@ -55,29 +42,23 @@ def evaluate_maps(
 ) -> Result:
     """Measure every map of a folder against the mask of its name.
 
-    ``protocol`` is 'raw' or 'released', ``sod`` adds the salient-object measures, for
-    ``reader`` and ``workers`` see :func:`~mmaslp.files.map_pairs.count_files`. The
-    model's name is by default that of the folder of maps.
-
-    Returns:
-        Result: With the SOD measures as ``measures``.
+    ``protocol`` is 'raw' or 'released'; for ``reader`` and ``workers`` see
+    :func:`~mmaslp.files.map_pairs.count_files`. The model's name is by default that of
+    the folder of maps.
 
     Raises:
         ValueError: A folder or file is not usable; the message lists all problems.
-        ImportError: ``sod`` without PySODMetrics.
     """
     check_choice('protocol', protocol, PROTOCOLS)
-    if sod:
-        load_library()
     counted = count_files(
         MapFiles.of(pred_dir, gt_dir),
-        partial(_MapEvaluator, bins, protocol, sod),
+        partial(_MapEvaluator, bins, protocol),
         reader,
         workers=workers,
         what=f'measuring {display_name(pred_dir)}',
     )
 
-    result = counted.evaluator.result(
+    return counted.result(
         model or Path(pred_dir).resolve().name,
         set_name(gt_dir),
         resamples=resamples,
@@ -88,10 +69,6 @@ def evaluate_maps(
             'gt_dir': str(gt_dir),
         },
     )
-    if not sod:
-        return result
-    histogram = counted.evaluator.raw.histogram
-    return replace(result, measures=sod_metrics(counted.sod_records, histogram))
 
 
 def set_name(gt_dir: str | Path) -> str:

@@ -1,13 +1,19 @@
-"""The result of an evaluation."""
+"""The result of an evaluation, and the JSON files of one or several."""
 
+import hashlib
+import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from ..common.arguments import check_choice, check_number
 from ..common.arrays import ROUNDING
 from ..common.bands import BORDER_EDGES
+from ..common.inputs import check_file
+from ..common.outputs import write_output
 from ..metrics.band_table import BORDERS, band_columns
 from ..metrics.bins import BinTable, check_bins
 from ..metrics.bootstrap import check_resamples
@@ -39,7 +45,6 @@ class Result:
         dataset (str): Name of the set.
         no_foreground (bool): Whether no mask holds an object.
         measures (dict[str, float]): Metrics of other libraries.
-        pictures (list[dict]): See :func:`~mmaslp.report.pictures.make_picture`.
         files (list[dict]): Role, name and SHA-256 of what was evaluated.
     """
 
@@ -52,7 +57,6 @@ class Result:
     dataset: str = ''
     no_foreground: bool = False
     measures: dict[str, float] = field(default_factory=dict)
-    pictures: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, str]] = field(default_factory=list)
 
     @property
@@ -124,14 +128,6 @@ class Result:
         check_choice('mode', settings['mode'], MODES)
         check_resamples(settings.get('resamples', 0))
 
-        for picture in content.get('pictures', []):
-            for panel in picture['panels'].values():
-                # What is not embedded would be an address to fetch.
-                if not panel['source'].startswith('data:image/'):
-                    raise ValueError('a picture is not embedded')
-        intervals = content.get('intervals', {})
-        if any(len(bounds) != 2 for bounds in intervals.values()):
-            raise ValueError('an interval has two bounds')
         metrics = {key: content[key] for key in content if key not in _NO_METRICS}
         return cls(
             ImageTable.from_json(content['images'], bins),
@@ -139,23 +135,23 @@ class Result:
             _metrics(metrics),
             intervals={
                 key: [*_metrics({f'low {key}': low, f'high {key}': high}).values()]
-                for key, (low, high) in intervals.items()
+                for key, (low, high) in content.get('intervals', {}).items()
             },
             positive=_metrics(content.get('positive', {})),
             model=str(content['model']),
             dataset=str(content['dataset']),
             no_foreground=bool(content['no_foreground']),
             measures=_numbers(content.get('measures', {})),
-            pictures=content.get('pictures', []),
             files=content.get('files', []),
         )
 
 
-_PARTS = ('measures', 'pictures', 'files')
+_PARTS = ('measures', 'files')
 # Keys of a file beside those of the metrics, which stand at its top.
 _NO_METRICS = (
     *('format', 'model', 'dataset', 'no_foreground', 'num_images', 'num_pixels'),
-    *('bins', 'bands', 'images', 'settings', 'intervals', 'bin_intervals', 'positive'),
+    *('bins', 'bands', 'images', 'settings', 'intervals', 'positive'),
+    'pictures',  # of a file of version 0.5
     *_PARTS,
 )
 
@@ -186,3 +182,74 @@ def _numbers(values: dict[str, Any]) -> dict[str, float]:
         key: math.nan if value is None else check_number(key, value)
         for key, value in values.items()
     }
+
+
+# Largest result file that is read: 2 to 5 KB per image.
+MAX_BYTES = 2**28
+
+
+def save_result(
+    path: str | Path,
+    result: Result | Sequence[Result],
+    indent: int | None = 1,
+    overwrite: bool = False,
+) -> None:
+    """Write a result, or a list of them, as strict JSON in one step; nan becomes null.
+
+    The folder is made if needed. ``indent`` None gives the shortest file.
+    """
+    several = not isinstance(result, Result)
+    content = [entry.to_json() for entry in result] if several else result.to_json()
+    write_output(path, strict_json(content, indent) + '\n', overwrite)
+
+
+def strict_json(value: Any, indent: int | None = None) -> str:
+    """Write a value as JSON; numbers that are not finite become null."""
+    separators = (',', ':') if indent is None else None
+    value = _finite(value)
+    return json.dumps(value, allow_nan=False, indent=indent, separators=separators)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def load_results(path: str | Path) -> list[Result]:
+    """Read the results of a file.
+
+    Raises:
+        ValueError: It cannot be read, is not such a file, or is of another version of
+            the format. The message names the file.
+    """
+    try:
+        check_file(path, MAX_BYTES)
+        content = json.loads(Path(path).read_bytes())
+        contents = content if isinstance(content, list) else [content]
+        if not contents:
+            raise ValueError('it is empty')
+        return [Result.from_json(content) for content in contents]
+
+    except OSError as error:
+        raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
+    except (
+        AttributeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        what = f'it lacks {error}' if isinstance(error, KeyError) else error
+        raise ValueError(
+            f'{path}: is not a result file of mmaslp ({what}); make one with '
+            '`mmaslp test` or `mmaslp eval-maps --json`'
+        ) from error
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -70,7 +70,7 @@ def overall_verdict(members: Sequence[Measured]) -> str:
     """
     best = best_of(members)
     if best is not None:
-        return verdict(compare(members[:1], [best]))
+        return verdict(compare(members[0], best))
     text = describe(members[0].result)
     if not members[0].is_calibrated:
         text += ' Fit a calibrator to validation images, and compare (mmaslp fit).'
@@ -95,17 +95,17 @@ def describe(result: Result) -> str:
         border = _sure_and_right(bands.mean_conf[0], bands.accuracy[0])
         text += f'; at the border of its masks {border}'
 
-    if confidence == 1:
-        text += (
-            '. All probabilities are 0 or 1, as of masks: give the maps before the '
-            'cut, and the folder of masks last'
-        )
     objects = result.positive.get('acc', nan)
-    if objects in (0, 1):
-        text += f'. All masks are {"full" if objects else "empty"}'
-    elif accuracy <= max(objects, 1 - objects):
-        text += ', no more than without a network: see that foreground is 1 in masks'
-    return f'{text}.'
+    hints = {
+        '. All probabilities are 0 or 1, as of masks: give the maps before the cut, '
+        'and the folder of masks last': confidence == 1,
+        '. All masks are full': objects == 1,
+        '. All masks are empty': objects == 0,
+        ', no more than without a network: see that foreground is 1 in masks': (
+            accuracy <= max(objects, 1 - objects) < 1
+        ),
+    }
+    return f'{text}{"".join(hint for hint in hints if hints[hint])}.'
 
 
 def _sure_and_right(confidence: float, accuracy: float) -> str:
@@ -162,11 +162,7 @@ def _advice(comparison: Comparison, gains: Sequence[str], losses: Sequence[str])
         return 'Use the calibrator.' if gains else remedy
 
     advice = f'Take {second}' if gains else f'Keep {first}'
-    if comparison.trainings == 1:
-        advice += ' if another training of each agrees'
-    if comparison.seeded is False:
-        advice += ' (these had no seed: set randomness = dict(seed=0))'
-    return f'{advice}.'
+    return f'{advice} if another training of each agrees.'
 
 
 def _and(words: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..common.outputs import write_output
-from .photos import upright
+from .images import upright
 from .review import Judged, Reviewed
 
 CATEGORY = {'id': 1, 'name': 'object'}

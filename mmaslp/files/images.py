@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from ..common.inputs import check_file, naming
 from ..common.outputs import write_output
+from .names import some
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
 
@@ -25,12 +26,6 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
     try:
         image = Image.open(file)
         image.load()
-    except Image.DecompressionBombError as error:
-        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise ValueError(
-            f'has more than {most:,} pixels, the most that Pillow reads: cut '
-            'or resize it (a map may be a .npy file of any size)'
-        ) from error
     except Exception as error:  # PIL raises a dozen types on broken files
         reason = getattr(error, 'strerror', None) or error
         raise ValueError(
@@ -50,6 +45,26 @@ def write_picture(
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, 'PNG')
     write_output(path, buffer.getvalue(), overwrite)
+
+
+# Largest ratio of two aspects that rounding explains.
+SAME_ASPECT = 1.03
+
+
+def upright(photo: Path, shape: tuple[int, ...]) -> tuple[Image.Image, bool]:
+    """Read a photograph as its map ``(H, W)`` lies; also whether the map fits it.
+
+    A camera notes how it was held. If the map has the aspect of the pixels as they are
+    stored, and not that of the photograph, the network did not see that note. A map
+    that fits neither is one of a network that stretches its images.
+    """
+    stored = open_image(photo)
+    turned = ImageOps.exif_transpose(stored)
+    for image in (turned, stored):
+        ratio = image.width * shape[0] / (image.height * shape[1])
+        if max(ratio, 1 / ratio) <= SAME_ASPECT:
+            return image.convert('RGB'), True
+    return turned.convert('RGB'), False
 
 
 # The greys of a mask lie at the two ends; those between belong to edges.
@@ -159,10 +174,8 @@ def _check_grey(grey: np.ndarray, lossy: bool) -> None:
     empty = levels[-1] == 0
     if empty or (has_ends and not len(strange) and edges <= MAX_EDGE_SHARE):
         return
-    some = strange if len(strange) else np.setdiff1d(levels, (0, 255))
-    listed = ', '.join(map(str, some[:8]))
+    odd = strange if len(strange) else np.setdiff1d(levels, (0, 255))
     raise ValueError(
-        f'not a binary mask: beside 0 and 255 it holds {listed}'
-        f'{", ..." if len(some) > 8 else ""}. {_REWRITE}; if its levels are votes '
-        '(PASCAL-S), read it with graded=True'
+        f'not a binary mask: beside 0 and 255 it holds {some([*map(str, odd)])}. '
+        f'{_REWRITE}; if its levels are votes (PASCAL-S), read it with graded=True'
     )

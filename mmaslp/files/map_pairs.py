@@ -1,6 +1,6 @@
 """Maps and masks of two folders, matched by name; counting them, also in parallel."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +15,7 @@ import torch
 from ..calibration.fitting.tables import CalibrationTables
 from ..common.inputs import naming
 from .images import IMAGE_SUFFIXES, read_binary_mask
-from .names import display_name, raise_problems
+from .names import display_name, raise_problems, some
 from .nnunet_maps import LABEL_ENDINGS, find_dataset, labels_in, read_label
 from .prob_maps import (
     ARRAY_SUFFIXES,
@@ -25,11 +25,13 @@ from .prob_maps import (
     suffix_of,
 )
 from .progress import track
-from .volumes import check_same_place, grid_of, is_nifti
+from .volumes import NIFTI_SUFFIXES, check_same_place, grid_of, is_nifti
 
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.gif', *ARRAY_SUFFIXES)
 # What nnU-Net writes beside its maps; its masks too, which may be images.
 BESIDE_NPZ = ('.pkl', '.json', '.nii.gz', '.nii')
+# nnU-Net numbers the channels of a scan; the first one is shown.
+FIRST_CHANNEL = '_0000'
 # Files of file managers; hidden files are left out too.
 LITTER = ('thumbs.db', 'desktop.ini')
 # Pairs that a process reads before it hands its counts over, which costs as much as a
@@ -116,6 +118,25 @@ def list_files(
     return found
 
 
+def find_photos(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
+    """Find the photograph or the scan of each map, by its name.
+
+    Raises:
+        ValueError: There is none of any map.
+    """
+    suffixes = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES)
+    there = list_files(Path(folder), suffixes, 'photograph', [])
+    photos = {
+        name: there[stem]
+        for name in names
+        for stem in (name + FIRST_CHANNEL, name)
+        if stem in there
+    }
+    if not photos:
+        raise ValueError(f'--images {folder}: there is none of {next(iter(names))}')
+    return photos
+
+
 @dataclass(frozen=True)
 class MapFiles:
     """Maps to read.
@@ -139,20 +160,10 @@ class MapFiles:
             pairs, problems = pair_files(maps, masks, suffix)
             where = f'{display_name(maps)} and {display_name(masks)}'
             return cls(pairs, where, problems)
-        alone: list[str] = []
-        listed = list_maps(Path(maps), suffix, alone)
+        problems = []
+        listed = list_maps(Path(maps), suffix, problems)
         unpaired = {key: (path, None) for key, path in listed.items()}
-        return cls(unpaired, display_name(maps), alone)
-
-    def __str__(self) -> str:
-        """Say which files are read."""
-        suffixes = [[suffix_of(file) for file in pair] for pair in self.pairs.values()]
-        maps, masks = (', '.join(sorted({*each})) for each in zip(*suffixes))
-        first = next(path for path, _ in self.pairs.values())
-        of = ' of nnU-Net' if MapReader().dataset_of(first) else ''
-        number = len(self.pairs)
-        folder = display_name(first.parent)
-        return f'{folder}: {number} maps{of} ({maps}) and {number} masks ({masks})'
+        return cls(unpaired, display_name(maps), problems)
 
 
 def count_files(
@@ -231,27 +242,22 @@ def _count(
     new_counter: Callable[[], Any], reader: MapReader, items: list[tuple]
 ) -> _Counted:
     """Count some pairs, in this process or in another one."""
-    found = _Counted(new_counter())
+    counted = _Counted(new_counter())
     for name, key, pred, gt in items:
-        with one_thread():
-            prob = read_or_note(reader.read, pred, found.problems)
-            read = partial(_read_mask, reader, pred)
-            label = None if gt is None else read_or_note(read, gt, found.problems)
-            if prob is None or (gt is not None and label is None):
-                continue
-
-            found.highest = max(found.highest, float(prob.max(initial=0)))
-            found.first_of_rank.setdefault(prob.ndim, pred)
-            try:
+        try:
+            with one_thread():
+                prob, label = read_pair(reader, pred, gt)
+                counted.highest = max(counted.highest, float(prob.max(initial=0)))
+                counted.first_of_rank.setdefault(prob.ndim, pred)
                 with naming(pred):
-                    if gt is not None:
-                        label = _matched(reader, pred, prob, gt, label)
-                    if not found.problems:  # else only look for more problems
-                        found.counter.add(name, key, prob, label)
-            except ValueError as error:
-                found.problems.append(str(error))
-
-    return found
+                    if not counted.problems:  # else only look for more problems
+                        counted.counter.add(name, key, prob, label)
+        except OSError as error:
+            file = error.filename or pred
+            counted.problems.append(f'{file}: cannot be read ({error.strerror})')
+        except ValueError as error:
+            counted.problems.append(str(error))
+    return counted
 
 
 def count_tables(
@@ -284,36 +290,25 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def read_or_note(read: Callable[[Path], Any], path: Path, problems: list[str]) -> Any:
-    """Read a file, or add what is wrong with it to the problems."""
-    try:
-        return read(path)
-    except OSError as error:
-        problems.append(f'{path}: cannot be read ({error.strerror or error})')
-    except ValueError as error:
-        problems.append(str(error))
-    return None
+def read_pair(
+    reader: MapReader, pred: Path, gt: Path | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read a map and its mask, if there is one, with their slices first.
 
-
-def read_pair(reader: MapReader, pred: Path, gt: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read a map and its mask."""
+    Raises:
+        ValueError: A file is not usable, or they do not lie at the same place.
+    """
     prob = reader.read(pred)
-    return prob, _matched(reader, pred, prob, gt, _read_mask(reader, pred, gt))
-
-
-def _read_mask(reader: MapReader, pred: Path, gt: Path) -> np.ndarray:
-    """Read a mask as it lies in its file."""
+    if gt is None:
+        return prob, None
     dataset = reader.dataset_of(pred)
     if dataset is not None:
-        return read_label(gt, reader.channel, dataset)
-    is_array = suffix_of(gt) in ARRAY_SUFFIXES
-    return read_binary_array(gt) if is_array else read_binary_mask(gt)
+        label = read_label(gt, dataset, reader.channel)
+    elif suffix_of(gt) in ARRAY_SUFFIXES:
+        label = read_binary_array(gt)
+    else:
+        label = read_binary_mask(gt)
 
-
-def _matched(
-    reader: MapReader, pred: Path, prob: np.ndarray, gt: Path, label: np.ndarray
-) -> np.ndarray:
-    """Put the slices of a mask first, as those of its map; refuse another place."""
     slices = reader.slices_first(label, pred)
     if prob.shape != slices.shape:
         size, of_mask = (' x '.join(map(str, a.shape[::-1])) for a in (prob, slices))
@@ -329,10 +324,9 @@ def _matched(
 
     grid = reader.grid_of(pred)
     if grid is not None and is_nifti(gt):
-        dataset = reader.dataset_of(pred)
         other = grid_of(gt, dataset is not None and dataset.reorient)
         check_same_place(pred, grid, gt, other, label.shape)
-    return slices
+    return prob, slices
 
 
 def read_binary_array(path: Path) -> np.ndarray:
@@ -353,12 +347,8 @@ def read_binary_array(path: Path) -> np.ndarray:
                 f'a mask is (H, W) or (D, H, W) of numbers, not {values.dtype} of '
                 f'{values.shape}'
             )
-        found = sorted(labels_in(values))
-        if not {*found} <= {0, 1} and not {*found} <= {0, 255}:
-            some = ', '.join(f'{value:g}' for value in found[:8])
-            raise ValueError(
-                f'holds {some}{", ..." if len(found) > 8 else ""}: a mask holds 0 and '
-                '1, or 0 and 255'
-            )
-
+        labels = labels_in(values)
+        if not labels <= {0, 1} and not labels <= {0, 255}:
+            listed = some([f'{value:g}' for value in sorted(labels)])
+            raise ValueError(f'holds {listed}: a mask holds 0 and 1, or 0 and 255')
     return (values > 0).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,31 +18,35 @@ LABEL_ENDINGS = (*NIFTI_SUFFIXES, '.png')
 
 @dataclass(frozen=True)
 class NNUNetDataset:
-    """What ``dataset.json`` and ``plans.json`` say about maps and labels."""
+    """What ``dataset.json`` and ``plans.json`` say about maps and labels.
 
-    channels: tuple[tuple[str, tuple[int, ...]], ...] = (
-        ('background', (0,)),
-        ('foreground', (1,)),
-    )
+    Attributes:
+        channels (dict[str, tuple[int, ...]]): Labels of each channel, by its name.
+        regions (bool): Whether channels may overlap, so that none is the background.
+        ignore (int | None): Label of pixels that do not count.
+        reorient (bool): Whether nnU-Net turned images to RAS.
+        slice_axis (int | None): Axis that slices are stacked along.
+    """
+
+    channels: dict[str, tuple[int, ...]]
     regions: bool = False
     ignore: int | None = None
     reorient: bool = False
     slice_axis: int | None = None
 
-    def channel(self, channel: int | str | None) -> int:
-        """Index of the channel that is meant."""
-        names = [name for name, _ in self.channels]
-        first = 0 if self.regions else 1
-        if channel is None and len(names) == first + 1:
-            return first
-        if channel in names[first:]:
-            return names.index(channel)
-        if isinstance(channel, int) and first <= channel < len(names):
-            return channel
-        listed = ', '.join(f'{i} {names[i]!r}' for i in range(first, len(names)))
-        raise ValueError(
-            f'channel {channel!r} is not one of its foregrounds: name one of {listed}'
-        )
+    def index(self, channel: int | str | None) -> int:
+        """Index of the channel that is meant; None: the only foreground."""
+        names = dict(enumerate(self.channels))
+        if not self.regions:
+            names.pop(0, None)
+        meant = [k for k, name in names.items() if channel in (None, k, name)]
+        if len(meant) != 1:
+            listed = ', '.join(f'{k} {name!r}' for k, name in names.items())
+            raise ValueError(
+                f'channel {channel!r} is not one of its foregrounds: name one of '
+                f'{listed}'
+            )
+        return meant[0]
 
 
 def find_dataset(folder: str | Path) -> NNUNetDataset | None:
@@ -52,34 +57,32 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
     """
     folder = Path(folder).resolve()
     places = (folder, *folder.parents[:2])
-    found = next(
-        (place for place in places if (place / 'dataset.json').is_file()), None
-    )
-    if found is None:
+    place = next((each for each in places if (each / 'dataset.json').is_file()), None)
+    if place is None:
         return None
     try:
-        labels = _json(found / 'dataset.json')['labels']
-        file = found / 'plans.json'
-        plans = _json(file) if file.is_file() else {}
+        labels = _json(place / 'dataset.json')['labels']
+        plans = {}
+        if (place / 'plans.json').is_file():
+            plans = _json(place / 'plans.json')
         order = plans.get('transpose_forward')
         ignore = labels.pop('ignore', None)
-        values = {
-            name: tuple(map(int, value if isinstance(value, list) else [value]))
-            for name, value in labels.items()
+        channels = {
+            name: tuple(map(int, np.ravel(value))) for name, value in labels.items()
         }
-        reorient = plans.get('image_reader_writer') == 'NibabelIOWithReorient'
         slice_axis = None if order is None else int(order[0])
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
-            f'the dataset.json or plans.json in {found} is not of nnU-Net ({error!r})'
+            f'the dataset.json or plans.json in {place} is not of nnU-Net ({error!r})'
         ) from error
 
-    regions = any(len(label) > 1 for label in values.values())
-    kept = (
-        (name, label) for name, label in values.items() if not regions or any(label)
-    )
-    channels = kept if regions else sorted(kept, key=lambda item: item[1])
-    return NNUNetDataset(tuple(channels), regions, ignore, reorient, slice_axis)
+    regions = any(len(values) > 1 for values in channels.values())
+    if regions:  # they have no channel of the background
+        channels = {name: values for name, values in channels.items() if any(values)}
+    else:
+        channels = dict(sorted(channels.items(), key=lambda item: item[1]))
+    reorient = plans.get('image_reader_writer') == 'NibabelIOWithReorient'
+    return NNUNetDataset(channels, regions, ignore, reorient, slice_axis)
 
 
 def _json(file: Path) -> dict:
@@ -96,7 +99,7 @@ def foreground(
     ``(D, H, W)``, or ``(H, W)`` if D is 1. Without a dataset two channels that add up
     to 1 are background and foreground.
     """
-    values = values[_described(values, dataset).channel(channel)]
+    values = values[_described(values, dataset).index(channel)]
     return values[0] if len(values) == 1 else values
 
 
@@ -110,23 +113,21 @@ def with_foreground(
 
     The background of two channels becomes ``1 - prob``; other regions stay.
     """
-    found = _described(values, dataset)
-    index = found.channel(channel)
-    if not found.regions and len(values) != 2:
+    dataset = _described(values, dataset)
+    index = dataset.index(channel)
+    if not dataset.regions and len(values) != 2:
         raise ValueError(
             f'a softmax of {len(values)} classes: one of them cannot change alone'
         )
     values = values.astype(np.float32)
     values[index] = prob.reshape(values.shape[1:])
-    if not found.regions:
+    if not dataset.regions:
         values[1 - index] = 1 - values[index]
     return values
 
 
 def read_label(
-    path: str | Path,
-    channel: int | str | None,
-    found: NNUNetDataset,
+    path: str | Path, dataset: NNUNetDataset, channel: int | str | None = None
 ) -> np.ndarray:
     """Read a label file of nnU-Net as one foreground.
 
@@ -141,20 +142,23 @@ def read_label(
     """
     path = Path(path)
     with naming(path):
-        labels = _labels(path, found.reorient)
-        known = {value for _, values in found.channels for value in values} | {0}
-        strange = labels_in(labels) - known - {found.ignore}
+        if path.name.endswith('.png'):
+            labels = np.asarray(open_image(path, frames=1))
+        else:
+            labels = np.rint(read_nifti(path, dataset.reorient)).astype(np.int32)
+        channels = [*dataset.channels.values()]
+        strange = labels_in(labels) - {0, dataset.ignore, *chain(*channels)}
         if strange:
             raise ValueError(
                 f'has the labels {sorted(strange)}, which no dataset.json beside the '
                 'maps, or two folders above them, describes'
             )
-        values = found.channels[found.channel(channel)][1]
 
+        values = channels[dataset.index(channel)]
     binary = np.isin(labels, values).astype(np.uint8)
-    if found.ignore is not None:
-        binary[labels == found.ignore] = IGNORED
-    return binary[0] if len(binary) == 1 else binary
+    if dataset.ignore is not None:
+        binary[labels == dataset.ignore] = IGNORED
+    return binary
 
 
 def _described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDataset:
@@ -162,24 +166,13 @@ def _described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDatas
     if dataset is None:
         total = values.sum(0, dtype=np.float32)
         regions = len(values) == 1 or bool(np.abs(total - 1).max() > SUM_TOLERANCE)
-        names = tuple((str(index), (index,)) for index in range(len(values)))
-        return NNUNetDataset(names, regions)
+        return NNUNetDataset({str(k): (k,) for k in range(len(values))}, regions)
     if len(dataset.channels) != len(values):
         raise ValueError(
             f'has {len(values)} channels, its dataset.json describes '
             f'{len(dataset.channels)}'
         )
     return dataset
-
-
-def _labels(path: Path, reorient: bool) -> np.ndarray:
-    """Integers ``(D, H, W)``, in the order of nnU-Net's arrays."""
-    if path.name.endswith('.png'):
-        return np.asarray(open_image(path, frames=1))[None]
-    values = read_nifti(path, reorient)
-    if values.dtype.kind == 'f':
-        values = np.rint(values).astype(np.int64)
-    return values[None] if values.ndim == 2 else values
 
 
 def labels_in(values: np.ndarray) -> set[int | float]:

@@ -166,35 +166,30 @@ class MapReader:
         if suffix != '.npz' and (self.key, self.channel) != (None, None):
             raise ValueError('--key and --channel are for .npz maps: leave them out')
         if suffix in IMAGE_SUFFIXES and not self.logits:
-            grey, usual = _read_image(path)
-            return self._scaled(grey, usual).clip(0, 1)
+            return self._scaled(*_read_image(path))
         if suffix not in ARRAY_SUFFIXES:
             known = ', '.join(ARRAY_SUFFIXES if self.logits else MAP_SUFFIXES)
             what = 'logits' if self.logits else 'maps'
             raise ValueError(f'{what} are read from files that end with {known}')
 
         values = read_array(path, self.key)
-        if values.dtype.kind not in 'biuf':
+        if values.dtype.kind not in ('f' if self.logits else 'biuf'):
             raise ValueError(
-                f'holds {values.dtype}; maps are floating point in [0, 1], or integers '
-                'whose scale you state with --max-value'
+                f'holds {values.dtype}; maps are floating point in [0, 1] or logits, '
+                'or integers whose scale you state with --max-value'
             )
         if self.logits:
-            return _checked_logits(values)
+            _check_numbers(values)
+            return _checked_rank(values)
 
-        is_mask = values.dtype.kind != 'f' and values.max(initial=0) <= 1
-        top = 1.0 if values.dtype.kind == 'f' or is_mask else None
-        values = self._scaled(values, top)
+        is_scaled = values.dtype.kind == 'f' or values.max(initial=0) <= 1
+        values = self._scaled(values, 1.0 if is_scaled else None)
         if suffix == '.npz' and values.ndim == 4:
             values = foreground(values, self.channel, self.dataset_of(path))
-        values = _checked_rank(values)
-        kind = np.promote_types(values.dtype, np.float32)
-        values = values.astype(kind, copy=False)
-        rounding = values.min() < 0 or values.max() > 1
-        return values.clip(0, 1) if rounding else values
+        return _checked_rank(values)
 
     def _scaled(self, values: np.ndarray, usual: float | None) -> np.ndarray:
-        """Divide by the value that stands for 1."""
+        """Divide by the value that stands for 1, and clip what is off by rounding."""
         top = self.max_value or usual
         if top is None:
             raise ValueError(
@@ -203,11 +198,9 @@ class MapReader:
             )
 
         _check_range(values, top)
-        if top == 1:
-            return values
-        if values.dtype != np.float64:
-            values = values.astype(np.float32)
-        return values / values.dtype.type(top)
+        kind = np.float64 if values.dtype == np.float64 else np.float32
+        scaled = values.astype(kind, copy=False) / kind(top)
+        return scaled.clip(0, 1, out=scaled)
 
 
 def suffix_of(path: str | Path) -> str:
@@ -250,11 +243,9 @@ def load_array(path: Path, key: str | None = None) -> tuple[np.ndarray, str]:
 
 def _chosen_key(names: Sequence[str], key: str | None) -> str:
     """Name of the array that is meant."""
-    if key is None and 'probabilities' in names:
-        return 'probabilities'
-    if key is None and len(names) == 1:
-        return names[0]
-    if key is None or key not in names:
+    if key is None:
+        key = names[0] if len(names) == 1 else 'probabilities'
+    if key not in names:
         raise ValueError(f'it holds {", ".join(names)}: name one with --key')
     return key
 
@@ -279,52 +270,35 @@ def _read_image(path: Path) -> tuple[np.ndarray, float | None]:
     )
 
 
-def _checked_logits(values: np.ndarray) -> np.ndarray:
-    if not np.issubdtype(values.dtype, np.floating):
-        raise ValueError(f'a map of logits is floating point, not {values.dtype}')
-    if np.isnan(values).any():
-        raise ValueError(f'has {int(np.isnan(values).sum())} NaN values')
-    return _checked_rank(values)
-
-
 def _checked_rank(values: np.ndarray) -> np.ndarray:
     """Take ``(H, W)`` or ``(D, H, W)``, an image if D is 1, and no softmax."""
     if values.ndim not in (2, 3):
         raise ValueError(f'a map has shape (H, W) or (D, H, W), not {values.shape}')
-    if values.ndim == 2:
-        return values
-    for axis in (0, 2):
-        if values.shape[axis] == 2 and _adds_up(values, axis):
-            raise ValueError(
-                f'its shape is {values.shape} and two planes of it add up to 1, as '
-                'background and foreground do: save the foreground alone, as (H, W)'
-            )
-    return values[0] if len(values) == 1 else values
+    of_two = [axis for axis in (0, -1) if values.ndim == 3 and values.shape[axis] == 2]
+    sums = [values.sum(axis, dtype=np.float64) for axis in of_two]
+    if any(np.abs(total - 1).max() < SUM_TOLERANCE for total in sums):
+        raise ValueError(
+            f'its shape is {values.shape} and two planes of it add up to 1, as '
+            'background and foreground do: save the foreground alone, as (H, W)'
+        )
+    return values[0] if values.ndim == 3 and len(values) == 1 else values
 
 
-def _adds_up(values: np.ndarray, axis: int) -> bool:
-    total = values.sum(axis, dtype=np.float64)
-    return bool(np.abs(total - 1).max(initial=0) < SUM_TOLERANCE)
+def _check_numbers(values: np.ndarray) -> None:
+    """Refuse NaN, and an array of nothing."""
+    if not values.size:
+        raise ValueError(f'has no pixels, its shape is {values.shape}')
+    if np.isnan(values).any():
+        raise ValueError(f'has {np.count_nonzero(np.isnan(values))} NaN values')
 
 
 def _check_range(values: np.ndarray, top: float) -> None:
     """Refuse NaN and values beyond [0, top] by more than rounding."""
-    if not values.size:
-        raise ValueError(f'has no pixels, its shape is {values.shape}')
-    low = values.min()
-    high = values.max()
-    if np.isnan(low):
-        raise ValueError(f'has {int(np.isnan(values).sum())} NaN values')
-    rounding = top * ROUNDING
-    if low >= -rounding and high <= top + rounding:
-        return
-    advice = 'apply sigmoid to logits before saving'
-    if low >= -rounding:
-        advice = (
-            'apply sigmoid if they are logits; if they are per cent, say --max-value '
-            '100, else which value stands for probability 1'
+    _check_numbers(values)
+    low, high = values.min(), values.max()
+    if low < -top * ROUNDING or high > top * (1 + ROUNDING):
+        raise ValueError(
+            f'values lie in [{low:.6g}, {high:.6g}], not in [0, {top:g}]: apply '
+            'sigmoid if they are logits; else say with --max-value which value stands '
+            'for probability 1, 100 if they are per cent'
         )
-
-    raise ValueError(
-        f'values lie in [{low:.6g}, {high:.6g}], not in [0, {top:g}]: {advice}'
-    )

@@ -1,16 +1,14 @@
-"""Volumes on disk: NIfTI files as arrays ``(D, H, W)``, and which way slices lie.
+"""Volumes on disk: NIfTI files as arrays ``(D, H, W)``, and how they lie in a patient.
 
 NIfTI counts axes as x, y, z, arrays as z, y, x. So the array of a file of ``(X, Y, Z)``
 voxels is ``(Z, Y, X)``, as nnU-Net and SimpleITK have it.
 """
 
 import gzip
-import io
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +23,17 @@ AXES = ('z', 'y', 'x')
 COARSER = 1.1
 # A unit of NIfTI in mm.
 UNITS = {'meter': 1000.0, 'micron': 0.001}
+# Where the axes of a turned volume lead to: to the feet, to the back, to the left.
+TURNED = 'IPL'
+# By axis of a turned volume, the name of a slice across it, and the sides at the left,
+# right, top and bottom of its picture, as radiologists are used to them.
+PLANES = (
+    ('axial', ('R', 'L', 'A', 'P')),
+    ('coronal', ('R', 'L', 'S', 'I')),
+    ('sagittal', ('A', 'P', 'S', 'I')),
+)
+# Letters of the sides that mm count to and away from.
+_SIDES = (('R', 'L'), ('A', 'P'), ('S', 'I'))
 
 
 def is_nifti(path: str | Path) -> bool:
@@ -72,6 +81,79 @@ class Grid:
         corners = np.array([[0, 0, 0, 1], [*last, 1]])
         return corners @ np.array(self.affine)[:3].T
 
+    @property
+    def is_placed(self) -> bool:
+        """bool: Whether the sides of the patient are known."""
+        return '?' not in self.orientation
+
+    @cached_property
+    def _turn(self) -> np.ndarray:
+        from nibabel import orientations as nib
+
+        now = nib.io_orientation(self._of_array)
+        return nib.ornt_transform(now, nib.axcodes2ornt(TURNED))
+
+    @property
+    def _of_array(self) -> np.ndarray:
+        """``(4, 4)`` affine of places along z, y, x."""
+        return np.array(self.affine)[:, [2, 1, 0, 3]]
+
+    @property
+    def turned_spacing(self) -> np.ndarray:
+        """``(3,)`` mm between voxels along the axes of a turned volume."""
+        return np.array(self.spacing)[np.argsort(self._turn[:, 0])]
+
+    def turned(self, values: np.ndarray) -> np.ndarray:
+        """Turn an array so that its axes lead to :data:`TURNED`."""
+        from nibabel.orientations import apply_orientation
+
+        return apply_orientation(values, self._turn)
+
+    def _turned_affine(self, shape: Sequence[int]) -> np.ndarray:
+        """``(4, 4)`` affine of the turned array of an array of this shape."""
+        from nibabel.orientations import inv_ornt_aff
+
+        return self._of_array @ inv_ornt_aff(self._turn, shape)
+
+    def same_place(
+        self, shape: Sequence[int], other: 'Grid', other_shape: Sequence[int]
+    ) -> bool:
+        """Whether the voxels of two arrays of these shapes lie at the same places."""
+        ours, theirs = (
+            np.array(size)[np.argsort(grid._turn[:, 0])]
+            for grid, size in ((self, shape), (other, other_shape))
+        )
+        if not np.array_equal(ours, theirs):
+            return False
+        apart = self._turned_affine(shape) - other._turned_affine(other_shape)
+        # Of the corner that is the farthest from the origin of the array.
+        return bool(np.abs(apart @ [*ours, 1]).max() < min(self.spacing) / 2)
+
+    def turned_mm(self, point: Sequence[float], shape: Sequence[int]) -> np.ndarray:
+        """``(3,)`` mm towards right, front and head of a place in a turned array.
+
+        ``shape`` is that of the turned array.
+        """
+        stored = np.array(shape)[self._turn[:, 0].astype(int)]
+        return (self._turned_affine(stored) @ [*point, 1])[:3]
+
+    def slice_in_file(self, axis: int, place: int, size: int) -> tuple[str, int]:
+        """Axis of the file, and place along it, of a slice of a turned volume."""
+        [stored] = np.flatnonzero(self._turn[:, 0] == axis)
+        flipped = self._turn[stored, 1] < 0
+        return AXES[stored], size - 1 - place if flipped else place
+
+
+def side_text(axis: int, mm: float) -> str:
+    """Write a place towards right, front or head, such as ``'L 12.5'``."""
+    towards, away = _SIDES[axis]
+    return f'{towards if mm >= 0 else away} {abs(mm):.1f}'
+
+
+def place_text(mm: np.ndarray) -> str:
+    """Write a point in mm, such as ``'L 12.5, A 3.0, S 40.2'``."""
+    return ', '.join(side_text(axis, value) for axis, value in enumerate(mm))
+
 
 def grid_of(path: str | Path, reorient: bool = False) -> Grid:
     """Read the header of a NIfTI file; ``reorient`` as in :func:`read_nifti`."""
@@ -110,15 +192,11 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
     itemsize = 8 if scaled else image.get_data_dtype().itemsize
     check_unpacked(math.prod(shape) * itemsize, path.stat().st_size)
     try:
-        packed = path.suffix.lower() == '.gz'
-        with gzip.open(path) if packed else nullcontext() as stream:
-            if stream is not None:
-                image = type(image).from_stream(stream)
-            if reorient:
-                image = _turned(path, image)
-            values = np.asanyarray(image.dataobj)
-            if stream is not None:
-                stream.read()  # to the checksum at the end
+        if path.suffix.lower() == '.gz':  # whole, up to the checksum at its end
+            image = type(image).from_bytes(gzip.decompress(path.read_bytes()))
+        if reorient:
+            image = _turned(path, image)
+        values = np.asanyarray(image.dataobj)
     except Exception as error:  # gzip, zlib and numpy raise a dozen types
         raise ValueError(f'cannot be read ({error})') from error
 
@@ -132,9 +210,7 @@ def _turned(path: Path, image: Any) -> Any:
     return image.as_reoriented(turn)
 
 
-def nifti_like(
-    path: str | Path, values: np.ndarray, reorient: bool = False
-) -> memoryview:
+def nifti_like(path: str | Path, values: np.ndarray, reorient: bool = False) -> bytes:
     """Bytes of a NIfTI file of other values on the grid of one, compressed as it is.
 
     ``values`` lie as :func:`read_nifti` gave them. Header and affine stay, but for the
@@ -144,8 +220,7 @@ def nifti_like(
     image = _load(path)
     if reorient:
         image = _turned(path, image)
-    stored = values.T
-    if stored.shape != image.shape[: stored.ndim] or stored.size != math.prod(
+    if values.T.shape != image.shape[: values.ndim] or values.size != math.prod(
         image.shape
     ):
         raise ValueError(f'{path}: has the shape {image.shape}, not that of the map')
@@ -153,33 +228,22 @@ def nifti_like(
     header.set_data_dtype(values.dtype)
     header.set_slope_inter(1, 0)
 
-    data = stored.reshape(image.shape, order='F')
-    written = type(image)(data, image.affine, header)
-    buffer = io.BytesIO()
-    if path.suffix == '.gz':
-        # Without the time, so that a second call gives the same bytes.
-        with gzip.GzipFile('', 'wb', 1, buffer, mtime=0) as stream:
-            written.to_stream(stream)
-    else:
-        written.to_stream(buffer)
-    return buffer.getbuffer()
+    stored = values.T.reshape(image.shape, order='F')
+    data = type(image)(stored, image.affine, header).to_bytes()
+    # Without the time, so that a second call gives the same bytes.
+    return gzip.compress(data, 1, mtime=0) if path.suffix == '.gz' else data
 
 
 def check_same_place(
     path: Path, grid: Grid, mask: Path, other: Grid, shape: Sequence[int]
 ) -> None:
     """Refuse a map and a mask of one shape that lie elsewhere in the patient."""
-    first, second = grid.orientation, other.orientation
-    if first != second:
-        raise ValueError(
-            f'{path}: its axes lead to {first}, those of its mask {mask} to {second}, '
-            'so one of them would be mirrored: save both with the affine of their image'
-        )
     apart = np.linalg.norm(grid.place(shape) - other.place(shape), axis=1).max()
-    if apart > min(grid.spacing) / 2:
+    if grid.orientation != other.orientation or apart > min(grid.spacing) / 2:
         raise ValueError(
-            f'{path}: its voxels lie up to {apart:.3g} mm from those of its mask '
-            f'{mask}: save both with the affine of their image'
+            f'{path}: its axes lead to {grid.orientation}, those of its mask {mask} to '
+            f'{other.orientation}, and its voxels lie up to {apart:.3g} mm from '
+            'theirs: save both with the affine of their image'
         )
 
 

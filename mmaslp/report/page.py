@@ -21,14 +21,12 @@ from ..evaluation.comparison import (
     by_images,
     compare_within,
 )
-from ..evaluation.result import Result
-from ..evaluation.result_files import save_result
+from ..evaluation.result import Result, save_result
 from ..evaluation.verdict import best_of, main_set, overall_verdict, verdict
 from ..files.names import short_names, without_folders
 from ..metrics.catalogue import SHOWN, metric_of
 from ..version import __version__
 from .diagrams import band_figure, figure_svg, reliability_figure
-from .pictures import galleries
 from .tables import difference_table, estimate, model_table, set_of
 
 # The columns that decide, and how many columns fit a page beside the names.
@@ -44,7 +42,7 @@ def write_report(
     overwrite: bool = False,
     **options: Any,
 ) -> None:
-    """Write the page, and beside it the JSON file of its results and pictures.
+    """Write the page, and beside it the JSON file of its results.
 
     Of paths both keep the last part only.
 
@@ -177,7 +175,7 @@ def _headline(sets: Sequence[Sequence[Measured]]) -> dict[str, Any]:
 
 
 def _set_view(place: int, members: Sequence[Measured]) -> dict[str, Any]:
-    """What a page shows of one set: its diagrams and its pictures."""
+    """The diagrams of one set."""
     name = set_of(members)
     diagrams = []
     for row, member in enumerate(members):
@@ -192,7 +190,7 @@ def _set_view(place: int, members: Sequence[Measured]) -> dict[str, Any]:
             charts.append(figure_svg(figure, label, f'b{place}-{row}'))
         diagrams.append(charts)
 
-    return {'name': name, 'diagrams': diagrams, 'galleries': galleries(members)}
+    return {'name': name, 'diagrams': diagrams}
 
 
 def _reliability(member: Measured, place: str) -> Markup:
@@ -215,9 +213,6 @@ def _private(result: Result) -> Result:
         result,
         model=without_folders(result.model),
         images=replace(result.images, names=[*short.values()]),
-        pictures=[
-            {**picture, 'name': short[picture['name']]} for picture in result.pictures
-        ],
         settings=settings,
     )
 

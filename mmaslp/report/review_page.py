@@ -13,9 +13,9 @@ from ..common.outputs import write_output
 from ..common.table import number_text
 from ..files.names import short_names
 from ..files.object_volumes import COLOURS, UNKNOWN
-from ..files.placement import place_text
 from ..files.review import Reviewed
 from ..files.suspects import all_suspects
+from ..files.volumes import place_text
 from .page import render_page, time_text
 from .views import doubtful_objects
 

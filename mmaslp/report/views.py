@@ -5,17 +5,23 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from ..files.images import upright
 from ..files.object_volumes import colour_of
-from ..files.photos import upright
-from ..files.placement import PLANES, Placement, side_text
 from ..files.review import Judged
-from ..files.volumes import AXES, grid_of, is_nifti, read_nifti
+from ..files.volumes import (
+    AXES,
+    PLANES,
+    Grid,
+    grid_of,
+    is_nifti,
+    read_nifti,
+    side_text,
+)
 
 # Longest side of a picture in pixels, between these, and quality of the WebP.
 SIDES = (320, 640)
@@ -93,51 +99,47 @@ class _Volume:
     labels: np.ndarray
     truth: np.ndarray | None
     probability: np.ndarray
-    placement: Placement | None
-    axes: Sequence[str]  # of the file, without a placement
+    grid: Grid | None
+    across: int  # axis that slices are stacked along
     is_scan: bool
 
     @classmethod
     def of(cls, image: Judged, scan: Path | None) -> '_Volume':
         """Turn map, objects and scan alike."""
-        values = image.prob
-        labels = image.objects.labels
-        truth = image.label
-        placement = Placement.of(image.grid, image.slice_axis)
-        if scan is not None:
-            values, placement = _scan_of(image, scan)
-        if placement is not None:
-            values = values if scan else placement.turned(values)
-            labels = placement.turned(labels)
-            truth = None if truth is None else placement.turned(truth)
-
-        probability = image.objects.probability
-        axis = AXES[image.slice_axis]
-        axes = (axis, *(other for other in AXES if other != axis))
-        return cls(
-            values, labels, truth, probability, placement, axes, scan is not None
+        values, labels, truth = (
+            None if each is None else np.moveaxis(each, 0, image.slice_axis)
+            for each in (image.prob, image.objects.labels, image.label)
         )
+        grid = image.grid if image.grid and image.grid.is_placed else None
+        across = image.slice_axis
+        if scan is not None:
+            values, grid = _scan_of(scan, values.shape, grid)
+        if grid is not None:
+            values = values if scan else grid.turned(values)
+            labels = grid.turned(labels)
+            truth = None if truth is None else grid.turned(truth)
+            across = int(np.argmax(grid.turned_spacing))
+        probability = image.objects.probability
+        return cls(values, labels, truth, probability, grid, across, scan is not None)
 
     def views(self) -> Iterator[View]:
         """Three planes of the least probable object, a slice of each of the next."""
         boxes = ndimage.find_objects(self.labels, len(self.probability))
-        spacing = np.ones(3) if self.placement is None else self.placement.spacing
-        across = int(np.argmax(spacing))
         greys = self._greys(boxes) if self.is_scan else (0.0, 1.0)
         drawn = set()
         for rank, k in enumerate(doubtful_objects(self.probability)[:MOST_OBJECTS]):
             mask = self.labels[boxes[k]] == k + 1
-            for axis in (0, 1, 2) if rank == 0 else (across,):
+            for axis in (0, 1, 2) if rank == 0 else (self.across,):
                 others = tuple(other for other in range(3) if other != axis)
                 place = boxes[k][axis].start + int(mask.sum(others).argmax())
                 if (axis, place) not in drawn:
                     drawn.add((axis, place))
-                    yield self._view(axis, place, boxes[k], spacing, greys)
+                    yield self._view(axis, place, boxes[k], greys)
 
         if not boxes:
             whole = tuple(slice(0, size) for size in self.values.shape)
-            middle = self.values.shape[across] // 2
-            yield self._view(across, middle, whole, spacing, greys)
+            middle = self.values.shape[self.across] // 2
+            yield self._view(self.across, middle, whole, greys)
 
     def _greys(self, boxes: Sequence[tuple[slice, ...]]) -> tuple[float, float]:
         """Values of black and white: those that fit the surroundings of objects."""
@@ -155,27 +157,27 @@ class _Volume:
         axis: int,
         place: int,
         box: tuple[slice, ...],
-        spacing: np.ndarray,
         greys: tuple[float, float],
     ) -> View:
+        spacing = np.ones(3) if self.grid is None else self.grid.turned_spacing
         return draw(
             _grey_picture(self.values.take(place, axis), *greys),
             self.labels.take(place, axis),
             self.probability,
             self._title(axis, place, box),
             spacing=np.delete(spacing, axis),
-            sides=() if self.placement is None else PLANES[axis][1],
+            sides=() if self.grid is None else PLANES[axis][1],
             truth=None if self.truth is None else self.truth.take(place, axis),
         )
 
     def _title(self, axis: int, place: int, box: tuple[slice, ...]) -> str:
         size = self.labels.shape[axis]
-        if self.placement is None:
-            return f'slice {place + 1} of {size} along {self.axes[axis]}'
-        name, number = self.placement.slice_in_file(axis, place, size)
+        if self.grid is None:
+            return f'slice {place + 1} of {size} along {AXES[axis]}'
+        name, number = self.grid.slice_in_file(axis, place, size)
         point = [(side.start + side.stop - 1) / 2 for side in box]
         point[axis] = place
-        mm = self.placement.turned_mm(point, self.labels.shape)
+        mm = self.grid.turned_mm(point, self.labels.shape)
         side = 2 - axis  # axes lead to feet, back, left; mm to right, front, head
         return (
             f'{PLANES[axis][0]}, slice {number + 1} of {size} along {name}, '
@@ -183,30 +185,27 @@ class _Volume:
         )
 
 
-def _scan_of(image: Judged, scan: Path) -> tuple[np.ndarray, Placement | None]:
+def _scan_of(
+    scan: Path, shape: tuple[int, ...], of_map: Grid | None
+) -> tuple[np.ndarray, Grid | None]:
     """Read a scan and turn it as its map; ValueError if it lies elsewhere."""
     if not is_nifti(scan):
         raise ValueError(f'{scan}: the scan of a volume must be a NIfTI file')
     values = read_nifti(scan)
-    if values.ndim != 3:
-        raise ValueError(f'{scan}: it is an image, and its map is a volume')
-
-    of_map = Placement.of(image.grid, image.slice_axis)
-    of_scan = Placement.of(grid_of(scan))
-    if of_map is None or of_scan is None:  # stored alike, as far as can be known
-        values = np.moveaxis(values, image.slice_axis, 0)
-        of_scan = of_map = of_map or Placement.of(grid_of(scan), image.slice_axis)
-    shape = image.prob.shape
-    fits = values.shape == shape
-    if of_map is not None and of_scan is not None:
+    of_scan = grid_of(scan)
+    if of_map is not None and of_scan.is_placed:
         fits = of_map.same_place(shape, of_scan, values.shape)
-        values = of_scan.turned(values)
+    else:  # stored alike, as far as can be known
+        fits = values.shape == shape
+        of_scan = of_map or of_scan
     if not fits:
         raise ValueError(
             f'{scan}: its voxels lie elsewhere than those of the map of '
             f'{" x ".join(map(str, shape[::-1]))}: take the scan of this map'
         )
-    return values, of_map
+    if not of_scan.is_placed:
+        return values, None
+    return of_scan.turned(values), of_map or of_scan
 
 
 def _grey_picture(values: np.ndarray, low: float, high: float) -> Image.Image:
@@ -271,11 +270,7 @@ def draw(
     for letter, (x, y, anchor) in zip(sides, corners):
         pen.text((x, y), letter, anchor=anchor, **style)
 
-    return View(webp_address(picture, method=2), width, height, title, note)
-
-
-def webp_address(picture: Image.Image, **options: Any) -> str:
-    """A picture as the address of an embedded WebP."""
     buffer = io.BytesIO()
-    picture.save(buffer, 'WEBP', quality=QUALITY, **options)
-    return f'data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}'
+    picture.save(buffer, 'WEBP', quality=QUALITY, method=2)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return View(f'data:image/webp;base64,{data}', width, height, title, note)

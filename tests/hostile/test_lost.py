@@ -17,7 +17,7 @@ from mmaslp import Calibrator
 from mmaslp.commands import COMMANDS
 from mmaslp.common.outputs import write_output
 from mmaslp.evaluation.evaluator import Evaluator
-from mmaslp.evaluation.result_files import save_result
+from mmaslp.evaluation.result import save_result
 from mmaslp.files.prob_maps import write_prob_map
 from mmaslp.integrations.mmseg import training
 from mmaslp.integrations.mmseg.testing import EvaluationOptions, evaluate, sets_of_test

@@ -12,7 +12,7 @@ import torch
 from mmengine.runner import Runner
 
 from mmaslp import SCBCELoss
-from mmaslp.evaluation.result_files import load_results
+from mmaslp.evaluation.result import load_results
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.integrations.mmseg.checkpoint import (
     check_checkpoint,

@@ -19,7 +19,6 @@ from mmaslp import (
 from mmaslp.commands import main
 from mmaslp.integrations.mmseg.testing import evaluate, sets_of_test
 from mmaslp.integrations.mmseg.training import prepare_training
-from mmaslp.report.pictures import image_panels
 from tests.map_folders import write_set
 
 CALIBRATOR = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
@@ -136,7 +135,6 @@ def test_more_workers_than_processors(capsys):
         ('eval-maps maps masks --key a', '--key'),
         ('fit maps masks --out c.json --channel 1', '--channel'),
         ('eval-maps maps masks --max-value 1e9', '--max-value'),
-        ('eval-maps maps masks --report r.html --images photos', '--images'),
         ('report r.json -o p.json', 'p.json'),
         ('compare r.json r.json --resamples 1', 'resamples'),
     ],
@@ -144,18 +142,9 @@ def test_more_workers_than_processors(capsys):
 def test_what_had_no_effect_on_files(words, culprit, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_set(tmp_path, 12)
-    (tmp_path / 'photos').mkdir()
-    Image.new('RGB', (8, 8)).save(tmp_path / 'photos' / 'other.jpg')
     assert main(['eval-maps', 'maps', 'masks', '--json', 'r.json']) == 0
     assert main(words.split()) == 2
     assert culprit in capsys.readouterr().err
-
-
-def test_a_photograph_that_is_none_is_said(tmp_path):
-    photo = tmp_path / 'a.jpg'
-    photo.write_text('no')
-    with pytest.warns(UserWarning, match='a.jpg'):
-        image_panels(np.zeros((8, 8), np.uint16), np.zeros((8, 8)), photo)
 
 
 def observe_twice():

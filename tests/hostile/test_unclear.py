@@ -311,7 +311,7 @@ def test_what_is_no_object_of_ours(call, odd):
         call(odd)
 
 
-@pytest.mark.parametrize('option', ['--json', '--plot', '--report', '--images'])
+@pytest.mark.parametrize('option', ['--json', '--plot', '--report'])
 def test_an_option_of_nothing(capsys, option):
     with pytest.raises(SystemExit):
         main(['eval-maps', 'maps', 'masks', option, ''])

@@ -13,7 +13,7 @@ from mmaslp.evaluation.comparison import (
     compare_within,
 )
 from mmaslp.evaluation.map_folders import evaluate_maps
-from mmaslp.evaluation.result_files import save_result
+from mmaslp.evaluation.result import save_result
 from tests.test_report import sections as helper
 
 

@@ -6,7 +6,7 @@ import torch
 
 from mmaslp import fit_calibrator
 from mmaslp.evaluation.evaluator import Evaluator, evaluate_image
-from mmaslp.evaluation.result_files import load_results, save_result, strict_json
+from mmaslp.evaluation.result import load_results, save_result, strict_json
 from mmaslp.metrics import BandTable, CalibrationHistogram
 from mmaslp.metrics.histogram import CHUNK, PixelCounts
 from mmaslp.metrics.image_metrics import mean_iou

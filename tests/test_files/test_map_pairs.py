@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from mmaslp.calibration import fit_tables
 from mmaslp.evaluation.map_folders import evaluate_maps
-from mmaslp.evaluation.result_files import strict_json
+from mmaslp.evaluation.result import strict_json
 from mmaslp.files import map_pairs
 from mmaslp.files.map_pairs import MapFiles, _TablesOfMaps, count_files, read_pair
 from mmaslp.files.prob_maps import MapReader

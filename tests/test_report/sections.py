@@ -5,9 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from mmaslp.evaluation.comparison import Measured
 from mmaslp.evaluation.evaluator import Evaluator
-from mmaslp.report.pictures import chosen, make_picture
 
 
 @cache
@@ -31,22 +29,11 @@ def section(gain=1.5, number=4, mode='top_label', resamples=20, seed=0):
     return evaluator.result('', '', resamples=resamples)
 
 
-def result(model='A', dataset='test', with_pictures=False, calibrator=None, **options):
+def result(model='A', dataset='test', calibrator=None, **options):
     """A result as its file has it."""
     made = section(**options)
-    pictures = []
-    if with_pictures:
-        size = {key: options[key] for key in ('gain', 'number') if key in options}
-        known = {name.removesuffix('.png'): name for name in images(**size)}
-        names = chosen([Measured(made).images], 2).values()
-        pictures = [
-            make_picture(known[stem], *images(**size)[known[stem]])
-            for stem in dict.fromkeys(stem for own in names for stem in own)
-        ]
     settings = {**made.settings, 'calibrator': calibrator}
-    return replace(
-        made, model=model, dataset=dataset, pictures=pictures, settings=settings
-    )
+    return replace(made, model=model, dataset=dataset, settings=settings)
 
 
 def renamed(given, names):

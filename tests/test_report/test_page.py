@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmaslp.commands.report import add_arguments, run
-from mmaslp.evaluation.result_files import load_results
+from mmaslp.evaluation.result import load_results
 from mmaslp.report.page import json_beside, report_html, write_report
 
 from . import sections as helper
@@ -52,8 +52,8 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope='module')
 def page():
-    """Two models with pictures, one of them with evil names; one on two sets."""
-    options = dict(with_pictures=True, number=3)
+    """Two models, one of them with evil names; one on two sets."""
+    options = dict(number=3)
     one = helper.result(EVIL, EVIL, gain=0.6, **options)
     one = replace(
         one,
@@ -117,7 +117,7 @@ def test_page_and_json_name_no_folder_of_this_machine(tmp_path):
 
 def test_command_reads_the_json_beside_a_page(tmp_path, capsys):
     first = tmp_path / 'x.html'
-    one = helper.result(number=2, with_pictures=True)
+    one = helper.result(number=2)
     argv = ['/venv/mmaslp/__main__.py', 'report', 'a b']
     write_report(first, [one], argv=argv)
     assert '<code>mmaslp report &#39;a b&#39;</code>' in first.read_text()
@@ -129,6 +129,6 @@ def test_command_reads_the_json_beside_a_page(tmp_path, capsys):
     assert '<h1>T</h1>' in out.read_text()
     assert str(out) in capsys.readouterr().out
     (again,) = load_results(json_beside(out))
-    assert (again.model, again.pictures) == (one.model, one.pictures)
+    assert (again.model, again.metrics) == (one.model, one.metrics)
     with pytest.raises(ValueError, match='is an input'):
         run(parser.parse_args([str(out), '-o', str(out)]))

@@ -17,8 +17,7 @@ from mmseg.registry import DATASETS
 from ...calibration.calibrator import Calibrator
 from ...common.outputs import check_outputs, write_output
 from ...evaluation.comparison import CALIBRATED, Measured, compare
-from ...evaluation.result import Result
-from ...evaluation.result_files import save_result, sha256_of, strict_json
+from ...evaluation.result import Result, save_result, sha256_of, strict_json
 from ...evaluation.sod import SOD_COLUMNS
 from ...evaluation.verdict import verdict
 from ...metrics.catalogue import SHOWN
@@ -419,7 +418,7 @@ def verdicts(results: Mapping[str, Tested]) -> list[str]:
     pairs = [tested.results for tested in results.values() if len(tested.results) == 2]
     names = [f'{raw.dataset}: ' if len(pairs) > 1 else '' for raw, _ in pairs]
     return [
-        name + verdict(compare([Measured(raw)], [Measured(calibrated)]))
+        name + verdict(compare(Measured(raw), Measured(calibrated)))
         for name, (raw, calibrated) in zip(names, pairs)
     ]
 

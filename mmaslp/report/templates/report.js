@@ -14,22 +14,3 @@ for (const button of all('th > button')) button.addEventListener('click', () => 
     return !a || !b ? !a - !b : (up ? 1 : -1) * compare(a, b);
   }));
 });
-
-// Pictures: one large, arrow keys go through all panels of its image.
-const dialog = document.querySelector('dialog');
-let panels, at;
-const enlarge = to => {
-  at = (to + panels.length) % panels.length;
-  const {src, alt} = panels[at].querySelector('img');
-  Object.assign(dialog.querySelector('img'), {src, alt});
-  dialog.querySelector('figcaption').textContent = alt;
-};
-for (const button of all('button.zoom')) button.addEventListener('click', () => {
-  panels = all('button.zoom', button.closest('.shown'));
-  enlarge(panels.indexOf(button));
-  dialog.showModal();
-});
-dialog.querySelector('.close').addEventListener('click', () => dialog.close());
-dialog.addEventListener('keydown', event => {
-  enlarge(at + ({ArrowRight: 1, ArrowLeft: -1}[event.key] || 0));
-});

@@ -1,4 +1,23 @@
 
+// Pictures: one large, arrow keys go through the pictures.
+const dialog = document.querySelector('dialog');
+let panels, at;
+const enlarge = to => {
+  at = (to + panels.length) % panels.length;
+  const {src, alt} = panels[at].querySelector('img');
+  Object.assign(dialog.querySelector('img'), {src, alt});
+  dialog.querySelector('figcaption').textContent = alt;
+};
+for (const button of all('button.zoom')) button.addEventListener('click', () => {
+  panels = all('button.zoom', button.closest('.shown'));
+  enlarge(panels.indexOf(button));
+  dialog.showModal();
+});
+dialog.querySelector('.close').addEventListener('click', () => dialog.close());
+dialog.addEventListener('keydown', event => {
+  enlarge(at + ({ArrowRight: 1, ArrowLeft: -1}[event.key] || 0));
+});
+
 // Review: arrow keys go from image to image, the most doubtful first.
 const cards = all('.cards > li');
 let card = -1;

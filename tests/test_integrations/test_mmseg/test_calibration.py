@@ -15,7 +15,7 @@ from mmaslp.calibration import Calibrator
 from mmaslp.calibration.fitting.decisions import fit_decisions
 from mmaslp.calibration.fitting.summary import decisions_in_words
 from mmaslp.commands import run_command
-from mmaslp.evaluation.result_files import load_results
+from mmaslp.evaluation.result import load_results
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.integrations.mmseg import calibration
 from mmaslp.integrations.mmseg.calibration import (

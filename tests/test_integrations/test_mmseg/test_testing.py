@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 import mmaslp  # noqa: F401
 from mmaslp import CalibrationMetric, ProbMapHook, ReviewHook, fit_calibrator
 from mmaslp.evaluation.comparison import compare_files
-from mmaslp.evaluation.result_files import load_results
+from mmaslp.evaluation.result import load_results
 from mmaslp.evaluation.verdict import verdict
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.review import review_maps

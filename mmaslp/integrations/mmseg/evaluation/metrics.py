@@ -33,8 +33,7 @@ from ....common.arrays import (
 )
 from ....common.inputs import naming
 from ....evaluation.evaluator import Evaluator, ImageSet, evaluate_image
-from ....evaluation.result import Result
-from ....evaluation.result_files import save_result
+from ....evaluation.result import Result, save_result
 from ....evaluation.sod import load_library, sod_metrics, sod_record
 from ....metrics.band_table import BandTable
 from ....metrics.bins import check_bins

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from mmengine.runner import Runner
 
-from mmaslp.evaluation.result_files import load_results
+from mmaslp.evaluation.result import load_results
 from mmaslp.metrics import BandTable
 from tests.segmentor_samples import measured, pooled, sample
 
