@@ -45,5 +45,4 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         content = {'format': 'mmaslp drift 2', **asdict(comparison)}
         write_output(args.json, strict_json(content, 1) + '\n', args.overwrite)
-        print(f'comparison: {args.json}')
     return int(comparison.differs)

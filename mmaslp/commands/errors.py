@@ -37,7 +37,8 @@ def exit_code_of(
     Ctrl-C and SIGTERM give 128 and the number of the signal, as shells have it.
     """
     try:
-        with _terminable():
+        # What schedulers send is as Ctrl-C.
+        with raising(signal.SIGTERM, KeyboardInterrupt(signal.SIGTERM)):
             return work() or DONE
     except KeyboardInterrupt as stop:
         return _interrupted(stop, after_interrupt)
@@ -62,20 +63,24 @@ def exit_code_of(
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Treat SIGTERM, which schedulers send, as Ctrl-C."""
+def raising(number: int, error: BaseException, seconds: int = 0) -> Iterator[None]:
+    """Let a signal raise an error; send SIGALRM after some seconds."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt(number)
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise error
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(number, stop)
     try:
+        if seconds:
+            signal.alarm(seconds)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if seconds:
+            signal.alarm(0)
+        signal.signal(number, before)
 
 
 def _interrupted(

@@ -13,13 +13,9 @@ from __future__ import annotations
 import argparse
 import re
 import signal
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from threading import current_thread, main_thread
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from .arguments import (
@@ -30,6 +26,7 @@ from .arguments import (
     map_reader,
     need_mmseg,
 )
+from .errors import raising
 
 # A pattern such as '(p+)+$' may not end before the universe does.
 MOST_SECONDS = 10
@@ -37,9 +34,8 @@ MOST_SECONDS = 10
 if TYPE_CHECKING:
     from ..calibration.fitting.tables import CalibrationTables
 
-    # From names to the number of the group of each; and what was counted, with names.
+    # From names to the number of the group of each.
     Group = Callable[[Sequence[str]], Sequence[int]]
-    Counted = tuple[CalibrationTables, Sequence[str]]
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -98,21 +94,18 @@ def run(args: argparse.Namespace) -> None:
     except re.error as error:
         raise ValueError(f'--groups {args.groups}: not a pattern ({error})') from error
 
-    of_config = args.windows or args.cfg_options or args.trust_checkpoint
-    if of_config and Path(args.source).is_dir():
+    of_maps = Path(args.source).is_dir()
+    if of_maps and (args.windows or args.cfg_options or args.trust_checkpoint):
         raise ValueError(
             '--windows, --cfg-options and --trust-checkpoint run the network: give a '
             'config and a checkpoint, or leave them out'
         )
-    count = _count_maps if Path(args.source).is_dir() else _count_checkpoint
-    counted, names = count(args, partial(group_numbers, pattern))
-    hint = None if pattern else frames_hint(names)
-    remarks = [] if hint is None else [hint]
-    calibrator = fit_tables(counted, args.by, args.method, args.target, remarks)
+    count = _count_maps if of_maps else _count_checkpoint
+    tables = count(args, partial(group_numbers, pattern))
+    calibrator = fit_tables(tables, args.by, args.method, args.target)
 
     calibrator.save(args.out, args.overwrite)  # before what a closed pipe would end
     print(calibrator.summary())
-    print(f'\ncalibrator: {args.out}')
 
 
 def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[int]:
@@ -122,55 +115,21 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
     if pattern is None:
         return range(len(names))
     late = f'--groups {pattern.pattern}: takes more than {MOST_SECONDS} s to match'
-    with _time_limit(MOST_SECONDS, late):
+    with raising(signal.SIGALRM, ValueError(late), MOST_SECONDS):
         found = {name: pattern.search(Path(name).name) for name in names}
-    for name in names:
-        if found[name] is None:
-            raise ValueError(f'--groups {pattern.pattern}: matches nothing in {name}')
+    if without := [name for name in names if found[name] is None]:
+        raise ValueError(f'--groups {pattern.pattern}: matches nothing in {without[0]}')
     return list(numbers_of([found[name].group() for name in names]))
 
 
-@contextmanager
-def _time_limit(seconds: int, message: str) -> Iterator[None]:
-    """Raise a ValueError after a while, where the system and the thread allow it."""
-    if not hasattr(signal, 'SIGALRM') or current_thread() is not main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise ValueError(message)
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def frames_hint(names: Sequence[str]) -> str | None:
-    """Return a sentence if images look like frames of a few videos, by their names."""
-    without_suffix = [str(Path(name).with_suffix('')) for name in names]
-    stems = Counter(re.sub(r'[\W_]*\d+$', '', name) for name in without_suffix)
-    if not 1 < len(stems) <= len(names) / 3 or '' in stems:
-        return None
-    return (
-        f'Names look like frames of {len(stems)} videos: give groups, since frames of '
-        'one video say less than as many images.'
-    )
-
-
-def _count_maps(args: argparse.Namespace, group: Group) -> Counted:
+def _count_maps(args: argparse.Namespace, group: Group) -> CalibrationTables:
     from ..files.map_pairs import MapFiles, count_tables
 
     files = MapFiles.of(args.source, args.labels)
-    tables = count_tables(files, map_reader(args), keys=group, workers=args.workers)
-    print(files)
-    return tables, [*files.pairs]
+    return count_tables(files, map_reader(args), keys=group, workers=args.workers)
 
 
-def _count_checkpoint(args: argparse.Namespace, group: Group) -> Counted:
+def _count_checkpoint(args: argparse.Namespace, group: Group) -> CalibrationTables:
     if not Path(args.source).exists() and not args.source.startswith('mmaslp::'):
         raise FileNotFoundError(f'{args.source}: neither a folder of maps nor a config')
     need_mmseg(f'{args.source} is a config, which')

@@ -151,15 +151,17 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
 
 
 def _print_review(rows: 'list[Reviewed]') -> None:
+    from ..common.table import number_text
     from ..files.names import display_name
 
     print(f'{"most doubtful images":<32}{"Dice":>8}{"at least":>10}{"objects":>9}')
     for row in rows[:10]:
-        told = row.estimate
-        print(
-            f'{display_name(row.name):<32}{_number(told.dice):>8}'
-            f'{_number(told.dice_low):>10}{told.objects:>9}'
+        dice, low = (
+            number_text(value, 3)
+            for value in (row.estimate.dice, row.estimate.dice_low)
         )
+        name = display_name(row.name)
+        print(f'{name:<32}{dice:>8}{low:>10}{row.estimate.objects:>9}')
     silent = sum(math.isnan(row.estimate.dice) for row in rows)
     if silent:
         print(
@@ -176,14 +178,15 @@ def _print_review(rows: 'list[Reviewed]') -> None:
 
 
 def _print_proof(rows: 'list[Reviewed]') -> None:
+    from ..common.table import number_text
     from ..files.review import proof
     from ..metrics.catalogue import metric_of
 
     print(f'\n{"measured against the masks":<32}{"":>8} 95 % interval')
-    for key, (value, low, high) in proof(rows).items():
-        interval = f'[{_number(low)}, {_number(high)}]'
+    for key, values in proof(rows).items():
+        value, low, high = (number_text(each, 3) for each in values)
         title = TITLES.get(key) or metric_of(key).label
-        print(f'{title:<32}{_number(value):>8} {interval}')
+        print(f'{title:<32}{value:>8} [{low}, {high}]')
 
 
 def _write(
@@ -192,34 +195,24 @@ def _write(
     calibrator: 'Calibrator',
     notices: list[str],
 ) -> None:
-    """Write what was asked for, and say where it is."""
+    """Write what was asked for."""
     from ..files.coco import write_coco
-    from ..files.names import display_name
     from ..files.review import write_objects, write_review
     from ..files.suspects import write_suspects
     from ..report.review_page import write_review_page
 
-    writers = {
-        'out': write_review,
-        'objects': write_objects,
-        'coco': write_coco,
-        'suspects': write_suspects,
-        'report': partial(
-            write_review_page,
-            calibrator=calibrator,
-            calibrator_file=args.calibrator,
-            notices=notices,
-        ),
-    }
-    print()
-    for name, write in writers.items():
-        path = getattr(args, name)
+    page = partial(
+        write_review_page,
+        calibrator=calibrator,
+        calibrator_file=args.calibrator,
+        notices=notices,
+    )
+    for path, write in (
+        (args.out, write_review),
+        (args.objects, write_objects),
+        (args.coco, write_coco),
+        (args.suspects, write_suspects),
+        (args.report, page),
+    ):
         if path:
             write(path, rows, overwrite=args.overwrite)
-            print(f'{"review" if name == "out" else name}: {display_name(path)}')
-    if args.objects_out:
-        print(f'objects of volumes: {display_name(args.objects_out)}')
-
-
-def _number(value: float) -> str:
-    return '-' if math.isnan(value) else f'{value:.3f}'

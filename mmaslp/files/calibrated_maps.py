@@ -1,6 +1,5 @@
 """Writing calibrated maps, and masks, of a folder of maps."""
 
-import io
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,6 +84,8 @@ def apply_calibrator(
     # A map is read once, so what is made of it waits until all could be read.
     place = next(folder for folder in (whole, *whole.parents) if folder.is_dir())
     with tempfile.TemporaryDirectory(prefix='.mmaslp.', dir=place) as waiting:
+        for name in folders:
+            Path(waiting, name).mkdir()
         rest = (paths, Path(waiting), masks, min_object_prob)
         new_writer = partial(_Writer, calibrator, reader, *rest)
         # Nothing is handed over, so that each process may take a map at a time.
@@ -155,7 +156,7 @@ class _Writer:
 
         prob = self._as_stored(path, prob)
         if is_nifti(path):
-            write_output(file, nifti_like(path, prob.astype(np.float32, copy=False)))
+            file.write_bytes(nifti_like(path, prob.astype(np.float32, copy=False)))
             return
         values, key = load_array(path, self.reader.key)
         if key and not self.reader.logits and values.ndim == 4:
@@ -163,30 +164,27 @@ class _Writer:
             dataset = self.reader.dataset_of(path)
             prob = with_foreground(channels, prob, self.reader.channel, dataset)
         prob = prob.reshape(values.shape)
-        buffer = io.BytesIO()
         if key:
-            np.savez_compressed(buffer, **{key: prob})
+            np.savez_compressed(file, **{key: prob})
         else:
-            np.save(buffer, prob)
-        write_output(file, buffer.getvalue())
+            np.save(file, prob)
 
     def _write_mask(self, path: Path, mask: np.ndarray) -> None:
         dataset = self.reader.dataset_of(path)
         pixels = self._as_stored(path, mask).astype(np.uint8)
         grid = nifti_of(path)
-        file = self.folder / 'masks' / stem_of(path)
+        file = str(self.folder / 'masks' / stem_of(path))
 
         if grid is not None:
             reorient = dataset is not None and dataset.reorient
             content = nifti_like(grid, pixels, reorient)
-            write_output(file.with_name(file.name + suffix_of(grid)), content)
+            Path(file + suffix_of(grid)).write_bytes(content)
         elif mask.ndim == 2:
             # nnU-Net reads its labels as they are.
             top = np.uint8(255 if dataset is None else 1)
-            write_picture(file.with_name(f'{file.name}.png'), pixels * top)
+            write_picture(f'{file}.png', pixels * top)
         else:
-            np.save(buffer := io.BytesIO(), pixels)
-            write_output(file.with_name(f'{file.name}.npy'), buffer.getvalue())
+            np.save(f'{file}.npy', pixels)
 
     def _as_stored(self, path: Path, values: np.ndarray) -> np.ndarray:
         """Put the axis of the slices back where the file has it."""

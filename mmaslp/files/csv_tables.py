@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..common.outputs import write_output
@@ -15,16 +15,20 @@ _FORMULA = ('=', '+', '-', '@')
 
 
 def write_csv(
-    path: str | Path, rows: Iterable[Sequence], overwrite: bool = False
+    path: str | Path,
+    rows: Sequence[Mapping[str, object]],
+    columns: Sequence[str],
+    overwrite: bool = False,
 ) -> None:
-    r"""Write rows of texts and numbers.
+    r"""Write texts and numbers by column; rows may have more than ``columns``.
 
     A text that a spreadsheet would compute gets an apostrophe in front, and ends of
     lines are written as ``\n``. Names of files that are not UTF-8 keep their bytes.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator='\n')
-    writer.writerows([safe_cell(cell) for cell in row] for row in rows)
+    writer.writerow(rows[0] if rows else columns)
+    writer.writerows(map(safe_cell, row.values()) for row in rows)
     # Python passes bytes that are not UTF-8 on as surrogates.
     write_output(path, buffer.getvalue().encode(errors='surrogateescape'), overwrite)
 

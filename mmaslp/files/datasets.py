@@ -47,18 +47,15 @@ class Pairs:
 
     def paths(self) -> dict[str, tuple[str, str]]:
         """Paths of image and mask of each whole pair, by stem."""
-        images, masks = self.folders
         return {
-            stem: (_join(images, name), _join(masks, self.masks[stem]))
-            for stem, name in self.images.items()
+            # One file has one spelling: the path identifies the image.
+            stem: tuple(
+                osp.normpath(osp.join(folder, names[stem]))
+                for folder, names in zip(self.folders, (self.images, self.masks))
+            )
+            for stem in self.images
             if stem in self.masks
         }
-
-
-def _join(folder: str, name: str) -> str:
-    """Join a path so that one file has one spelling: the path identifies the image."""
-    path = osp.join(folder, name)
-    return path if '://' in path else osp.normpath(path)
 
 
 def list_pairs(
@@ -74,8 +71,8 @@ def list_pairs(
     together = folders[0] == folders[1]
     photographs = ('.jpg', '.jpeg', '.bmp') if together else IMAGE_SUFFIXES
     suffixes = (image_suffix,) if image_suffix else photographs
-    images = list_stems(folders[0], suffixes)
     of_masks = ('.png',) if together else IMAGE_SUFFIXES
+    images = list_stems(folders[0], suffixes)
     masks = list_stems(folders[1], (mask_suffix,) if mask_suffix else of_masks)
     if list_file:
         known = (*suffixes, *IMAGE_SUFFIXES)
@@ -103,8 +100,6 @@ def locate(
 
 def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[str, str]:
     """List the images of a folder and its sub-folders."""
-    if not osp.isdir(folder):
-        raise FileNotFoundError(f'no such folder: {osp.abspath(folder)}')
     found: dict[str, str] = {}
     twice = []
     names = (
@@ -129,7 +124,9 @@ def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[st
         )
 
     if not found:
-        raise ValueError(f'{folder}: holds no image ({" ".join(suffixes)})')
+        raise FileNotFoundError(
+            f'no image ({" ".join(suffixes)}) in {osp.abspath(folder)}'
+        )
     return dict(sorted(found.items()))
 
 
@@ -143,8 +140,6 @@ def keep_listed(
 
     Names may have a suffix, lines may end in CRLF, and blank lines do not count.
     """
-    if not osp.isfile(list_file):
-        raise FileNotFoundError(f'no such list file: {osp.abspath(list_file)}')
     check_file(list_file, MOST_TEXT)
     lines = Path(list_file).read_text('utf-8-sig', errors='replace').splitlines()
     names = [*filter(None, map(str.strip, lines))]
@@ -161,8 +156,7 @@ def keep_listed(
 def _stem(name: str, suffixes: Sequence[str]) -> str | None:
     """Cut the first of some suffixes that a name ends with, without case."""
     fitting = (x for x in suffixes if name.lower().endswith(x.lower()))
-    suffix = next(fitting, None)
-    return None if suffix is None else name[: len(name) - len(suffix)]
+    return next((name[: len(name) - len(suffix)] for suffix in fitting), None)
 
 
 PARTS = ('train', 'val', 'test')

@@ -1,9 +1,10 @@
 """The folder layouts in which salient-object sets are published."""
 
 import os.path as osp
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from .names import some
 
 # The set of the demo, which comes with the package.
 NUCLEI = Path(__file__).with_name('nuclei')
@@ -77,37 +78,25 @@ def find_folders(
 
     Without a layout they may have the names of any of them, in ``root`` itself.
     """
-    tried = []
-    for images, masks in _candidates(layout, split):
-        if osp.isdir(osp.join(root, images)) and osp.isdir(osp.join(root, masks)):
-            return tuple(osp.normpath(osp.join(root, f)) for f in (images, masks))
-        tried.append(f'{images} + {masks}')
+    specs = [*LAYOUTS.values()] if layout is None else [get_layout(layout)]
+    places = [('', '')] if split is None else [(split, ''), ('', split)]
+    tried = [
+        [osp.normpath(osp.join(home, before, folder, after)) for folder in pair]
+        for home in dict.fromkeys((specs[0].home, ''))
+        for pair in dict.fromkeys((*(spec.folders for spec in specs), FOLDERS))
+        for before, after in places
+    ]
+    for pair in tried:
+        images, masks = (osp.normpath(osp.join(root, folder)) for folder in pair)
+        if osp.isdir(images) and osp.isdir(masks):
+            return images, masks
 
     where = osp.abspath(root or '.')
     state = '' if osp.isdir(where) else ', a folder that does not exist'
     part = '' if split is None else f', split {split},'
     needed = '' if layout is None else f'\nneeded: {get_layout(layout).fetch}'
-    more = ', ...' if tried[_SHOWN:] else ''
+    looked = some([' + '.join(pair) for pair in tried], _SHOWN)
     raise FileNotFoundError(
         f'no {layout or "images and masks"}{part} in {where}{state}\n'
-        f'looked there for {", ".join(tried[:_SHOWN])}{more}{needed}'
+        f'looked there for {looked}{needed}'
     )
-
-
-def _candidates(layout: str | None, split: str | None) -> Iterator[tuple[str, str]]:
-    """Folders of images and masks that are looked for, relative to the root."""
-    if layout is None:
-        pairs = dict.fromkeys(spec.folders for spec in LAYOUTS.values())
-        homes = ['']
-    else:
-        spec = get_layout(layout)
-        pairs = dict.fromkeys((spec.folders, FOLDERS))
-        homes = dict.fromkeys((spec.home, ''))
-
-    for home in homes:
-        for images, masks in pairs:
-            if split is None:
-                yield osp.join(home, images), osp.join(home, masks)
-            else:
-                yield osp.join(home, split, images), osp.join(home, split, masks)
-                yield osp.join(home, images, split), osp.join(home, masks, split)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 
 # Problems that one error lists.
 MAX_LISTED = 40
@@ -56,10 +57,8 @@ def short_names(names: Sequence[str]) -> list[str]:
     last = [own[-1] for own in parts]
     if len(set(last)) == len(last):
         return last
-    shared = 0
-    most = min(map(len, parts)) - 1
-    while shared < most and len({own[shared] for own in parts}) == 1:
-        shared += 1
+    folders = zip(*(own[:-1] for own in parts))
+    shared = sum(1 for _ in takewhile(lambda each: len({*each}) == 1, folders))
     return ['/'.join(own[shared:]) for own in parts]
 
 

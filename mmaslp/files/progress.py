@@ -1,25 +1,20 @@
 """Progress with the time left, for what takes longer than two seconds.
 
-Functions of the package are silent; a command sets :data:`shown`.
+Functions of the package are silent; a command sets :data:`enabled`.
 """
 
 import sys
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterable
 
 from tqdm import tqdm
 
 DELAY = 2.0  # seconds
 enabled = False  # whether there are bars, if stderr is a terminal
 
-_Item = TypeVar('_Item')
 
-
-def track(
-    items: Iterable[_Item], what: str, total: int | None = None
-) -> Iterator[_Item]:
+def track(items: Iterable, what: str, total: int | None = None) -> tqdm:
     """Iterate, with a bar on stderr that leaves no trace."""
-    with tqdm(
+    return tqdm(
         items,
         desc=what,
         total=total,
@@ -28,5 +23,4 @@ def track(
         dynamic_ncols=True,
         file=sys.stderr,
         disable=not (enabled and sys.stderr.isatty()),
-    ) as bar:
-        yield from bar
+    )

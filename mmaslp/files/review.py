@@ -1,6 +1,5 @@
 """Reviewing a folder of maps: what to expect of each image, and of its objects."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,7 +20,7 @@ from ..metrics.objects import MaskTable, MaskTruth
 from .csv_tables import write_csv
 from .map_pairs import MapFiles, count_files
 from .prob_maps import MapReader
-from .volumes import Grid
+from .volumes import AXES, Grid
 
 RESAMPLES = 1000
 
@@ -79,11 +78,6 @@ class Reviewed:
     grid: Grid | None = None
     truth: MaskTruth | None = None
     extras: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def least_object(self) -> float:
-        """float: Probability of its least probable object; nan without one."""
-        return float(min(self.objects.probability, default=np.nan))
 
     @property
     def voxel(self) -> float:
@@ -145,32 +139,25 @@ def review_maps(
         smallest=smallest,
         extras=extras or {},
     )
-    paths = {name: path for name, (path, _) in files.pairs.items()}
-    new_reviews = partial(_Reviews, review, copy.deepcopy(reader), paths, keep or {})
+    new_reviews = partial(_Reviews, review, reader, files, keep or {})
     reviews = count_files(files, new_reviews, reader, workers=workers, what='reviewing')
     return most_doubtful_first(reviews.rows)
 
 
+@dataclass
 class _Reviews:
     """Rows, as :func:`~mmaslp.files.map_pairs.count_files` fills them."""
 
-    def __init__(
-        self,
-        review: Callable[..., Reviewed],
-        reader: MapReader,
-        paths: Mapping[str, Path],
-        keep: Mapping[str, int],
-    ) -> None:
-        self.review = review
-        self.reader = reader
-        self.paths = paths
-        self.keep = keep
-        self.rows: list[Reviewed] = []
+    review: Callable[..., Reviewed]
+    reader: MapReader
+    files: MapFiles
+    keep: Mapping[str, int]
+    rows: list[Reviewed] = field(default_factory=list)
 
     def add(
         self, name: str, key: int, prob: np.ndarray, label: np.ndarray | None
     ) -> None:
-        path = self.paths[name]
+        path, _ = self.files.pairs[name]
         grid = self.reader.grid_of(path)
         axis = self.reader.slice_axis(path) if prob.ndim == 3 else 0
         row = self.review(name, prob, label, path=path, grid=grid, slice_axis=axis)
@@ -281,53 +268,76 @@ def write_review(
     path: str | Path, rows: Sequence[Reviewed], overwrite: bool = False
 ) -> None:
     """Write a row an image, in the order of the review; empty where nothing is told."""
-    volumes = any(row.grid is not None for row in rows)
-    truth = any(row.truth is not None for row in rows)
-    header = ['image', *_NUMBERS, 'least_object', 'mask_area', 'pixels']
-    header += ['volume_mm3', 'volume_mm3_low', 'volume_mm3_high'] if volumes else []
-    header += ['out_of_range', *(['true_dice', 'true_area'] if truth else [])]
+    with_volumes = any(row.grid is not None for row in rows)
+    lines = [_image_columns(row, with_volumes) for row in rows]
+    write_csv(path, lines, ('image', 'dice'), overwrite)
 
-    lines: list[list] = [header]
-    for row in rows:
-        line = [row.name, *(_text(getattr(row.estimate, key)) for key in _NUMBERS)]
-        line += [_text(row.least_object), row.mask_area, row.estimate.pixels]
-        if volumes:
-            ends = (row.estimate.area_low, row.estimate.area_high)
-            line += [_text(area * row.voxel) for area in (row.estimate.area, *ends)]
-        line.append(int(row.estimate.out_of_range))
-        if row.truth is not None:
-            line += [_text(row.truth.dice), row.truth.pixels]
-        lines.append(line)
-    write_csv(path, lines, overwrite)
+
+def _image_columns(row: Reviewed, with_volumes: bool) -> dict[str, object]:
+    expected = row.estimate
+    columns: dict[str, object] = {
+        'image': row.name,
+        **{key: _text(getattr(expected, key)) for key in _NUMBERS},
+        'least_object': _text(min(row.objects.probability, default=np.nan)),
+        'mask_area': row.mask_area,
+        'pixels': expected.pixels,
+    }
+    if with_volumes:
+        for end in ('', '_low', '_high'):
+            area = getattr(expected, f'area{end}')
+            columns[f'volume_mm3{end}'] = _text(area * row.voxel)
+
+    columns['out_of_range'] = int(expected.out_of_range)
+    if row.truth is not None:
+        columns['true_dice'] = _text(row.truth.dice)
+        columns['true_area'] = row.truth.pixels
+    return columns
+
+
+OBJECT_COLUMNS = ('image', 'object', 'probability', 'area', 'mean_p')
 
 
 def write_objects(
     path: str | Path, rows: Sequence[Reviewed], overwrite: bool = False
 ) -> None:
     """Write a row an object, images in the order of the review."""
-    axes = max((row.objects.box.shape[1] for row in rows), default=2)
-    names = ('z', 'y', 'x')[-axes:]
-    header = ['image', 'object', 'probability', 'area', 'mean_p']
-    header += [f'{name}_{end}' for name in names for end in ('first', 'last')]
-    header += [f'{name}_centre' for name in names]
+    with_volumes = any(row.grid is not None for row in rows)
+    lines = [
+        _object_columns(row, k, with_volumes)
+        for row in rows
+        for k in range(len(row.objects))
+    ]
+    write_csv(path, lines, OBJECT_COLUMNS, overwrite)
 
-    volumes = any(row.grid is not None for row in rows)
-    header += ['volume_mm3', 'right_mm', 'front_mm', 'head_mm'] if volumes else []
-    truth = any(row.truth is not None for row in rows)
-    lines: list[list] = [header + (['real'] if truth else [])]
 
-    for row in rows:
-        table = row.objects
-        for k in range(len(table)):
-            line = [row.name, table.label[k], _text(table.probability[k])]
-            line += [table.area[k], _text(table.mean[k])]
-            line += [*table.box[k].ravel(), *map(_text, table.centre[k])]
-            if volumes:
-                line += map(_text, [table.area[k] * row.voxel, *row.centres_mm[k]])
-            if row.truth is not None:
-                line.append(int(row.truth.real[k]) if row.truth.known[k] else '')
-            lines.append(line)
-    write_csv(path, lines, overwrite)
+def _object_columns(row: Reviewed, k: int, with_volumes: bool) -> dict[str, object]:
+    table = row.objects
+    values = (
+        *(row.name, table.label[k], _text(table.probability[k])),
+        *(table.area[k], _text(table.mean[k])),
+    )
+    columns = dict(zip(OBJECT_COLUMNS, values)) | box_columns(table.box[k])
+    for name, place in zip(_axes(table.centre[k]), table.centre[k]):
+        columns[f'{name}_centre'] = _text(place)
+
+    if with_volumes:
+        volume = table.area[k] * row.voxel
+        names = ('volume_mm3', 'right_mm', 'front_mm', 'head_mm')
+        columns |= zip(names, map(_text, [volume, *row.centres_mm[k]]))
+    if row.truth is not None:
+        columns['real'] = int(row.truth.real[k]) if row.truth.known[k] else ''
+    return columns
+
+
+def box_columns(box: np.ndarray) -> dict[str, object]:
+    """First and last place along each axis, by the name of their column."""
+    names = [f'{name}_{end}' for name in _axes(box) for end in ('first', 'last')]
+    return dict(zip(names, box.ravel()))
+
+
+def _axes(places: np.ndarray) -> tuple[str, ...]:
+    """Names of the axes of an image, or of a volume."""
+    return AXES[-len(places) :]
 
 
 def _text(value: float) -> str:

@@ -10,7 +10,7 @@ from scipy import ndimage
 from ..calibration.features import logit
 from ..common.components import LEAST_SHARE, find_objects, is_real
 from .csv_tables import write_csv
-from .review import Judged, Reviewed, stored_order
+from .review import Judged, Reviewed, box_columns, stored_order
 
 # Nothing is surer than this, of probabilities and of Dice.
 EDGE = 1e-3
@@ -107,10 +107,14 @@ def write_suspects(
     path: str | Path, rows: Sequence[Reviewed], overwrite: bool = False
 ) -> None:
     """Write a row a suspect; rows have the extra ``'suspects'``."""
-    axes = max((row.objects.box.shape[1] for row in rows), default=2)
-    ends = [f'{name}_{end}' for name in 'zyx'[-axes:] for end in ('first', 'last')]
-    lines: list[list] = [['image', 'kind', 'score', 'area', *ends]]
-    for row, suspect in all_suspects(rows):
-        line = [row.name, suspect.kind, f'{suspect.score:.6g}', suspect.area]
-        lines.append([*line, *suspect.box.ravel()])
-    write_csv(path, lines, overwrite)
+    lines = [
+        {
+            'image': row.name,
+            'kind': suspect.kind,
+            'score': f'{suspect.score:.6g}',
+            'area': suspect.area,
+            **box_columns(suspect.box),
+        }
+        for row, suspect in all_suspects(rows)
+    ]
+    write_csv(path, lines, ('image', 'kind', 'score', 'area'), overwrite)

@@ -20,7 +20,6 @@ from mmaslp.calibration.fitting.selection import (
     measure_groups,
 )
 from mmaslp.calibration.maps import CENTRES, LIMIT, SIDE
-from mmaslp.commands.fit import frames_hint
 from tests.test_calibration.samples import maps
 
 
@@ -116,13 +115,6 @@ def test_groups_stay_together():
 def test_bad_input(change, message):
     with pytest.raises(ValueError, match=message):
         fit_calibrator(*change(*maps(20)))
-
-
-def test_frames_of_videos_are_noticed():
-    frames = [f'{video}_{k:05}' for video in ('swan', 'bus') for k in range(0, 90, 10)]
-    assert 'frames of 2 videos' in frames_hint(frames)
-    assert frames_hint([f'{k:04}' for k in range(50)]) is None
-    assert frames_hint([f'photo{k}' for k in range(50)]) is None
 
 
 def test_masks_upside_down_are_noticed():

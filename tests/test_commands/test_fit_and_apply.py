@@ -123,16 +123,6 @@ def test_what_is_asked_for_is_fitted(folders, tmp_path, capsys):
     assert 'Mean Dice: masks of the network' in said
 
 
-def test_frames_of_few_videos_are_named(tmp_path, capsys):
-    maps, masks = write_set(tmp_path, 24)
-    for folder in (maps, masks):
-        for k, path in enumerate(sorted(folder.iterdir())):
-            path.rename(folder / f'video{"ab"[k % 2]}_{k:03d}.png')
-    args = [str(maps), str(masks), '--out', str(tmp_path / 'cal.json')]
-    assert run_command('fit', args) == 0
-    assert 'frames of 2 videos' in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ('change', 'options', 'message'),
     [

@@ -1,6 +1,6 @@
 """Fitting a calibrator: from images or from their tables, chosen out of fold."""
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -118,11 +118,10 @@ def fit_tables(
     by: str = 'auto',
     method: str = 'auto',
     target: str = 'confidence',
-    remarks: Sequence[str] = (),
 ) -> Calibrator:
     """Fit a calibrator to the tables of all validation images.
 
-    ``remarks`` are sentences to keep with it; the rest as in :func:`fit_calibrator`.
+    Arguments are those of :func:`fit_calibrator`.
     """
     check_choice('by', by, BY)
     check_choice('method', method, METHODS)
@@ -161,7 +160,7 @@ def fit_tables(
         foreground=float(whole[..., 1].sum() / whole.sum()),
         candidates=_rows(measured, chosen),
     )
-    remarks = [*remarks, *_remarks(counts, cases, measured[chosen], target)]
+    remarks = _remarks(counts, cases, measured[chosen], target)
     record['summary'] = summarize(kind, reason, record, decisions, remarks)
     return Calibrator(*kind, maps, record, mask_maps, decisions)
 

@@ -45,8 +45,8 @@ Group = Callable[[Sequence[str]], Sequence[int]]
 
 def tables_of_checkpoint(
     cfg: Config, group: Group, *, windows: bool = False, trust_checkpoint: bool = False
-) -> tuple[CalibrationTables, list[str]]:
-    """Run a checkpoint over its validation set; count, and list the images.
+) -> CalibrationTables:
+    """Run a checkpoint over its validation set, and count.
 
     ``cfg`` has ``load_from``, ``work_dir``, ``launcher`` and ``val_dataloader`` set and
     is not changed. ``windows`` is that of :func:`collect_tables`. The counts are those
@@ -75,10 +75,8 @@ def tables_of_checkpoint(
         reader = ScoreReader(
             options.get('scores', 'auto'), options.get('ignore_index', 255), True
         )
-        paths = [*image_ids(loader.dataset)]
-        return collect_tables(
-            runner.model, loader, reader, group(paths), windows
-        ), paths
+        numbers = group([*image_ids(loader.dataset)])
+        return collect_tables(runner.model, loader, reader, numbers, windows)
 
 
 @torch.no_grad()

@@ -257,8 +257,8 @@ class ImageTraining(Training):
         """Write the table of images and levels, lowest level first."""
         if is_main_process():
             levels = sorted(self.levels.levels.items(), key=itemgetter(1))
-            rows = [(name, f'{level:.8f}') for name, level in levels]
-            write_csv(self._table, [('img_path', 'alpha'), *rows], overwrite=True)
+            rows = [{'img_path': name, 'alpha': f'{a:.8f}'} for name, a in levels]
+            write_csv(self._table, rows, ('img_path', 'alpha'), overwrite=True)
             print_log(f'ASLP: levels of images written to {self._table}', 'current')
 
 
