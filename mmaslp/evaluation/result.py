@@ -233,8 +233,6 @@ def load_results(path: str | Path) -> list[Result]:
             raise ValueError('it is empty')
         return [Result.from_json(content) for content in contents]
 
-    except OSError as error:
-        raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
     except (
         AttributeError,
         KeyError,

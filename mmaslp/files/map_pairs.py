@@ -25,7 +25,7 @@ from .prob_maps import (
     suffix_of,
 )
 from .progress import track
-from .volumes import NIFTI_SUFFIXES, check_same_place, grid_of, is_nifti
+from .volumes import NIFTI_SUFFIXES, grid_of, is_nifti
 
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.gif', *ARRAY_SUFFIXES)
 # What nnU-Net writes beside its maps; its masks too, which may be images.
@@ -35,10 +35,8 @@ FIRST_CHANNEL = '_0000'
 # Files of file managers; hidden files are left out too.
 LITTER = ('thumbs.db', 'desktop.ini')
 # Pairs that a process reads before it hands its counts over, which costs as much as a
-# few small maps; and more of many maps. The number of processes changes nothing.
+# few small maps. The number of processes changes nothing.
 CHUNK = 16
-MAX_CHUNK = 256
-CHUNKS = 64
 
 
 def pair_files(
@@ -62,12 +60,12 @@ def pair_files(
             f'{other}: is it the right folder?'
         )
 
-    for stem in sorted(preds.keys() - masks.keys()):
-        problems.append(f'{preds[stem]}: no mask of this name in {gt_dir}')
-    if any(suffix_of(path) == '.npz' for path in preds.values()):
-        masks = {stem: masks[stem] for stem in masks if stem in preds}  # of a whole set
-    for stem in sorted(masks.keys() - preds.keys()):
-        problems.append(f'{masks[stem]}: no map of this name in {pred_dir}')
+    alone = [preds[stem] for stem in sorted(preds.keys() - masks.keys())]
+    problems += [f'{path}: no mask of this name in {gt_dir}' for path in alone]
+    if not any(suffix_of(path) == '.npz' for path in preds.values()):
+        # Labels of nnU-Net are those of a whole set.
+        alone = [masks[stem] for stem in sorted(masks.keys() - preds.keys())]
+        problems += [f'{path}: no map of this name in {pred_dir}' for path in alone]
     both = sorted(preds.keys() & masks.keys())
     return {stem: (preds[stem], masks[stem]) for stem in both}, problems
 
@@ -85,12 +83,7 @@ def list_files(
 
     Stems are in Unicode's form NFC: the file systems of macOS write NFD.
     """
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise ValueError(
-            f'{folder}: the folder of {what}s cannot be listed ({error.strerror})'
-        ) from error
+    entries = sorted(folder.iterdir())
     npz = {path.stem for path in entries if suffix_of(path) == '.npz' and what == 'map'}
     beside = BESIDE_NPZ + (LABEL_ENDINGS if npz and find_dataset(folder) else ())
     found: dict[str, Path] = {}
@@ -193,8 +186,8 @@ def count_files(
         workers (int, optional): Processes. None takes the backend of
             ``joblib.parallel_config``, such as Dask. Defaults to 1.
         what (str): What is going on, for the progress bar.
-        chunk (int, optional): Fewest maps that a process reads before it hands its
-            counts over. Defaults to 16.
+        chunk (int, optional): Maps that a process reads before it hands its counts
+            over. Defaults to 16.
 
     Raises:
         ValueError: A folder or a file is not usable, images and volumes are mixed, or
@@ -205,7 +198,7 @@ def count_files(
     names = [*files.pairs]
     numbers = range(len(names)) if keys is None else keys(names)
     items = [(name, key, *files.pairs[name]) for name, key in zip(names, numbers)]
-    size = min(max(chunk or CHUNK, len(items) // CHUNKS), MAX_CHUNK)
+    size = chunk or CHUNK
     chunks = [items[k : k + size] for k in range(0, len(items), size)]
 
     whole = _Counted(new_counter(), [*files.problems])
@@ -325,7 +318,14 @@ def read_pair(
     grid = reader.grid_of(pred)
     if grid is not None and is_nifti(gt):
         other = grid_of(gt, dataset is not None and dataset.reorient)
-        check_same_place(pred, grid, gt, other, label.shape)
+        shape = (1, *label.shape)[-3:]
+        mirrored = grid.orientation != other.orientation
+        if mirrored or not grid.same_place(shape, other, shape):
+            raise ValueError(
+                f'{pred}: its voxels lie elsewhere than those of its mask {gt} (axes '
+                f'lead to {grid.orientation} and {other.orientation}): save both with '
+                'the affine of their image'
+            )
     return prob, slices
 
 

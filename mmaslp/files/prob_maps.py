@@ -295,7 +295,8 @@ def _check_numbers(values: np.ndarray) -> None:
 def _check_range(values: np.ndarray, top: float) -> None:
     """Refuse NaN and values beyond [0, top] by more than rounding."""
     _check_numbers(values)
-    low, high = values.min(), values.max()
+    low = values.min()
+    high = values.max()
     if low < -top * ROUNDING or high > top * (1 + ROUNDING):
         raise ValueError(
             f'values lie in [{low:.6g}, {high:.6g}], not in [0, {top:g}]: apply '

@@ -75,12 +75,6 @@ class Grid:
         """float: Volume of a voxel in mm3."""
         return float(abs(np.linalg.det(np.array(self.affine)[:3, :3])))
 
-    def place(self, shape: Sequence[int]) -> np.ndarray:
-        """``(2, 3)`` mm of the first and the last voxel of an array of a shape."""
-        last = [*(size - 1 for size in shape[::-1]), 0, 0][:3]
-        corners = np.array([[0, 0, 0, 1], [*last, 1]])
-        return corners @ np.array(self.affine)[:3].T
-
     @property
     def is_placed(self) -> bool:
         """bool: Whether the sides of the patient are known."""
@@ -126,8 +120,8 @@ class Grid:
         if not np.array_equal(ours, theirs):
             return False
         apart = self._turned_affine(shape) - other._turned_affine(other_shape)
-        # Of the corner that is the farthest from the origin of the array.
-        return bool(np.abs(apart @ [*ours, 1]).max() < min(self.spacing) / 2)
+        corners = np.array([[0, 0, 0, 1], [*ours, 1]])
+        return bool(np.abs(corners @ apart.T).max() < min(self.spacing) / 2)
 
     def turned_mm(self, point: Sequence[float], shape: Sequence[int]) -> np.ndarray:
         """``(3,)`` mm towards right, front and head of a place in a turned array.
@@ -232,19 +226,6 @@ def nifti_like(path: str | Path, values: np.ndarray, reorient: bool = False) -> 
     data = type(image)(stored, image.affine, header).to_bytes()
     # Without the time, so that a second call gives the same bytes.
     return gzip.compress(data, 1, mtime=0) if path.suffix == '.gz' else data
-
-
-def check_same_place(
-    path: Path, grid: Grid, mask: Path, other: Grid, shape: Sequence[int]
-) -> None:
-    """Refuse a map and a mask of one shape that lie elsewhere in the patient."""
-    apart = np.linalg.norm(grid.place(shape) - other.place(shape), axis=1).max()
-    if grid.orientation != other.orientation or apart > min(grid.spacing) / 2:
-        raise ValueError(
-            f'{path}: its axes lead to {grid.orientation}, those of its mask {mask} to '
-            f'{other.orientation}, and its voxels lie up to {apart:.3g} mm from '
-            'theirs: save both with the affine of their image'
-        )
 
 
 def _shape(image: Any) -> tuple[int, ...]:

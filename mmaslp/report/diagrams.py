@@ -65,12 +65,9 @@ def new_figure(width: float, height: float, **options: Any) -> Figure:
     Matplotlib is imported here and in the functions that draw: that takes half a
     second, and most processes that import the package draw nothing.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), **options)
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), **options)
 
 
 def clean_axes(axes: Axes) -> None:
@@ -94,9 +91,12 @@ def save_figure(figure: Figure, path: str | Path, overwrite: bool = False) -> No
 
 def figure_array(figure: Figure, dpi: int = 120) -> np.ndarray:
     """Render a figure to ``(H, W, 3)`` uint8 RGB."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     figure.set_dpi(dpi)
-    figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def figure_svg(figure: Figure, label: str, place: str) -> Markup:
@@ -189,16 +189,11 @@ def reliability_figure(results: Mapping[str, Result]) -> Figure:
 def band_figure(results: Mapping[str, Result]) -> Figure:
     """Draw accuracy by distance from the border, as :func:`reliability_figure` does.
 
-    ValueError if a result has no bands.
+    All results have bands: they are of two classes, in top-label mode.
     """
     figure, axes = _columns(results)
     lowest = 1.0
     for (top, bottom), (title, result) in zip(axes.T, results.items()):
-        if not result.bands:
-            raise ValueError(
-                f'{title} has no bands: they are measured for two classes in '
-                'top-label mode'
-            )
         bands = result.bands['predicted']
         place = np.flatnonzero(bands.count)
         table = bands.take(place)
@@ -248,8 +243,6 @@ def alpha_histogram(alpha: np.ndarray, beta: float) -> np.ndarray:
 
 def _columns(results: Mapping[str, Any]) -> tuple[Figure, np.ndarray]:
     """Make a column for each result, a tall panel above a low one."""
-    if not results:
-        raise ValueError('a diagram needs at least one result')
     figure = new_figure(3.4 * len(results), 4.4, layout='constrained')
     axes = figure.subplots(
         2, len(results), squeeze=False, height_ratios=(3.2, 1), sharex='col'

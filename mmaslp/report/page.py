@@ -27,7 +27,7 @@ from ..files.names import short_names, without_folders
 from ..metrics.catalogue import SHOWN, metric_of
 from ..version import __version__
 from .diagrams import band_figure, figure_svg, reliability_figure
-from .tables import difference_table, estimate, model_table, set_of
+from .tables import difference_table, estimate, model_table
 
 # The columns that decide, and how many columns fit a page beside the names.
 DECIDING = ('ece', 'ece_band', 'nll', 'acc', 'dice')
@@ -66,8 +66,6 @@ def page_outputs(
     page: str | None, option: str = '--report'
 ) -> dict[str, str | Path | None]:
     """What a page writes, as :func:`~mmaslp.common.outputs.check_outputs` takes it."""
-    if page and page.lower().endswith('.json'):
-        raise ValueError(f'{option} {page}: a page of HTML, whose JSON lies beside it')
     beside = json_beside(page) if page else None
     return {option: page, f'{option} (JSON)': beside}
 
@@ -114,7 +112,7 @@ def report_html(
             for each in compare_within(group)
         ],
         sets=[_set_view(place, group) for place, group in enumerate(sets)],
-        members=[(set_of(group), member) for group in sets for member in group],
+        members=[member for group in sets for member in group],
         estimate=estimate,
         glossary=[metric_of(key) for part in keys for key in part],
     )
@@ -167,7 +165,7 @@ def _headline(sets: Sequence[Sequence[Measured]]) -> dict[str, Any]:
     shown = members[:1] if best is None else [members[0], best]
     return {
         'verdict': overall_verdict(members),
-        'set': set_of(members),
+        'set': members[0].result.dataset,
         'charts': [
             _reliability(member, f'h{place}') for place, member in enumerate(shown)
         ],
@@ -176,7 +174,7 @@ def _headline(sets: Sequence[Sequence[Measured]]) -> dict[str, Any]:
 
 def _set_view(place: int, members: Sequence[Measured]) -> dict[str, Any]:
     """The diagrams of one set."""
-    name = set_of(members)
+    name = members[0].result.dataset
     diagrams = []
     for row, member in enumerate(members):
         charts = [_reliability(member, f'r{place}-{row}')]

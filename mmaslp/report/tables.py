@@ -10,11 +10,6 @@ from ..metrics.bootstrap import Difference
 from ..metrics.catalogue import SHOWN, metric_of
 
 
-def set_of(group: Sequence[Measured]) -> str:
-    """Name of the set of models that were measured on the same images."""
-    return group[0].result.dataset
-
-
 def column_of(key: str) -> Column:
     """The column of a metric."""
     metric = metric_of(key)
@@ -46,7 +41,7 @@ def model_table(
     """All models, a row each; those of a set are measured on the same images."""
     rows = [
         Row(
-            (member.result.model, set_of(group), f'{len(member.images):,}'),
+            (member.result.model, member.result.dataset, f'{len(member.images):,}'),
             [estimate(member, key) for key in keys],
         )
         for group in sets

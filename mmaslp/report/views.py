@@ -193,19 +193,16 @@ def _scan_of(
         raise ValueError(f'{scan}: the scan of a volume must be a NIfTI file')
     values = read_nifti(scan)
     of_scan = grid_of(scan)
+    fits = values.shape == shape  # stored alike, as far as can be known
     if of_map is not None and of_scan.is_placed:
-        fits = of_map.same_place(shape, of_scan, values.shape)
-    else:  # stored alike, as far as can be known
-        fits = values.shape == shape
-        of_scan = of_map or of_scan
+        fits = values.ndim == 3 and of_map.same_place(shape, of_scan, values.shape)
     if not fits:
         raise ValueError(
             f'{scan}: its voxels lie elsewhere than those of the map of '
             f'{" x ".join(map(str, shape[::-1]))}: take the scan of this map'
         )
-    if not of_scan.is_placed:
-        return values, None
-    return of_scan.turned(values), of_map or of_scan
+    of_scan = of_scan if of_scan.is_placed else of_map
+    return values if of_scan is None else of_scan.turned(values), of_map or of_scan
 
 
 def _grey_picture(values: np.ndarray, low: float, high: float) -> Image.Image:

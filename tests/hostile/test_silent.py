@@ -135,7 +135,6 @@ def test_more_workers_than_processors(capsys):
         ('eval-maps maps masks --key a', '--key'),
         ('fit maps masks --out c.json --channel 1', '--channel'),
         ('eval-maps maps masks --max-value 1e9', '--max-value'),
-        ('report r.json -o p.json', 'p.json'),
         ('compare r.json r.json --resamples 1', 'resamples'),
     ],
 )
