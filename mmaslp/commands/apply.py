@@ -76,5 +76,3 @@ def run(args: argparse.Namespace) -> None:
             'The maps keep the decisions of the network: cut at 1/2 they give the '
             f'masks of --masks keep, not those of --masks {args.masks}.'
         )
-    if calibrator.method == 'identity':
-        print('The calibrator is the identity: the maps are those of the network.')

@@ -8,8 +8,6 @@ Example:
     mmaslp compare bce/calibration_test.json aslp/calibration_test.json
 """
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -69,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     return int(any(worse))
 
 
-def _print(comparison: Comparison) -> None:
+def _print(comparison: 'Comparison') -> None:
     from ..common.table import as_text
     from ..report.tables import difference_table
 
@@ -82,7 +80,7 @@ def _print(comparison: Comparison) -> None:
     print(f'{as_text(table)}\n')
 
 
-def _print_worse(comparison: Comparison, sizes: dict[str, float]) -> None:
+def _print_worse(comparison: 'Comparison', sizes: dict[str, float]) -> None:
     for key, size in sizes.items():
         change = comparison.metrics[key]
         print(

@@ -6,8 +6,6 @@ Example:
     mmaslp demo --seed 1
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,13 +53,10 @@ def run(args: argparse.Namespace) -> None:
     need_mmseg('mmaslp demo')
     import joblib
 
-    from ..common.arguments import check_integer
     from ..common.outputs import check_outputs
     from ..report.diagrams import band_figure, save_figure
     from ..report.page import page_outputs, write_report
 
-    check_integer('--epochs', args.epochs, at_least=1)
-    check_integer('--seed', args.seed, at_least=0)
     names = list(dict.fromkeys(args.models))
     folders = [args.work_dir / MODELS[name] for name in names]
     page = args.work_dir / 'report.html'
@@ -92,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
     print(f'comparison: {page}\nreview of {names[0]}: {review}\npicture: {picture}')
 
 
-def _train_and_test(name: str, folder: Path, **options: object) -> list[Result]:
+def _train_and_test(name: str, folder: Path, **options: object) -> 'list[Result]':
     """In a process of its own: what it imports takes seconds."""
     from ..integrations.mmseg.demo import train_and_test
 
@@ -113,7 +108,7 @@ def _review(folder: Path, page: Path) -> None:
         raise ValueError('mmaslp review ended with an error, see above')
 
 
-def _table(results: Sequence[Result]) -> str:
+def _table(results: 'Sequence[Result]') -> str:
     """Lay out what was measured, a row for each model."""
     from ..report.tables import format_table
 
@@ -126,7 +121,7 @@ def _table(results: Sequence[Result]) -> str:
     return format_table(rows, [*PIXELS, *OBJECTS_AND_IMAGES, EMPTY])
 
 
-def _verdicts(results: Sequence[Result]) -> list[str]:
+def _verdicts(results: 'Sequence[Result]') -> list[str]:
     """What the calibrator of the first network changes, and what other networks do."""
     from ..evaluation.comparison import Measured, compare_within
     from ..evaluation.verdict import verdict

@@ -7,8 +7,6 @@ Example:
     mmaslp eval-maps maps/ISNet masks --json isnet.json --plot isnet.pdf
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,7 +112,7 @@ def _check(args: argparse.Namespace) -> None:
     )
 
 
-def _write(args: argparse.Namespace, results: list[Result]) -> None:
+def _write(args: argparse.Namespace, results: 'list[Result]') -> None:
     """Write the files that were asked for."""
     from ..evaluation.result import save_result
     from ..report.diagrams import band_figure, reliability_figure, save_figure

@@ -8,8 +8,6 @@ Example:
     mmaslp fit CONFIG CHECKPOINT --out calibrator.json
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import signal
@@ -122,14 +120,14 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
     return list(numbers_of([found[name].group() for name in names]))
 
 
-def _count_maps(args: argparse.Namespace, group: Group) -> CalibrationTables:
+def _count_maps(args: argparse.Namespace, group: 'Group') -> 'CalibrationTables':
     from ..files.map_pairs import MapFiles, count_tables
 
     files = MapFiles.of(args.source, args.labels)
     return count_tables(files, map_reader(args), keys=group, workers=args.workers)
 
 
-def _count_checkpoint(args: argparse.Namespace, group: Group) -> CalibrationTables:
+def _count_checkpoint(args: argparse.Namespace, group: 'Group') -> 'CalibrationTables':
     if not Path(args.source).exists() and not args.source.startswith('mmaslp::'):
         raise FileNotFoundError(f'{args.source}: neither a folder of maps nor a config')
     need_mmseg(f'{args.source} is a config, which')

@@ -4,8 +4,6 @@ Example:
     mmaslp test CONFIG work_dirs/run/epoch_30.pth --eval ece iou --report run.html
 """
 
-from __future__ import annotations
-
 import argparse
 import os.path as osp
 from typing import TYPE_CHECKING
@@ -120,7 +118,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(
-    args: argparse.Namespace, measured: bool, calibrator: Calibrator | None
+    args: argparse.Namespace, measured: bool, calibrator: 'Calibrator | None'
 ) -> None:
     """Refuse options that would have no effect."""
     if args.report and not measured:

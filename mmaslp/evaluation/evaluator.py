@@ -133,10 +133,12 @@ class Evaluator:
         num_classes: int = 2,
     ) -> None:
         check_bins(bins)
-        self.bins = bins
-        self.mode = check_choice('mode', mode, MODES)
-        self.ignore_index = ignore_index
-        self.num_classes = num_classes
+        self.options: dict[str, Any] = {
+            'bins': bins,
+            'mode': check_choice('mode', mode, MODES),
+            'ignore_index': ignore_index,
+            'num_classes': num_classes,
+        }
         self.raw = ImageSet(CalibrationHistogram(num_classes))
         self.calibrated = ImageSet(CalibrationHistogram(num_classes))
 
@@ -163,15 +165,9 @@ class Evaluator:
         Raises:
             ValueError: The image cannot be measured. Nothing of it is counted then.
         """
-        options = {
-            'bins': self.bins,
-            'mode': self.mode,
-            'ignore_index': self.ignore_index,
-            'num_classes': self.num_classes,
-        }
-        raw = evaluate_image(name, prob, label, **options)
+        raw = evaluate_image(name, prob, label, **self.options)
         if calibrated is not None:
-            options['estimates'] = estimates
+            options = {'estimates': estimates, **self.options}
             self.calibrated.add(evaluate_image(name, calibrated, label, **options))
         self.raw.add(raw)
 
@@ -200,14 +196,15 @@ class Evaluator:
             settings (dict, optional): Kept in the result. Defaults to none.
         """
         images = self.calibrated if calibrated else self.raw
-        settings = {**(settings or {}), 'bins': self.bins, 'mode': self.mode}
+        measured = {key: self.options[key] for key in ('bins', 'mode')}
+        settings = {**(settings or {}), **measured}
         rows = images.rows
         if calibrated and len(rows) != len(self.raw.rows):
             raise ValueError(
                 f'{len(rows)} of {len(self.raw.rows)} images have calibrated '
                 'probabilities: give them of all images'
             )
-        table = ImageTable.join(rows) if rows else ImageTable.empty(self.bins)
+        table = ImageTable.join(rows) if rows else ImageTable.empty(settings['bins'])
         metrics = image_metrics(table)
 
         intervals: dict[str, list[float]] = {}
@@ -220,14 +217,14 @@ class Evaluator:
             scalars = band_scalars(table.bands.pooled().take(0))
             metrics |= {k: v for k, v in scalars.items() if not math.isnan(v)}
         pixels = images.histogram.pixels()
-        metrics |= pixels.compute(self.bins, self.mode)
-        positive = self.mode == 'top_label' and pixels.num_classes == 2
+        metrics |= pixels.compute(**measured)
+        positive = settings['mode'] == 'top_label' and pixels.num_classes == 2
         return Result(
             table,
             settings,
             {key: float(value) for key, value in metrics.items()},
             intervals,
-            pixels.compute(self.bins, 'positive') if positive else {},
+            pixels.compute(settings['bins'], 'positive') if positive else {},
             model,
             dataset,
             no_foreground=pixels.foreground == 0 < pixels.scores.total,

@@ -116,8 +116,6 @@ class Result:
             ValueError: It is of another version, or a part does not fit; also KeyError
                 and TypeError.
         """
-        if not isinstance(content, dict) or 'images' not in content:
-            raise ValueError('it holds something else')
         if content.get('format') != FORMAT:
             raise ValueError(
                 'it was written by another version: evaluate the model again'

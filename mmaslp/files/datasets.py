@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import ImageOps
 
 from ..common.arguments import check_number, optional
-from ..common.inputs import MOST_TEXT, check_file
+from ..common.inputs import MOST_TEXT, check_file, naming
 from ..common.outputs import check_outputs, write_output
 from .images import IMAGE_SUFFIXES, open_image, read_binary_mask
 from .layouts import LAYOUTS, find_folders
@@ -289,19 +289,14 @@ def check_pairs(pairs: Pairs, graded: bool = False) -> tuple[list[str], int]:
 def _has_object(image: str, mask: str, graded: bool) -> bool | str:
     """Whether the mask has foreground, or what is wrong with the pair."""
     try:
-        # MMSegmentation turns photographs as their EXIF data says.
-        width, height = ImageOps.exif_transpose(open_image(image)).size
-    except ValueError as error:
-        return f'{image}: {error}'
-    try:
+        with naming(image):
+            # MMSegmentation turns photographs as their EXIF data says.
+            size = ImageOps.exif_transpose(open_image(image)).size
         labels = read_binary_mask(mask, graded=graded)
     except (OSError, ValueError) as error:
         return str(error)
 
-    rows, columns = labels.shape
-    if (rows, columns) != (height, width):
-        return (
-            f'{mask}: the mask is {columns} x {rows} pixels, its image {image} is '
-            f'{width} x {height}'
-        )
+    if labels.shape[::-1] != size:
+        found, needed = ('{} x {}'.format(*each) for each in (labels.shape[::-1], size))
+        return f'{mask}: the mask is {found} pixels, its image {image} is {needed}'
     return bool(labels.any())

@@ -96,11 +96,10 @@ def foreground(
     """Take the foreground's probability out of a ``.npz`` map.
 
     ``(C, D, H, W)``, as ``nnUNetv2_predict --save_probabilities`` writes it, becomes
-    ``(D, H, W)``, or ``(H, W)`` if D is 1. Without a dataset two channels that add up
+    ``(D, H, W)``. Without a dataset two channels that add up
     to 1 are background and foreground.
     """
-    values = values[_described(values, dataset).index(channel)]
-    return values[0] if len(values) == 1 else values
+    return values[_described(values, dataset).index(channel)]
 
 
 def with_foreground(

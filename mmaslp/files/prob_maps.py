@@ -252,22 +252,16 @@ def _chosen_key(names: Sequence[str], key: str | None) -> str:
 
 def _read_image(path: Path) -> tuple[np.ndarray, float | None]:
     """Grey values, and the value that stands for 1."""
-    with open_image(path, frames=1) as image:
-        mode = image.mode
-        kind = image.format
-        values = np.asarray(image)
-
-    if mode == 'L':
-        return values, 255
+    image = open_image(path, frames=1)
+    if image.mode != 'L' and not image.mode.startswith('I'):
+        raise ValueError(
+            f'an image of mode {image.mode!r} is not a probability map: save one grey '
+            "channel of 8 or 16 bits (PIL modes 'L' and 'I;16')"
+        )
     # Pillow before 10 reads 16-bit PNG as 'I', of 32 bits.
-    if mode.startswith('I;16') or (mode == 'I' and kind == 'PNG'):
-        return values, 65535
-    if mode == 'I':
-        return values, None
-    raise ValueError(
-        f'an image of mode {mode!r} is not a probability map: save one grey channel of '
-        "8 or 16 bits (PIL modes 'L' and 'I;16')"
-    )
+    is_wide = image.mode == 'I' and image.format != 'PNG'
+    top = 255 if image.mode == 'L' else 65535
+    return np.asarray(image), None if is_wide else top
 
 
 def _checked_rank(values: np.ndarray) -> np.ndarray:

@@ -77,6 +77,8 @@ def clean_axes(axes: Axes) -> None:
     axes.tick_params(labelsize=7.5, colors=INK, length=2)
     axes.spines[['top', 'right']].set_visible(False)
     axes.spines[:].set_color(INK)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set(**LABEL)
 
 
 def save_figure(figure: Figure, path: str | Path, overwrite: bool = False) -> None:
@@ -166,20 +168,19 @@ def reliability_figure(results: Mapping[str, Result]) -> Figure:
         top.bar(place, lower, width, color=BAR, zorder=2)
         _draw_gaps(top, bottom, place, width, table, result.bins.total)
         top.plot([start, 1], [start, 1], '--', color=INK, linewidth=0.9, zorder=5)
-        top.set_xlim(start, 1)
-        top.set_ylim(0, 1)
+        top.set(xlim=(start, 1), ylim=(0, 1))
 
         means = []
         for word, key, style in (('accuracy', 'acc', '-'), ('confidence', 'conf', ':')):
             bottom.axvline(result.metrics[key], color=INK, linestyle=style, linewidth=1)
             means.append(f'{word} {number_text(result.metrics[key])}')
-        bottom.set_xlabel(CONFIDENCE[mode], **LABEL)
+        bottom.set_xlabel(CONFIDENCE[mode])
         ece = f'ECE {_with_interval(result, "ece")}, {result.num_images:,} images'
         _add_title(top, title, ['accuracy by confidence', ece, ', '.join(means)])
 
     outcome = 'accuracy (share of right pixels)'
     outcome = outcome if mode == 'top_label' else 'share of foreground'
-    axes[0, 0].set_ylabel(outcome, **LABEL)
+    axes[0, 0].set_ylabel(outcome)
     marks = [_line('perfect', '--'), _patch(outcome.split(' (')[0], BAR)]
     marks += [_line('mean accuracy'), _line('mean confidence', ':')]
     _add_legend(figure, marks, len(results))
@@ -201,9 +202,8 @@ def band_figure(results: Mapping[str, Result]) -> Figure:
         for values, style in ((table.accuracy, '-'), (table.mean_conf, ':')):
             top.plot(place, values, style, color=INK, marker='o', ms=3, lw=1, zorder=4)
             lowest = values.min(initial=lowest)
-        bottom.set_xticks(range(len(BANDS)), BANDS)
+        bottom.set(xticks=range(len(BANDS)), xticklabels=BANDS, xlabel=DISTANCE)
         bottom.set_xlim(-0.5, len(BANDS) - 0.5)
-        bottom.set_xlabel(DISTANCE, **LABEL)
         by_band = f'ECE by band {_with_interval(result, "ece_band")}'
         _add_title(top, title, ['accuracy by distance from the border', by_band])
 
@@ -211,7 +211,7 @@ def band_figure(results: Mapping[str, Result]) -> Figure:
     start = max(np.floor(lowest * 20 - 0.2) / 20, 0)
     for top in axes[0]:
         top.set_ylim(start, 1.02 - 0.02 * start)
-    axes[0, 0].set_ylabel('accuracy and confidence (0 to 1)', **LABEL)
+    axes[0, 0].set_ylabel('accuracy and confidence (0 to 1)')
     marks = [_line('accuracy', '-', 'o'), _line('confidence', ':', 'o')]
     _add_legend(figure, marks, len(results))
     return figure
@@ -231,8 +231,7 @@ def alpha_histogram(alpha: np.ndarray, beta: float) -> np.ndarray:
     axes.hist(alpha, 40, range=(0.0, top), color=BAR)
     for quantile, style in ((0.05, ':'), (0.5, '-'), (0.95, ':')):
         axes.axvline(np.quantile(alpha, quantile), color=INK, lw=1, ls=style)
-    axes.set_xlabel('perturbation level of an image', **LABEL)
-    axes.set_ylabel('images', **LABEL)
+    axes.set(xlabel='perturbation level of an image', ylabel='images')
     axes.set_title(
         f'mean {alpha.mean():.4f}, beta {beta:g} (lines: 5, 50 and 95 % of the images)',
         **TITLE,
@@ -249,7 +248,7 @@ def _columns(results: Mapping[str, Any]) -> tuple[Figure, np.ndarray]:
     )
     for axis in axes.flat:
         clean_axes(axis)
-    axes[1, 0].set_ylabel('% of pixels', **LABEL)
+    axes[1, 0].set_ylabel('% of pixels')
     return figure, axes
 
 
@@ -269,8 +268,7 @@ def _draw_gaps(
         size = np.abs(gap[part])
         top.bar(place[part], size, width[part], lower[part], zorder=3, **style)
     bottom.bar(place, table.count / total * 100, width, color=BAR, zorder=2)
-    bottom.set_ylim(0, 100)
-    bottom.set_yticks([0, 50, 100])
+    bottom.set(ylim=(0, 100), yticks=[0, 50, 100])
 
 
 def _add_title(axes: Axes, title: str, lines: Sequence[str]) -> None:

@@ -1,7 +1,6 @@
 """The page of a review: the most doubtful images first, their objects by colour."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -25,32 +24,23 @@ SHARES = (0.05, 0.1, 0.2, 0.5)
 MOST_OBJECTS = 2000
 
 
-@dataclass(frozen=True)
-class Effort:
-    """What looking at the most doubtful images leaves.
-
-    Attributes:
-        number (int): Of images that a person looks at.
-        rest (float): Expected mean Dice of the others; nan of none.
-        true_rest (float): Their true one; nan without masks.
-    """
-
-    number: int
-    rest: float
-    true_rest: float
-
-
-def efforts(rows: Sequence[Reviewed], bias: float = 0.0) -> list[Effort]:
+def efforts(rows: Sequence[Reviewed], bias: float = 0.0) -> list[dict[str, float]]:
     """Say what looking at a part of the images leaves; images in order of review.
 
-    ``bias`` is that of the :class:`~mmaslp.calibration.decisions.Decisions`.
+    ``number`` of images that a person looks at, the expected mean Dice of the ``rest``
+    and its true one; nan of none, and without masks. ``bias`` is that of the
+    :class:`~mmaslp.calibration.decisions.Decisions`.
     """
     expected = np.array([row.estimate.dice for row in rows]) + bias
     truth = np.array([row.truth.dice if row.truth else np.nan for row in rows])
     truth[np.isnan(expected)] = np.nan  # means of the same images
     numbers = dict.fromkeys([0, *(round(share * len(rows)) for share in SHARES)])
     return [
-        Effort(number, _mean(expected[number:]), _mean(truth[number:]))
+        {
+            'number': number,
+            'rest': _mean(expected[number:]),
+            'true_rest': _mean(truth[number:]),
+        }
         for number in numbers
     ]
 

@@ -18,7 +18,6 @@ from ..files.volumes import (
     PLANES,
     Grid,
     grid_of,
-    is_nifti,
     read_nifti,
     side_text,
 )
@@ -189,8 +188,6 @@ def _scan_of(
     scan: Path, shape: tuple[int, ...], of_map: Grid | None
 ) -> tuple[np.ndarray, Grid | None]:
     """Read a scan and turn it as its map; ValueError if it lies elsewhere."""
-    if not is_nifti(scan):
-        raise ValueError(f'{scan}: the scan of a volume must be a NIfTI file')
     values = read_nifti(scan)
     of_scan = grid_of(scan)
     fits = values.shape == shape  # stored alike, as far as can be known

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmaslp.evaluation import result_files as module
+from mmaslp.evaluation import result as module
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.evaluation.result import (
     load_results,
@@ -135,7 +135,7 @@ def edited(tmp_path, change):
         (lambda c: c.update(dice=7.0), 'dice cannot be 7'),
         (lambda c: c.update(nll=-5.0), 'nll cannot be -5'),
         (lambda c: c['intervals'].update(ece=[0.1, 9.0]), 'high ece cannot be 9'),
-        (lambda c: c['intervals'].update(ece=[0.1]), 'an interval has two bounds'),
+        (lambda c: c['intervals'].update(ece=[0.1]), 'not enough values to unpack'),
         (lambda c: c['images']['correct'][0].__setitem__(9, 10**6), 'been counted'),
         (lambda c: c['images']['count'].__setitem__(0, [1]), ''),
         (lambda c: c['images']['nll'].__setitem__(0, 1e308), 'nll or brier'),
