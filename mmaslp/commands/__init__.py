@@ -28,7 +28,7 @@ COMMANDS = {
     'test': 'test one: calibration, IoU, SOD measures, on several sets',
     'eval-maps': 'measure probability maps on disk, of any model',
     'compare': 'compare two results by a paired bootstrap over images',
-    'report': 'one page of several results: tables, diagrams, pictures',
+    'report': 'one page of several results: tables and diagrams',
     'fit': 'fit a calibrator to maps on disk, or to a checkpoint',
     'apply': 'apply a calibrator to maps on disk, write masks',
     'review': 'say which masks and objects to trust, the most doubtful first',

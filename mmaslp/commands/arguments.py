@@ -26,8 +26,9 @@ class CommandParser(argparse.ArgumentParser):
     """Ends with one line: what is wrong, and where the help is."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault('formatter_class', argparse.RawDescriptionHelpFormatter)
-        super().__init__(**options)
+        super().__init__(
+            formatter_class=argparse.RawDescriptionHelpFormatter, **options
+        )
 
     def check(self, args: argparse.Namespace) -> None:
         """Refuse an empty value, such as that of a variable that a script forgot."""

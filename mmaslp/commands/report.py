@@ -1,7 +1,7 @@
 """Write one page of several results, which may come from different times.
 
 Results come from a test (calibration_test.json), from `mmaslp eval-maps --json`, and
-from earlier reports (x.report.json), which bring their pictures.
+from earlier reports (x.report.json).
 
 Example:
     mmaslp report bce/eval/test/calibration_test.json aslp.report.json -o page.html

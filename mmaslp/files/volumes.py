@@ -161,8 +161,8 @@ def grid_of(path: str | Path, reorient: bool = False) -> Grid:
             affine = affine @ tools.inv_ornt_aff(turn, image.shape[:3])
         orientation = ''.join(_nibabel(path).aff2axcodes(affine))
     else:
-        sizes = [*map(float, image.header.get_zooms()[:3]), 1.0, 1.0]
-        affine = np.diag([*sizes[:3], 1.0])
+        sizes = [*image.header.get_zooms(), 1][:3]  # an image has two
+        affine = np.diag([*map(float, sizes), 1.0])
 
     affine[:3] *= UNITS.get(image.header.get_xyzt_units()[0], 1.0)
     spacing = np.sqrt((affine[:3, :3] ** 2).sum(0))
@@ -189,19 +189,13 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
         if path.suffix.lower() == '.gz':  # whole, up to the checksum at its end
             image = type(image).from_bytes(gzip.decompress(path.read_bytes()))
         if reorient:
-            image = _turned(path, image)
+            image = _nibabel(path).as_closest_canonical(image)
         values = np.asanyarray(image.dataobj)
     except Exception as error:  # gzip, zlib and numpy raise a dozen types
         raise ValueError(f'cannot be read ({error})') from error
 
     values = values.reshape(_shape(image), order='F').T  # z, y, x
     return values[0] if values.ndim == 3 and len(values) == 1 else values
-
-
-def _turned(path: Path, image: Any) -> Any:
-    """Turn an image to RAS."""
-    turn = _nibabel(path).orientations.io_orientation(image.affine)
-    return image.as_reoriented(turn)
 
 
 def nifti_like(path: str | Path, values: np.ndarray, reorient: bool = False) -> bytes:
@@ -213,7 +207,7 @@ def nifti_like(path: str | Path, values: np.ndarray, reorient: bool = False) -> 
     path = Path(path)
     image = _load(path)
     if reorient:
-        image = _turned(path, image)
+        image = _nibabel(path).as_closest_canonical(image)
     if values.T.shape != image.shape[: values.ndim] or values.size != math.prod(
         image.shape
     ):
@@ -246,8 +240,6 @@ def _load(path: str | Path) -> Any:
 def _loaded(path: str, time: int, size: int) -> Any:
     try:
         return _nibabel(path).load(path)
-    except OSError:
-        raise
     except Exception as error:  # nibabel raises its own types
         raise ValueError(f'cannot be read as NIfTI ({error})') from error
 
