@@ -69,7 +69,7 @@ def main() -> None:
         base = part_of(results['base'], first, args.resamples)
         for case, (name, rows) in cases.items():
             new = part_of(results[name], rows, args.resamples)
-            worse = worse_metrics(compare([base], [new]))
+            worse = worse_metrics(compare(base, new))
             alarms[case] += bool(worse)
     found = dict(
         maps=args.maps.name,

@@ -27,14 +27,14 @@ def compared(first, second, rows=None, **options):
             )
             for side in sides
         ]
-    return compare(sides[:1], sides[1:])
+    return compare(*sides)
 
 
 def unpaired(gain, number=40):
     given = helper.result(gain=gain, seed=1, number=number, resamples=0)
     names = [f'new{name}' for name in given.images.names]
     base = Measured(helper.result(gain=1.0, **SETTINGS), 200)
-    return compare([base], [Measured(helper.renamed(given, names), 200)])
+    return compare(base, Measured(helper.renamed(given, names), 200))
 
 
 @pytest.mark.parametrize('keys', [(), ('ece',), ('nll', 'ece_band', 'brier')])

@@ -13,10 +13,14 @@ TEXTS = st.one_of(ODD, st.text(st.characters(codec='utf-8')))
 @given(st.lists(st.tuples(TEXTS, st.floats(allow_nan=False)), min_size=1))
 def test_any_name_is_one_cell_and_no_formula(tmp_path_factory, rows):
     path = tmp_path_factory.getbasetemp() / 'x.csv'
-    write_csv(path, rows, overwrite=True)
+    columns = ('name', 'number')
+    lines = [dict(zip(columns, row)) for row in rows]
+    write_csv(path, lines, columns, overwrite=True)
     text = path.read_bytes().decode()
-    assert len(text.splitlines()) == len(rows)  # by every rule that Python knows
-    for (name, number), cells in zip(rows, csv.reader(io.StringIO(text))):
+    assert len(text.splitlines()) == len(rows) + 1  # by every rule that Python knows
+    header, *read = csv.reader(io.StringIO(text))
+    assert header == [*columns]
+    for (name, number), cells in zip(rows, read):
         assert cells == [safe_cell(name), str(number)]
         formula = cells[0].startswith(('=', '+', '-', '@'))
         assert not formula or float(cells[0]) == float(name)
@@ -24,6 +28,6 @@ def test_any_name_is_one_cell_and_no_formula(tmp_path_factory, rows):
 
 def test_names_stay_as_they_are(tmp_path):
     names = ['a b', 'Fuß', 'a,b', 'a"b', "it's", 'lat\udcff']
-    write_csv(tmp_path / 'x.csv', [[name] for name in names])
+    write_csv(tmp_path / 'x.csv', [{'name': name} for name in names], ('name',))
     with open(tmp_path / 'x.csv', errors='surrogateescape', newline='') as file:
-        assert [row for [row] in csv.reader(file)] == names
+        assert [row for [row] in csv.reader(file)] == ['name', *names]

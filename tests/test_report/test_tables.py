@@ -46,7 +46,7 @@ def test_other_libraries_measure_too(two):
 
 
 def test_a_difference_has_a_row_for_each_metric(two):
-    found = compare(two[:1], two[1:])
+    found = compare(*two)
     table = difference_table(found)
     assert [each.label for each in table.columns[:2]] == ['A', 'B']
     rows = {row.names[0]: row.cells for row in table.rows}
@@ -55,7 +55,7 @@ def test_a_difference_has_a_row_for_each_metric(two):
     assert cell.text == f'{change.difference:+.4f}'
     assert cell.interval == f'[{change.low:+.4f}, {change.high:+.4f}]'
     assert cell.mark == 'worse'
-    other = difference_table(compare(two[1:], two[:1]), ['oe'])
+    other = difference_table(compare(*two[::-1]), ['oe'])
     assert [row.cells[2].mark for row in other.rows] == ['better']
     assert rows['confidence'][2].mark == ''
 

@@ -176,7 +176,7 @@ def test_rows_are_cut_at_one_threshold(config, sharp):
     assert [file['role'] for file in raw.files] == ['checkpoint']
 
     file = Path(cfg.work_dir, 'eval', 'test', 'calibration_test.json')
-    [comparison] = compare_files([str(file)])
+    [comparison] = compare_files(str(file))
     assert comparison.of_calibrator
     assert verdict(comparison) == verdicts(found)[0]
     page = report_html(load_results(file))
