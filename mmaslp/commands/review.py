@@ -138,16 +138,13 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
     from ..report.views import Painter
 
     photos = find_photos(args.images, files.pairs) if args.images else {}
-    extras: dict[str, Extra] = {}
-    if args.report:
-        extras['views'] = Painter(photos, with_labels=bool(args.suspects))
-    if args.coco:
-        extras['coco'] = CocoEncoder(photos)
-    if args.suspects:
-        extras['suspects'] = find_suspects
-    if args.objects_out:
-        extras['volumes'] = ObjectVolumes(args.objects_out, args.overwrite)
-    return extras
+    extras = {
+        'views': args.report and Painter(photos, with_labels=bool(args.suspects)),
+        'coco': args.coco and CocoEncoder(photos),
+        'suspects': args.suspects and find_suspects,
+        'volumes': args.objects_out and ObjectVolumes(args.objects_out, args.overwrite),
+    }
+    return {name: extra for name, extra in extras.items() if extra}
 
 
 def _print_review(rows: 'list[Reviewed]') -> None:

@@ -1,7 +1,6 @@
 """Writing calibrated maps, and masks, of a folder of maps."""
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -69,25 +68,24 @@ def apply_calibrator(
         calibrator.check_objects()
 
     maps = Path(maps)
-    out = Path(out).expanduser()
+    out = Path(out).expanduser().absolute()
     reader = reader or MapReader()
     files = MapFiles.of(maps)
-    paths = {name: path for name, (path, _) in files.pairs.items()}
     described = [maps / name for name in _DESCRIPTIONS if (maps / name).is_file()]
-    outputs = [out / _map_name(path) for path in paths.values()]
+    outputs = [out / _map_name(path) for path, _ in files.pairs.values()]
     outputs += [out / path.name for path in described]
     inputs = [maps, calibrator_file]
     check_outputs({'--out': outputs}, inputs, overwrite)
 
-    whole = out.absolute()
-    folders = {'maps': out, 'masks': whole.with_name(f'{whole.name}_masks')}
+    folders = {'maps': out, 'masks': out.with_name(f'{out.name}_masks')}
     # A map is read once, so what is made of it waits until all could be read.
-    place = next(folder for folder in (whole, *whole.parents) if folder.is_dir())
+    place = next(folder for folder in (out, *out.parents) if folder.is_dir())
     with tempfile.TemporaryDirectory(prefix='.mmaslp.', dir=place) as waiting:
         for name in folders:
             Path(waiting, name).mkdir()
-        rest = (paths, Path(waiting), masks, min_object_prob)
-        new_writer = partial(_Writer, calibrator, reader, *rest)
+        new_writer = partial(
+            _Writer, calibrator, reader, files, Path(waiting), masks, min_object_prob
+        )
         # Nothing is handed over, so that each process may take a map at a time.
         count_files(
             files, new_writer, reader, workers=workers, what='applying', chunk=1
@@ -117,13 +115,13 @@ class _Writer:
 
     calibrator: Calibrator
     reader: MapReader
-    paths: Mapping[str, Path]
+    files: MapFiles
     folder: Path
     masks: str | None
     min_object_prob: float | None
 
     def add(self, name: str, key: int, given: np.ndarray, label: None) -> None:
-        path = self.paths[name]
+        path, _ = self.files.pairs[name]
         self.calibrator.check_axes(given.ndim)
         if self.masks:
             self._write_mask(path, self._mask(given))

@@ -38,11 +38,12 @@ class Pairs:
     def unpaired(self) -> list[str]:
         """Say which images have no mask, and which masks no image."""
         images, masks = self.folders
-        alone = sorted(self.images.keys() - self.masks.keys())
-        without = sorted(self.masks.keys() - self.images.keys())
+        alone = sorted(self.images.keys() ^ self.masks.keys())
         return [
-            *(f'image {stem} of {images} has no mask in {masks}' for stem in alone),
-            *(f'mask {stem} of {masks} has no image in {images}' for stem in without),
+            f'image {stem} of {images} has no mask in {masks}'
+            if stem in self.images
+            else f'mask {stem} of {masks} has no image in {images}'
+            for stem in alone
         ]
 
     def paths(self) -> dict[str, tuple[str, str]]:
@@ -215,11 +216,11 @@ def prepare_dataset(
             'part train, or remove this division'
         )
 
-    whole = {} if located else {'': (find_folders(root, layout), '')}
     parts = {}
     problems: list[str] = []
     without_object = 0
-    for part, (folders, list_file) in (located or whole).items():
+    places = located or {'': (find_folders(root, layout), '')}
+    for part, (folders, list_file) in places.items():
         pairs = list_pairs(folders, list_file=list_file)
         parts[part] = [*pairs.paths()]
         faults, empty = check_pairs(pairs, graded=layout == 'PASCAL-S')  # votes

@@ -194,7 +194,6 @@ def count_files(
             an option of the reader cannot be right; the message lists all problems.
     """
     reader = reader or MapReader()
-    paths = [path for path, _ in files.pairs.values()]
     names = [*files.pairs]
     numbers = range(len(names)) if keys is None else keys(names)
     items = [(name, key, *files.pairs[name]) for name, key in zip(names, numbers)]
@@ -217,7 +216,7 @@ def count_files(
             f'{image} is an image and {volume} a volume: keep them apart'
         )
     raise_problems(whole.problems, files.where)
-    reader.check_highest(whole.highest, paths)
+    reader.check_highest(whole.highest, [path for path, _ in files.pairs.values()])
     return whole.counter
 
 

@@ -62,9 +62,8 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
         return None
     try:
         labels = _json(place / 'dataset.json')['labels']
-        plans = {}
-        if (place / 'plans.json').is_file():
-            plans = _json(place / 'plans.json')
+        file = place / 'plans.json'
+        plans = _json(file) if file.is_file() else {}
         order = plans.get('transpose_forward')
         ignore = labels.pop('ignore', None)
         channels = {

@@ -60,10 +60,9 @@ def quantised(prob: np.ndarray, bits: int = 16) -> np.ndarray:
     p = 1/2 is background, as in the decision p > 1/2, and has no grey value of its own.
     """
     top = 2**bits - 1
-    below = top // 2
-    above = top // 2 + 1
-    rounded = np.rint(np.clip(prob, 0, 1) * top)
-    sided = np.where(prob > 0.5, np.maximum(rounded, above), np.minimum(rounded, below))
+    grey = np.rint(np.clip(prob, 0, 1) * top)
+    above = np.maximum(grey, top // 2 + 1)
+    sided = np.where(prob > 0.5, above, np.minimum(grey, top // 2))
     return sided.astype(BITS[bits])
 
 

@@ -97,7 +97,7 @@ def all_suspects(rows: Sequence[Reviewed]) -> list[tuple[Reviewed, Suspect]]:
     found = [
         (row, suspect)
         for row in rows
-        for suspect in row.extras['suspects']
+        for suspect in row.extras.get('suspects', ())
         if suspect.score > 0
     ]
     return sorted(found, key=lambda pair: -pair[1].score)

@@ -111,7 +111,12 @@ def report_html(
             for group in sets
             for each in compare_within(group)
         ],
-        sets=[_set_view(place, group) for place, group in enumerate(sets)],
+        diagrams={
+            f'{place + 1}. {group[0].result.dataset}': [
+                _charts(member, f'{place}-{row}') for row, member in enumerate(group)
+            ]
+            for place, group in enumerate(sets)
+        },
         members=[member for group in sets for member in group],
         estimate=estimate,
         glossary=[metric_of(key) for part in keys for key in part],
@@ -172,23 +177,18 @@ def _headline(sets: Sequence[Sequence[Measured]]) -> dict[str, Any]:
     }
 
 
-def _set_view(place: int, members: Sequence[Measured]) -> dict[str, Any]:
-    """The diagrams of one set."""
-    name = members[0].result.dataset
-    diagrams = []
-    for row, member in enumerate(members):
-        charts = [_reliability(member, f'r{place}-{row}')]
-        if member.result.bands:
-            model = member.result.model
-            figure = band_figure({model: member.result})
-            label = (
-                'Accuracy and confidence by distance from the border, '
-                f'{model} on {name}'
-            )
-            charts.append(figure_svg(figure, label, f'b{place}-{row}'))
-        diagrams.append(charts)
-
-    return {'name': name, 'diagrams': diagrams}
+def _charts(member: Measured, place: str) -> list[Markup]:
+    """Diagrams of a result by confidence and, if it has bands, by distance."""
+    result = member.result
+    charts = [_reliability(member, f'r{place}')]
+    if result.bands:
+        label = (
+            'Accuracy and confidence by distance from the border, '
+            f'{result.model} on {result.dataset}'
+        )
+        figure = band_figure({result.model: result})
+        charts.append(figure_svg(figure, label, f'b{place}'))
+    return charts
 
 
 def _reliability(member: Measured, place: str) -> Markup:

@@ -91,12 +91,10 @@ def write_review_page(
     ]
 
     places = {row.name: place for place, row in enumerate(rows, 1)}
-    suspects = None
-    if 'suspects' in rows[0].extras:
-        suspects = [
-            {'image': places[row.name], 'name': names[places[row.name] - 1], 'is': each}
-            for row, each in all_suspects(rows)
-        ]
+    suspects = [
+        {'image': places[row.name], 'name': names[places[row.name] - 1], 'is': each}
+        for row, each in all_suspects(rows)
+    ]
 
     listed.sort(key=lambda each: np.nan_to_num(each['probability'], nan=-1.0))
     page = render_page(
@@ -109,7 +107,7 @@ def write_review_page(
         number=len(rows),
         objects=listed[:MOST_OBJECTS],
         number_of_objects=len(listed),
-        suspects=None if suspects is None else suspects[:MOST_OBJECTS],
+        suspects=suspects[:MOST_OBJECTS] if 'suspects' in rows[0].extras else None,
         efforts=efforts(rows, calibrator.need_decisions().bias()),
         level=rows[0].estimate.level,
         with_truth=any(row.truth is not None for row in rows),

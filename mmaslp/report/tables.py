@@ -54,11 +54,14 @@ def model_table(
 def difference_table(comparison: Comparison, keys: Iterable[str] = ()) -> Table:
     """Lay out a comparison, a row for each metric."""
     first, second = comparison.titles
-    rows = []
-    for key in keys or comparison.metrics:
-        change = comparison.metrics[key]
-        cells = [cell(change.first), cell(change.second), _change(key, change)]
-        rows.append(Row((metric_of(key).label,), cells))
+    changes = {key: comparison.metrics[key] for key in keys or comparison.metrics}
+    rows = [
+        Row(
+            (metric_of(key).label,),
+            [cell(change.first), cell(change.second), _change(key, change)],
+        )
+        for key, change in changes.items()
+    ]
     return Table(
         caption=f'{second} minus {first} on {comparison.dataset}',
         heads=('',),

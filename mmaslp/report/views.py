@@ -81,13 +81,16 @@ def doubtful_objects(probability: np.ndarray) -> np.ndarray:
 
 
 def _photo_view(image: Judged, photo: Path | None) -> View:
-    options = {'title': 'map', 'truth': image.label}
-    picture = _grey_picture(image.prob, 0, 1)
-    if photo is not None:
-        picture, fits = upright(photo, image.prob.shape)
-        note = '' if fits else 'the map has another aspect and is stretched'
-        options |= {'title': 'photograph', 'note': note}
-    return draw(picture, image.objects.labels, image.objects.probability, **options)
+    drawn = {
+        'labels': image.objects.labels,
+        'probability': image.objects.probability,
+        'truth': image.label,
+    }
+    if photo is None:
+        return draw(_grey_picture(image.prob, 0, 1), title='map', **drawn)
+    picture, fits = upright(photo, image.prob.shape)
+    note = '' if fits else 'the map has another aspect and is stretched'
+    return draw(picture, title='photograph', note=note, **drawn)
 
 
 @dataclass(frozen=True)
