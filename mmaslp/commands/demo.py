@@ -25,10 +25,8 @@ MODELS = {
 }
 DEFAULT = ('BCE', 'ASLP')
 EPOCHS = 40
-# What the table shows of the test images.
-PIXELS = ('ece_band', 'nll', 'dice')
-OBJECTS_AND_IMAGES = ('ece_object', 'auroc_object', 'dice_error')
-# And of the windows without a nucleus.
+# What the table shows of the test images, and of the windows without a nucleus.
+COLUMNS = ('ece_band', 'nll', 'dice', 'ece_object', 'auroc_object', 'dice_error')
 EMPTY = 'empty_found'
 
 
@@ -112,7 +110,7 @@ def _table(results: 'Sequence[Result]') -> str:
         for row in results
         if not row.no_foreground
     }
-    return format_table(rows, [*PIXELS, *OBJECTS_AND_IMAGES, EMPTY])
+    return format_table(rows, [*COLUMNS, EMPTY])
 
 
 def _verdicts(results: 'Sequence[Result]') -> list[str]:

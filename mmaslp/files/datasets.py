@@ -76,8 +76,8 @@ def list_pairs(
     images = list_stems(folders[0], suffixes)
     masks = list_stems(folders[1], (mask_suffix,) if mask_suffix else of_masks)
     if list_file:
-        known = (*suffixes, *IMAGE_SUFFIXES)
-        images = keep_listed(images, list_file, folders[0], known)
+        suffixes = (*suffixes, *IMAGE_SUFFIXES)
+        images = keep_listed(images, list_file, folders[0], suffixes)
         masks = {stem: masks[stem] for stem in images if stem in masks}
     return Pairs(folders, images, masks)
 
@@ -101,8 +101,6 @@ def locate(
 
 def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[str, str]:
     """List the images of a folder and its sub-folders."""
-    found: dict[str, str] = {}
-    twice = []
     names = (
         osp.relpath(osp.join(place, name), folder).replace(os.sep, '/')
         for place, _, entries in os.walk(folder, followlinks=True)
@@ -110,14 +108,13 @@ def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[st
         if not name.startswith('.')
     )
 
-    for name in sorted(names):
-        stem = _stem(name, suffixes)
-        if stem is None:
-            continue
-        if stem in found:
-            twice.append(f'{found[stem]} and {name}')
-        found[stem] = name
-
+    stems = [(_stem(name, suffixes), name) for name in sorted(names)]
+    found = {stem: name for stem, name in stems if stem is not None}
+    twice = [
+        f'{name} and {found[stem]}'
+        for stem, name in stems
+        if found.get(stem, name) != name
+    ]
     if twice:
         raise ValueError(
             f'{folder}: names that differ by their suffix only: {some(twice)}. '
@@ -143,7 +140,7 @@ def keep_listed(
     """
     check_file(list_file, MOST_TEXT)
     lines = Path(list_file).read_text('utf-8-sig', errors='replace').splitlines()
-    names = [*filter(None, map(str.strip, lines))]
+    names = filter(None, map(str.strip, lines))
     stems = {n if n in images else _stem(n, suffixes) or n for n in names}
     missing = sorted(stems - images.keys())
     if missing or not stems:

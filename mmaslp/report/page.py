@@ -88,11 +88,8 @@ def report_html(
         resamples (int): Of the intervals of differences. Defaults to 1000.
 
     Raises:
-        ValueError: There is no result, or two results have other masks under the same
-            names.
+        ValueError: Two results have other masks under the same names.
     """
-    if not results:
-        raise ValueError('a report needs at least one result')
     sets = by_images([Measured(result, resamples) for result in results])
     keys = _keys(results)
 
