@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--masks', choices=MASKS, help='write masks too, into the folder DIR_masks'
     )
+
     add = parser.add_mutually_exclusive_group().add_argument
     add(
         '--min-object-prob',

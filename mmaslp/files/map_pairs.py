@@ -246,9 +246,11 @@ def _count(
                         counted.counter.add(name, key, prob, label)
         except OSError as error:
             file = error.filename or pred
-            counted.problems.append(f'{file}: cannot be read ({error.strerror})')
+            reason = error.strerror or error
+            counted.problems.append(f'{file}: cannot be read ({reason})')
         except ValueError as error:
             counted.problems.append(str(error))
+
     return counted
 
 

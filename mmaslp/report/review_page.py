@@ -145,6 +145,7 @@ def _objects(row: Reviewed) -> list[dict[str, Any]]:
     """Objects of an image, the least probable first."""
     table = row.objects
     mm = row.centres_mm
+
     return [
         {
             'label': int(table.label[k]),

@@ -62,6 +62,7 @@ def difference_table(comparison: Comparison, keys: Iterable[str] = ()) -> Table:
         )
         for key, change in changes.items()
     ]
+
     return Table(
         caption=f'{second} minus {first} on {comparison.dataset}',
         heads=('',),

@@ -114,6 +114,7 @@ class _Volume:
         )
         grid = image.grid if image.grid and image.grid.is_placed else None
         across = image.slice_axis
+
         if scan is not None:
             values, grid = _scan_of(scan, values.shape, grid)
         if grid is not None:
