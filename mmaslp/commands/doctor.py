@@ -38,8 +38,7 @@ def run(args: argparse.Namespace) -> int:
     register_components()
     diagnosis = examine(args.config, args.data)
     print(*diagnosis.findings, sep='\n')
-    changed = bool(diagnosis.mended) and diagnosis.mended != diagnosis.original
-    if changed:
+    if diagnosis.mended and diagnosis.mended != diagnosis.original:
         _give_patch(args.config, args.patch, diagnosis.original, diagnosis.mended)
 
     counts = Counter(finding.level for finding in diagnosis.findings)

@@ -16,11 +16,12 @@ from markupsafe import Markup
 
 from ..common.bands import BORDER_EDGES
 from ..common.outputs import write_output
-from ..common.table import cell, number_text
+from ..common.table import number_text
 from ..evaluation.result import Result
 from ..files.names import display_name
 from ..losses.perturbations import max_alpha
 from ..metrics.bins import BinTable, signed_gap
+from .tables import estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -218,8 +219,7 @@ def band_figure(results: Mapping[str, Result]) -> Figure:
 
 
 def _with_interval(result: Result, key: str) -> str:
-    bounds = result.intervals.get(key, (math.nan, math.nan))
-    shown = cell(result.metrics.get(key), *bounds)
+    shown = estimate(result, key)
     return f'{shown.text} {shown.interval}'.strip()
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..common.table import Cell, Column, Row, Table, as_text, cell
 from ..evaluation.comparison import Comparison, Measured
+from ..evaluation.result import Result
 from ..evaluation.verdict import is_better
 from ..files.names import display_name
 from ..metrics.bootstrap import Difference
@@ -42,7 +43,7 @@ def model_table(
     rows = [
         Row(
             (member.result.model, member.result.dataset, f'{len(member.images):,}'),
-            [estimate(member, key) for key in keys],
+            [estimate(member.result, key) for key in keys],
         )
         for group in sets
         for member in group
@@ -71,11 +72,10 @@ def difference_table(comparison: Comparison, keys: Iterable[str] = ()) -> Table:
     )
 
 
-def estimate(member: Measured, key: str) -> Cell:
+def estimate(result: Result, key: str) -> Cell:
     """A metric of a result and its interval, if there is one."""
-    value = {**member.result.measures, **member.result.metrics}.get(key)
-    bounds = member.result.intervals.get(key, ())
-    return cell(value, *bounds, digits=_digits(key))
+    value = {**result.measures, **result.metrics}.get(key)
+    return cell(value, *result.intervals.get(key, ()), digits=_digits(key))
 
 
 def _change(key: str, change: Difference) -> Cell:
