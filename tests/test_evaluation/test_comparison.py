@@ -63,7 +63,7 @@ def test_other_masks_under_the_same_names_are_refused(files, change, tmp_path):
     result = evaluate_maps(tmp_path / 'over', tmp_path / 'masks', resamples=0)
     save_result(files[1], result, overwrite=True)
     with pytest.raises(
-        ValueError, match=r'good\.json and .*over\.json: 12 images have oth'
+        ValueError, match=r'good\.json and .*over\.json: .* 12 images have oth'
     ):
         compare_files(*files)
 
