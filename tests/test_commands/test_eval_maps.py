@@ -102,7 +102,6 @@ def test_empty_masks_show_a_dash(folders, tmp_path, capsys):
         save(path, np.zeros(SIZE, np.uint8))
     assert folders.run('--json', tmp_path / 'r.json') == 0
     found = json.loads((tmp_path / 'r.json').read_text())
-    assert found['auroc_object'] is None
     assert found['ece'] is not None
     assert ' - ' in capsys.readouterr().out
 
