@@ -33,6 +33,7 @@ def validations(trainer: Any) -> int | None:
     ]
     lengths = [most * size for most, size in limits if most is not None and most >= 0]
     steps = min(lengths, default=math.inf)
+
     if interval is None or math.isinf(max(steps, interval)):
         return None
     if epochs is None:
@@ -137,6 +138,7 @@ class ASLPCallback(Callback):
         if trainer.fast_dev_run:
             return
         number = validations(trainer)
+
         remedy = (
             'give fit() validation images, and the Trainer a lower val_check_interval '
             'or more max_epochs'

@@ -59,6 +59,7 @@ def read_config(path: str, options: dict | None = None) -> Config:
     except (Exception, SystemExit) as error:  # whatever its code raises
         reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
         raise ValueError(f'{file} cannot be read as a config: {reason}') from error
+
     if options:
         try:
             cfg.merge_from_dict(options)

@@ -118,6 +118,7 @@ def sets_of_test(cfg: Config, names: Sequence[str] | None = None) -> dict[str, d
     main = cfg.test_dataloader.dataset
     name = main.get('layout') or main.get('split')
     sets = {name if _is_folder_name(name) else 'test': main}
+
     named = cfg.get('test_sets') or {}
     if not isinstance(named, dict) or not all(
         _is_folder_name(name) and isinstance(dataset, dict) and name not in sets
@@ -128,6 +129,7 @@ def sets_of_test(cfg: Config, names: Sequence[str] | None = None) -> dict[str, d
             f'of a folder where its results go, not {[*named]}'
         )
     sets |= named
+
     if unknown := {*(names or ())} - {*sets}:
         raise ValueError(f'no test set {sorted(unknown)}, the config has {[*sets]}')
     return {name: sets[name] for name in sets if not names or name in names}
@@ -370,6 +372,7 @@ def _complete(
     files = {'checkpoint': run.get('load_from'), 'config': run.filename}
     is_calibrated = result.settings.get('calibrator') is not None
     same = ['aAcc %'] if result.settings['mode'] == 'top_label' else []
+
     return replace(
         result,
         model=options.model + CALIBRATED * is_calibrated,

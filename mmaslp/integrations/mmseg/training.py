@@ -110,7 +110,9 @@ def _check_folder(
     """Refuse to mix two trainings, and to remove what this one starts from."""
     left = earlier_training(folder)
     real = osp.realpath(osp.expanduser(start or ''))
-    from_here = real.startswith(osp.join(osp.realpath(folder), ''))
+    inside = real.startswith(osp.join(osp.realpath(folder), ''))
+    from_here = start is not None and inside
+
     if left and overwrite and (resume or from_here):
         raise ValueError(
             f'--overwrite would remove what the training starts from, in {folder} '

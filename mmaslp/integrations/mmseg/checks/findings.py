@@ -72,6 +72,7 @@ def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:
     openmmlab = [name for name in OPENMMLAB if name in versions]
     names = ' '.join(onedl + openmmlab)
     packages = ', '.join(f'{name} {number}' for name, number in versions.items())
+
     rows = [
         (bool(onedl) != bool(openmmlab), 'ok', f'MMSegmentation: {packages}', ''),
         (

@@ -37,6 +37,7 @@ def check_settings(cfg: Config) -> Iterator[Finding]:
     if is_type(cfg.get('tta_model'), 'SegTTAModel'):
         cfg.tta_model.type = 'BinarySegTTAModel'
         yield Finding('note', f'with --tta: {WRONG_TTA}', PATCH)
+
     if 'ObjectFreeCrop' not in str(cfg.get('train_dataloader')):
         yield Finding(
             'note',
@@ -157,6 +158,7 @@ def _why_two_channels(model: Mapping[str, Any], heads: Mapping[str, ConfigDict])
     """Say why a segmentor cannot work with one channel; '' if it can."""
     samplers = [head.get('sampler') for head in heads.values()]
     stages = is_type(model.get('decode_head'), 'IterativeDecodeHead')
+
     reasons = {
         'PointRend looks for uncertain points between the two best channels': any(
             is_type(head, 'PointHead') for head in heads.values()

@@ -191,6 +191,7 @@ class ImageTraining(Training):
         self._table = osp.join(runner.work_dir, 'alpha.csv')
         # Now, and not at the end of the training.
         check_output(self._table, was_trained(runner.work_dir))
+
         self._schedule = schedule
         self.levels = ImageLevels(
             dict.fromkeys(image_ids(dataset_of(runner.train_loop))),

@@ -135,6 +135,7 @@ class ScoreReader:
                 f'{sample.get("img_path")}: the head gives {len(values)} classes, and '
                 'this is for binary heads: one channel (out_channels=1) or two'
             )
+
         scores = self._guess(values) if self.scores == 'auto' else self.scores
         if scores == 'probabilities':
             return values[1] if len(values) == 2 else values
