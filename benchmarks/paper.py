@@ -13,14 +13,22 @@ import json
 import platform
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 from mmaslp import fit_calibrator
 from mmaslp.evaluation.evaluator import Evaluator
-from mmaslp.metrics.bootstrap import Resamples, differences, resample
+from mmaslp.metrics.bootstrap import (
+    TAIL,
+    Difference,
+    Resamples,
+    percentiles,
+    resample,
+)
 from mmaslp.metrics.errors import roc_auc
 from mmaslp.metrics.image_metrics import mean_iou
 from mmaslp.metrics.image_table import ImageTable
@@ -70,6 +78,63 @@ def measure(folder: Path) -> dict[str, dict[str, Any]]:
                 scores_of_pixels = images.histogram.score_table()
                 rows[row]['auroc_pixel'] = roc_auc(scores_of_pixels)
     return rows
+
+
+def differences(
+    firsts: Sequence[Resamples], seconds: Sequence[Resamples]
+) -> dict[str, Difference]:
+    """Compare trainings of two models, second minus first, metric by metric.
+
+    All have as many resamples, of the same images where they are to be paired. With T
+    trainings of each the variance is that over images plus that over trainings,
+    divided by T, and the interval is Student's with the degrees of freedom of Welch and
+    Satterthwaite (`1946 <https://doi.org/10.2307/3002019>`_).
+    """
+    comparison = {}
+    every = [*firsts, *seconds]
+    keys = [key for key in firsts[0].values if all(key in r.values for r in every)]
+
+    for key in keys:
+        one, two = (
+            np.array([float(of_one.values[key]) for of_one in side])
+            for side in (firsts, seconds)
+        )
+        drawn_one, drawn_two = (
+            np.mean([of_one.drawn[key] for of_one in side], 0)
+            for side in (firsts, seconds)
+        )
+        drawn = drawn_two - drawn_one
+        if min(of_one.num_images for of_one in every) < 2:
+            drawn = np.full_like(drawn, np.nan)
+
+        change = two.mean() - one.mean()
+        low, high, error = _interval(two - one, drawn)
+        comparison[key] = Difference(
+            float(one.mean()),
+            float(two.mean()),
+            float(change),
+            low,
+            high,
+            bool(low > 0 or high < 0),
+            unbiased=float(2 * change - drawn.mean()),
+            error=error,
+        )
+    return comparison
+
+
+def _interval(changes: np.ndarray, drawn: np.ndarray) -> tuple[float, float, float]:
+    """95 % bounds and the standard error of the mean of changes."""
+    images = drawn.var()
+    trainings = len(changes)
+    if trainings == 1:
+        low, high = percentiles(drawn)
+        return float(low), float(high), float(np.sqrt(images))
+    chance = changes.var(ddof=1) / trainings
+    error = np.sqrt(images + chance)
+    # A variance of 0 has as many degrees of freedom as one likes.
+    freedom = (trainings - 1) * (error**2 / chance) ** 2 if chance else np.inf
+    width = -stdtrit(freedom, TAIL) * error
+    return float(changes.mean() - width), float(changes.mean() + width), float(error)
 
 
 def compare(seeds: list[dict[str, Any]], plain: list[dict[str, Any]]) -> dict[str, Any]:

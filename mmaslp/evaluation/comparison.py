@@ -131,7 +131,7 @@ def compare(first: Measured, second: Measured) -> Comparison:
         calibrated=(first.is_calibrated, second.is_calibrated),
         images=(len(first.images), len(second.images)),
         paired=paired,
-        metrics=differences([first.drawn], [drawn]),
+        metrics=differences(first.drawn, drawn),
     )
 
 

@@ -1,10 +1,8 @@
 """Confidence intervals of the metrics by resampling images."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from ..common.arguments import check_integer
 from .image_metrics import image_metrics
@@ -58,61 +56,30 @@ class Resamples:
         return percentiles(values if self.num_images > 1 else values * np.nan)
 
 
-def differences(
-    firsts: Sequence[Resamples], seconds: Sequence[Resamples]
-) -> dict[str, Difference]:
-    """Compare trainings of two models, second minus first, metric by metric.
+def differences(first: Resamples, second: Resamples) -> dict[str, Difference]:
+    """Compare two models, second minus first, metric by metric.
 
-    All have as many resamples, of the same images where they are to be paired. With T
-    trainings of each the variance is that over images plus that over trainings,
-    divided by T, and the interval is Student's with the degrees of freedom of Welch and
-    Satterthwaite (`1946 <https://doi.org/10.2307/3002019>`_).
+    Both have as many resamples, of the same images where they are to be paired.
     """
     comparison = {}
-    every = [*firsts, *seconds]
-    keys = [key for key in firsts[0].values if all(key in r.values for r in every)]
-
-    for key in keys:
-        one, two = (
-            np.array([float(of_one.values[key]) for of_one in side])
-            for side in (firsts, seconds)
-        )
-        drawn_one, drawn_two = (
-            np.mean([of_one.drawn[key] for of_one in side], 0)
-            for side in (firsts, seconds)
-        )
-        drawn = drawn_two - drawn_one
-        if min(of_one.num_images for of_one in every) < 2:
+    for key in [key for key in first.values if key in second.values]:
+        one, two = (float(side.values[key]) for side in (first, second))
+        drawn = second.drawn[key] - first.drawn[key]
+        if min(first.num_images, second.num_images) < 2:
             drawn = np.full_like(drawn, np.nan)
 
-        change = two.mean() - one.mean()
-        low, high, error = _interval(two - one, drawn)
+        low, high = percentiles(drawn).tolist()
         comparison[key] = Difference(
-            float(one.mean()),
-            float(two.mean()),
-            float(change),
+            one,
+            two,
+            two - one,
             low,
             high,
-            bool(low > 0 or high < 0),
-            unbiased=float(2 * change - drawn.mean()),
-            error=error,
+            low > 0 or high < 0,
+            unbiased=float(2 * (two - one) - drawn.mean()),
+            error=float(np.sqrt(drawn.var())),
         )
     return comparison
-
-
-def _interval(changes: np.ndarray, drawn: np.ndarray) -> tuple[float, float, float]:
-    """95 % bounds and the standard error of the mean of changes."""
-    images = drawn.var()
-    trainings = len(changes)
-    if trainings == 1:
-        low, high = percentiles(drawn)
-        return float(low), float(high), float(np.sqrt(images))
-    chance = changes.var(ddof=1) / trainings
-    error = np.sqrt(images + chance)
-    # A variance of 0 has as many degrees of freedom as one likes.
-    freedom = (trainings - 1) * (error**2 / chance) ** 2 if chance else np.inf
-    width = -stdtrit(freedom, TAIL) * error
-    return float(changes.mean() - width), float(changes.mean() + width), float(error)
 
 
 def check_resamples(resamples: int, least: int = 0) -> int:

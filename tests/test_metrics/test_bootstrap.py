@@ -31,7 +31,7 @@ def test_intervals_cover_about_as_often_as_they_say():
 def test_pairs_cancel_what_images_share():
     calm, sharp = images(30)[0], images(30, gain=1.5)[0]
     drawn = resample(calm, 300)
-    found = differences([drawn], [resample(sharp, 300)])
+    found = differences(drawn, resample(sharp, 300))
     assert found['ece'].differs
     assert found['ece'].difference > 0
     assert found['nll'].differs
