@@ -18,6 +18,8 @@ from ..training.levels import LevelsSession
 from ..training.seeding import seed_torch
 from .torchmetrics import BinaryBandCalibration
 
+__all__ = ['ASLPCallback']
+
 
 def validations(trainer: Any) -> int | None:
     """Validations of a training, None if nobody knows."""

@@ -14,6 +14,8 @@ from ..metrics.bins import check_bins
 from ..metrics.histogram import MODES, CalibrationHistogram
 from ..metrics.image_metrics import BAND_ERRORS
 
+__all__ = ['BinaryBandCalibration', 'BinaryCalibration']
+
 Counter = TypeVar('Counter', CalibrationHistogram, BandTable)
 
 

@@ -22,6 +22,8 @@ from ..metrics.band_table import BandTable
 from ..training.calibrator import CALIBRATOR_FILE, CalibratorSession
 from ..training.levels import METRICS, LevelsSession
 
+__all__ = ['SelfCalibration', 'calibrated']
+
 
 def foreground_logits(outputs: Any, size: Sequence[int]) -> Tensor:
     """Logits ``(N, H, W)`` of the foreground, at least float32, of a given size."""
