@@ -22,7 +22,7 @@ from common import Pair, of_folder, of_run
 from scipy.special import expit, logit
 
 from mmaslp.calibration import Calibrator, fit_calibrator
-from mmaslp.calibration.uncalibrated import mask_estimates
+from mmaslp.calibration.estimates import mask_estimates
 from mmaslp.metrics.image_metrics import aurc
 
 TOP = 10

@@ -21,11 +21,11 @@ import torch
 
 from mmaslp.calibration import CalibrationTables
 from mmaslp.calibration.fitting.fit import choose
-from mmaslp.calibration.fitting.methods import fit_maps
-from mmaslp.calibration.fitting.selection import (
+from mmaslp.calibration.fitting.methods import (
     METRICS,
     OutOfFold,
     candidates,
+    fit_maps,
     measure_groups,
     out_of_fold,
     simplest,

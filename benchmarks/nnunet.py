@@ -27,7 +27,7 @@ from PIL import Image
 from mmaslp.common.bands import border_bands
 from mmaslp.files.map_pairs import pair_files, read_pair
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.levels.guard import Best, guarded, lower_median
+from mmaslp.levels.border import Best, apply_guard, lower_median
 from mmaslp.metrics import BandTable
 
 DATASET, TOY = 'Dataset501_Person', 'Dataset502_Balls'
@@ -218,7 +218,7 @@ def _steps_back(tables: list[BandTable]) -> float:
         accs.append(now['acc'])
         iou, acc = lower_median(ious[-3:]), lower_median(accs[-3:])
         best = best.after(iou, now['iou_se'], acc, now['acc_se'])
-        back += guarded(some, some, iou, acc, best)[1] is not None
+        back += apply_guard(some, some, iou, acc, best)[1] is not None
     return back / len(tables)
 
 

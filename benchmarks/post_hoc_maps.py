@@ -16,8 +16,12 @@ import torch
 from PIL import Image
 
 from mmaslp.calibration import CalibrationTables, Calibrator, fit_tables
-from mmaslp.calibration.fitting.methods import fit_maps
-from mmaslp.calibration.fitting.selection import METRICS, candidates, measure_groups
+from mmaslp.calibration.fitting.methods import (
+    METRICS,
+    candidates,
+    fit_maps,
+    measure_groups,
+)
 from mmaslp.calibration.maps import CENTRES, TARGETS, evaluate
 
 

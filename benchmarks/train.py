@@ -102,7 +102,7 @@ def patches(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def cut(image: Tensor, window: Any, size: int) -> Tensor:
     """A window of an image ``(3, S, S)``, uint8, at the size of the network."""
-    rows, columns = window.slices
+    rows, columns = window
     part = image[None, :, rows, columns].float()
     part = F.interpolate(part, (size, size), mode='bilinear', antialias=True)
     return part[0].round().clamp(0, 255).byte()

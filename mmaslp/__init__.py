@@ -10,7 +10,6 @@ import sys
 import warnings
 from functools import cache
 from importlib import import_module
-from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 
 from .version import __version__
@@ -71,15 +70,12 @@ def register_components() -> str | None:
 
     with warnings.catch_warnings():  # MMEngine imports what torch deprecates
         warnings.filterwarnings('ignore', category=DeprecationWarning)
-        for name, module in _COMPONENTS.items():
-            globals()[name] = getattr(import_module(f'{_MMSEG}.{module}'), name)
-        import_module(f'{_MMSEG}.registry')
-
-    __all__.extend(name for name in _COMPONENTS if name not in __all__)
+        for module in (*_COMPONENTS.values(), 'registry'):
+            import_module(f'{_MMSEG}.{module}')
     return None
 
 
-class _WhenMMSegIsImported(MetaPathFinder):
+class _WhenMMSegIsImported:
     """Registers the components before anything that builds them is imported.
 
     A script that imports mmaslp first would otherwise find none of its types: MMEngine
@@ -104,12 +100,10 @@ def __getattr__(name):
         return import_module('.functional', __name__)
     if name in _ROOMS:
         return getattr(import_module(f'mmaslp.{_ROOMS[name]}'), name)
-    # Called for a component only if nothing is registered, or not yet.
-    if name == 'SCBCELoss':
-        return import_module(f'{_MMSEG}.models.losses').SCBCELoss
-    if name in _COMPONENTS:
-        problem = register_components()
-        if problem is None:
-            return globals()[name]
+    if name not in _COMPONENTS:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    # The loss alone needs no MMSegmentation.
+    problem = None if name == 'SCBCELoss' else register_components()
+    if problem is not None:
         raise ImportError(f'mmaslp.{name} is not there: {problem}')
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module(f'{_MMSEG}.{_COMPONENTS[name]}'), name)

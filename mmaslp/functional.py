@@ -41,7 +41,6 @@ from .metrics.bins import (
     check_bins,
     equal_mass,
     equal_width,
-    signed_gap,
 )
 from .metrics.histogram import PixelCounts
 
@@ -52,7 +51,11 @@ __all__ = [
     'equal_mass_calibration_error',
 ]
 
-NORMS = ('l1', 'l2', 'max')
+NORMS = {
+    'l1': errors.binned_error,
+    'l2': lambda table: np.sqrt(errors.squared_error(table)),
+    'max': errors.largest_gap,
+}
 
 
 def calibration_error(
@@ -177,10 +180,4 @@ def _error(
     """Compute a norm of the gaps of bins."""
     check_choice('norm', norm, NORMS)
     check_bins(n_bins)
-    table = binning(pixels.score_table(mode), n_bins)
-    if norm == 'l2':
-        square = np.nansum(table.weight * signed_gap(table) ** 2)
-        return float(np.sqrt(square)) if table.total else float('nan')
-    return float(
-        errors.binned_error(table) if norm == 'l1' else errors.largest_gap(table)
-    )
+    return float(NORMS[norm](binning(pixels.score_table(mode), n_bins)))

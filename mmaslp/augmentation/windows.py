@@ -6,7 +6,6 @@ if every image of the set has one. What it finds in such images is then left to 
 
 from bisect import bisect_left
 from collections import deque
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -14,30 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.arguments import check_integer, check_number, optional
+from ..common.arrays import Map
 
 # Shortest window, as a share of the image's sides, and how often one takes the place of
 # a sample: chosen on validation images, see docs/windows.md.
 SMALLEST = 0.25
 PROB = 0.125
-# Windows that are kept for images that are full of objects.
-POOL = 32
 
-Array = TypeVar('Array', np.ndarray, Tensor)
-
-
-class Window(NamedTuple):
-    """A rectangle of an image, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """Rows and columns."""
-        rows = slice(self.top, self.top + self.height)
-        return rows, slice(self.left, self.left + self.width)
+# Rows and columns of an image.
+Window = tuple[slice, slice]
 
 
 def find_window(
@@ -57,7 +41,8 @@ def find_window(
             to None: a new generator.
 
     Returns:
-        Window, optional: None if the mask leaves no room for the smallest window.
+        Window, optional: Its rows and columns. None if the mask leaves no room for the
+        smallest window.
 
     Raises:
         ValueError: The mask is not ``(H, W)``, or ``smallest`` is out of its range.
@@ -84,7 +69,7 @@ def find_window(
     height, width = _sides(occupied, share)
     columns = occupied.shape[1] - width
     top, left = divmod(int(places[rng.integers(len(places))]), columns)
-    return Window(top, left, height, width)
+    return slice(top, top + height), slice(left, left + width)
 
 
 def _sides(occupied: np.ndarray, share: float) -> tuple[int, int]:
@@ -107,7 +92,7 @@ def _kind(image: np.ndarray | Tensor) -> tuple:
     return np.ndarray, image.dtype, image.shape[2:]
 
 
-def resized(image: Array, height: int, width: int) -> Array:
+def resized(image: Map, height: int, width: int) -> Map:
     """Resize bilinearly, as F.interpolate does; integers are rounded.
 
     Arrays are ``(H, W)`` or ``(H, W, C)``, tensors ``(..., H, W)``.
@@ -118,25 +103,13 @@ def resized(image: Array, height: int, width: int) -> Array:
         planes = resized(pixels.permute(2, 0, 1), height, width)
         return planes.permute(1, 2, 0).numpy().reshape(height, width, *image.shape[2:])
 
-    wide = torch.promote_types(image.dtype, torch.float32)
-    if not image.is_floating_point() and image.element_size() > 2:
-        wide = torch.float64
+    whole = not image.is_floating_point()
+    wide = torch.float64 if whole and image.element_size() > 2 else torch.float32
+    wide = torch.promote_types(image.dtype, wide)
     flat = image.reshape(1, -1, *image.shape[-2:]).to(wide)
     planes = F.interpolate(flat, (height, width), mode='bilinear')
     planes = planes.reshape(*image.shape[:-2], height, width)
-    if not image.is_floating_point():
-        planes = planes.round()
-    return planes.to(image.dtype)
-
-
-def _size(image: np.ndarray | Tensor) -> tuple[int, ...]:
-    shape = tuple(image.shape)
-    return shape[-2:] if isinstance(image, Tensor) else shape[:2]
-
-
-def _nothing(mask: Array) -> Array:
-    """A mask without an object."""
-    return torch.zeros_like(mask) if isinstance(mask, Tensor) else np.zeros_like(mask)
+    return (planes.round() if whole else planes).to(image.dtype)
 
 
 class ObjectFreeWindows:
@@ -177,19 +150,23 @@ class ObjectFreeWindows:
         self.smallest = check_number('smallest', smallest, above=0, at_most=1)
         optional(check_integer, 'seed', seed, at_least=0)
         self._rng = None if seed is None else np.random.default_rng(seed)
-        self._pool: deque = deque(maxlen=POOL)
+        # For images that are full of objects.
+        self._pool: deque = deque(maxlen=32)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(prob={self.prob}, smallest={self.smallest})'
 
-    def __call__(self, image: Array, mask: Array) -> tuple[Array, Array]:
+    def __call__(self, image: Map, mask: Map) -> tuple[Map, Map]:
         """Give the image and its mask, or a window and a mask of 0."""
         # By numpy's global generator, if there is no seed.
         rng = self._rng or np.random.default_rng(np.random.randint(2**31))
         if rng.random() >= self.prob:
             return image, mask
         window = self._window(image, mask, rng)
-        return (image, mask) if window is None else (window, _nothing(mask))
+        if window is None:
+            return image, mask
+        like = torch.zeros_like if isinstance(mask, Tensor) else np.zeros_like
+        return window, like(mask)
 
     def batch(self, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """The same for ``(N, C, H, W)`` and ``(N, H, W)`` or ``(N, 1, H, W)``.
@@ -197,30 +174,25 @@ class ObjectFreeWindows:
         They may lie on any device, and stay there.
         """
         pairs = [self(image, mask) for image, mask in zip(images, masks, strict=True)]
-        found, labels = zip(*pairs)
-        return torch.stack(found), torch.stack(labels)
+        windows, labels = map(torch.stack, zip(*pairs))
+        return windows, labels
 
-    def _window(
-        self, image: Array, mask: Array, rng: np.random.Generator
-    ) -> Array | None:
+    def _window(self, image: Map, mask: Map, rng: np.random.Generator) -> Map | None:
         """A window of the image, else of an earlier one, of the size of the image."""
         labels = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else mask
         labels = labels.reshape(labels.shape[-2:])
-        if _size(image) != labels.shape:
-            raise ValueError(f'image {_size(image)} and mask {labels.shape} differ')
+        tensor = isinstance(image, Tensor)
+        size = tuple(image.shape[-2:] if tensor else image.shape[:2])
+        if size != labels.shape:
+            raise ValueError(f'image {size} and mask {labels.shape} differ')
 
         window = find_window(labels, self.smallest, rng)
         if window is not None:
-            rows, columns = window.slices
-            if isinstance(image, Tensor):
-                part = image[..., rows, columns].clone()
-            else:
-                part = image[rows, columns].copy()
+            part = image[(..., *window)].clone() if tensor else image[window].copy()
             self._pool.append(part)
-            return resized(part, *_size(image))
+            return resized(part, *size)
 
-        kind = _kind(image)
-        others = [part for part in self._pool if _kind(part) == kind]
+        others = [part for part in self._pool if _kind(part) == _kind(image)]
         if not others:
             return None
-        return resized(others[rng.integers(len(others))], *_size(image))
+        return resized(others[rng.integers(len(others))], *size)

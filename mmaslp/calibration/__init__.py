@@ -6,12 +6,10 @@
 """
 
 from importlib import import_module
-from typing import Any
 
 from .calibrator import Calibrator
 from .decisions import Decisions
-from .elsewhere import SetComparison
-from .estimates import ImageEstimate, ObjectTable
+from .estimates import ImageEstimate, ObjectTable, SetComparison
 from .masks import dice_optimal_mask
 from .module import CalibratedModule
 
@@ -31,7 +29,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _FITTING:
         return getattr(import_module('.fitting', __name__), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -3,17 +3,24 @@
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..common.arguments import check_bool, check_choice, check_number, check_path
+from ..common.arguments import (
+    check_array,
+    check_choice,
+    check_number,
+    check_path,
+    reading,
+)
 from ..common.arrays import (
+    Map,
     as_floats,
     as_tensor,
     checked,
@@ -26,16 +33,20 @@ from ..common.arrays import (
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.inputs import check_file
 from ..common.outputs import write_output
-from ..common.weights import same_weights
 from ..metrics.objects import MaskTable, MaskTruth
-from .counts import count_image
 from .decisions import Decisions
-from .elsewhere import SetComparison, compare_set
-from .estimates import ImageEstimate, ObjectTable, estimate_image, table_of_objects
-from .features import probabilities
+from .estimates import (
+    ImageEstimate,
+    ObjectTable,
+    SetComparison,
+    compare_set,
+    estimate_image,
+    table_of_objects,
+)
+from .features import count_image, probabilities
 from .maps import LIMIT, TARGETS, Knots, as_logits, look_up, segments
 from .masks import MASK_KIND, MASKS, dice_optimal_mask
-from .module import CalibratedModule, marked
+from .module import CalibratedModule, marked, same_weights
 
 MAX_BYTES = 2**20
 # Largest calibrated logit of a knot; the least temperature gives 16500.
@@ -44,34 +55,29 @@ MAX_LEVEL = 2e4
 _HEAD = dict(format='mmaslp calibrator', version=2, edges=list(BORDER_EDGES))
 
 
-def _checked_knots(given: Any, key: str, target: str, numbers: Sequence[int]) -> list:
-    """Maps as pairs of arrays; ValueError if one is not ascending or not finite."""
+def _checked_maps(
+    given: Any, key: str, target: str, numbers: Sequence[int]
+) -> list[Knots]:
+    """Maps as pairs of arrays; ValueError if one is none."""
+    maps = []
     try:
-        maps = [tuple(np.array(values, float) for values in pair) for pair in given]
-        for knots, levels in maps:
-            _check_curve(knots, levels, target)
-    except (OverflowError, TypeError) as error:
+        for knots, levels in given:
+            knots = check_array(key, knots, (-1,), low=-LIMIT - 1e-6, high=LIMIT + 1e-6)
+            shape = (max(2, len(knots)),)
+            levels = check_array(key, levels, shape, low=-MAX_LEVEL, high=MAX_LEVEL)
+            # The size of a logit is never negative, and the logit itself is.
+            signed = (target == 'probability') == (knots[0] < 0)
+            if not signed or not (np.diff([knots, levels]) > 0).all():
+                raise ValueError(
+                    f'{key} do not ascend, or are not those of the target {target!r}'
+                )
+            maps.append((knots, levels))
+    except TypeError as error:
         raise ValueError(f'{key} must be pairs of numbers ({error})') from error
+
     if len(maps) not in numbers:
         raise ValueError(f'it needs {numbers[-1]} {key}')
     return maps
-
-
-def _check_curve(knots: np.ndarray, levels: np.ndarray, target: str) -> None:
-    if knots.ndim != 1 or knots.shape != levels.shape or len(knots) < 2:
-        raise ValueError('a map must have two knots or more and as many levels')
-    for values, most in ((knots, LIMIT + 1e-6), (levels, MAX_LEVEL)):
-        if not (np.abs(values) <= most).all() or not (np.diff(values) > 0).all():
-            raise ValueError(f'knots and levels must ascend and lie within {most:.4g}')
-    # The size of a logit is never negative, and the logit itself is.
-    if (knots[0] < 0) != (target == 'probability'):
-        raise ValueError(f'its knots are not those of the target {target!r}')
-
-
-def _plain_maps(maps: Sequence[Knots]) -> list[dict[str, list[float]]]:
-    return [
-        dict(knots=knots.tolist(), levels=levels.tolist()) for knots, levels in maps
-    ]
 
 
 def _refuse_calibrated(given: Any) -> None:
@@ -82,7 +88,6 @@ def _refuse_calibrated(given: Any) -> None:
         )
 
 
-Maps = TypeVar('Maps', Tensor, np.ndarray)
 # Pixels at a time: the temporaries stay in the cache.
 _CHUNK = 2**16
 
@@ -124,28 +129,27 @@ class Calibrator:
         check_choice('target', self.target, TARGETS)
         if not isinstance(self.method, str) or not isinstance(self.record, dict):
             raise ValueError('it needs the name of a method, and a record')
-        bands = NUM_BANDS if self.by == 'band' else 1
-        maps = _checked_knots(self.maps, 'maps', self.target, [bands])
-        object.__setattr__(self, 'maps', maps)
-        of_masks = (self.mask_maps, 'mask_maps', 'probability', [0, NUM_BANDS])
-        object.__setattr__(self, 'mask_maps', _checked_knots(*of_masks))
+        wanted = dict(
+            maps=(self.target, [NUM_BANDS if self.by == 'band' else 1]),
+            mask_maps=('probability', [0, NUM_BANDS]),
+        )
+        for key, kind in wanted.items():
+            maps = _checked_maps(getattr(self, key), key, *kind)
+            object.__setattr__(self, key, maps)
 
     def __eq__(self, other: object) -> bool:
         """Whether both give the same file."""
         return isinstance(other, Calibrator) and self._text() == other._text()
 
-    def __hash__(self) -> int:
-        return hash(self._text())
-
-    def __call__(self, prob: Maps) -> Maps:
+    def __call__(self, prob: Map) -> Map:
         """Calibrate probabilities."""
         return self._apply(prob, logits=False)
 
-    def logits(self, logit: Maps) -> Maps:
+    def logits(self, logit: Map) -> Map:
         """Calibrate logits of the positive class, as :meth:`__call__` probabilities."""
         return self._apply(logit, logits=True)
 
-    def masks(self, given: Maps, choice: str = 'dice', logits: bool = False) -> Maps:
+    def masks(self, given: Map, choice: str = 'dice', logits: bool = False) -> Map:
         """Return a mask for each map; the probabilities of :meth:`__call__` stay.
 
         Args:
@@ -163,26 +167,20 @@ class Calibrator:
             Tensor | np.ndarray: Bool, same kind and shape.
         """
         check_choice('choice', choice, MASKS)
-        check_bool('logits', logits)
         if choice == 'keep':
             checked(as_floats(given), logits)
             return given > (0 if logits else 0.5)
-        own = self
-        if self.mask_maps:
-            kind: dict[str, Any] = dict(zip(('method', 'by', 'target'), MASK_KIND))
-            own = replace(self, **kind, maps=self.mask_maps)
-        prob: Any = own.logits(given) if logits else own(given)
-        if logits:
-            prob = torch.as_tensor(prob).sigmoid()
-            prob = prob.numpy() if isinstance(given, np.ndarray) else prob
+        own = Calibrator(*MASK_KIND, self.mask_maps) if self.mask_maps else self
+        prob = torch.as_tensor(own._apply(given, logits))
+        prob = prob.sigmoid() if logits else prob
         mask: Any = prob > 0.5 if choice == 'accuracy' else dice_optimal_mask(prob)
-        return mask
+        return mask.numpy() if isinstance(given, np.ndarray) else mask
 
-    def objects(self, given: Maps, logits: bool = False) -> ObjectTable:
+    def objects(self, given: Map, logits: bool = False) -> ObjectTable:
         """Find the objects of one image, and how probable it is that each is real.
 
         An object is a connected component of the mask p > 1/2, see
-        :func:`~mmaslp.common.components.find_objects`. It is real if more than half
+        :func:`~mmaslp.metrics.objects.find_objects`. It is real if more than half
         of its pixels are foreground.
 
         Args:
@@ -197,7 +195,7 @@ class Calibrator:
         return self.judge(given, logits)[1]
 
     def image(
-        self, given: Maps, logits: bool = False, level: float = 0.9
+        self, given: Map, logits: bool = False, level: float = 0.9
     ) -> ImageEstimate:
         """Say what to expect of the mask p > 1/2 of one image; see :meth:`objects`.
 
@@ -206,7 +204,7 @@ class Calibrator:
         return self.judge(given, logits, level)[0]
 
     def judge(
-        self, given: Maps, logits: bool = False, level: float = 0.9
+        self, given: Map, logits: bool = False, level: float = 0.9
     ) -> tuple[ImageEstimate, ObjectTable]:
         """Give :meth:`image` and :meth:`objects` in one pass."""
         check_number('level', level, above=0, below=1)
@@ -225,7 +223,7 @@ class Calibrator:
         return estimate, table_of_objects(decisions, image, prob, labels)
 
     def judge_batch(
-        self, given: Maps, logits: bool = False, level: float = 0.9
+        self, given: Map, logits: bool = False, level: float = 0.9
     ) -> list[tuple[ImageEstimate, ObjectTable]]:
         """Give :meth:`judge` of every image of a batch, on any device.
 
@@ -248,14 +246,14 @@ class Calibrator:
         """Compare a whole set of judged images with the images of the fit.
 
         Returns what differs, and the estimates with the bounds that hold then; see
-        :func:`~mmaslp.calibration.elsewhere.compare_set`.
+        :func:`~mmaslp.calibration.estimates.compare_set`.
         """
         return compare_set(self.need_decisions(), estimates)
 
     def scores(
         self,
-        given: Maps,
-        label: Maps,
+        given: Map,
+        label: Map,
         ignore_index: int | None = 255,
         logits: bool = False,
     ) -> MaskTable:
@@ -268,8 +266,8 @@ class Calibrator:
         estimate, objects = self.judge(values, logits)
 
         mask = (values > (0 if logits else 0.5)).cpu().numpy()
-        masks = (mask, labels.cpu().numpy(), objects.labels)
-        truth = MaskTruth.of(*masks, len(objects), ignore_index)
+        label = labels.cpu().numpy()
+        truth = MaskTruth.of(mask, label, objects.labels, len(objects), ignore_index)
         return MaskTable.of_image(
             truth, objects.probability, estimate.dice, estimate.score
         )
@@ -320,19 +318,20 @@ class Calibrator:
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as numbers, texts, lists and dicts, for any checkpoint."""
-        decisions = self.decisions
-        changed = dict(
-            maps=_plain_maps(self.maps),
-            mask_maps=_plain_maps(self.mask_maps),
-            decisions=None if decisions is None else decisions.to_dict(),
-        )
-        names = [each.name for each in fields(self)]
-        return _HEAD | {name: getattr(self, name) for name in names} | changed
+        content = {each.name: getattr(self, each.name) for each in fields(self)}
+        for key in ('maps', 'mask_maps'):
+            content[key] = [
+                dict(knots=knots.tolist(), levels=levels.tolist())
+                for knots, levels in content[key]
+            ]
+        if self.decisions is not None:
+            content['decisions'] = self.decisions.to_dict()
+        return _HEAD | content
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> 'Calibrator':
         """Make what :meth:`to_dict` gave; ValueError if it is anything else."""
-        try:
+        with reading('not a calibrator'):
             content = dict(plain)
             for key, value in _HEAD.items():
                 if (given := content.pop(key)) != value:
@@ -344,10 +343,6 @@ class Calibrator:
             if content['decisions'] is not None:
                 content['decisions'] = Decisions.from_dict(content['decisions'])
             return cls(**content)
-        except KeyError as error:
-            raise ValueError(f'not a calibrator: it lacks {error}') from error
-        except (AttributeError, OverflowError, TypeError, ValueError) as error:
-            raise ValueError(f'not a calibrator: {error}') from error
 
     def summary(self) -> str:
         """Say what the fit chose and why, with a table of the candidates."""
@@ -392,16 +387,15 @@ class Calibrator:
     def _text(self) -> str:
         return json.dumps(self.to_dict(), indent=1, allow_nan=False) + '\n'
 
-    def _apply(self, given: Maps, logits: bool) -> Maps:
+    def _apply(self, given: Map, logits: bool) -> Map:
         values = as_floats(given)
         if values.dim() < 2:
             raise ValueError(f'a map must be (..., H, W), not {tuple(values.shape)}')
-        shape = values.shape
-        values = checked(values[None].flatten(0, -3), logits)
-        found = values.clone(memory_format=torch.contiguous_format)
+        maps = checked(values[None].flatten(0, -3), logits)
+        found = maps.clone(memory_format=torch.contiguous_format)
         if self.method != 'identity':
             self._calibrate(found, logits)
-        found = found.view(shape)
+        found = found.view(values.shape)
         return found.numpy() if isinstance(given, np.ndarray) else marked(found)
 
     def _calibrate(self, values: Tensor, logits: bool) -> None:
@@ -413,8 +407,6 @@ class Calibrator:
             mask = values > (0 if logits else 0.5)
             bands = border_bands(mask).flatten().split(_CHUNK)
         for piece, band in zip(pieces, bands):
-            if logits:
-                piece.copy_(look_up(piece, band, table))
-            else:
-                logit = as_logits(piece).clamp_(-LIMIT, LIMIT)
-                torch.sigmoid(look_up(logit, band, table), out=piece)
+            logit = piece if logits else as_logits(piece).clamp_(-LIMIT, LIMIT)
+            calibrated = look_up(logit, band, table)
+            piece.copy_(calibrated if logits else calibrated.sigmoid_())

@@ -14,17 +14,34 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from ..common.arguments import check_bool, check_number
-from .features import DOMAIN_FEATURES, RANGE_FEATURES, UNITS, domain_inputs
+from ..common.arguments import (
+    check_array,
+    check_bool,
+    check_choice,
+    check_integer,
+    check_number,
+    reading,
+)
+from .features import (
+    DOMAIN_FEATURES,
+    IMAGE_FEATURES,
+    OBJECT_FEATURES,
+    RANGE_FEATURES,
+    UNITS,
+    domain_inputs,
+)
 
 # Empty masks that tell what another one is worth.
 LEAST_EMPTY = 5
 # How far outside of the range of the fit an image may be, in widths of the range.
 MARGIN = 0.5
-# Least width of a range, of logits and logs.
-LEAST_WIDTH = 0.5
-_COLUMNS = ('expected', 'dice', 'area_errors', 'accuracy_errors')
-
+# The columns of the images of the fit, and where their numbers lie.
+_COLUMNS: dict[str, dict[str, Any]] = dict(
+    expected=dict(low=0, high=1),
+    dice=dict(low=0, high=1),
+    area_errors={},
+    accuracy_errors=dict(low=-1, high=1),
+)
 
 # From the simplest on. Networks are too sure of their objects as a rule, so what
 # corrects the mean probability comes before what does not.
@@ -32,6 +49,13 @@ OBJECT_PREDICTORS = ('logistic', 'features', 'uncalibrated')
 # Of few objects: the uncalibrated mean with an intercept and a slope.
 FEW_OBJECTS = 'drawn'
 IMAGE_PREDICTORS = ('uncalibrated', 'calibrated', 'regression')
+# The candidates of each prediction, and its number of features.
+_PREDICTORS = dict(
+    objects=((*OBJECT_PREDICTORS, FEW_OBJECTS), len(OBJECT_FEATURES)),
+    image=(IMAGE_PREDICTORS, len(IMAGE_FEATURES)),
+    score=(IMAGE_PREDICTORS, len(IMAGE_FEATURES)),
+    present=(('regression',), len(IMAGE_FEATURES)),
+)
 # Standard errors of half an interval of 90 %.
 WIDE = 1.645
 
@@ -136,38 +160,24 @@ class Decisions:
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> 'Decisions':
         """Make what :meth:`to_dict` gave; ValueError if it is anything else."""
-        names = dict(
-            objects=(*OBJECT_PREDICTORS, FEW_OBJECTS),
-            image=IMAGE_PREDICTORS,
-            score=IMAGE_PREDICTORS,
-            present=('regression',),
-        )
-        try:
+        with reading('decisions'):
             content = dict(plain)
-            for key, allowed in names.items():
+            for key, (names, number) in _PREDICTORS.items():
                 if content[key] is not None:
                     content[key] = Predictor(**content[key])
-                    content[key].check(allowed, 7 if key == 'objects' else 4)
+                    content[key].check(names, number)
 
-            decisions = cls(**content)
-            numbers = [decisions.inputs, *decisions.errors.values()]
-            sizes = {len(values) for values in numbers}
-            cuts = np.array(decisions.cuts, float).reshape(-1, 4)
-            images, nothing = decisions.empty
-            check_bool('relative', decisions.relative)
-            if (
-                len(sizes) > 1
-                or not np.isfinite(decisions.inputs).all()
-                or np.isinf(np.concatenate([*numbers[1:], cuts.ravel()])).any()
-                or not _are_shares(*numbers[1:3], abs(numbers[4]), cuts[:, (0, 1, 3)])
-                or not (cuts >= 0).all()
-                or not 0 <= nothing <= images
-                or decisions.area_unit not in UNITS
-            ):
-                raise ValueError('the numbers do not fit together')
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f'decisions: {error!r}') from error
-        return decisions
+            images = len(content['features'])
+            shape = (images, len(DOMAIN_FEATURES))
+            check_array('features', content['features'], shape, low=0)
+            for key, limits in _COLUMNS.items():
+                check_array(key, content[key], (images,), **limits, nan=True)
+            check_array('cuts', content['cuts'], (-1, 4), low=0, high=[1, 1, 1e9, 1])
+            masks, nothing = content['empty']
+            check_integer('empty', nothing, at_least=0, at_most=masks)
+            check_bool('relative', content['relative'])
+            check_choice('area_unit', content['area_unit'], UNITS)
+            return cls(**content)
 
     @cached_property
     def errors(self) -> dict[str, np.ndarray]:
@@ -177,8 +187,7 @@ class Decisions:
     @cached_property
     def inputs(self) -> np.ndarray:
         """``(I, 9)`` inputs of the images of the fit, see :func:`domain_inputs`."""
-        features = np.array(self.features, float).reshape(-1, len(DOMAIN_FEATURES))
-        return domain_inputs(features)
+        return domain_inputs(np.reshape(self.features, (-1, len(DOMAIN_FEATURES))))
 
     def least_probability(
         self, keep_real: float | None = None, max_false: float | None = None
@@ -215,7 +224,7 @@ class Decisions:
             return np.inf
         low = alike.min(0)
         high = alike.max(0)
-        width = np.maximum(high - low, LEAST_WIDTH)
+        width = np.maximum(high - low, 0.5)  # of logits and logs
         return float((np.maximum(low - new, new - high).clip(0) / width).max())
 
     def bias(self, weights: np.ndarray | None = None) -> float:
@@ -245,11 +254,6 @@ class Decisions:
             shift = weighted_quantile(apart / unit, 1 - level, weights)
             bounds.append(expected + shift * unit_of_dice(expected, relative))
         return float(np.clip(min(bounds), 0, expected))
-
-
-def _are_shares(*columns: np.ndarray) -> bool:
-    """Whether all numbers lie in [0, 1] or are nan."""
-    return not any(((column < 0) | (column > 1)).any() for column in columns)
 
 
 def unit_of_dice(expected: Any, relative: bool) -> Any:

@@ -50,10 +50,6 @@ TARGETS = ('confidence', 'probability')
 
 # Segments end at the centres of the cells and between the cells.
 _HALVES = 2 * SIDE
-# No network gives larger logits; infinite ones have no calibrated value.
-_MOST = 1e4
-# Least size of a calibrated logit that keeps its decision: float32 tells it from 0.
-_LEAST = 1e-4
 
 
 def evaluate(maps: Sequence[Knots], logit: np.ndarray, target: str) -> np.ndarray:
@@ -62,7 +58,8 @@ def evaluate(maps: Sequence[Knots], logit: np.ndarray, target: str) -> np.ndarra
         return np.stack([np.interp(logit, *curve) for curve in maps])
     size = np.abs(logit)
     level = np.stack([np.interp(size, *curve) for curve in maps])
-    return np.where(logit < 0, -1, 1) * np.maximum(level, _LEAST * (1 + size))
+    # A decision is kept by a size that float32 tells from 0.
+    return np.where(logit < 0, -1, 1) * np.maximum(level, 1e-4 * (1 + size))
 
 
 def segments(maps: Sequence[Knots], target: str) -> np.ndarray:
@@ -84,14 +81,13 @@ def look_up(logit: Tensor, band: Tensor | None, table: Tensor) -> Tensor:
     index = cell_numbers(logit, _HALVES)
     if band is not None:
         index.add_(band.int().mul_(table.shape[2]))
-    index = index.flatten()
-
-    shifts = table[0].flatten()
-    slopes = table[1].flatten()
     # An exported view has one size: the sum below refuses logits of another.
-    shift = shifts.index_select(0, index).view(logit.shape)
-    slope = slopes.index_select(0, index).view(logit.shape)
-    return torch.addcmul(shift, slope, logit.clamp(-_MOST, _MOST))
+    shift, slope = (
+        part.flatten().index_select(0, index.flatten()).view(logit.shape)
+        for part in table.unbind()
+    )
+    # No network gives larger logits; infinite ones have no calibrated value.
+    return torch.addcmul(shift, slope, logit.clamp(-1e4, 1e4))
 
 
 def as_logits(prob: Tensor) -> Tensor:

@@ -83,11 +83,7 @@ def dice_threshold(prob: Tensor, pixels: Tensor | None = None) -> float:
     best = 0.0
     inside = prob
     weight = pixels
-    while True:
-        size = len(inside) if weight is None else weight.sum().item()
-        value = 2 * _total(inside, weight) / (size + total)
-        if value <= best:
-            break
+    while (value := _soft_dice(inside, weight, total)) > best:
         best = value
         keep = inside > best / 2
         inside = inside[keep]
@@ -98,6 +94,12 @@ def dice_threshold(prob: Tensor, pixels: Tensor | None = None) -> float:
     if (full + none) / 2 > best:  # as the product below is not above exp(-S)
         none = math.exp(_total(torch.log1p(-prob), pixels))
     return 1.0 if (full + none) / 2 > best else best / 2
+
+
+def _soft_dice(inside: Tensor, pixels: Tensor | None, total: float) -> float:
+    """Expected Dice of a mask of such pixels, in an image of a total probability."""
+    size = len(inside) if pixels is None else pixels.sum().item()
+    return 2 * _total(inside, pixels) / (size + total)
 
 
 def _total(values: Tensor, pixels: Tensor | None) -> float:

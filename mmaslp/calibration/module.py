@@ -1,5 +1,6 @@
-"""A network that gives calibrated logits."""
+"""A network that gives calibrated logits, and the fingerprint of a network."""
 
+from hashlib import blake2b
 from typing import Any
 
 import torch
@@ -9,6 +10,31 @@ from ..common.arguments import check_bool
 from ..common.arrays import one_logit
 from ..common.bands import border_bands
 from .maps import look_up
+
+
+def fingerprint_of(network: nn.Module) -> str | None:
+    """Hash of the weights and saved buffers, in their order.
+
+    None of a network without weights, and where they are sharded: no process has all.
+    """
+    weights = list(network.parameters())
+    if not weights or any(type(weight.data) is not Tensor for weight in weights):
+        return None
+    digest = blake2b(digest_size=8)
+    for value in network.state_dict().values():
+        if isinstance(value, Tensor):
+            plain = value.detach().cpu().contiguous().flatten()
+            digest.update(plain.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def same_weights(network: nn.Module, saved: object) -> bool:
+    """Whether weights are those of a fingerprint; True if that is not known.
+
+    Files of version 0.5 hold a number, which says nothing of order, sign and buffers.
+    """
+    fingerprint = fingerprint_of(network) if isinstance(saved, str) else None
+    return fingerprint in (None, saved)
 
 
 def marked(calibrated: Tensor) -> Tensor:

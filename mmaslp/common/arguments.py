@@ -4,20 +4,22 @@ A value of another type is refused, also where Python would take it. True and na
 not numbers. ``'no'`` is not a bool: Python takes a text that is not empty for true.
 """
 
-import math
 import os
-from collections.abc import Callable, Collection
+import sys
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 from operator import ge, gt, le, lt
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 T = TypeVar('T')
 
 _LIMITS = dict(above=gt, at_least=ge, at_most=le, below=lt)
-# The longest piece of a value that a message shows.
-_MAX_SHOWN = 100
+# What is larger is not finite, such as 10**400.
+_MOST = sys.float_info.max
 
 
 def check_number(name: str, value: Any, *, hint: str = '', **limits: float) -> float:
@@ -48,9 +50,7 @@ def check_choice(name: str, value: T, choices: Collection[T]) -> T:
 
 def check_path(name: str, value: Any) -> str:
     """Refuse an argument that is not the path of a file or folder."""
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    return check_text(name, value)
+    return check_text(name, os.fspath(value) if hasattr(value, '__fspath__') else value)
 
 
 def check_text(name: str, value: Any) -> str:
@@ -58,6 +58,56 @@ def check_text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise _refusal(name, 'a text that is not empty', value)
     return value
+
+
+def check_array(
+    name: str,
+    values: Any,
+    shape: tuple[int, ...],
+    kind: type = float,
+    *,
+    low: ArrayLike = -_MOST,
+    high: ArrayLike = _MOST,
+    nan: bool = False,
+) -> np.ndarray:
+    """Refuse what a file holds if it is not an array of numbers in their range.
+
+    Args:
+        name (str): What the message begins with.
+        values (Any): Lists, an array or a tensor of the CPU; None stands for nan.
+        shape (tuple): Of the array; -1 for one length that is not known.
+        kind (type): ``int`` for whole numbers. Defaults to float.
+        low (ArrayLike): Least number, or numbers that broadcast with the array.
+            Defaults to any that is finite.
+        high (ArrayLike): The largest, likewise.
+        nan (bool): Whether some may be nan. Defaults to False.
+    """
+    whole = kind is int
+    try:
+        given = np.asarray(values, None if whole else float)
+        array = given.reshape(shape)
+        fits = (array >= low) & (array <= high) | (nan & np.isnan(array))
+        typed = given.dtype.kind in ('iu' if whole else 'f')
+        broken = given.size and not (
+            given.shape == array.shape and typed and fits.all()
+        )
+    except (OverflowError, TypeError, ValueError):
+        broken = True
+
+    if broken:
+        numbers = 'whole numbers' if whole else 'numbers'
+        raise ValueError(f'{name} must be {numbers} in their range, of shape {shape}')
+    return array.astype(np.int64 if whole else float)
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Let all that is wrong with what a file holds be one ValueError."""
+    try:
+        yield
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        lack = 'it lacks ' if isinstance(error, KeyError) else ''
+        raise ValueError(f'{what}: {lack}{error}') from error
 
 
 def optional(check: Callable[..., T], name: str, value: Any, **limits: Any) -> T | None:
@@ -68,29 +118,19 @@ def optional(check: Callable[..., T], name: str, value: Any, **limits: Any) -> T
 def _checked(
     name: str, value: Any, kind: type, wanted: str, limits: dict[str, float], hint: str
 ) -> Any:
-    fits = isinstance(value, kind) and not isinstance(value, bool) and _is_finite(value)
+    number = isinstance(value, kind) and not isinstance(value, bool)
+    with np.errstate(over='ignore'):  # the limit is infinite in float32
+        fits = number and abs(value) <= _MOST
     if not fits or not all(_LIMITS[key](value, limit) for key, limit in limits.items()):
-        raise _refusal(name, f'{wanted}{_range(limits)}', value, hint)
+        # Such as ', above 0 and at most 1'.
+        texts = [f'{key.replace("_", " ")} {limit:g}' for key, limit in limits.items()]
+        wanted += f', {" and ".join(texts)}' if texts else ''
+        quoted = ' (a text: write it without quotes)' if isinstance(value, str) else ''
+        raise _refusal(name, wanted, value, quoted + hint)
     return value
 
 
-def _is_finite(value: Any) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # 10**400
-        return False
-
-
-def _range(limits: dict[str, float]) -> str:
-    """Say a range, such as ', above 0 and at most 1', or ''."""
-    texts = [f'{key.replace("_", " ")} {limit:g}' for key, limit in limits.items()]
-    return f', {" and ".join(texts)}' if texts else ''
-
-
 def _refusal(name: str, wanted: str, value: Any, hint: str = '') -> ValueError:
-    text = repr(value)
-    if len(text) > _MAX_SHOWN:
-        text = f'{text[:_MAX_SHOWN]}...'
-    quoted = isinstance(value, str) and not wanted.startswith(('one of', 'a text'))
-    text += ' (a text: write it without quotes)' if quoted else ''
-    return ValueError(f'{name} must be {wanted}, got {text}{hint}')
+    shown = repr(value)
+    shown = shown if len(shown) <= 100 else f'{shown[:100]}...'
+    return ValueError(f'{name} must be {wanted}, got {shown}{hint}')

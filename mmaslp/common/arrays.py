@@ -14,13 +14,15 @@ from .arguments import check_bool, check_integer, optional
 CHUNK = 3 * 2**15
 # Averages and interpolations of probabilities leave [0, 1] only by rounding.
 ROUNDING = 1e-6
-_NEVER_ONE = (
-    'labels hold 0 and {} (ignored) and never 1: divide a mask of 0 and 255 by 255, '
-    'else its objects are not counted'
-)
-_IN_01 = 'all logits of a map lie in [0, 1]: if they are probabilities, say so'
 # Tolerance for the sum of the probabilities of one pixel; float16 stays within it.
 SUM_TOLERANCE = 1e-2
+REMEDY = (
+    'masks of 0 and 255 must become masks of 0 and 1 (mask > 0; in MMSegmentation '
+    'LoadBinaryAnnotations)'
+)
+
+# An array or a tensor: what comes in is what comes out.
+Map = TypeVar('Map', Tensor, np.ndarray)
 
 
 def matched(score: Tensor, label: Tensor, name: str = 'prob') -> Tensor:
@@ -36,44 +38,54 @@ def matched(score: Tensor, label: Tensor, name: str = 'prob') -> Tensor:
     )
 
 
-def as_maps(values: Tensor, name: str = 'prob') -> Tensor:
-    """Bring maps of every supported shape into one."""
-    if values.dim() not in (2, 3, 4, 5):
-        raise ValueError(
-            f'{name} must be (H, W), (N, H, W), (N, C, H, W) or (N, C, D, H, W), got '
-            f'{tuple(values.shape)}'
-        )
-    if values.dim() == 2:
-        return values[None, None]
-    return values.unsqueeze(1) if values.dim() == 3 else values.flatten(1, -3)
-
-
 def binary_scores(
     prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
 ) -> tuple[Tensor, Tensor]:
     """Flatten the valid pixels of a two-class map."""
-    prob, label = _pair(prob, label)
-    prob = matched(prob, label).flatten()
-    label = label.flatten()
-    label, valid = _valid_labels(label, ignore_index, 2)
-    prob = checked(prob if valid is None else prob[valid])
-    return prob, label
+    prob, label, valid = _binary_pixels(prob, label, ignore_index)
+    kept = ... if valid is None else valid
+    return checked(prob[kept].flatten()), label[kept].flatten()
 
 
 def binary_maps(
     prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Check two-class maps whose pixels keep their places."""
-    prob, label = _pair(prob, label)
-    prob = as_maps(matched(prob, label))
-    label = as_maps(label, 'label')
-    _, valid = _valid_labels(label.flatten(), ignore_index, 2)
-    valid = None if valid is None else valid.view(label.shape)
+    """Check two-class maps whose pixels keep their places, as ``(N, M, H, W)``."""
+    prob, label, valid = _binary_pixels(prob, label, ignore_index)
     if valid is None:
         prob = checked(prob)
     else:
         prob = torch.where(valid, checked(prob.where(valid, 0.5)), prob)
-    return prob, label == 1, valid
+        valid = _as_maps(valid)
+    return _as_maps(prob), _as_maps(label == 1), valid
+
+
+def _binary_pixels(
+    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """A map, its labels and which pixels are valid, None if all are; of one shape."""
+    prob = as_floats(prob)
+    label = as_tensor(label, 'label').to(prob.device)
+    prob = matched(prob, label)
+    label, valid = split_labels(label, ignore_index)
+    if valid is not None and valid.any() and not label.any():
+        warnings.warn(
+            f'labels hold 0 and {ignore_index} (ignored) and never 1: divide a mask of '
+            '0 and 255 by 255, else its objects are not counted',
+            stacklevel=5,
+        )
+    return prob, label, valid
+
+
+def _as_maps(values: Tensor) -> Tensor:
+    """Bring maps of every supported shape into one."""
+    if values.dim() not in (2, 3, 4, 5):
+        raise ValueError(
+            'prob must be (H, W), (N, H, W), (N, C, H, W) or (N, C, D, H, W), got '
+            f'{tuple(values.shape)}'
+        )
+    images = values[None] if values.dim() == 2 else values
+    return images.unsqueeze(1).flatten(1, -3)
 
 
 def top_label_scores(
@@ -83,7 +95,8 @@ def top_label_scores(
     num_classes: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Flatten the valid pixels of a map of several classes."""
-    prob, label = _pair(prob, label)
+    prob = as_floats(prob)
+    label = as_tensor(label, 'label').to(prob.device)
     if prob.shape != (num_classes, *label.shape):
         raise ValueError(
             f'prob has shape {tuple(prob.shape)}, but {num_classes} classes and '
@@ -91,10 +104,10 @@ def top_label_scores(
             f'{(num_classes, *label.shape)}'
         )
 
-    prob = prob.flatten(1)
-    label = label.flatten()
-    label, valid = _valid_labels(label, ignore_index, num_classes)
-    prob = checked(prob if valid is None else prob[:, valid])
+    label, valid = split_labels(label, ignore_index, num_classes)
+    kept = ... if valid is None else valid
+    prob = checked(prob[:, kept].flatten(1))
+    label = label[kept].flatten().long()
     off = (prob.sum(0) - 1).abs()
     if off.numel() and off.max() > SUM_TOLERANCE:
         raise ValueError(
@@ -103,15 +116,7 @@ def top_label_scores(
         )
 
     top, predicted = prob.max(0)
-    label = label.long()
     return top, (predicted == label).long(), prob.gather(0, label[None])[0]
-
-
-def _pair(
-    prob: Tensor | np.ndarray, label: Tensor | np.ndarray
-) -> tuple[Tensor, Tensor]:
-    prob = as_floats(prob)
-    return prob, as_tensor(label, 'label').to(prob.device)
 
 
 def as_floats(score: Tensor | np.ndarray) -> Tensor:
@@ -129,14 +134,14 @@ def as_tensor(values: Tensor | np.ndarray, name: str = 'prob') -> Tensor:
     """Accept arrays of every layout; labels of 16 bits and more as int64."""
     given = type(values).__name__
     if isinstance(values, np.ndarray):
-        native = values.astype(values.dtype.newbyteorder('='), copy=False)
         # Unsigned integers of more than 8 bits: torch does not compute with them.
-        wide = native.dtype.kind == 'u' and native.itemsize > 1
-        values = np.require(native, np.int64 if wide else None, ('C', 'W'))
+        wide = values.dtype.kind == 'u' and values.itemsize > 1
+        native = np.int64 if wide else values.dtype.newbyteorder('=')
+        values = np.require(values, native, ('C', 'W'))
 
     try:
         values = torch.as_tensor(values).detach()
-        if values.is_meta or values.layout != torch.strided:
+        if not is_dense(values):
             raise TypeError('a meta or sparse tensor')
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
@@ -147,25 +152,13 @@ def as_tensor(values: Tensor | np.ndarray, name: str = 'prob') -> Tensor:
     return values if short else values.long()
 
 
-def _bounds(values: Tensor) -> tuple[float, float]:
-    """Least and largest value as Python numbers; nan if there is one."""
-    # In pieces so small that torch starts no threads, which would cost more than they
-    # save.
-    lows, highs = zip(*(part.aminmax() for part in values.flatten().split(2**15)))
-    return torch.stack(lows).min().item(), torch.stack(highs).max().item()
-
-
-def _valid_labels(
-    label: Tensor, ignore_index: int | None, num_classes: int
-) -> tuple[Tensor, Tensor | None]:
-    """Leave ignored pixels out."""
-    label, valid = split_labels(label, ignore_index, num_classes=num_classes)
-    if valid is None:
-        return label, None
-    label = label[valid]
-    if len(label) and num_classes == 2 and not label.any():
-        warnings.warn(_NEVER_ONE.format(ignore_index), stacklevel=5)
-    return label, valid
+def is_dense(values: object) -> bool:
+    """Whether it is a tensor that holds its values, neither meta nor sparse."""
+    return (
+        isinstance(values, Tensor)
+        and not values.is_meta
+        and values.layout == torch.strided
+    )
 
 
 def checked(prob: Tensor, logits: bool = False) -> Tensor:
@@ -173,16 +166,21 @@ def checked(prob: Tensor, logits: bool = False) -> Tensor:
     check_bool('logits', logits)
     if not prob.numel():
         return prob
-    low, high = _bounds(prob)
-    if low != low or high != high:
+    # In pieces so small that torch starts no threads, which would cost more than they
+    # save.
+    lows, highs = map(
+        torch.stack, zip(*(part.aminmax() for part in prob.flatten().split(2**15)))
+    )
+    low = lows.min().item()
+    high = highs.max().item()
+    if low != low:
         raise ValueError(
             f'prob has {int(prob.isnan().sum())} NaN values: look for an overflow '
             'in the model'
         )
 
     if logits:
-        if 0 <= low < high <= 1:
-            warnings.warn(_IN_01, stacklevel=4)
+        warn_of_probabilities(low, high)
         return prob
 
     if low < -ROUNDING or high > 1 + ROUNDING:
@@ -195,11 +193,16 @@ def checked(prob: Tensor, logits: bool = False) -> Tensor:
     return prob.clamp(0, 1) if low < 0 or high > 1 else prob
 
 
-_BOUNDED = 'all logits so far lie in [0, 1], as probabilities: leave the sigmoid out'
-REMEDY = (
-    'masks of 0 and 255 must become masks of 0 and 1 (mask > 0; in MMSegmentation '
-    'LoadBinaryAnnotations)'
-)
+def warn_of_probabilities(low: float | Tensor, high: float | Tensor) -> None:
+    """Warn of logits that all lie in [0, 1], by their least and their largest."""
+    if 0 <= low < high <= 1:
+        warnings.warn(
+            'all logits lie in [0, 1]: if they are probabilities, say so, or leave the '
+            'sigmoid out of the network',
+            stacklevel=5,
+        )
+
+
 # Crops without an object are common, so many a batch: 100 of a data set where one in
 # ten has an object come without any in 0.003 % of the cases.
 MANY = 100
@@ -210,25 +213,20 @@ class LabelWatch:
 
     def __init__(self) -> None:
         self.images: int | None = 0
-        self.bounded = 0.0  # images whose logits lie in [0, 1]; inf after another one
 
-    def see_logits(self, logits: Tensor) -> None:
-        """Warn, once, of many logits that look like probabilities."""
-        if self.bounded < MANY and logits.numel():
-            low, high = logits.detach().aminmax()
-            self.bounded += len(logits) if 0 <= low < high <= 1 else math.inf
-            if MANY <= self.bounded < math.inf:
-                warnings.warn(_BOUNDED, stacklevel=3)
-
-    def see(self, num_images: int, has_object: bool, has_ignored: bool) -> None:
-        """Take in the labels of a batch."""
-        if has_object:
+    def see(self, logits: Tensor, labels: Tensor, valid: Tensor | None) -> None:
+        """Take in a batch, whose ignored labels are 0."""
+        if self.images is None or not labels.numel():
+            return
+        if labels.numel() > 1000:  # fewer may lie anywhere
+            warn_of_probabilities(*logits.detach().aminmax())
+        if labels.any():
             self.images = None
-        elif has_ignored and self.images is not None:
-            self.images += num_images
+        elif valid is not None:
+            self.images += len(labels)
             self.check(MANY)
 
-    def check(self, at_least: int = 1) -> None:
+    def check(self, at_least: int) -> None:
         """Refuse ``at_least`` labels or more without an object."""
         if self.images is not None and self.images >= at_least:
             raise ValueError(
@@ -239,8 +237,7 @@ class LabelWatch:
 
 def at_least_float32(tensor: Tensor) -> Tensor:
     """Return float32 and float64 tensors as they are, others as float32."""
-    wide = tensor.dtype in (torch.float32, torch.float64)
-    return tensor if wide else tensor.float()
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def check_channels(scores: Tensor) -> None:
@@ -265,23 +262,23 @@ def pair_shapes(
 ) -> tuple[Tensor, Tensor]:
     """Bring both to one shape, ``(N, ...)``, or ``(N, C, ...)`` where independent."""
     for name, given in (('logits', logits), ('labels', labels)):
-        strided = isinstance(given, Tensor) and given.layout == torch.strided
-        if not strided or given.is_meta or not given.dim():
-            kind = type(given).__name__
-            raise ValueError(f'{name} must be a tensor (N, ...) of values, got {kind}')
+        if not is_dense(given) or not given.dim():
+            raise ValueError(
+                f'{name} must be a tensor (N, ...) of values, got {type(given)}'
+            )
 
     if not logits.is_floating_point():
         raise ValueError(f'logits must be floating point, not {logits.dtype}')
+    with_channel = labels.dim() > 2 and labels.size(1) == 1
     without_channel = labels.dim() == logits.dim() - 1
     if independent:
         if without_channel and logits.size(1) == 1:
             labels = labels.unsqueeze(1)
-    elif logits.shape != labels.shape or _is_channel(labels, 1):
-        if without_channel or _is_channel(labels, 1):
-            check_channels(logits)
-            logits = one_logit(at_least_float32(logits))
+    elif without_channel or with_channel:
+        check_channels(logits)
+        logits = one_logit(at_least_float32(logits))
         labels = labels if without_channel else labels.squeeze(1)
-    elif _is_channel(labels, 2) and labels.dim() > 3:
+    elif logits.shape == labels.shape and labels.dim() > 3 and labels.size(1) == 2:
         raise ValueError(
             f'logits and labels of shape {tuple(labels.shape)} may be a two-class head '
             'or two binary maps: give labels without a channel axis for the former, '
@@ -301,8 +298,8 @@ def pair_shapes(
 def known_pixels(labels: Tensor, ignore_index: int | None) -> Tensor:
     """Where labels are not ignored."""
     # torch compares bytes modulo 256
-    outside = labels.dtype == torch.uint8 and ignore_index not in range(256)
-    if ignore_index is None or outside:
+    byte = labels.dtype == torch.uint8
+    if ignore_index is None or (byte and ignore_index not in range(256)):
         return torch.ones_like(labels, dtype=torch.bool)
     return labels != ignore_index
 
@@ -316,10 +313,7 @@ def fill_ignored(values: Tensor, known: Tensor, logits: bool = False) -> Tensor:
 
 
 def split_labels(
-    labels: Tensor,
-    ignore_index: int | None,
-    watch: LabelWatch | None = None,
-    num_classes: int = 2,
+    labels: Tensor, ignore_index: int | None, num_classes: int = 2
 ) -> tuple[Tensor, Tensor | None]:
     """Check the labels and split off the mask of the valid ones, None if all are."""
     optional(check_integer, 'ignore_index', ignore_index)
@@ -329,42 +323,24 @@ def split_labels(
         return labels, None
     # One read of the values and one transfer; the masks are built only if needed.
     low, high = torch.stack(torch.aminmax(labels)).tolist()
-    inside = low >= 0 and high < num_classes
-    usual = ignore_index not in range(num_classes) and not labels.is_floating_point()
-    if inside and usual:
-        if watch is not None:
-            watch.see(len(labels), high == 1, has_ignored=False)
+    inside = low >= 0 and high < num_classes and ignore_index not in range(num_classes)
+    if inside and not labels.is_floating_point():
         return labels, None
 
     valid = known_pixels(labels, ignore_index)
-    classes = (labels >= 0) & (labels < num_classes)
-    if labels.is_floating_point():
-        classes &= labels == labels.floor()
-    known = classes | ~valid
-    objects = (labels == 1) & valid
-    facts = torch.stack([known.all(), valid.all(), objects.any()])
-    all_known, all_valid, any_object = facts.tolist()
+    known = (labels >= 0) & (labels < num_classes) & (labels == labels.floor()) | ~valid
+    all_known, all_valid = torch.stack([known.all(), valid.all()]).tolist()
     if not all_known:
         other = ', '.join(f'{v:g}' for v in labels[~known].unique()[:5].tolist())
-        allowed = '0, 1' if num_classes == 2 else f'0 to {num_classes - 1}'
+        allowed = ', '.join(map(str, range(num_classes)))
         raise ValueError(
             f'label holds {other}: only {allowed} and ignore_index={ignore_index} are '
             f'allowed: {REMEDY}'
         )
-
-    if watch is not None:
-        watch.see(len(labels), any_object, not all_valid)
     return labels.masked_fill(~valid, 0), None if all_valid else valid
 
 
-def _is_channel(labels: Tensor, size: int) -> bool:
-    """Whether axis 1 has this size and may be a channel."""
-    return labels.dim() >= 3 and labels.size(1) == size
-
-
 PROTOCOLS = ('raw', 'released')
-
-Map = TypeVar('Map', Tensor, np.ndarray)
 
 
 def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:
@@ -373,10 +349,8 @@ def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:
     That stretches each image to [0, 1] and rounds to 8 bits: only to compare with
     published numbers.
     """
-    if protocol == 'raw':
-        return prob
     seen = prob if valid is None else prob[valid]
-    if not math.prod(seen.shape):
+    if protocol == 'raw' or not math.prod(seen.shape):
         return prob
     low = seen.min()
     high = seen.max()

@@ -43,8 +43,7 @@ def border_bands(mask: Tensor, valid: Tensor | None = None) -> Tensor:
         >>> border_bands(mask)[0, 0, 20:36].tolist()
         [4, 4, 4, 4, 3, 3, 3, 3, 2, 2, 1, 0, 0, 1, 2, 2]
     """
-    height = int(mask.shape[1])
-    width = int(mask.shape[2])
+    height, width = map(int, mask.shape[1:])
     cells, cell = border_cells(mask, valid)
     bands = _widen(cells, cell, width)
 
@@ -58,9 +57,7 @@ def border_cells(mask: Tensor, valid: Tensor | None = None) -> tuple[Tensor, int
     if mask.dim() != 3:
         raise ValueError(f'mask must be (N, H, W), got {tuple(mask.shape)}')
     # Python's integers: an exporter that traces keeps this size, and refuses others.
-    height = int(mask.shape[1])
-    width = int(mask.shape[2])
-    side = math.sqrt(height * width)
+    side = math.sqrt(int(mask.shape[1]) * int(mask.shape[2]))
     cell = max(1, int(side / GRID))
     mask = mask.byte()
     # 0: background, 1: foreground; of an ignored pixel 0 for the one, 1 for the other.
@@ -94,8 +91,7 @@ def _widen(cells: Tensor, cell: int, width: int) -> Tensor:
     """Repeat (N, R, C) columns to (N, R, W)."""
     if cell == 1:
         return cells
-    rows = int(cells.shape[1])
-    columns = int(cells.shape[2])
+    rows, columns = map(int, cells.shape[1:])
     pixels = cells.unsqueeze(3).expand(-1, rows, columns, cell)
     return pixels.reshape(-1, rows, columns * cell)[..., :width]
 
@@ -104,16 +100,20 @@ def _cells(values: Tensor, cell: int, largest: int) -> Tensor:
     """Largest (1) or least (0) value in each cell: (N, H, W) to (N, H / s, W / s)."""
     if cell == 1:
         return values
-    height = int(values.shape[1])
-    width = int(values.shape[2])
-    rows = -(-height // cell)
-    columns = -(-width // cell)
-    if (rows * cell, columns * cell) != (height, width):
-        border = (0, columns * cell - width, 0, rows * cell - height)
-        values = torch.nn.functional.pad(values, border, value=1 - largest)
+    lines, columns = lines_of_cells(values, cell, 1 - largest)
     reduce = torch.amax if largest else torch.amin
-    values = reduce(values.view(-1, rows, cell, columns * cell), 2)
-    return reduce(values.view(-1, rows, columns, cell), 3)
+    by_column = reduce(lines, 2).view(-1, int(lines.shape[1]), columns, cell)
+    return reduce(by_column, 3)
+
+
+def lines_of_cells(values: Tensor, cell: int, beyond: int = 0) -> tuple[Tensor, int]:
+    """View (N, H, W) as (N, H / s, s, W), and W / s; the last cells are filled up."""
+    height, width = map(int, values.shape[1:])
+    rows, columns = (-(-side // cell) for side in (height, width))
+    border = (0, columns * cell - width, 0, rows * cell - height)
+    if any(border):
+        values = torch.nn.functional.pad(values, border, value=beyond)
+    return values.view(-1, rows, cell, columns * cell), columns
 
 
 def _dilate(masks: Tensor, reached: int, radius: int) -> Tensor:
@@ -131,12 +131,7 @@ def _dilate(masks: Tensor, reached: int, radius: int) -> Tensor:
 def _with_neighbours(masks: Tensor, axis: int, shift: int) -> Tensor:
     """Each cell, or one of the two that lie ``shift`` cells before and after it."""
     rest = masks.shape[axis] - shift
-    if torch.jit.is_tracing():  # it loses what is written into a view
-        pair = masks.narrow(axis, 0, rest) | masks.narrow(axis, shift, rest)
-        after = torch.cat([masks.narrow(axis, 0, shift), pair], axis)
-        return after | torch.cat([pair, masks.narrow(axis, rest, shift)], axis)
-
-    wide = masks.clone()
-    wide.narrow(axis, shift, rest).logical_or_(masks.narrow(axis, 0, rest))
-    wide.narrow(axis, 0, rest).logical_or_(masks.narrow(axis, shift, rest))
-    return wide
+    # Not in place: an exporter that traces loses what is written into a view.
+    pair = masks.narrow(axis, 0, rest) | masks.narrow(axis, shift, rest)
+    after = torch.cat([masks.narrow(axis, 0, shift), pair], axis)
+    return after | torch.cat([pair, masks.narrow(axis, rest, shift)], axis)

@@ -12,26 +12,24 @@ import torch
 from torch import Tensor
 
 _MASK = 0xFFFFFFFFFFFFFFFF
-# File names may not be UTF-8; Python passes such bytes on as surrogates.
-ENCODING_ERRORS = 'surrogateescape'
 
 
-def encode_ids(ids: Iterable[str]) -> list[bytes]:
-    """Encode image ids as UTF-8; refuse ids that are not strings, and a lone one."""
+def image_keys(ids: Iterable[str]) -> np.ndarray:
+    """Hash ids to ``(N,)`` uint64, the same on every machine.
+
+    It refuses ids that are not strings, and a lone one.
+    """
     if isinstance(ids, (str, bytes)):
         raise ValueError(f'ids must be several strings, got one, {ids!r}: [{ids!r}]')
     try:
-        return [name.encode(errors=ENCODING_ERRORS) for name in ids]
+        # File names may not be UTF-8; Python passes such bytes on as surrogates.
+        lines = [name.encode(errors='surrogateescape') for name in ids]
     except (AttributeError, TypeError) as error:
         raise ValueError(
             f'ids must be strings, one per image, such as its path ({error}): turn '
             'numbers into strings with map(str, ids)'
         ) from error
 
-
-def image_keys(ids: Iterable[str]) -> np.ndarray:
-    """Hash ids to ``(N,)`` uint64, the same on every machine."""
-    lines = encode_ids(ids)
     digests = b''.join([blake2b(line, digest_size=8).digest() for line in lines])
     return np.frombuffer(digests, dtype='<u8')
 
@@ -44,6 +42,19 @@ def iteration_keys(keys: np.ndarray, seed: int, iteration: int) -> np.ndarray:
 def generator_seed(seed: int, iteration: int, rank: int) -> int:
     """Seed in [0, 2**63) for the generators of one process in one iteration."""
     return _next(_salt(seed, iteration) ^ (rank + 1)) >> 1
+
+
+def seed_torch(seed: int, iteration: int, rank: int) -> None:
+    """Seed the generators of the CPU and, if it is in use, of the CUDA device.
+
+    They depend on nothing else, so that a resumed training draws as an uninterrupted
+    one. ``torch.manual_seed`` also queues seeds for accelerators that are not in use,
+    each with a formatted traceback. In a loop that takes longer than the draws.
+    """
+    number = generator_seed(seed, iteration, rank)
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(number)
 
 
 def image_uniform(keys: np.ndarray) -> np.ndarray:

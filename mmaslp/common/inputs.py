@@ -9,12 +9,6 @@ from pathlib import Path
 MAX_BYTES = 2**31
 # Most bytes of a text: a config, a list of names, a description.
 MOST_TEXT = 2**24
-# What unpacks to more times its size is a bomb, if it also has more bytes than that.
-MAX_RATIO = 200
-
-
-# Path, time and size of a file: the key under which what it says may be kept.
-Stamp = tuple[str, int, int]
 
 
 def check_file(path: str | Path, most: int = MAX_BYTES) -> None:
@@ -28,7 +22,7 @@ def check_file(path: str | Path, most: int = MAX_BYTES) -> None:
 def check_unpacked(size: int, packed: int) -> None:
     """Refuse a decompression bomb, by its bytes, before it is unpacked."""
     ratio = size / max(packed, 1)
-    if size > MAX_BYTES and ratio > MAX_RATIO:
+    if size > MAX_BYTES and ratio > 200:
         raise ValueError(
             f'it unpacks to {size:,} bytes, {ratio:.0f} times its size, as no map does'
         )
@@ -40,12 +34,11 @@ def naming(what: object) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        text = str(error)
-        known = text.startswith(f'{what}: ')
-        raise ValueError(text if known else f'{what}: {text}') from error
+        reason = str(error).removeprefix(f'{what}: ')
+        raise ValueError(f'{what}: {reason}') from error
 
 
-def stamp(path: str | Path) -> Stamp:
-    """Say when a file was written, see :data:`Stamp`."""
+def stamp(path: str | Path) -> tuple[str, int, int]:
+    """Path, time and size of a file: the key under which what it says may be kept."""
     status = os.stat(path)
     return str(path), status.st_mtime_ns, status.st_size

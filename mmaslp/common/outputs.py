@@ -40,29 +40,29 @@ def check_outputs(
     """
     read = {_identity(Path(path).expanduser()): path for path in inputs if path}
     seen: dict[object, str] = {}
-    folders = set()
+    folders = {}
     for option, given in outputs.items():
         for path in _paths(given):
+            name = f'{option} {path}'
             if os.path.isdir(path):
-                raise ValueError(f'{option} {path} is a folder: name a file')
+                raise ValueError(f'{name} is a folder: name a file')
             if _is_stream(path):
                 continue
 
             identity = _identity(path)
             if identity in read:
-                raise ValueError(f'{option} {path} is an input: it would be lost')
+                raise ValueError(f'{name} is an input: it would be lost')
             if identity in seen:
                 raise ValueError(
                     f'{seen[identity]} and {option} are the same file, {path}: name '
                     'two files'
                 )
             seen[identity] = option
-
-            folder = _real(path).parent
-            if folder not in folders:
-                _check_folder(folder, read, f'{option} {path}')
-                folders.add(folder)
+            folders[_real(path).parent] = name
             check_output(path, overwrite, option)
+
+    for folder, name in folders.items():
+        _check_folder(folder, read, name)
 
 
 def check_output(path: str | Path, overwrite: bool = False, name: str = '') -> None:
@@ -139,22 +139,17 @@ def _take_mode(part: Path, target: Path) -> None:
 
 def _check_folder(folder: Path, read: Mapping[object, object], name: str) -> None:
     """Refuse a folder that is read, lies in one, or cannot be written to."""
-    for place in (folder, *folder.parents):
-        other = read.get(_identity(place))
-        if other is not None:
-            raise ValueError(f'{name} lies in {other}, which is read: write elsewhere')
-
-    place = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
-    if not os.path.isdir(place):
-        raise ValueError(f'{name}: {place} is not a folder')
-    if not os.access(place, os.W_OK):
-        raise ValueError(f'{name}: {place} cannot be written to')
+    places = (folder, *folder.parents)
+    other = next(filter(None, map(read.get, map(_identity, places))), None)
+    if other is not None:
+        raise ValueError(f'{name} lies in {other}, which is read: write elsewhere')
+    place = next(place for place in places if os.path.lexists(place))
+    if not os.path.isdir(place) or not os.access(place, os.W_OK):
+        raise ValueError(f'{name}: {place} is no folder that can be written to')
 
 
 def _paths(given: Outputs) -> list[Path]:
-    if given is None:
-        return []
-    several = [given] if isinstance(given, (str, Path)) else given
+    several = [given] if isinstance(given, (str, Path)) else given or []
     return [Path(path).expanduser() for path in several]
 
 

@@ -88,20 +88,16 @@ def as_text(table: Table) -> str:
 
     A * marks what is better or worse beyond chance.
     """
-    lines = [[*table.heads, *(column.label for column in table.columns)]]
-    for row in table.rows:
-        lines.append([*row.names, *(_as_text(each) for each in row.cells)])
-
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    names = len(table.heads)
-    laid_out = []
-    for line in lines:
-        cells = [
-            text.ljust(width) if place < names else text.rjust(width)
-            for place, (text, width) in enumerate(zip(line, widths))
-        ]
-        laid_out.append('  '.join(cells).rstrip())
-    return '\n'.join(laid_out)
+    lines = [
+        [*table.heads, *(column.label for column in table.columns)],
+        *([*row.names, *map(_as_text, row.cells)] for row in table.rows),
+    ]
+    columns = []
+    for place, column in enumerate(zip(*lines)):
+        align = str.ljust if place < len(table.heads) else str.rjust
+        width = max(map(len, column))
+        columns.append([align(text, width) for text in column])
+    return '\n'.join('  '.join(line).rstrip() for line in zip(*columns))
 
 
 def _as_text(each: Cell) -> str:

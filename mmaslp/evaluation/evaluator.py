@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..calibration.uncalibrated import mask_estimates
+from ..calibration.estimates import mask_estimates
 from ..common.arguments import check_choice
 from ..metrics.band_table import BandTable, band_scalars
 from ..metrics.bins import BinTable, check_bins, equal_width

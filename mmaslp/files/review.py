@@ -10,8 +10,12 @@ import numpy as np
 from scipy.special import expit
 
 from ..calibration.calibrator import Calibrator
-from ..calibration.elsewhere import SetComparison, TooFewImages
-from ..calibration.estimates import ImageEstimate, ObjectTable
+from ..calibration.estimates import (
+    ImageEstimate,
+    ObjectTable,
+    SetComparison,
+    TooFewImages,
+)
 from ..metrics.bins import ratio
 from ..metrics.bootstrap import draw_weights, percentiles
 from ..metrics.errors import binned_error

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..calibration.features import logit
-from ..common.components import LEAST_SHARE, find_objects, is_real
+from ..metrics.objects import LEAST_SHARE, find_objects, is_real
 from .csv_tables import write_csv
 from .review import Judged, Reviewed, box_columns, stored_order
 

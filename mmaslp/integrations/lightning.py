@@ -11,11 +11,10 @@ from torch import Tensor
 
 from ..calibration.calibrator import Calibrator
 from ..common.arguments import check_integer, check_text, optional
+from ..common.draws import seed_torch
 from ..levels.border import BorderLevels
 from ..losses.criterion import SelfCalibratingBCE
-from ..training.calibrator import CalibratorSession
-from ..training.levels import LevelsSession
-from ..training.seeding import seed_torch
+from ..training.sessions import CalibratorSession, LevelsSession
 from .torchmetrics import BinaryBandCalibration
 
 __all__ = ['ASLPCallback']

@@ -13,14 +13,18 @@ from torch.nn.functional import interpolate
 from transformers.trainer_callback import ExportableState, TrainerCallback
 
 from ..calibration.calibrator import Calibrator
+from ..calibration.module import fingerprint_of, same_weights
 from ..common.arrays import one_logit
 from ..common.processes import joined
-from ..common.weights import fingerprint_of, same_weights
 from ..levels.border import BorderLevels
 from ..losses.criterion import SelfCalibratingBCE
 from ..metrics.band_table import BandTable
-from ..training.calibrator import CALIBRATOR_FILE, CalibratorSession
-from ..training.levels import METRICS, LevelsSession
+from ..training.sessions import (
+    CALIBRATOR_FILE,
+    METRICS,
+    CalibratorSession,
+    LevelsSession,
+)
 
 __all__ = ['SelfCalibration', 'calibrated']
 

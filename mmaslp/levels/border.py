@@ -4,20 +4,26 @@ import math
 import warnings
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, dataclass
+from statistics import median_low
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.arguments import check_integer, check_number, check_text, optional
+from ..common.arguments import (
+    check_array,
+    check_integer,
+    check_number,
+    check_text,
+    optional,
+    reading,
+)
 from ..common.arrays import REMEDY, LabelWatch
 from ..common.bands import NUM_BANDS
 from ..common.processes import joined
 from ..losses.targets import Levels, PerturbedByImage, SmoothedByBand, Target
 from ..metrics.band_table import BandTable
-from .guard import Best, apply_guard, lower_median
 
 # The expected label keeps its side: half of this is below 1/2.
 MAX_LEVEL = 0.98
@@ -70,16 +76,64 @@ def _pool_thin_bands(gap: Tensor, share: Tensor) -> Tensor:
     return pooled
 
 
+# IoU of the foreground below which a network finds hardly any object.
+FLOOR = 0.2
+# Standard errors over images that a figure may lie below its best.
+NOISE = 2.0
+
+
+@dataclass(frozen=True)
+class Best:
+    """Best medians so far of IoU and accuracy, and their errors over images then."""
+
+    iou: float = -math.inf
+    iou_se: float = math.nan
+    acc: float = -math.inf
+    acc_se: float = math.nan
+
+    def after(self, iou: float, iou_se: float, acc: float, acc_se: float) -> 'Best':
+        """The best once a validation has come."""
+        by_iou = (iou, iou_se) if iou > self.iou else (self.iou, self.iou_se)
+        by_acc = (acc, acc_se) if acc > self.acc else (self.acc, self.acc_se)
+        return Best(*by_iou, *by_acc)
+
+
+def apply_guard(
+    levels: Tensor, stepped: Tensor, iou: float, acc: float, best: Best
+) -> tuple[Tensor, str | None]:
+    """Levels that a validation allows, and why they do not follow the gaps.
+
+    ``stepped`` are levels that follow the gaps, ``iou`` and ``acc`` medians of the last
+    three validations, ``best`` those of the best so far, this validation included.
+    docs/levels.md has the rules.
+    """
+    if not iou >= FLOOR:
+        return torch.zeros_like(levels), (
+            f'the network finds hardly any object: the IoU of the foreground is '
+            f'{iou:.2f} on the validation set, below {FLOOR}'
+        )
+    reason = None
+    if iou < best.iou - NOISE * best.iou_se or acc < best.acc - NOISE * best.acc_se:
+        stepped = 0.5 * levels  # one step back
+        reason = (
+            'IoU or accuracy of the validation lies below its best by more than noise'
+        )
+    # A third of TP / (FP + FN).
+    limit = math.inf if iou == 1.0 else 1 / 3 * iou / (1.0 - iou)
+    return stepped.clamp(max=limit), reason
+
+
+def lower_median(values: list[float]) -> float:
+    """Median, the lower one of two; nan counts as 0."""
+    return median_low(0.0 if math.isnan(value) else value for value in values)
+
+
 STATE_VERSION = 4
 # What is kept of the metrics of the last three validations.
 KEPT = ('gaps', 'shares', 'iou', 'acc')
 
 # Batches without a validation that are worth a warning.
 MANY_BATCHES = 250
-_NEVER = (
-    f'{MANY_BATCHES} batches have passed without observe(table): after a validation '
-    'call it, else the levels stay where they are'
-)
 
 
 class BorderLevels(Levels):
@@ -93,7 +147,7 @@ class BorderLevels(Levels):
     every band.
 
     A guard keeps levels from costing objects
-    (:func:`~mmaslp.levels.guard.apply_guard`). Save :meth:`state_dict` beside that of
+    (:func:`~mmaslp.levels.border.apply_guard`). Save :meth:`state_dict` beside that of
     the optimizer. In a distributed training every process makes its own levels and
     calls :meth:`observe` with its table.
 
@@ -166,18 +220,18 @@ class BorderLevels(Levels):
         """str, optional: Why all levels are 0, in a sentence; None if one is not."""
         if self.levels.any():
             return None
-        why = self._held or (
+        if not self.validations:
+            return 'levels are 0: observe(table) has not seen a validation yet'
+        if self.validations <= self.warmup:
+            return (
+                'levels are 0: they begin to move after the warm-up of '
+                f'{self.warmup} validations, {self.validations} are done'
+            )
+        why = (
             'the network is not over-confident, and a level only lowers a confidence; '
             'fit a calibrator instead'
         )
-        if not self.validations:
-            why = 'observe(table) has not seen a validation yet'
-        elif self.validations <= self.warmup:
-            why = (
-                f'they begin to move after the warm-up of {self.warmup} validations, '
-                f'{self.validations} are done'
-            )
-        return f'levels are 0: {why}'
+        return f'levels are 0: {self._held or why}'
 
     def observe(self, table: BandTable, whole: bool = False) -> None:
         """Move the levels after a validation.
@@ -192,18 +246,13 @@ class BorderLevels(Levels):
             ValueError: If it is not a table, is empty or was observed before, or if the
                 labels look like masks of 0 and 255. Then no level moves.
         """
-        if not isinstance(table, BandTable):
+        observed = getattr(table, 'totals', None)
+        if observed is None or observed is self._observed:
             raise ValueError(
-                f'observe takes a BandTable of the validation, got '
-                f'{type(table).__name__}'
-            )
-        if self._observed is table.totals:
-            raise ValueError(
-                'the table holds the last validation too: make a new BandTable() for '
-                'each, or reset it'
+                'observe takes a new BandTable() after each validation: the table '
+                'holds the last validation too, or is none'
             )
 
-        observed = table.totals
         table = table if whole else joined(table)
         self.figures = figures = table.compute()
         if not table.count:
@@ -228,8 +277,9 @@ class BorderLevels(Levels):
 
         recent = [*self._recent, {key: figures[key] for key in KEPT}][-3:]
         self._recent = recent
-        iou = lower_median([each['iou'] for each in recent])
-        acc = lower_median([each['acc'] for each in recent])
+        iou, acc = (
+            lower_median([each[key] for each in recent]) for key in ('iou', 'acc')
+        )
         self._best = self._best.after(iou, figures['iou_se'], acc, figures['acc_se'])
         if self.validations <= self.warmup:
             return
@@ -248,7 +298,11 @@ class BorderLevels(Levels):
         """Warn, once, of a training that forgets :meth:`observe`."""
         self._batches += 1
         if self._batches == MANY_BATCHES:
-            warnings.warn(_NEVER, stacklevel=4)
+            warnings.warn(
+                f'{MANY_BATCHES} batches have passed without observe(table): after a '
+                'validation call it, else the levels stay where they are',
+                stacklevel=4,
+            )
 
     def set_warmup(self, warmup: int) -> None:
         """Let so many validations pass before the levels begin to move."""
@@ -275,37 +329,31 @@ class BorderLevels(Levels):
         Raises:
             ValueError: If it is damaged, or of another version; then nothing changes.
         """
-        state = state if isinstance(state, dict) else {}
-        if state.get('version') != STATE_VERSION or 'ids' in state:
+        known = isinstance(state, dict) and state.get('version') == STATE_VERSION
+        if not known or 'ids' in state:
             raise ValueError(
                 'the state is not one of BorderLevels, or of another version of '
                 'mmaslp: train on from the weights, with levels that start at 0'
             )
 
-        try:
-            levels = state['levels'].cpu().double()
-            inside = ((levels >= 0) & (levels <= MAX_LEVEL)).all()
-            if levels.shape != self.levels.shape or not inside:
-                raise ValueError(f'its levels are {levels.tolist()}')
+        bands = (NUM_BANDS,)
+        shares: dict[str, Any] = dict(low=0, high=1, nan=True)
+        with reading('the state of BorderLevels is damaged'):
+            saved = torch.as_tensor(state['levels']).cpu()
+            levels = check_array('levels', saved, bands, low=0, high=MAX_LEVEL)
             number = check_integer('validations', state['validations'], at_least=0)
             best = Best(**state['best'])
+            # Before the first validation nothing is the best.
+            limits: dict[str, Any] = dict(low=-math.inf, high=[1, math.inf] * 2)
+            check_array('best', astuple(best), (4,), **limits, nan=True)
             recent = [{key: each[key] for key in KEPT} for each in state['recent']]
-            rows = [each[key] for each in recent for key in ('gaps', 'shares')]
-            bands = np.array([[0.0] * NUM_BANDS, *rows], np.float64)  # of one length
-            sizes = [[each['iou'], each['acc']] for each in recent]
-            pairs = np.array([[best.iou, best.acc], *sizes], np.float64)
-            np.array(astuple(best), np.float64)
-            # Only gaps may be negative, and the best before the first validation.
-            negative = (bands[2::2] < 0).any() or (pairs[1:] < 0).any()
-            if negative or (abs(bands) > 1).any() or (pairs > 1).any():
-                raise ValueError('its metrics do not lie in [0, 1]')
+            for each in recent:
+                check_array('gaps', each['gaps'], bands, low=-1, high=1, nan=True)
+                check_array('shares', each['shares'], bands, **shares)
+                check_array('iou and acc', [each['iou'], each['acc']], (2,), **shares)
             held = optional(check_text, 'held', state['held'])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f'the state of BorderLevels is damaged ({error})'
-            ) from error
 
-        self.levels.copy_(levels)
+        self.levels.copy_(torch.from_numpy(levels))
         self.validations = number
         self._best = best
         self._recent = recent

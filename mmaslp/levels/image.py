@@ -9,25 +9,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..common.arguments import check_integer, check_number, optional
+from ..common.arguments import (
+    check_array,
+    check_integer,
+    check_number,
+    optional,
+    reading,
+)
 from ..common.arrays import LabelWatch
 from ..common.draws import image_keys, image_uniform, iteration_keys
 from ..common.processes import gathered
 from ..losses.perturbations import Perturbation, check_alpha, resolve_perturbation
-from ..losses.sample import Sample
-from ..losses.targets import Levels, PerturbedByImage, Target
-from .rules import MC, Rule, Validation, make_rule
+from ..losses.targets import Levels, PerturbedByImage, Sample, Target
+from .rules import Rule, Validation, make_rule
 
-# The released solver lets levels of a weak perturbation rise above 1.
-_MAX_LEVEL = 100.0
 STATE_VERSION = 4
 # Visits of every image without a validation that are worth a warning.
 MANY_VISITS = 10
-
-_UNOBSERVED = (
-    f'ASLP: every image came {MANY_VISITS} times without observe(accuracy): call it '
-    'after a validation, else the levels stay where they are'
-)
 
 
 class ImageLevels(Levels):
@@ -88,30 +86,25 @@ class ImageLevels(Levels):
         self.rule = make_rule(rule)
         self.perturbation = resolve_perturbation(beta)
         self.beta = self.perturbation.beta
-        self.start = check_alpha(alpha, self.beta)
         self.warmup = check_number('warmup', warmup, at_least=0)
         self.seed = check_integer('seed', seed)
-        self.ids = _by_hash(ids)
+        names = ids if isinstance(ids, (str, bytes)) else [*ids]
+        # In the order of their hashes, whatever the order of the data set.
+        self.ids = [names[row] for row in np.argsort(image_keys(names), kind='stable')]
         self._row_of = {name: row for row, name in enumerate(self.ids)}
-        if not self.ids:
-            raise ValueError('ids is empty: the training set has no image')
-        if len(self._row_of) < len(self.ids):
-            twice = next(name for name in self.ids if self.ids.count(name) > 1)
+        if len(self._row_of) < max(1, len(self.ids)):
             raise ValueError(
-                f'ids hold {twice!r} more than once: give each training image an id '
-                'of its own'
+                'ids must name every training image once, and one at least'
             )
 
-        self.alpha = torch.full((len(self.ids),), self.start, dtype=torch.float64)
+        start = check_alpha(alpha, self.beta)
+        self.alpha = torch.full((len(self.ids),), start, dtype=torch.float64)
         self.pending: Sample | None = None
         self.validation: Validation | None = None
         self.watch = LabelWatch()
         self._logger = logger or logging.getLogger('mmaslp')
         self._steps = torch.zeros((), dtype=torch.int64)
-        self._has_margins = False
         self._unobserved = 0  # images of samples since the last validation
-        if isinstance(self.rule, MC) and self.rule.oscillates(self.beta):
-            self._warn("levels oscillate: take a lower lam, or solver='implicit'")
 
     def __repr__(self) -> str:
         return f'ImageLevels({len(self.ids)} images, rule={self.rule})'
@@ -155,11 +148,15 @@ class ImageLevels(Levels):
         self._unobserved += len(names)
         if self.rule.learns and self.pending is not None:
             warnings.warn('ASLP: a sample was not given to update', stacklevel=2)
-        late = step >= self.warmup and self._unobserved > MANY_VISITS * len(self.ids)
-        if self.rule.learns and late:
-            warnings.warn(_UNOBSERVED, stacklevel=2)
+        many = self._unobserved > MANY_VISITS * len(self.ids)
+        if self.rule.learns and many and step >= self.warmup:
+            warnings.warn(
+                f'ASLP: every image came {MANY_VISITS} times without observe(accuracy)'
+                ': call it after a validation, else the levels stay where they are',
+                stacklevel=2,
+            )
 
-        hashes = image_keys(names)
+        keys = iteration_keys(image_keys(names), self.seed, step)
         for name in names:
             if name not in self._row_of:
                 raise ValueError(
@@ -169,7 +166,6 @@ class ImageLevels(Levels):
                 )
 
         rows = np.array([self._row_of[name] for name in names], np.int64)
-        keys = iteration_keys(hashes, self.seed, step)
         levels = self.alpha.numpy()[rows]
         perturbed = torch.from_numpy(image_uniform(keys) < levels)
         alpha = torch.from_numpy(levels.astype(np.float32))
@@ -200,43 +196,36 @@ class ImageLevels(Levels):
             )
 
         margin = sample.margin
-        if margin is None and not self._has_margins:
+        if margin is None:
             raise ValueError(
                 'no loss has left its margins in the sample: pass it on, as '
                 'criterion(logits, labels, sample), before update(sample)'
             )
 
-        self._has_margins = True
         self.pending = None
-        if not self.rule.learns or self.validation is None:
+        if not self.rule.learns or self.validation is None or sample.step < self.warmup:
             return
-        if sample.step is None or sample.step < self.warmup:
-            return
-        rows = np.empty(0, np.int64)
-        values = np.empty(0)
-        if sample.rows is not None and margin is not None:
-            rows = sample.rows
-            values = margin.double().cpu().numpy()
-
-        parts = gathered((rows, values))
-        rows, values = (np.concatenate(arrays) for arrays in zip(*parts))
+        pairs = gathered((sample.rows, margin.double().cpu().numpy()))
+        rows, values = (np.concatenate(parts) for parts in zip(*pairs))
         finite = np.isfinite(values)
         if not finite.all():
-            self._name_left_out(rows[~finite])
+            names = sorted({self.ids[row] for row in rows[~finite]})
+            self._warn(
+                f'logits that are not finite in {len(names)} image(s) of the batch, '
+                f'whose levels stay: {", ".join(names[:3])}'
+            )
         rows = rows[finite]
         values = values[finite]
         if len(set(rows.tolist())) < len(rows):
             rows, inverse = np.unique(rows, return_inverse=True)
             values = np.bincount(inverse, values) / np.bincount(inverse)
 
-        if len(rows):
-            levels = self.alpha.numpy()
-            levels[rows] = self.rule.step(
-                torch.from_numpy(levels[rows]),
-                torch.from_numpy(values),
-                beta=self.beta,
-                validation=replace(self.validation, visits=visits),
-            ).numpy()
+        self.alpha[rows] = self.rule.step(
+            self.alpha[rows],
+            torch.from_numpy(values),
+            beta=self.beta,
+            validation=replace(self.validation, visits=visits),
+        )
 
     def observe(self, accuracy: float, confidence: float | None = None) -> None:
         """Take in what a validation has measured.
@@ -253,26 +242,23 @@ class ImageLevels(Levels):
         """
         self.watch.check(at_least=10)
         self._unobserved = 0
-        measured = dict(accuracy=accuracy, confidence=confidence)
-        by_confidence = self.rule.required_field == 'confidence'
-        needed = [*measured.values()] if by_confidence else [accuracy]
-        if None in needed:
+        if self.rule.required_field != 'confidence':
+            confidence = None
+        elif confidence is None:
             raise ValueError(f'rule={self.rule.name!r} needs the confidence too')
-        if any(value != value for value in needed):  # nan
+        if accuracy != accuracy or confidence != confidence:  # nan
             self._warn(
-                f'the validation measured {measured}: the levels go on with '
-                f'{self.validation}'
+                f'the validation measured accuracy {accuracy}, confidence {confidence}'
+                f': the levels go on with {self.validation}'
             )
             return
 
         accuracy = check_number('accuracy', accuracy)
-        if confidence != confidence:
-            confidence = None
+        confidence = optional(check_number, 'confidence', confidence)
         before = getattr(self.validation, 'landmark', None)
         landmark = self.rule.next_landmark(
             before, accuracy, warming_up=self.steps <= self.warmup
         )
-        confidence = optional(check_number, 'confidence', confidence)
         self.validation = Validation(accuracy, confidence, landmark)
 
     def state_dict(self) -> dict[str, Any]:
@@ -296,30 +282,29 @@ class ImageLevels(Levels):
             ValueError: If the state is damaged or of another version; then nothing
                 changes.
         """
-        state = state if isinstance(state, dict) else {}
-        if state.get('version') != STATE_VERSION or 'ids' not in state:
+        known = isinstance(state, dict) and state.get('version') == STATE_VERSION
+        if not known or 'ids' not in state:
             raise ValueError(
                 'the state is not one of ImageLevels, or of another version of mmaslp: '
                 'train on from the weights, with levels that start anew'
             )
 
-        try:
+        with reading('the state of ImageLevels is damaged'):
             seed = check_integer('seed', state['seed'])
             steps = check_integer('steps', int(state['steps']), at_least=0)
-            seen = state['validation']
-            validation = seen and Validation(**seen)
-            saved = _read_levels(state)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f'the state of ImageLevels is damaged ({error})'
-            ) from error
+            measured = state['validation']
+            validation = measured and Validation(**measured)
+            names = state['ids']
+            # The released solver lets levels of a weak perturbation rise above 1.
+            levels = torch.as_tensor(state['alpha']).cpu()
+            levels = check_array('alpha', levels, (len(names),), low=0, high=100)
+            saved = dict(zip(names, levels.tolist()))
 
         shared = [name for name in self.ids if name in saved]
         for name in shared:
             self.alpha[self._row_of[name]] = saved[name]
-        field = self.rule.required_field
-        enough = field is None or getattr(validation, field, None) is not None
-        self.validation = validation if enough else None
+        needed = getattr(validation, self.rule.required_field, None)
+        self.validation = None if needed is None else validation
         # A rule or strength that was changed on purpose may have another limit.
         self.alpha.clamp_(max=self.rule.max_level(self.beta))
         if len(shared) < max(len(self.ids), len(saved)):
@@ -332,29 +317,6 @@ class ImageLevels(Levels):
         self._steps.fill_(steps)
         return len(shared)
 
-    def _name_left_out(self, rows: np.ndarray) -> None:
-        names = sorted({self.ids[row] for row in rows})
-        self._warn(
-            f'logits that are not finite in {len(names)} image(s) of the batch, whose '
-            f'levels stay: {", ".join(names[:3])}'
-        )
-
     def _warn(self, message: str) -> None:
         # Formatted here: MMEngine's logger drops warnings of one template as repeated.
         self._logger.warning(f'ASLP: {message}')
-
-
-def _by_hash(ids: Iterable[str]) -> list[str]:
-    """Ids in the order of their hashes, whatever the order of the data set."""
-    names = ids if isinstance(ids, (str, bytes)) else [*ids]
-    return [names[row] for row in np.argsort(image_keys(names), kind='stable')]
-
-
-def _read_levels(state: dict[str, Any]) -> dict[str, float]:
-    """Level of every image of a state."""
-    ids = state['ids']
-    alpha = state['alpha'].cpu().double()
-    inside = ((alpha >= 0) & (alpha <= _MAX_LEVEL)).all()
-    if alpha.shape != (len(ids),) or not inside:
-        raise ValueError(f'levels of {len(ids)} images: {alpha}')
-    return dict(zip(ids, alpha.tolist()))

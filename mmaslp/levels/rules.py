@@ -42,7 +42,7 @@ class Rule(ABC):
 
     name: ClassVar[str]  # in configs and states
     learns: ClassVar[bool] = True
-    required_field: ClassVar[str | None] = None  # besides the accuracy
+    required_field: ClassVar[str] = 'accuracy'  # of the validation
 
     def __init_subclass__(cls) -> None:
         if 'name' in vars(cls):
@@ -69,9 +69,10 @@ class Rule(ABC):
         beta = check_beta(beta)
         if alpha.shape != margin.shape or alpha.dim() != 1:
             raise ValueError('alpha and margin must both have the shape (N,)')
-        needed = self.required_field
-        if needed is not None and getattr(validation, needed) is None:
-            raise ValueError(f'rule={self.name!r} needs {needed} of the validation')
+        if getattr(validation, self.required_field) is None:
+            raise ValueError(
+                f'rule={self.name!r} needs {self.required_field} of the validation'
+            )
 
         stepped = self._step(alpha.double(), margin.double(), beta, validation)
         if not math.isfinite(stepped.sum()):  # levels are small: finite if all are
@@ -158,10 +159,6 @@ class MC(PenaltyRule):
 
     def _penalty(self, beta: float, now: Validation) -> tuple[float, float]:
         return 1.0 - now.accuracy, 0.5 * beta
-
-    def oscillates(self, beta: float) -> bool:
-        """Whether the explicit step is unstable."""
-        return self.solver != 'implicit' and self.eta * self.lam * beta >= 4
 
 
 @dataclass(frozen=True)
@@ -280,6 +277,6 @@ def update_alpha(
     check_choice('rule', rule, ('MC', 'ME'))
     if not alpha.is_floating_point() or ((alpha < 0) | (alpha > 1)).any():
         raise ValueError('alpha must be floating, in [0, 1]')
-    made = make_rule(rule, eta=eta, lam=lam, solver=solver)
     now = Validation(accuracy=accuracy, landmark=landmark)
+    made = make_rule(rule, eta=eta, lam=lam, solver=solver)
     return made.step(alpha, margin, beta=beta, validation=now)

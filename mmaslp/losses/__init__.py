@@ -3,8 +3,7 @@
 from .criterion import SelfCalibratingBCE
 from .functional import image_margin, sc_bce
 from .perturbations import Perturbation, max_alpha, perturb_target
-from .sample import Sample
-from .targets import Levels
+from .targets import Levels, Sample
 
 __all__ = [
     'Levels',

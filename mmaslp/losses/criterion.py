@@ -8,10 +8,9 @@ from torch import Tensor, nn
 
 from ..common.arguments import check_choice, check_integer, check_number
 from ..common.arrays import LabelWatch, pair_shapes, split_labels
-from .functional import image_margin, sc_bce, sc_bce_per_image
+from .functional import image_margin, like_pixels, sc_bce, sc_bce_per_image
 from .perturbations import Perturbation, perturb_target, resolve_perturbation
-from .sample import Sample
-from .targets import Levels, PerturbedByImage, Target, like_pixels
+from .targets import Levels, PerturbedByImage, Sample, Target
 
 
 def run_eagerly(function: Any) -> Any:
@@ -22,9 +21,9 @@ def run_eagerly(function: Any) -> Any:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if torch.compiler.is_compiling():
-            return torch.compiler.disable(function)(*args, **kwargs)
-        return function(*args, **kwargs)
+        compiling = torch.compiler.is_compiling()
+        eager = torch.compiler.disable(function) if compiling else function
+        return eager(*args, **kwargs)
 
     return call
 
@@ -117,7 +116,8 @@ class SelfCalibratingBCE(nn.Module):
         if eps is not None:
             if alpha:
                 raise ValueError('give either eps (label smoothing) or alpha, not both')
-            alpha = self._alpha_of(eps)
+            beta = self.perturbation.beta
+            alpha = check_number('eps', eps, at_least=0, below=1) / beta
             deterministic = True
         if levels is not None and alpha:
             raise ValueError(
@@ -134,17 +134,6 @@ class SelfCalibratingBCE(nn.Module):
         self.channels = check_choice('channels', channels, (None, 'independent'))
         self.bind(levels)
 
-    def _alpha_of(self, eps: float) -> float:
-        """Level whose expected label is smoothed by eps."""
-        eps = check_number('eps', eps, at_least=0, below=1)
-        beta = self.perturbation.beta
-        if eps > beta:
-            raise ValueError(
-                f'eps = {eps!r} is more than beta = {beta:g}, which gives a smoothing '
-                'of at most that: leave beta out'
-            )
-        return eps / beta
-
     def bind(self, levels: Levels | None) -> None:
         """Take levels in the place of the present ones, or of ``alpha``.
 
@@ -155,16 +144,11 @@ class SelfCalibratingBCE(nn.Module):
             raise ValueError(
                 f'levels must be BorderLevels or ImageLevels, got {levels!r}'
             )
-        perturbed = self._perturbed
-        self.target: Target = perturbed if levels is None else levels.target(perturbed)
+        self.target: Target = (
+            self._perturbed if levels is None else levels.target(self._perturbed)
+        )
         self.levels = levels
         self.watch = LabelWatch() if levels is None else levels.watch
-
-    def extra_repr(self) -> str:
-        """Show the levels, or the perturbation, in ``print(model)``."""
-        if self.levels is not None:
-            return repr(self.levels)
-        return f'beta={self.perturbation.beta:g}, alpha={self.alpha:g}'
 
     # The checks read values and the sample holds Python objects, so torch.compile
     # cannot trace this call. It skips the call instead of failing.
@@ -202,30 +186,26 @@ class SelfCalibratingBCE(nn.Module):
             Tensor: See above.
         """
         reduction = check_choice('reduction', reduction or self.reduction, REDUCTIONS)
-        if ignore_index is None:
-            ignore_index = self.ignore_index
+        ignored = self.ignore_index if ignore_index is None else ignore_index
         logits, labels = pair_shapes(logits, labels, self.channels is not None)
         if self.levels is not None and self.training and torch.is_grad_enabled():
             self.levels.count_batch()
-        labels, valid = split_labels(labels, ignore_index, self.watch)
-        self.watch.see_logits(logits)
+        labels, valid = split_labels(labels, ignored)
+        self.watch.see(logits, labels, valid)
 
         per_image = pixel_weight is None and reduction != 'none'
-        loss, margin, sample = self._losses(logits, labels, valid, sample, per_image)
-        if sample is not None and margin is not None:
-            sample.record(margin, margin_weight)
+        loss = self._losses(logits, labels, valid, sample, per_image, margin_weight)
         if pixel_weight is not None:
             loss = loss * _fit_weight(pixel_weight, loss, valid)
 
         if reduction == 'none':
             return loss
-        loss = loss.sum()
         if reduction == 'sum':
-            return loss
+            return loss.sum()
         if avg_factor is not None:
-            return loss / avg_factor
+            return loss.sum() / avg_factor
         count = labels.numel() if valid is None else valid.sum()
-        return loss / torch.as_tensor(count).clamp_min(1)
+        return loss.sum() / torch.as_tensor(count).clamp_min(1)
 
     def _losses(
         self,
@@ -234,8 +214,9 @@ class SelfCalibratingBCE(nn.Module):
         valid: Tensor | None,
         sample: Sample | None,
         per_image: bool,
-    ) -> tuple[Tensor, Tensor | None, Sample | None]:
-        """Losses, and the margins ``(N,)`` with the sample that takes them, if any.
+        margin_weight: float,
+    ) -> Tensor:
+        """Losses, whose margins the sample takes, if there is one.
 
         Losses are per image (by band: per slice) and made in one pass over the pixels,
         or of the shape of the labels.
@@ -244,31 +225,26 @@ class SelfCalibratingBCE(nn.Module):
         logits = self.target.as_maps(logits)
         labels = self.target.as_maps(labels)
         valid = None if valid is None else self.target.as_maps(valid)
-        strength = self.target.strength(labels, valid, sample, self.training)
-        values, rows, noise, sample = strength
+        values, rows, noise, sample = self.target.strength(
+            labels, valid, sample, self.training
+        )
         if per_image:
             loss, margin = sc_bce_per_image(logits, labels, values, valid, noise, rows)
-            return loss, margin, sample
+        else:
+            if rows > 1:
+                values = values.repeat_interleave(rows, 1)[:, : labels.shape[1]]
+            target = perturb_target(labels, like_pixels(values, labels), noise)
+            loss = sc_bce(logits, target, valid).view(shape)
+            margin = loss if sample is None else image_margin(logits, labels, valid)
 
-        if rows > 1:
-            values = values.repeat_interleave(rows, 1)[:, : labels.shape[1]]
-        target = perturb_target(labels, like_pixels(values, labels), noise)
-        loss = sc_bce(logits, target, valid).view(shape)
-        if sample is None:
-            return loss, None, None
-        return loss, image_margin(logits, labels, valid), sample
+        if sample is not None:
+            sample.record(margin, margin_weight)
+        return loss
 
 
 def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
     """Give every pixel of a loss ``(N, ...)`` its weight; 0 where it is not valid."""
-    weight = weight.float()
     if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
         weight = weight.squeeze(1)
-    try:
-        weight = weight.expand_as(loss)
-    except RuntimeError as error:
-        raise ValueError(
-            f'weight of shape {tuple(weight.shape)} does not fit the labels of shape '
-            f'{tuple(loss.shape)}'
-        ) from error
+    weight = weight.float().expand_as(loss)
     return weight if valid is None else weight.masked_fill(~valid, 0.0)

@@ -88,9 +88,7 @@ class _PerImage(torch.autograd.Function):
         shared_rows: int,
     ) -> tuple[Tensor, Tensor]:
         z = at_least_float32(logits)
-        half = (0.5 * strength).to(z.dtype)
-        if half.dim() == 1:
-            half = half.view(len(half), *[1] * (z.dim() - 1))
+        half = like_pixels((0.5 * strength).to(z.dtype), z)
         if valid is not None:
             z = torch.where(valid, z, torch.zeros_like(z))
         # A copy of its own: one temporary less than 2 * labels - 1 costs.
@@ -124,7 +122,7 @@ class _PerImage(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (grad,) = ctx.saved_tensors
-        grad = grad * grad_loss.view(len(grad), *[1] * (grad.dim() - 1))
+        grad = grad * like_pixels(grad_loss, grad)
         return grad.to(ctx.dtype), None, None, None, None, None
 
 
@@ -139,7 +137,7 @@ def _sums(signed: Tensor, half: Tensor, shared_rows: int) -> tuple[Tensor, Tenso
     moderations = []
     totals = []
     for rows, strength in _rows_of_cells(signed, half, shared_rows):
-        lines = _sum_of_rows(rows)
+        lines = sum(rows.unbind(2))  # slice by slice: faster than a reduction
         totals.append(lines.flatten(1).sum(1))
         moderations.append((strength * lines).flatten(1).sum(1))
     return torch.stack(moderations).sum(0), torch.stack(totals).sum(0)
@@ -168,16 +166,15 @@ def _rows_of_cells(
         yield pixels[:, full * size :].unsqueeze(1), strength[:, full:]
 
 
-def _sum_of_rows(values: Tensor) -> Tensor:
-    """Sum over axis 2 of (N, R, s, W), slice by slice: faster than a reduction."""
-    total = values[:, :, 0].clone()
-    for row in range(1, values.shape[2]):
-        total += values[:, :, row]
-    return total
+def like_pixels(values: Tensor, labels: Tensor) -> Tensor:
+    """Values per image, ``(N,)``, so that they broadcast with the labels."""
+    return values.view(*values.shape, *[1] * (labels.dim() - values.dim()))
 
 
 def _check_shapes(logits: Tensor, *others: Tensor | None) -> None:
     for other in others:
         if other is not None and other.shape != logits.shape:
-            shapes = f'{tuple(logits.shape)} and {tuple(other.shape)}'
-            raise ValueError(f'all tensors must have one shape, got {shapes}')
+            raise ValueError(
+                'all tensors must have one shape, got '
+                f'{tuple(logits.shape)} and {tuple(other.shape)}'
+            )

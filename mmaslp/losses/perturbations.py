@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..common.arguments import check_number
+from ..common.arguments import check_choice, check_number
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,7 @@ def resolve_perturbation(beta: str | float | Perturbation) -> Perturbation:
         return beta
     if not isinstance(beta, str):
         return Perturbation(check_beta(beta))
-    if beta not in PERTURBATIONS:
-        names = ', '.join(PERTURBATIONS)
-        raise ValueError(f'beta must be {names} or a number in (0, 2], got {beta!r}')
-    return PERTURBATIONS[beta]
+    return PERTURBATIONS[check_choice('a beta in words', beta, PERTURBATIONS)]
 
 
 def max_alpha(beta: float) -> float:

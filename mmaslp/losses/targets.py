@@ -1,9 +1,10 @@
 """What the criterion trains on: labels smoothed by band, or perturbed by image."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,12 +12,56 @@ from ..common.arguments import check_bool
 from ..common.arrays import LabelWatch
 from ..common.bands import border_row_values
 from ..common.draws import pixel_uniform
+from .functional import like_pixels
 from .perturbations import (
     Perturbation,
     check_alpha,
     truncated_normal,
 )
-from .sample import Sample, independent_sample
+
+
+@dataclass(eq=False)
+class Sample:
+    """Which images of a batch get a perturbed label, for every loss of the model.
+
+    A loss reads the sample and calls :meth:`record`; :class:`ImageLevels` read
+    :attr:`margin`.
+    """
+
+    alpha: Tensor  # levels of the images, (N,), float32
+    perturbed: Tensor  # outcome of the draws, (N,), bool
+    keys: np.ndarray  # of the noise per pixel, (N,), uint64
+    rows: np.ndarray | None = None  # of the images in the levels, (N,), int64
+    beta: float | None = None  # strength that the levels belong to
+    step: int = 0
+    _total: Tensor | None = field(default=None, init=False, repr=False)
+    _weight: float = field(default=0.0, init=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.alpha)
+
+    def record(self, margin: Tensor, weight: float = 1.0) -> None:
+        """Add the margins ``(N,)`` of one call of a loss of some weight."""
+        weight = abs(float(weight)) or 1e-12
+        total = margin.float() * weight
+        self._total = total if self._total is None else self._total + total
+        self._weight += weight
+
+    @property
+    def margin(self) -> Tensor | None:
+        """Tensor | None: Mean margins ``(N,)``, by the weights; None without a loss."""
+        return None if self._total is None else self._total / self._weight
+
+
+def independent_sample(alpha: float, num_images: int) -> Sample:
+    """Draw from torch's global generator, for a loss without :class:`ImageLevels`."""
+    levels = torch.full((num_images,), alpha)
+    keys = torch.randint(-(2**63), 2**63 - 1, (num_images,), dtype=torch.int64)
+    return Sample(
+        alpha=levels,
+        perturbed=torch.rand(num_images) < levels,
+        keys=keys.numpy().view(np.uint64),
+    )
 
 
 class Strength(NamedTuple):
@@ -98,8 +143,8 @@ class SmoothedByBand(Target):
         if not (training and levels.any()):
             return Strength(torch.zeros(len(labels), device=labels.device))
         if labels.dim() < 3:
-            mean = torch.full((len(labels),), self.levels.mean_level)
-            return Strength(mean.to(labels.device))
+            mean = self.levels.mean_level
+            return Strength(torch.full((len(labels),), mean, device=labels.device))
         eps = levels.float().to(labels.device, non_blocking=True)
         return Strength(*border_row_values(labels, eps, valid))
 
@@ -167,30 +212,23 @@ class PerturbedByImage(Target):
         """Sample of the batch that the levels hold, or one without levels."""
         if self.levels is None:
             return independent_sample(self.alpha, num_images)
-        if self.levels.pending is not None:
-            return self.levels.pending
-        if training:
+        if training and self.levels.pending is None:
             raise ValueError(
                 'ImageLevels need the sample of the batch: call levels.sample(names, '
                 'step) before the loss'
             )
-        return independent_sample(0.0, num_images)
+        return self.levels.pending or independent_sample(0.0, num_images)
 
     def _check(self, sample: Sample, num_images: int) -> None:
-        beta = self.perturbation.beta
         if len(sample) != num_images:
             raise ValueError(
                 f'the sample is for a batch of {len(sample)} images but the loss is '
                 f'called with {num_images}: use another loss in heads that split, '
                 'drop or mix images'
             )
-        if sample.beta not in (None, beta):
+        if sample.beta not in (None, self.perturbation.beta):
             raise ValueError(
                 f'the sample is for the strength beta={sample.beta:g} but the loss has '
-                f'beta={beta:g}: give ImageLevels and every loss the same beta'
+                f'beta={self.perturbation.beta:g}: give ImageLevels and every loss the '
+                'same beta'
             )
-
-
-def like_pixels(values: Tensor, labels: Tensor) -> Tensor:
-    """Values per image, ``(N,)``, so that they broadcast with the labels."""
-    return values.view(*values.shape, *[1] * (labels.dim() - values.dim()))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..common.arguments import check_choice
 from ..common.arrays import CHUNK, binary_maps
-from ..common.bands import NUM_BANDS, border_cells
+from ..common.bands import NUM_BANDS, border_cells, lines_of_cells
 from .bins import BinTable, ratio, signed_gap
 from .errors import accuracy, binned_error, confidence
 
@@ -20,8 +20,6 @@ MOMENTS = (
     *('hit', 'union', 'hit_hit', 'hit_union', 'union_union', 'right', 'right_right'),
 )
 SHARE = 2**20
-# Pixels of maps that are counted at a time.
-PIECE = 2**24
 
 
 def image_moments(
@@ -134,10 +132,6 @@ class BandTable:
     def __init__(self) -> None:
         self.reset()
 
-    def __repr__(self) -> str:
-        error = self.compute()['ece_band']
-        return f'BandTable({self.count:,} pixels, ece_band={error:.4f})'
-
     def reset(self) -> None:
         """Forget all pixels."""
         size = len(BORDERS) * NUM_BANDS * 3 + len(MOMENTS)
@@ -194,7 +188,7 @@ class BandTable:
 
         self.totals = self.totals.to(prob.device)
         # Some slices of a volume at a time, to bound the memory.
-        step = max(1, PIECE // max(1, maps[0][0].numel()))
+        step = max(1, 2**24 // max(1, maps[0][0].numel()))
         pieces = zip(*(values.split(step) for values in maps))
         areas = np.concatenate([self._count(*piece) for piece in pieces], 1)
         areas = areas.reshape(len(areas), images, -1).sum(2)
@@ -322,14 +316,8 @@ def _cell_sums(values: Tensor, cell: int) -> Tensor:
     """Add up the pixels of each cell."""
     if cell == 1:
         return values.long()
-    height, width = values.shape[1:]
-    rows = -(-height // cell)
-    columns = -(-width // cell)
-    if (rows * cell, columns * cell) != (height, width):
-        beyond = (0, columns * cell - width, 0, rows * cell - height)
-        values = torch.nn.functional.pad(values, beyond)
+    lines, columns = lines_of_cells(values, cell)
     # Columns of a cell in 32 bits, three times as fast, as long as their sums fit.
     fits = cell * BandTable.UNIT < 2**31
-    lines = values.view(-1, rows, cell, columns * cell)
     lines = lines.sum(2, dtype=torch.int32 if fits else torch.int64)
-    return lines.view(-1, rows, columns, cell).sum(3)
+    return lines.unflatten(2, (columns, cell)).sum(3)

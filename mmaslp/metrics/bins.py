@@ -95,10 +95,9 @@ class BinTable(Columns):
         With ``weights``, ``(R, I)`` how often each resample holds each image, the sums
         are ``(R, ..., B)``, else ``(..., B)``.
         """
-        sums = (self.count, self.correct, self.conf)
         if weights is None:
-            return BinTable(*(column.sum(0) for column in sums))
-        return BinTable(*(np.tensordot(weights, column, 1) for column in sums))
+            return BinTable(*(column.sum(0) for column in self._columns()))
+        return BinTable(*(np.tensordot(weights, c, 1) for c in self._columns()))
 
 
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
@@ -134,11 +133,6 @@ class ScoreTable:
         """``(K,)`` float64, the confidence that each score stands for."""
         return self.score / self.unit
 
-    @property
-    def conf_sum(self) -> np.ndarray:
-        """``(K,)`` int64, the sum over the pixels of each score, in ``1 / unit``."""
-        return self.score * self.count
-
     def top_label(self) -> 'ScoreTable':
         """Turn scores p of the positive class into those of the top label.
 
@@ -160,17 +154,15 @@ class ScoreTable:
         # Integers below 2**53 in float64 weights: the sums are exact.
         count, correct, score = (
             np.bincount(group, weights=column, minlength=groups)
-            for column in (self.count, self.correct, self.conf_sum)
+            for column in (self.count, self.correct, self.score * self.count)
         )
         return BinTable(
             count.astype(np.int64), correct.astype(np.int64), score / self.unit
         )
 
 
-# More equal-width bins say no more, and every image keeps a row of them.
+# More bins say no more: every image keeps a row of them, and a sweep tries them all.
 MAX_BINS = 4096
-# Finer equal-mass partitions add no information; the limit bounds the sweep's time.
-MAX_SWEEP_BINS = 4096
 
 
 def check_bins(bins: int) -> None:
@@ -195,12 +187,9 @@ def equal_mass(table: ScoreTable, bins: int) -> BinTable:
     score goes to the bin of its first pixel, ``floor(bins * rank / N)``. If more than N
     / bins pixels share a score, some bins stay empty.
     """
-    if not len(table.count):
-        return table.grouped(np.zeros(0, np.int64), 0)
     before = np.cumsum(table.count) - table.count
-    group = before * bins // table.total
-    _, group = np.unique(group, return_inverse=True)
-    return table.grouped(group, int(group[-1]) + 1)
+    groups, group = np.unique(before * bins // table.total, return_inverse=True)
+    return table.grouped(group, len(groups))
 
 
 def sweep(table: ScoreTable) -> BinTable:
@@ -223,7 +212,7 @@ def _sweep_bins(table: ScoreTable) -> int:
         for column in (table.count, table.correct)
     )
     total = table.total
-    most = min(MAX_SWEEP_BINS, total)
+    most = min(MAX_BINS, total)
     for number in range(2, most + 1):
         rank = -(-np.arange(number + 1) * total // number)
         cut = np.searchsorted(before, rank)

@@ -2,9 +2,8 @@
 
 import re
 
-from .errors import BIN_METRICS, PIXEL_METRICS
+from .errors import BIN_METRICS, PIXEL_METRICS, Metric
 from .image_metrics import IMAGE_METRICS, MASK_METRICS
-from .metric import Metric
 
 
 def _elsewhere(key: str, better: str, label: str, text: str) -> Metric:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,31 @@ from .bins import (
     signed_gap,
     sweep,
 )
-from .metric import Metric
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: its function, and its names for files and people.
+
+    Args:
+        key (str): Its name in results and files.
+        function (Callable, optional): Takes what the tuple says that the entry lies in;
+            None of a metric that another library computes.
+        better (str): 'lower', 'higher' or '' where neither is better.
+        label (str): Its name for people.
+        text (str): What it means, in a sentence.
+    """
+
+    key: str
+    function: Any
+    better: str
+    label: str
+    text: str
+
+    @property
+    def arrow(self) -> str:
+        """The direction as a sign."""
+        return {'lower': '↓', 'higher': '↑'}.get(self.better, '')
 
 
 def binned_error(table: BinTable) -> np.ndarray:
@@ -88,6 +113,12 @@ def debiased_l2(table: BinTable) -> np.ndarray:
     return _where_known(table, np.sqrt(np.maximum(squared, 0)))
 
 
+def squared_error(table: BinTable) -> np.ndarray:
+    """Mean over pixels of the squared gap of their bin."""
+    squares = table.weight * signed_gap(table) ** 2
+    return _where_known(table, np.nansum(squares, -1))
+
+
 def brier_decomposition(
     table: BinTable, brier: float | np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -102,11 +133,11 @@ def brier_decomposition(
     :math:`\sum_b n_b (a_b - \bar a)^2 / N` plus what the spread of the scores inside
     the bins explains; both agree when every bin holds one score.
     """
-    reliability = np.nansum(table.weight * signed_gap(table) ** 2, -1)
+    reliability = squared_error(table)
     right = accuracy(table)
     uncertainty = right * (1 - right)
     return {
-        'brier_reliability': _where_known(table, reliability),
+        'brier_reliability': reliability,
         'brier_resolution': reliability + uncertainty - brier,
         'brier_uncertainty': uncertainty,
     }
@@ -121,7 +152,7 @@ def ks_error(table: ScoreTable) -> float:
     This is the largest difference between the two cumulative sums. Equal scores enter
     together.
     """
-    running = np.cumsum(table.conf_sum - table.unit * table.correct)
+    running = np.cumsum(table.score * table.count - table.unit * table.correct)
     largest = np.abs(running).max(initial=0)
     return float(ratio(largest / table.unit, table.total))
 
@@ -131,9 +162,8 @@ def brier_score(table: ScoreTable) -> float:
 
     For two classes it is the same for the top label and the positive class.
     """
-    conf = table.conf
     wrong = table.count - table.correct
-    squares = table.correct * (1 - conf) ** 2 + wrong * conf**2
+    squares = table.correct * (1 - table.conf) ** 2 + wrong * table.conf**2
     return float(ratio(squares.sum(), table.total))
 
 
@@ -143,9 +173,7 @@ def average_precision(table: ScoreTable) -> float:
     :math:`\sum_n (R_n - R_{n-1}) P_n` over the thresholds from high to low, as
     scikit-learn's ``average_precision_score``. For scores of the positive class.
     """
-    hits = np.cumsum(table.correct[::-1])
-    named = np.cumsum(table.count[::-1])
-    precision = hits / named
+    precision = np.cumsum(table.correct[::-1]) / np.cumsum(table.count[::-1])
     return float(ratio((table.correct[::-1] * precision).sum(), table.correct.sum()))
 
 
@@ -163,8 +191,7 @@ def ordered_pairs(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
 
     ``positive`` and ``negative`` count ``(..., K)`` cases by ascending score.
     """
-    positive = np.asarray(positive, float)
-    negative = np.asarray(negative, float)
+    positive, negative = (np.asarray(kind, float) for kind in (positive, negative))
     below = np.cumsum(negative, -1) - negative
     pairs = positive.sum(-1) * negative.sum(-1)
     return ratio((positive * (below + negative / 2)).sum(-1), pairs)

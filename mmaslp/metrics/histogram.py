@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.arguments import check_choice, check_integer
+from ..common.arguments import check_array, check_choice, check_integer, reading
 from ..common.arrays import CHUNK, binary_scores, top_label_scores
 from .bins import ScoreTable, check_bins
 from .errors import Pixels, pixel_metrics
@@ -20,10 +20,7 @@ MODES = ('top_label', 'positive')
 STEPS = 131070
 CELLS = 2 * STEPS + 1
 NLL_UNIT = 2**24
-# What a state holds of its pixels.
-_STATE = ('cells', 'counts', 'nll')
 _TOLERANCE = 1 / 32  # of a step: on the point, up to float32 rounding
-_NLL_CLAMP = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,21 +70,16 @@ class PixelCounts:
 
     def score_table(self, mode: str = 'top_label') -> ScoreTable:
         """See :meth:`CalibrationHistogram.score_table`."""
-        check_choice('mode', mode, MODES)
-        if self.num_classes == 2:
-            return self.scores if mode == 'positive' else self.scores.top_label()
-        if mode == 'positive':
-            raise ValueError(
-                f"mode 'positive' needs two classes, not {self.num_classes}: use "
-                "'top_label'"
-            )
-        return self.scores
+        binary = self.num_classes == 2
+        # Of more classes only the top label is counted.
+        check_choice('mode', mode, MODES if binary else ['top_label'])
+        return self.scores.top_label() if binary and mode != 'positive' else self.scores
 
     def compute(self, bins: int = 10, mode: str = 'top_label') -> dict[str, float]:
         """Compute every metric that needs no images."""
         check_bins(bins)
-        nll = self.nll / NLL_UNIT
-        return pixel_metrics(Pixels(self.score_table(mode), nll, bins))
+        scores = self.score_table(mode)
+        return pixel_metrics(Pixels(scores, self.nll / NLL_UNIT, bins))
 
 
 def _score_table(cells: np.ndarray, counts: np.ndarray) -> ScoreTable:
@@ -113,7 +105,7 @@ def _coded(scores: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
         codes = cells_of(score).mul_(2).add_(outcome.int())
         # y - 1 first: p + y would round a small p away.
         true = likelihood[0] if likelihood else (outcome.to(score) - 1 + score).abs()
-        loss = _log(true.clamp(min=_NLL_CLAMP)) * -NLL_UNIT
+        loss = _log(true.clamp(min=1e-7)) * -NLL_UNIT
         yield codes, loss.int().sum()
 
 
@@ -128,9 +120,8 @@ def cells_of(score: Tensor) -> Tensor:
 
 def _log(values: Tensor) -> Tensor:
     """Logarithm; on the CPU numpy's is more than twice as fast as torch's."""
-    if values.device.type != 'cpu':
-        return values.log()
-    return torch.from_numpy(np.log(values.numpy()))
+    on_cpu = values.device.type == 'cpu'
+    return torch.from_numpy(np.log(values.numpy())) if on_cpu else values.log()
 
 
 class CalibrationHistogram:
@@ -188,9 +179,11 @@ class CalibrationHistogram:
     """
 
     def __init__(self, num_classes: int = 2) -> None:
-        hint = ': a one-channel head has the two classes background and foreground'
         self.num_classes = check_integer(
-            'num_classes', num_classes, at_least=2, hint=hint
+            'num_classes',
+            num_classes,
+            at_least=2,
+            hint=': a one-channel head has the two classes background and foreground',
         )
         self.reset()
 
@@ -300,25 +293,15 @@ class CalibrationHistogram:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Replace the state by one of :meth:`state_dict`; ValueError if none is."""
-        missing = {'cells', 'counts', 'nll', 'levels', 'num_classes'} - set(state)
-        if missing:
-            raise ValueError(f'histogram state lacks {sorted(missing)}')
-        for key, value in (('levels', STEPS), ('num_classes', self.num_classes)):
-            if state[key] != value:
-                raise ValueError(
-                    f'histogram state has {key} = {state[key]}, not {value}'
-                )
-
-        cells, counts, nll = (torch.as_tensor(state[k]) for k in _STATE)
-        fits = counts.shape == (cells.numel(), 2) and nll.numel() == 1
-        if (
-            not fits
-            or any(part.is_floating_point() for part in (cells, counts, nll))
-            or (counts < 0).any()
-            or ((cells < 0) | (cells >= CELLS)).any()
-            or nll < 0
-        ):
-            raise ValueError('histogram state is broken: cells and counts do not fit')
+        with reading('histogram state is broken'):
+            kept = {key: torch.as_tensor(value).cpu() for key, value in state.items()}
+            check_choice('levels', state['levels'], [STEPS])
+            check_choice('num_classes', state['num_classes'], [self.num_classes])
+            cells = check_array(
+                'cells', kept['cells'], (-1,), int, low=0, high=CELLS - 1
+            )
+            counts = check_array('counts', kept['counts'], (len(cells), 2), int, low=0)
+            nll = check_array('nll', kept['nll'], (), int, low=0)
         self.reset()
-        self.counts.view(-1, 2)[cells.long()] = counts.long()
-        self.nll = nll.long().reshape(())
+        self.counts.view(-1, 2)[torch.from_numpy(cells)] = torch.from_numpy(counts)
+        self.nll = torch.from_numpy(nll)

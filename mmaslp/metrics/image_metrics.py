@@ -11,9 +11,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from .bins import ratio
-from .errors import binned_error, binned_metrics, ordered_pairs
+from .errors import Metric, binned_error, binned_metrics, ordered_pairs
 from .image_table import ImageTable
-from .metric import Metric
 from .objects import MaskTable
 
 # The metric of each border of a band table, see :class:`~.band_table.BandTable`.
@@ -25,12 +24,16 @@ def _times(number: int, weights: np.ndarray | None) -> np.ndarray:
     return np.ones(number) if weights is None else weights
 
 
+def _mean(values: np.ndarray, used: np.ndarray, weights: np.ndarray | None) -> Any:
+    """Mean of the values of the images that are used."""
+    times = _times(len(used), weights)
+    return ratio(times @ np.where(used, values, 0), times @ used)
+
+
 def mean_ece(images: ImageTable, weights: np.ndarray | None = None) -> Any:
     """Mean over images with valid pixels of the ECE of each alone."""
     errors = binned_error(images.table)
-    defined = ~np.isnan(errors)
-    times = _times(len(images), weights)
-    return ratio(times @ np.where(defined, errors, 0), times @ defined)
+    return _mean(errors, ~np.isnan(errors), weights)
 
 
 def band_error(
@@ -74,21 +77,12 @@ def mean_iou(images: ImageTable) -> float:
 
 def found_in_empty(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     """Share of the images without foreground in which some is predicted."""
-    return _mean_of_empty(masks, masks.predicted > 0, weights)
+    return _mean(masks.predicted > 0, masks.is_empty, weights)
 
 
 def area_in_empty(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     """Mean share of the pixels that is predicted in images without foreground."""
-    share = np.nan_to_num(ratio(masks.predicted, masks.pixels))
-    return _mean_of_empty(masks, share, weights)
-
-
-def _mean_of_empty(
-    masks: MaskTable, values: np.ndarray, weights: np.ndarray | None
-) -> np.ndarray:
-    empty = (masks.foreground == 0) & (masks.pixels > 0)
-    times = _times(len(empty), weights)
-    return ratio(times @ np.where(empty, values, 0), times @ empty)
+    return _mean(ratio(masks.predicted, masks.pixels), masks.is_empty, weights)
 
 
 def object_ece(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
@@ -100,9 +94,8 @@ def object_auroc(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     """How often a true object has the larger probability; a tie is half."""
     image, prob, true = masks.flat.T
     levels, place = np.unique(prob, return_inverse=True)
-    size = len(masks.objects)
-    shape = (size, len(levels))
-    times = _times(size, weights)
+    shape = (len(masks.objects), len(levels))
+    times = _times(len(masks.objects), weights)
     positive, negative = (
         times @ csr_array((kind, (image.astype(int), place)), shape=shape)
         for kind in (true, 1 - true)
@@ -124,10 +117,7 @@ def object_nll(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
 
 def dice_error(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     """Mean absolute error of the expected Dice, over images that have one."""
-    defined = masks.has_estimate
-    times = _times(len(masks.dice), weights)
-    distance = np.where(defined, np.abs(masks.expected - masks.dice), 0)
-    return ratio(times @ distance, times @ defined)
+    return _mean(np.abs(masks.expected - masks.dice), masks.has_estimate, weights)
 
 
 def aurc_of(masks: MaskTable, weights: np.ndarray | None = None) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.arguments import check_array, check_text
 from ..common.bands import BORDER_EDGES, NUM_BANDS
 from .band_table import BORDERS, BandTable
 from .bins import BinTable, Columns
@@ -26,9 +27,6 @@ class ImageTable(Columns):
         masks (MaskTable | None): Estimates of masks and objects, and their truth.
         checksums (np.ndarray | None): ``(I,)`` of the labels, which tell whether two
             results were measured with the same masks.
-
-    Raises:
-        ValueError: A name is not a text, or bands and bins hold other pixels.
     """
 
     names: list[str]
@@ -38,18 +36,6 @@ class ImageTable(Columns):
     band_sums: np.ndarray | None = None
     masks: MaskTable | None = None
     checksums: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        if not all(isinstance(name, str) for name in self.names):
-            raise ValueError('a name of the image table is not a text')
-        if self.bands is None:
-            return
-        odd = np.flatnonzero((self.bands.total != self.num_pixels[:, None]).any(1))
-        if len(odd):
-            raise ValueError(
-                f'{self.names[odd[0]]}: its bands and its bins hold other numbers of '
-                'pixels: update both with the same image'
-            )
 
     @classmethod
     def empty(cls, bins: int = 10) -> 'ImageTable':
@@ -64,10 +50,10 @@ class ImageTable(Columns):
     @cached_property
     def bands(self) -> BinTable | None:
         """``(I, 2, 5)`` sums by border and band."""
-        sums = self.band_sums
-        if sums is None:
+        if self.band_sums is None:
             return None
-        return BinTable(sums[..., 0], sums[..., 1], sums[..., 2] / BandTable.UNIT)
+        count, correct, conf = np.moveaxis(self.band_sums, -1, 0)
+        return BinTable(count, correct, conf / BandTable.UNIT)
 
     @property
     def num_pixels(self) -> np.ndarray:
@@ -105,62 +91,32 @@ class ImageTable(Columns):
             ValueError: Its columns do not fit, or hold what cannot have been counted;
                 KeyError if one is missing.
         """
-        names = list(columns['names'])
+        names = [check_text('a name of an image', name) for name in columns['names']]
         size = len(names)
+        count = check_array('count', columns['count'], (size, bins), int, low=0)
+        correct = columns['correct']
         table = BinTable(
-            _column(columns, 'count', (size, bins), np.int64),
-            _column(columns, 'correct', (size, bins), np.int64),
-            _column(columns, 'conf', (size, bins), np.float64),
+            count,
+            check_array('correct', correct, count.shape, int, low=0, high=count),
+            check_array('conf', columns['conf'], count.shape, low=0, high=count),
         )
-        _check_counts(table)
         pixels = table.total
-        nll = _column(columns, 'nll', (size,), np.float64)
-        brier = _column(columns, 'brier', (size,), np.float64)
         # Of a pixel it is at most 16.2, since p is clamped.
-        fits = (nll >= 0) & (nll <= 17 * pixels) & (brier >= 0) & (brier <= pixels)
-        if not fits.all():
-            raise ValueError('nll or brier of the image table are out of range')
+        nll = check_array('nll', columns['nll'], (size,), low=0, high=17 * pixels)
+        brier = check_array('brier', columns['brier'], (size,), low=0, high=pixels)
 
-        band_sums = masks = checksums = None
+        sums = masks = checksums = None
         if 'bands' in columns:
             if tuple(columns['bands']['edges']) != BORDER_EDGES:
                 raise ValueError('the bands of the image table have other edges')
             shape = (size, len(BORDERS), NUM_BANDS, 3)
-            band_sums = _column(columns['bands'], 'sums', shape, np.int64)
+            sums = check_array('bands', columns['bands']['sums'], shape, int, low=0)
+            most = sums[..., :1] * [1.0, 1.0, BandTable.UNIT]
+            check_array('bands', sums, shape, high=most)
+            if (sums[..., 0].sum(2) != pixels[:, None]).any():
+                raise ValueError('bands and bins of an image hold other pixels')
         if 'masks' in columns:
             masks = MaskTable.from_json(columns['masks'], pixels)
         if 'checksums' in columns:
-            checksums = _column(columns, 'checksums', (size,), np.int64)
-
-        images = cls(names, table, nll, brier, band_sums, masks, checksums)
-        if images.bands is not None:
-            _check_counts(images.bands)
-        return images
-
-
-def _check_counts(table: BinTable) -> None:
-    """Refuse sums that cannot have been counted."""
-    fits = (table.correct >= 0) & (table.correct <= table.count)
-    fits &= (table.conf >= 0) & (table.conf <= table.count)
-    if not fits.all():
-        raise ValueError(
-            'sums of the image table cannot have been counted: 0 <= correct <= count '
-            'and 0 <= conf <= count must hold'
-        )
-
-
-def _column(
-    columns: dict[str, Any], key: str, shape: tuple[int, ...], kind: type
-) -> np.ndarray:
-    """Read a column of a file: an array of ``shape`` of integers or numbers."""
-    kinds = 'iu' if kind is np.int64 else 'iuf'
-    try:
-        array = np.array(columns[key]).reshape(shape)
-        fits = not array.size or array.dtype.kind in kinds
-    except (TypeError, ValueError):  # rows of several lengths, or of other things
-        fits = False
-    if not fits:
-        what = 'integers' if kind is np.int64 else 'numbers'
-        size = ' x '.join(map(str, shape))
-        raise ValueError(f'{key} of the image table must be {size} {what}')
-    return array.astype(kind)
+            checksums = check_array('checksums', columns['checksums'], (size,), int)
+        return cls(names, table, nll, brier, sums, masks, checksums)

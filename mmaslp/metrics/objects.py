@@ -6,13 +6,47 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 
+from ..common.arguments import check_array
 from ..common.arrays import known_pixels
-from ..common.components import is_real
 from .bins import BinTable, Columns
 
 # Bins of equal width of the probability that an object is true.
 BINS = 10
+# Least share of the image that an object has, of an image and of a volume. What is
+# smaller stays in the mask and is not judged.
+LEAST_SHARE = {2: 1e-3, 3: 1e-6}
+
+
+def find_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Number the objects of a mask ``(H, W)`` or ``(D, H, W)``, from 1 on.
+
+    An object is connected by faces. Components of less than the least share of the
+    image are 0, as the background.
+
+    Returns:
+        tuple[np.ndarray, int]: int32 of the shape of the mask, and the number of
+        objects.
+    """
+    found = np.zeros(mask.shape, np.int32)
+    if not mask.any():
+        return found, 0
+    [box] = ndimage.find_objects(mask.view(np.uint8))  # most of a volume is outside
+    number = ndimage.label(mask[box], output=found[box])
+    area = np.bincount(found[mask], minlength=number + 1)
+    axes = 2 if len(mask) == 1 else mask.ndim
+    large = area >= LEAST_SHARE[axes] * mask.size
+    large[0] = False
+    if not large[1:].all():
+        names = np.where(large, np.cumsum(large), 0).astype(np.int32)
+        found[mask] = names[found[mask]]
+    return found, int(large.sum())
+
+
+def is_real(foreground: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Whether more than half of the pixels of objects that are known are foreground."""
+    return foreground > 0.5 * known
 
 
 @dataclass(frozen=True)
@@ -121,6 +155,11 @@ class MaskTable(Columns):
         return ~np.isnan(self.expected)
 
     @cached_property
+    def is_empty(self) -> np.ndarray:
+        """``(I,)`` whether an image with valid pixels has no foreground."""
+        return (self.foreground == 0) & (self.pixels > 0)
+
+    @cached_property
     def flat(self) -> np.ndarray:
         """``(T, 3)`` image, probability and outcome of all objects."""
         image = np.repeat(np.arange(len(self.objects)), [*map(len, self.objects)])
@@ -144,31 +183,34 @@ class MaskTable(Columns):
         """Return the table by columns, as JSON can hold it; nan becomes null."""
         return {
             'objects': [rows.tolist() for rows in self.objects],
-            **{key: getattr(self, key).tolist() for key in (*_ESTIMATES, *_PIXELS)},
+            'dice': self.dice.tolist(),
+            'expected': self.expected.tolist(),
+            'score': self.score.tolist(),
+            'foreground': self.foreground.tolist(),
+            'predicted': self.predicted.tolist(),
         }
 
     @classmethod
     def from_json(cls, columns: dict[str, Any], pixels: np.ndarray) -> 'MaskTable':
         """Rebuild a table, of images of so many pixels; ValueError if it is broken."""
-        objects = [np.array(rows, float).reshape(-1, 2) for rows in columns['objects']]
-        estimates = [np.array(columns[key], float) for key in _ESTIMATES]
-        counts = [np.array(columns[key], np.int64) for key in _PIXELS]
+        shape = pixels.shape
+        objects = [
+            check_array('objects', rows, (-1, 2), low=0, high=1)
+            for rows in columns['objects']
+        ]
+        real = [rows[:, 1] for rows in objects]
+        if len(objects) != len(pixels) or not all(
+            np.isin(r, (0, 1)).all() for r in real
+        ):
+            raise ValueError('objects must be a list for each image, each real or not')
 
-        parts: tuple[Any, ...] = (objects, *estimates, *counts)
-        if {*map(len, parts)} != {len(pixels)}:
-            raise ValueError('the masks of the image table do not fit it')
-        shares = np.concatenate([rows.ravel() for rows in (*objects, *estimates[:2])])
-        outcomes = np.concatenate([rows[:, 1] for rows in [*objects, np.zeros((0, 2))]])
-        fits = (shares >= 0) & (shares <= 1) | np.isnan(shares)
-        if not fits.all() or not np.isin(outcomes, (0, 1)).all():
-            raise ValueError(
-                'the masks of the image table do not lie in [0, 1], or an object is '
-                'neither real nor not'
-            )
-        if not all(((part >= 0) & (part <= pixels)).all() for part in counts):
-            raise ValueError('a mask of the image table has more pixels than its image')
-        return cls(objects, *(*estimates, *counts), pixels)  # type: ignore[call-arg]
-
-
-_ESTIMATES = ('dice', 'expected', 'score')
-_PIXELS = ('foreground', 'predicted')
+        dice, expected = (
+            check_array(key, columns[key], shape, low=0, high=1, nan=True)
+            for key in ('dice', 'expected')
+        )
+        score = check_array('score', columns['score'], shape, nan=True)
+        foreground, predicted = (
+            check_array(key, columns[key], shape, int, low=0, high=pixels)
+            for key in ('foreground', 'predicted')
+        )
+        return cls(objects, dice, expected, score, foreground, predicted, pixels)

@@ -156,10 +156,10 @@ def observe_twice():
 
 
 SAID = {
-    'all logits so far lie in': lambda: SelfCalibratingBCE()(
+    'leave the sigmoid out': lambda: SelfCalibratingBCE()(
         torch.rand(100, 1, 4, 4), torch.ones(100, 4, 4)
     ),
-    'all logits of a map lie in': lambda: CALIBRATOR.logits(torch.rand(8, 8)),
+    r'all logits lie in \[0, 1\]': lambda: CALIBRATOR.logits(torch.rand(8, 8)),
 }
 
 
@@ -188,7 +188,7 @@ def test_python_that_is_probably_wrong(words):
         (lambda: CALIBRATOR.masks(torch.full((4, 4), 7.0), 'keep'), 'prob must lie'),
         (lambda: Calibrator.load(None), 'file must be'),
         (observe_twice, 'the table holds the last validation too'),
-        (lambda: ImageLevels(['a', 'b', 'a']), "ids hold 'a' more than once"),
+        (lambda: ImageLevels(['a', 'b', 'a']), 'every training image once'),
         (
             lambda: CALIBRATOR.wrap(nn.Sequential(nn.Flatten(), nn.Linear(16, 1)))(
                 torch.rand(3, 1, 4, 4)

@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from mmaslp.calibration import CalibrationTables
-from mmaslp.calibration.counts import CODES
+from mmaslp.calibration.features import CODES
 from mmaslp.calibration.maps import CELLS, SIDE, cell_numbers
-from mmaslp.common import components
 from mmaslp.common.bands import NUM_BANDS, border_bands
-from mmaslp.common.components import find_objects
+from mmaslp.metrics import objects
+from mmaslp.metrics.objects import find_objects
 from tests.test_calibration.object_scenes import discs
 
 
@@ -41,7 +41,7 @@ def flood(mask):
 
 @pytest.mark.parametrize('depth', [None, 6])
 def test_objects_and_their_counts_are_those_of_a_loop(depth, monkeypatch):
-    monkeypatch.setitem(components.LEAST_SHARE, 3, 1e-3)
+    monkeypatch.setitem(objects.LEAST_SHARE, 3, 1e-3)
     prob, label = discs(0, size=32, depth=depth)
     label[..., 3] = 255
     prob[..., 0, 0] = 0.9  # a component of a pixel, or of a column of six

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit, logit
 
 from mmaslp.calibration import fit_calibrator
-from mmaslp.calibration.elsewhere import (
+from mmaslp.calibration.estimates import (
     TooFewImages,
     _permutation_test,
     compare_set,

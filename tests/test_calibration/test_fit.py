@@ -12,12 +12,15 @@ from mmaslp.calibration import (
     fit_tables,
 )
 from mmaslp.calibration.fitting.fit import choose
-from mmaslp.calibration.fitting.methods import fit_maps, isotonic, platt, temperature
-from mmaslp.calibration.fitting.selection import (
+from mmaslp.calibration.fitting.methods import (
     METRICS,
     OutOfFold,
+    fit_maps,
     gains,
+    isotonic,
     measure_groups,
+    platt,
+    temperature,
 )
 from mmaslp.calibration.maps import CENTRES, LIMIT, SIDE
 from tests.test_calibration.samples import maps

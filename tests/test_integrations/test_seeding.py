@@ -1,7 +1,6 @@
 import torch
 
-from mmaslp.common.draws import generator_seed
-from mmaslp.training.seeding import seed_torch
+from mmaslp.common.draws import generator_seed, seed_torch
 
 
 def test_the_numbers_are_those_of_torch():

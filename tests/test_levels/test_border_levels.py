@@ -72,7 +72,8 @@ def test_masks_of_0_and_255_are_named_before_a_level_moves():
         levels.observe(table)
     assert not levels.levels.any()
     assert not levels.validations
-    levels.watch.see(12, has_object=False, has_ignored=True)
+    nothing = torch.zeros(12, 4, 4)
+    levels.watch.see(nothing, nothing, nothing.bool())
     with pytest.raises(ValueError, match='all 12 training images'):
         levels.observe(Table(GAPS))
 
@@ -102,8 +103,8 @@ def test_a_resumed_run_is_the_uninterrupted_one():
     ('damage', 'match'),
     [
         (lambda s: s.pop('recent'), 'is damaged'),
-        (lambda s: s.update(levels=torch.full((5,), 2.0)), 'its levels are'),
-        (lambda s: s.update(levels=torch.zeros(4)), 'its levels are'),
+        (lambda s: s.update(levels=torch.full((5,), 2.0)), 'levels must be'),
+        (lambda s: s.update(levels=torch.zeros(4)), 'levels must be'),
         (lambda s: s.update(version=2), 'or of another version'),
         (lambda s: s.update(ImageLevels(['a']).state_dict()), 'not one of BorderL'),
     ],

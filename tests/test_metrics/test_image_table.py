@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,13 +36,11 @@ def test_table_goes_around_json():
     again = ImageTable.from_json(table.to_json(), 10)
     assert again.names == table.names
     assert np.array_equal(again.table.conf, table.table.conf)
-    with pytest.raises(
-        ValueError, match='count of the image table must be 4 x 15 integers'
-    ):
+    with pytest.raises(ValueError, match=r'count must be whole .* shape \(4, 15\)'):
         ImageTable.from_json(table.to_json(), 15)
     broken = table.to_json()
     broken['nll'] = broken['nll'][1:]
-    with pytest.raises(ValueError, match='nll of the image table must be 4 numbers'):
+    with pytest.raises(ValueError, match=r'nll must be numbers .* shape \(4,\)'):
         ImageTable.from_json(broken, 10)
     del broken['nll']
     with pytest.raises(KeyError, match='nll'):
@@ -83,28 +80,26 @@ def test_bands_of_all_images_or_of_none():
 
     without = table_of(scene(30, 40, 0), mode='positive')
     assert ImageTable.join([table, without]).bands is None
-    with pytest.raises(ValueError, match='0: its bands and its bins hold other numbe'):
-        replace(table, band_sums=table.band_sums * 2)
 
 
 @pytest.mark.parametrize(
     ('damage', 'words'),
     [
         (lambda c: c['bands']['edges'].pop(), 'other edges'),
-        (lambda c: c['bands']['sums'][0][0].pop(), 'sums of the image table must be'),
-        (lambda c: c['bands']['sums'][0].pop(), 'sums of the image table must be'),
-        (lambda c: c['bands']['sums'][0][1][4].__setitem__(0, 0.5), 'integers'),
-        (lambda c: c['bands']['sums'][0][1][4].__setitem__(0, 7), 'of pixels'),
-        (lambda c: c['bands']['sums'][0][1][4].__setitem__(1, -1), 'have been counted'),
-        (lambda c: c['count'][0].__setitem__(0, 0.5), 'integers'),
-        (lambda c: c['correct'][0].__setitem__(9, 10**6), 'have been counted'),
-        (lambda c: c['conf'][0].__setitem__(9, float('nan')), 'have been counted'),
-        (lambda c: c['nll'].__setitem__(0, float('inf')), 'out of range'),
-        (lambda c: c['brier'].__setitem__(0, -1.0), 'out of range'),
-        (lambda c: c['names'].__setitem__(0, 3), 'not a text'),
-        (lambda c: c['masks']['foreground'].__setitem__(0, 10**6), 'more pixels'),
-        (lambda c: c['masks']['dice'].__setitem__(0, 2.0), r'lie in \[0, 1\]'),
-        (lambda c: c['masks']['objects'].pop(), 'do not fit'),
+        (lambda c: c['bands']['sums'][0][0].pop(), 'bands must be'),
+        (lambda c: c['bands']['sums'][0].pop(), 'bands must be'),
+        (lambda c: c['bands']['sums'][0][1][4].__setitem__(0, 0.5), 'bands must'),
+        (lambda c: c['bands']['sums'][0][1][4].__setitem__(0, 7), 'bands'),
+        (lambda c: c['bands']['sums'][0][1][4].__setitem__(1, -1), 'bands must'),
+        (lambda c: c['count'][0].__setitem__(0, 0.5), 'count must be whole'),
+        (lambda c: c['correct'][0].__setitem__(9, 10**6), 'correct must be'),
+        (lambda c: c['conf'][0].__setitem__(9, float('nan')), 'conf must be'),
+        (lambda c: c['nll'].__setitem__(0, float('inf')), 'nll must be'),
+        (lambda c: c['brier'].__setitem__(0, -1.0), 'brier must be'),
+        (lambda c: c['names'].__setitem__(0, 3), 'must be a text'),
+        (lambda c: c['masks']['foreground'].__setitem__(0, 10**6), 'foreground must'),
+        (lambda c: c['masks']['dice'].__setitem__(0, 2.0), 'dice must be'),
+        (lambda c: c['masks']['objects'].pop(), 'a list for each image'),
     ],
 )
 def test_damaged_tables_are_refused(damage, words):

@@ -5,12 +5,12 @@ import pytest
 from scipy import ndimage
 
 from mmaslp import Calibrator, fit_calibrator
-from mmaslp.calibration.uncalibrated import mask_estimates
-from mmaslp.common.components import LEAST_SHARE
+from mmaslp.calibration.estimates import mask_estimates
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.metrics import ImageTable
 from mmaslp.metrics.bootstrap import resample
 from mmaslp.metrics.image_metrics import image_metrics
+from mmaslp.metrics.objects import LEAST_SHARE
 from tests.test_calibration.object_scenes import discs
 
 
@@ -98,7 +98,7 @@ def test_a_file_holds_the_estimates():
         assert np.array_equal(one[key], two[key])
     columns = table.to_json()
     columns['masks']['dice'][0] = 2.0
-    with pytest.raises(ValueError, match='masks of the image table'):
+    with pytest.raises(ValueError, match='dice must be'):
         ImageTable.from_json(columns, 10)
 
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from mmaslp.levels import BorderLevels
-from mmaslp.training.calibrator import CalibratorSession
-from mmaslp.training.levels import LevelsSession, Plan
+from mmaslp.training.sessions import CalibratorSession, LevelsSession, Plan
 
 LOGGER = logging.getLogger('mmaslp')
 

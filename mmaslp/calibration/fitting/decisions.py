@@ -12,9 +12,8 @@ import numpy as np
 import torch
 
 from ...common.bands import NUM_BANDS
-from ...common.components import is_real
 from ...metrics.image_metrics import aurc
-from ..counts import ImageCounts
+from ...metrics.objects import is_real
 from ..decisions import (
     IMAGE_PREDICTORS,
     OBJECT_PREDICTORS,
@@ -26,6 +25,7 @@ from ..decisions import (
 from ..features import (
     UNCALIBRATED,
     UNITS,
+    ImageCounts,
     accuracy_of,
     area_of,
     domain_features,
@@ -37,7 +37,7 @@ from ..features import (
 )
 from ..maps import CELLS
 from ..masks import MASK_KIND, MASKS, dice_threshold
-from .methods import fit_maps
+from .methods import FOLDS, OutOfFold, fit_maps, simplest
 from .regressions import (
     fit_few_objects,
     fit_image_predictor,
@@ -45,17 +45,12 @@ from .regressions import (
     fit_object_predictor,
     logistic_losses,
 )
-from .selection import FOLDS, OutOfFold, simplest
 
 # Objects that a choice of features needs, of either kind that any prediction needs, and
 # images with a mask.
 LEAST_OBJECTS = 50
 LEAST_OF_A_KIND = 5
 LEAST_IMAGES = 10
-# The surest images, by whose risk an order is chosen.
-TOP = 5
-# Images of the fit that are kept.
-MOST_IMAGES = 1000
 # Least probabilities of an object that a table is made for.
 CUTS = (0.0, *np.linspace(0.05, 0.95, 19).round(2).tolist())
 
@@ -96,7 +91,8 @@ def fit_decisions(
             for image, prob in pairs
         ],
     )
-    kept = np.unique(np.linspace(0, len(images) - 1, MOST_IMAGES).astype(int))
+    # A thousand images of the fit are kept.
+    kept = np.unique(np.linspace(0, len(images) - 1, 1000).astype(int))
     rows: dict[str, Any] = {
         name: [_short(column[k]) for k in kept] for name, column in columns.items()
     }
@@ -155,7 +151,6 @@ def _fit_objects(
     pairs: Pairs, groups: np.ndarray, folds: np.ndarray, record: dict[str, Any]
 ) -> tuple[Predictor | None, list[list[float]]]:
     """The probability that an object is real, and what cuts of it cost."""
-    numbers = [image.num_objects for image, _ in pairs]
     inputs = np.concatenate([object_features(*pair) for pair in pairs])
     labels = np.concatenate([image.labels_of_objects() for image, _ in pairs])
     known = labels.sum(1) > 0
@@ -165,7 +160,7 @@ def _fit_objects(
     if min(real[known].sum(), number - real[known].sum()) < LEAST_OF_A_KIND:
         return None, []
 
-    owner = np.repeat(np.arange(len(pairs)), numbers)
+    owner = np.repeat(np.arange(len(pairs)), [image.num_objects for image, _ in pairs])
     few = number < LEAST_OBJECTS
     ways: dict[str, Any] = {
         name: lambda *data, name=name: fit_object_predictor(name, *data)
@@ -277,7 +272,7 @@ def _risk_of_order(
 
     def metrics(kept: np.ndarray) -> np.ndarray:
         order = np.argsort(-score[kept], kind='stable')
-        surest = risk[kept][order[: max(1, len(order) // TOP)]]
+        surest = risk[kept][order[: max(1, len(order) // 5)]]
         return np.array([aurc(score[kept], risk[kept]), surest.mean()])
 
     everything = np.ones(len(score), bool)
@@ -307,6 +302,7 @@ def _fit_area(pairs: Pairs) -> tuple[str, list[float]]:
             for image, prob in pairs
         ]
     )
+
     errors = {}
     widths = {}
     for unit in UNITS:

@@ -1,6 +1,7 @@
 """Fitting a calibrator: from images or from their tables, chosen out of fold."""
 
 from collections.abc import Hashable, Iterable, Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -8,16 +9,17 @@ from torch import Tensor, nn
 
 from ...common.arguments import check_choice
 from ...common.inputs import naming
-from ...common.weights import fingerprint_of
 from ..calibrator import Calibrator
 from ..maps import SIDE, TARGETS
 from ..masks import MASK_KIND
+from ..module import fingerprint_of
 from .decisions import fit_decisions
-from .methods import MAPS, fit_maps
-from .selection import (
+from .methods import (
+    MAPS,
     METRICS,
     OutOfFold,
     candidates,
+    fit_maps,
     gains,
     out_of_fold,
     simplest,
@@ -29,8 +31,6 @@ METHODS = ('auto', *MAPS)
 BY = ('auto', 'single', 'band')
 # Images, volumes or groups: each of the five folds needs one.
 LEAST_CASES = 5
-# Fewer are said to be few.
-FEW_CASES = 10
 Map = Tensor | np.ndarray
 
 
@@ -99,17 +99,16 @@ def fit_calibrator(
     channels = has_channels(prob)
     tables = CalibrationTables()
     tables.network = None if network is None else fingerprint_of(network)
-    keys = None if groups is None else numbers_of(groups)
-    number = -1
+    keys = count() if groups is None else numbers_of(groups)
     for number, (image, mask) in enumerate(_pairs(prob, label)):
-        key = number if keys is None else next(keys, None)
+        key = next(keys, None)
         if key is None:
             raise ValueError(f'there is no group for image {number}: give one for each')
         with naming(f'image {number}'):
             tables.update(image, mask, key, ignore_index, logits, channels)
 
-    if keys is not None and next(keys, None) is not None:
-        raise ValueError(f'there are more groups than the {number + 1} images')
+    if groups is not None and next(keys, None) is not None:
+        raise ValueError(f'there are more groups than the {tables.images.sum()} images')
     return fit_tables(tables, by, method, target)
 
 
@@ -147,9 +146,8 @@ def fit_tables(
     maps, mask_maps = (
         fit_maps(whole, cases.sum(), *wanted) for wanted in (kind, MASK_KIND)
     )
-    decisions = None
-    if tables.contents:
-        decisions = fit_decisions(tables.contents, tables.negative_crops)
+    contents = tables.contents
+    decisions = fit_decisions(contents, tables.negative_crops) if contents else None
 
     record: dict[str, Any] = dict(
         images=images,
@@ -160,7 +158,7 @@ def fit_tables(
         foreground=float(whole[..., 1].sum() / whole.sum()),
         candidates=_rows(measured, chosen),
     )
-    remarks = _remarks(counts, cases, measured[chosen], target)
+    remarks = _remarks(counts, cases, target)
     record['summary'] = summarize(kind, reason, record, decisions, remarks)
     return Calibrator(*kind, maps, record, mask_maps, decisions)
 
@@ -199,17 +197,16 @@ def _rows(measured: dict[Kind, OutOfFold], chosen: Kind) -> list[dict[str, Any]]
         more, error = candidate.minus(measured['identity', 'single'])
         wide = candidate.t_value(0.975) * error
         changes = np.stack([more - wide, more + wide], 1).tolist()
-        row = dict(method=kind[0], by=kind[1], chosen=kind == chosen)
-        row |= dict(zip(METRICS, candidate.metrics.tolist()))
-        row |= {f'{key}_change': change for key, change in zip(METRICS, changes)}
-        rows.append(row)
+        rows.append(
+            dict(method=kind[0], by=kind[1], chosen=kind == chosen)
+            | dict(zip(METRICS, candidate.metrics.tolist()))
+            | {f'{key}_change': change for key, change in zip(METRICS, changes)}
+        )
     return rows
 
 
-def _remarks(
-    counts: np.ndarray, cases: np.ndarray, chosen: OutOfFold, target: str
-) -> Iterator[str]:
-    """Say what the other target would gain, and what makes the fit doubtful."""
+def _remarks(counts: np.ndarray, cases: np.ndarray, target: str) -> Iterator[str]:
+    """Say what makes the fit doubtful."""
     low = counts[..., : SIDE + 1, :]
     high = counts[..., SIDE + 1 :, :]
     correct = (low[..., 0].sum() + high[..., 1].sum()) / counts.sum()
@@ -219,19 +216,6 @@ def _remarks(
             f'Its probabilities hold where objects fill about {objects:.0%} of the '
             'pixels, as here.'
         )
-    else:
-        other = out_of_fold(counts, cases, 'isotonic', 'band', 'probability')
-        more, error = other.minus(chosen)
-        wide = other.t_value(0.975) * error
-        nll, brier = (
-            f'{d:+.4f} [{d - w:+.4f}, {d + w:+.4f}]' for d, w in zip(more[:2], wide)
-        )
-        yield (
-            f"The target 'probability' would change the NLL by {nll} and the Brier "
-            f'score by {brier}. It moves masks, and it holds only where objects fill '
-            f'about {objects:.0%} of the pixels, as here.'
-        )
-
     if not counts[:, :, 1:-1].any():
         yield 'All probabilities are 0 or 1, as of masks: give those before the cut.'
     if correct <= max(objects, 1 - objects):
@@ -240,7 +224,7 @@ def _remarks(
             'a network: check that foreground is 1 in maps and masks.'
         )
 
-    if cases.sum() < FEW_CASES:
+    if cases.sum() < 10:
         yield (
             f'{cases.sum()} images or groups are few: do not trust the intervals, and '
             'fit to more.'
@@ -291,16 +275,12 @@ def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
         if len(pair) != 2:
             raise ValueError('give labels too, or pairs of a map and its labels')
         image, mask = pair
-        if not arrays and (batched or getattr(image, 'ndim', 0) > 3):
-            yield from _images_of_batch(image, mask)
-        else:
+        if arrays or not (batched or getattr(image, 'ndim', 0) > 3):
             yield image, mask
-
-
-def _images_of_batch(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
-    if len(prob) != len(label):
-        raise ValueError(
-            f'a batch holds {len(prob)} maps but {len(label)} masks: give both as '
-            '(N, ..., H, W)'
-        )
-    yield from zip(prob, label)
+            continue
+        if len(image) != len(mask):
+            raise ValueError(
+                f'a batch holds {len(image)} maps but {len(mask)} masks: give both as '
+                '(N, ..., H, W)'
+            )
+        yield from zip(image, mask)

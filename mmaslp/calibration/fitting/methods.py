@@ -1,49 +1,23 @@
-"""How a map of the logit is fitted to counts of labels: one function a method."""
+"""The methods that fit a map of the logit, and the rule that picks one out of fold.
 
-from collections.abc import Callable
+A method is one function: it fits a map to counts of labels.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import isotonic_regression
+from scipy.special import stdtrit
 
-from ..maps import CENTRES, LIMIT, SIDE, Knots
+from ..maps import CENTRES, LIMIT, SIDE, Knots, evaluate
 
 # Mean images of all bands, added to the pixels of each band. Of .2 to 4, 2 had the best
 # Brier score and ECE out of fold on eight validation sets, at an NLL within .0002.
 PRIOR_IMAGES = 2.0
 # Images' worth of wrong pixels at the end of the logits: no pixel is certain.
 DOUBT_IMAGES = 0.01
-# Slope of the isotonic map where it is flat, so that the order of pixels stays.
-SLOPE = 1e-3
-# Knots that are nearer to the one before are the same but for rounding.
-LEAST_GAP = 1e-9
-# Least and largest slope of a temperature or Platt map.
-SLOPES = (2.0**-10, 2.0**10)
-
-
-# A function that fits a map to logits and counts.
-Fit = Callable[[np.ndarray, np.ndarray], Knots]
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to fit a map, and how many numbers it chooses: the fewer, the simpler."""
-
-    fit: Fit
-    parameters: int
-
-
-MAPS: dict[str, Method] = {}
-
-
-def calibration_method(parameters: int) -> Callable[[Fit], Fit]:
-    """Let ``fit`` compare the map that a function fits; it has the function's name."""
-
-    def register(fit: Fit) -> Fit:
-        MAPS[fit.__name__] = Method(fit, parameters)
-        return fit
-
-    return register
 
 
 def fit_maps(
@@ -63,22 +37,19 @@ def fit_maps(
     parts[:, -1, 0] += pseudo_count
     if target == 'probability':
         parts[:, 0, 1] += pseudo_count
-    return [MAPS[method].fit(logit, part) for part in parts]
+    return [MAPS[method](logit, part) for part in parts]
 
 
-@calibration_method(parameters=0)
 def identity(logit: np.ndarray, counts: np.ndarray) -> Knots:
     """Leave every logit as it is."""
     return _line(logit, 1.0, 0.0)
 
 
-@calibration_method(parameters=1)
 def temperature(logit: np.ndarray, counts: np.ndarray) -> Knots:
     r"""Divide by the T of the lowest NLL: :math:`z / T`."""
     return _line(logit, _lowest_nll(logit[:, None], counts)[0], 0.0)
 
 
-@calibration_method(parameters=2)
 def platt(logit: np.ndarray, counts: np.ndarray) -> Knots:
     """Scale and shift, :math:`a z + c`, at the lowest NLL."""
     inputs = np.stack([logit, np.ones_like(logit)], 1)
@@ -86,7 +57,6 @@ def platt(logit: np.ndarray, counts: np.ndarray) -> Knots:
     return _line(logit, slope, shift)
 
 
-@calibration_method(parameters=6)
 def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
     """Isotonic regression, linear between the centres of its blocks."""
     filled = np.flatnonzero(counts.sum(1))
@@ -99,13 +69,21 @@ def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
     level = np.log(rate / (1 - rate))
     knots = np.concatenate([[min(logit[0], 0.0)], centres, [LIMIT]])
     level = np.concatenate([level[:1], level, level[-1:]])
-    apart = np.diff(knots, prepend=-np.inf) > LEAST_GAP
-    return knots[apart], (level + SLOPE * knots)[apart]
+    # Knots that are nearer to the one before are the same but for rounding. Where the
+    # map is flat it gets a slope, so that the order of pixels stays.
+    apart = np.diff(knots, prepend=-np.inf) > 1e-9
+    return knots[apart], (level + 1e-3 * knots)[apart]
+
+
+# How many numbers a method chooses: the fewer, the simpler.
+PARAMETERS = {identity: 0, temperature: 1, platt: 2, isotonic: 6}
+# What :func:`fit_maps` fits, and ``fit_calibrator`` compares.
+MAPS = {method.__name__: method for method in PARAMETERS}
 
 
 def _line(logit: np.ndarray, slope: float, shift: float) -> Knots:
     ends = np.array([min(logit[0], 0.0), LIMIT])
-    return ends, np.clip(slope, *SLOPES) * ends + shift
+    return ends, np.clip(slope, 2.0**-10, 2.0**10) * ends + shift
 
 
 def _lowest_nll(inputs: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -129,3 +107,128 @@ def _lowest_nll(inputs: np.ndarray, counts: np.ndarray) -> np.ndarray:
         if np.abs(step).max() < 1e-9:
             break
     return weights
+
+
+METRICS = ('nll', 'brier', 'ece_band', 'ece')
+FOLDS = 5
+BINS = 5  # the upper half of ten equal bins on [0, 1], where confidences lie
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """``(M,)`` metrics out of fold, and ``(G, M)`` without each group."""
+
+    metrics: np.ndarray
+    without: np.ndarray
+
+    @classmethod
+    def of_losses(cls, losses: np.ndarray, groups: np.ndarray) -> 'OutOfFold':
+        """Means of ``(N, M)`` losses of cases of ``(N,)`` groups."""
+        sums = np.stack([np.bincount(groups, column) for column in losses.T], 1)
+        number = np.bincount(groups)
+        rest = (sums.sum(0) - sums) / np.maximum(number.sum() - number, 1)[:, None]
+        return cls(losses.mean(0), rest[number > 0])
+
+    def minus(self, other: 'OutOfFold') -> tuple[np.ndarray, np.ndarray]:
+        """``(M,)`` differences of the metrics, and their jackknife standard errors."""
+        apart = self.without - other.without
+        spread = ((apart - apart.mean(0)) ** 2).sum(0)
+        error = np.sqrt(spread * (len(apart) - 1) / len(apart))
+        return self.metrics - other.metrics, error
+
+    def is_worse(self, other: 'OutOfFold') -> bool:
+        """Whether any metric is more than half a standard error above the other's."""
+        more, error = self.minus(other)
+        return bool((more > 0.5 * error).any())
+
+    def t_value(self, probability: float) -> float:
+        """Standard errors that a difference lies below with this probability."""
+        return float(stdtrit(len(self.without) - 1, probability))
+
+
+def candidates() -> list[tuple[str, str]]:
+    """Methods and 'single' or 'band', from the simplest on."""
+    numbers = {
+        (method.__name__, by): parameters * maps
+        for method, parameters in PARAMETERS.items()
+        for by, maps in (('single', 1), ('band', 5))
+        if parameters or by == 'single'
+    }
+    return sorted(numbers, key=numbers.__getitem__)
+
+
+def measure_groups(counts: np.ndarray, logit: np.ndarray) -> OutOfFold:
+    """Measure ``(G, B, CELLS, 2)`` pixels whose logits are ``(G, B, CELLS)``."""
+    prob = 1 / (1 + np.exp(-logit))
+    zero = counts[..., 0]
+    one = counts[..., 1]
+    total = zero + one
+    brier = zero * prob**2 + one * (1 - prob) ** 2
+    nll = zero * np.logaddexp(0, logit) + one * np.logaddexp(0, -logit)
+
+    confidence = np.maximum(prob, 1 - prob)
+    gap = confidence * total - np.where(logit > 0, one, zero)
+    bin_of_cell = np.clip(np.ceil(confidence * 2 * BINS) - BINS - 1, 0, BINS - 1)
+    gap_of_bin = [
+        np.where(bin_of_cell == number, gap, 0).sum((1, 2)) for number in range(BINS)
+    ]
+    pixel_sums = [each.sum((1, 2)) for each in (total, nll, brier)]
+    sums = [*pixel_sums, gap.sum(2), np.stack(gap_of_bin, 1)]
+    # Group by group, so that every sum is added up in the same order.
+    whole = [np.cumsum(each, 0)[-1] for each in sums]
+    without = [all_groups - each for all_groups, each in zip(whole, sums)]
+    return OutOfFold(_means(*whole), _means(*without))
+
+
+def _means(
+    pixels: np.ndarray,
+    nll: np.ndarray,
+    brier: np.ndarray,
+    gap_of_band: np.ndarray,
+    gap_of_bin: np.ndarray,
+) -> np.ndarray:
+    """``(..., 4)`` metrics of sums, see :data:`METRICS`."""
+    by_band = np.abs(gap_of_band).sum(-1)
+    by_bin = np.abs(gap_of_bin).sum(-1)
+    sums = np.stack([nll, brier, by_band, by_bin], -1)
+    return sums / np.expand_dims(pixels, -1)
+
+
+def out_of_fold(
+    counts: np.ndarray, images: np.ndarray, method: str, by: str, target: str
+) -> OutOfFold:
+    """Fit to four fifths of ``(G, B, CELLS, 2)``, measure on the rest, five times."""
+    fold = np.arange(len(images)) % FOLDS
+    logit = np.zeros(counts.shape[:-1])
+    for number in np.unique(fold):
+        rest = fold != number
+        maps = fit_maps(counts[rest].sum(0), images[rest].sum(), method, by, target)
+        logit[~rest] = evaluate(maps, CENTRES, target)
+    return measure_groups(counts, logit)
+
+
+def simplest(candidates: Mapping[Any, OutOfFold]) -> Any:
+    """Pick the first candidate, from the simplest on, that is no worse than the best.
+
+    The best has the lowest first metric. No worse means: no metric is more than half a
+    standard error of the paired difference above the best's. On validation images a
+    looser tie, or the best by Brier score, was worse on the others.
+    """
+    best = min(candidates, key=lambda name: candidates[name].metrics[0])
+    for name, candidate in candidates.items():
+        if not candidate.is_worse(candidates[best]):
+            return name
+    return best
+
+
+def gains(candidate: OutOfFold, identity: OutOfFold) -> bool:
+    """Whether NLL or Brier score falls by over a standard error, and nothing rises.
+
+    The standard error is that of Student's t, which is honest for few groups. Source of
+    the one standard error: Breiman et al., Classification and Regression Trees, 1984,
+    3.4.3.
+    """
+    more, error = candidate.minus(identity)
+    # A normal value lies less than one standard error above its mean with .8413.
+    falls = more < -candidate.t_value(0.8413) * error
+    return bool(falls[:2].any()) and not candidate.is_worse(identity)

@@ -12,12 +12,8 @@ from ..features import logit
 # Weight of the squared distance of coefficients, of standardised features, from those
 # that leave a probability as it is.
 PENALTY = 3.0
-# The same of few objects, for the intercept and the slope.
-FEW_PENALTY = 2.0
 # Residuals of a logit above this count by their size, below by their square.
 ROUND = 0.1
-# Dice stays so far from 0 and 1 where its logit is taken.
-EDGE = 0.005
 
 Losses = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -83,7 +79,7 @@ def fit_few_objects(features: np.ndarray, true: np.ndarray) -> Predictor:
     score = features[:, -1]
     inputs = np.column_stack([np.ones(len(true)), score])
     usual = np.array([0.0, 1.0])
-    penalty = FEW_PENALTY * np.diag([1.0, score.var()])
+    penalty = 2.0 * np.diag([1.0, score.var()])
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         value, derivative = logistic_losses(inputs @ weights, true)
@@ -105,6 +101,6 @@ def fit_few_objects(features: np.ndarray, true: np.ndarray) -> Predictor:
 def fit_image_predictor(name: str, features: np.ndarray, dice: np.ndarray) -> Predictor:
     """Fit a candidate of images to ``(I, 4)`` features."""
     if name == 'regression':
-        weights = fit_linear(features, logit(dice, EDGE), absolute_losses, -1)
-        return Predictor(name, weights)
+        medians = fit_linear(features, logit(dice, 0.005), absolute_losses, -1)
+        return Predictor(name, medians)
     return Predictor(name)

@@ -25,6 +25,7 @@ def summarize(
     method, by, target = kind
     where = 'by band' if by == 'band' else 'for all pixels'
     masks = 'stay the same' if target == 'confidence' else 'may move'
+
     lines = [
         f'{method} {where}; masks {masks}.',
         reason,
@@ -69,11 +70,6 @@ _IMAGES = {
     'calibrated': 'the calibrated probabilities',
     'regression': f'a regression of {len(IMAGE_FEATURES)} features',
 }
-# Share of negative crops in which something is found, from which on a training with
-# such crops pays: docs/windows.md has the measurements.
-CROPS_NEEDED = 0.05
-# Rows of the table of costs that are printed.
-SHOWN = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def decisions_in_words(decisions: Decisions) -> list[str]:
@@ -92,7 +88,7 @@ def decisions_in_words(decisions: Decisions) -> list[str]:
         lines += [
             f'  {cut:<20.2f}{kept:<20.3f}{false:<27.2f}{dice:.4f}'
             for cut, kept, false, dice in decisions.cuts
-            if cut in SHOWN
+            if cut in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
         ]
 
     images = decisions.record['images']
@@ -117,9 +113,12 @@ def decisions_in_words(decisions: Decisions) -> list[str]:
         f'none{hidden}.'
     )
     if crops := decisions.record.get('negative_crops'):
-        advice = 'negative crops in the training would not change that'
-        if crops['found'] >= CROPS_NEEDED * crops['number']:
-            advice = 'train with ObjectFreeCrop to change that (docs/windows.md)'
+        # From this share on such crops pay: docs/windows.md has the measurements.
+        advice = (
+            'train with ObjectFreeCrop to change that (docs/windows.md)'
+            if crops['found'] >= 0.05 * crops['number']
+            else 'negative crops in the training would not change that'
+        )
         lines.append(
             f'Crops without an object: {crops["number"]}, something is found in '
             f'{crops["found"]} of them; {advice}.'

@@ -14,7 +14,7 @@ from ...common.arrays import (
     split_labels,
 )
 from ...common.bands import NUM_BANDS
-from ..counts import ImageCounts, count_image
+from ..features import ImageCounts, count_image
 from ..maps import CELLS
 
 GROUPS = 100

@@ -20,12 +20,12 @@ from torch import nn
 from ...augmentation.windows import SMALLEST, find_window, resized
 from ...calibration.calibrator import Calibrator
 from ...calibration.fitting.tables import CalibrationTables
+from ...calibration.module import fingerprint_of
 from ...common.inputs import naming
 from ...common.outputs import check_output
 from ...common.processes import joined
-from ...common.weights import fingerprint_of
 from ...files.progress import track
-from ...training.calibrator import CALIBRATOR_FILE, CalibratorSession
+from ...training.sessions import CALIBRATOR_FILE, CalibratorSession
 from .checkpoint import (
     WeightsHook,
     check_checkpoint,
@@ -139,9 +139,7 @@ def windows_of(
             continue
         rows, columns = (
             _scaled(part, given, own)
-            for part, given, own in zip(
-                window.slices, label.shape[-2:], image.shape[-2:]
-            )
+            for part, given, own in zip(window, label.shape[-2:], image.shape[-2:])
         )
 
         inputs.append(resized(image[:, rows, columns], *image.shape[-2:]))

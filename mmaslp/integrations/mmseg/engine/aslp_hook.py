@@ -27,6 +27,7 @@ from ....common.arguments import (
     check_number,
     optional,
 )
+from ....common.draws import seed_torch
 from ....common.outputs import check_output
 from ....files.csv_tables import write_csv
 from ....levels.border import BorderLevels
@@ -34,8 +35,7 @@ from ....levels.image import ImageLevels
 from ....levels.rules import Rule, make_rule
 from ....losses.perturbations import check_alpha
 from ....report.diagrams import alpha_histogram
-from ....training.levels import ENOUGH, WARMUP, LevelsSession, Plan
-from ....training.seeding import seed_torch
+from ....training.sessions import ENOUGH, WARMUP, LevelsSession, Plan
 from ..checkpoint import unwrap
 from ..checks.findings import Finding
 from ..checks.run import (

@@ -12,7 +12,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from mmaslp.integrations.nnunet.loss import FixedPatches, SelfCalibratingLoss, Targets
 from mmaslp.levels import BorderLevels
 from mmaslp.losses import SelfCalibratingBCE
-from mmaslp.training.levels import LevelsSession
+from mmaslp.training.sessions import LevelsSession
 
 STATE = 'mmaslp_border_levels'
 

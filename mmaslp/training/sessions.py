@@ -1,14 +1,18 @@
-"""Levels by band in a training, in any toolkit."""
+"""Levels by band and a calibrator in a training, in any toolkit."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ..common.arguments import check_integer
+from ..calibration.calibrator import Calibrator
+from ..calibration.fitting.fit import BY, METHODS, fit_tables
+from ..calibration.fitting.tables import CalibrationTables, has_channels
+from ..calibration.maps import TARGETS
+from ..common.arguments import check_choice, check_integer
+from ..common.processes import joined
 from ..levels.border import BorderLevels
 from ..metrics.band_table import BandTable
 
@@ -99,10 +103,9 @@ class LevelsSession:
     ) -> None:
         if levels != 'border' and not isinstance(levels, BorderLevels):
             raise ValueError(f"levels must be 'border' or BorderLevels, got {levels!r}")
-        given = isinstance(levels, BorderLevels)
-        self.levels = levels if given else BorderLevels()
+        self.levels = BorderLevels() if isinstance(levels, str) else levels
         self.levels.expect_validations()
-        self.warmup = self.levels.warmup if given else None
+        self.warmup = None if isinstance(levels, str) else levels.warmup
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.logger = logger or logging.getLogger('mmaslp')
         self.start_validation()
@@ -118,10 +121,8 @@ class LevelsSession:
         Returns:
             Plan: Its :meth:`Plan.check` refuses too few validations.
         """
-        if warmup is None:
-            warmup = self.warmup
-        if warmup is None:
-            warmup = validations // WARMUP
+        given = self.warmup if warmup is None else warmup
+        warmup = validations // WARMUP if given is None else given
         self.levels.set_warmup(warmup)
         return Plan(validations, warmup)
 
@@ -142,8 +143,7 @@ class LevelsSession:
         Raises:
             ValueError: The batch cannot be used.
         """
-        prob = prob.sigmoid() if logits else prob
-        self.table.update(prob, labels, self.ignore_index)
+        self.table.update(prob.sigmoid() if logits else prob, labels, self.ignore_index)
 
     def end_validation(
         self, table: BandTable | None = None, whole: bool = False
@@ -164,13 +164,12 @@ class LevelsSession:
             ValueError: See :meth:`~mmaslp.levels.BorderLevels.observe`.
         """
         self.levels.observe(self.table if table is None else table, whole)
-        values = self.levels.figures
-        return {name: values[name] for name in METRICS} | self.scalars()
+        return {name: self.levels.figures[name] for name in METRICS} | self.scalars()
 
     def scalars(self) -> dict[str, float]:
         """Level of every band, by the name that all toolkits log it under."""
-        levels = self.levels.levels.tolist()
-        return {f'level_band{band}': level for band, level in enumerate(levels)}
+        levels = enumerate(self.levels.levels.tolist())
+        return {f'level_band{band}': level for band, level in levels}
 
     def end_training(self) -> None:
         """Warn if levels are still 0, with the reason."""
@@ -195,11 +194,141 @@ class LevelsSession:
 
         Levels may be lists, as JSON keeps them.
         """
-        saved = state.get('levels')
-        if not saved:
+        self.levels.load_state_dict(state.get('levels', {}))
+
+
+# How toolkits name the file beside their checkpoints.
+CALIBRATOR_FILE = 'calibrator.json'
+_NO_CALIBRATOR = 'no calibrator is fitted'
+
+
+class CalibratorSession:
+    """What a training decides about a calibrator.
+
+    A toolkit hands over the pixels of a validation (:meth:`update`, or :meth:`take`
+    where they are counted elsewhere), says when the weights change
+    (:meth:`train_step`), and asks for the :attr:`calibrator` of the weights. In a
+    distributed training every process has a session; tables of all are added up.
+
+    Args:
+        by, method, target (str): See :func:`~mmaslp.calibration.fit_calibrator`.
+        ignore_index (int): Label of pixels that do not count. Defaults to 255.
+        logger (logging.Logger, optional): Where warnings go. Defaults to None: the
+            logger 'mmaslp'.
+
+    Raises:
+        ValueError: An argument is unknown.
+    """
+
+    def __init__(
+        self,
+        by: str = 'auto',
+        method: str = 'auto',
+        target: str = 'confidence',
+        ignore_index: int = 255,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self.options = dict(
+            by=check_choice('by', by, BY),
+            method=check_choice('method', method, METHODS),
+            target=check_choice('target', target, TARGETS),
+        )
+        self.ignore_index = check_integer('ignore_index', ignore_index)
+        self.logger = logger or logging.getLogger('mmaslp')
+        self._calibrator: Calibrator | None = None
+        self.start_validation()
+
+    @classmethod
+    def of(
+        cls, option: bool | Mapping[str, Any], ignore_index: int = 255
+    ) -> 'CalibratorSession | None':
+        """Make one of a toolkit's argument ``calibrator``; None for False.
+
+        Raises:
+            ValueError: It is neither True, False nor a mapping of options.
+        """
+        if option is False:
+            return None
+        if option is not True and not isinstance(option, Mapping):
             raise ValueError(
-                'the checkpoint holds no levels, or those of another version of '
-                'mmaslp: train on from its weights instead of resuming'
+                'calibrator must be True, False or options such as '
+                f"dict(target='probability'), got {option!r}"
             )
-        values = torch.as_tensor(saved['levels'], dtype=torch.float64)
-        self.levels.load_state_dict({**saved, 'levels': values})
+        options = {} if option is True else dict(option)
+        for name in options:
+            check_choice('an option of calibrator', name, ('by', 'method', 'target'))
+        return cls(**options, ignore_index=ignore_index)
+
+    def start_validation(self) -> None:
+        """Forget the validation before."""
+        self._tables = CalibrationTables()
+        self._validated = False
+
+    def update(
+        self,
+        prob: Tensor,
+        labels: Tensor,
+        keys: Sequence[int] | None = None,
+        logits: bool = False,
+        ignore_index: int | None = None,
+    ) -> None:
+        """Count a batch of a validation.
+
+        Args:
+            prob (Tensor): Probabilities of the foreground, ``(N, H, W)``,
+                ``(N, C, H, W)`` of C binary channels or ``(N, C, D, H, W)``.
+            labels (Tensor): Of {0, 1, ignore_index}, same shape, or without the channel
+                of ``(N, 1, ...)``.
+            keys (Sequence[int], optional): Number of each image in the whole set, or of
+                its patient. Defaults to None: in the order of coming, which is right in
+                one process only.
+            logits (bool): Whether ``prob`` holds logits. Defaults to False.
+            ignore_index (int, optional): In place of that of the constructor.
+
+        Raises:
+            ValueError: The batch cannot be used.
+        """
+        ignored = self.ignore_index if ignore_index is None else ignore_index
+        channels = has_channels(prob)
+        numbers = [None] * len(prob) if keys is None else keys
+        for image, label, key in zip(prob, labels, numbers, strict=True):
+            self._tables.update(image, label, key, ignored, logits, channels)
+
+    def end_validation(self) -> None:
+        """Add up what the processes have counted."""
+        self._tables = joined(self._tables)
+        self._validated = True
+        self._calibrator = None
+
+    def train_step(self) -> None:
+        """Take notice of a step: what was validated are other weights now."""
+        self._validated = False
+        self._calibrator = None
+
+    def take(self, count: Callable[[], CalibrationTables]) -> None:
+        """Count a validation elsewhere; a failure costs a warning, not the training."""
+        try:
+            self._tables = count()
+            self._validated = True
+        except ValueError as error:
+            self.logger.warning(f'{_NO_CALIBRATOR}: {error}')
+
+    @property
+    def calibrator(self) -> Calibrator | None:
+        """Calibrator, optional: Of the weights of the last validation, if unchanged."""
+        if self._calibrator is None and self._validated:
+            try:
+                self._calibrator = fit_tables(self._tables, **self.options)
+            except ValueError as error:
+                self.logger.warning(f'{_NO_CALIBRATOR}: {error}')
+                self._validated = False
+        return self._calibrator
+
+    def state_dict(self) -> dict[str, Any]:
+        """Numbers, texts, lists and dicts for a checkpoint."""
+        return {'calibrator': self.calibrator and self.calibrator.to_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state_dict`; ValueError if it is damaged."""
+        if state.get('calibrator') is not None:
+            self._calibrator = Calibrator.from_dict(state['calibrator'])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmaslp.common.weights import fingerprint_of, same_weights
+from mmaslp.calibration.module import fingerprint_of, same_weights
 
 
 def network():
