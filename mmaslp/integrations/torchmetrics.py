@@ -11,6 +11,7 @@ from ..common.arguments import check_choice, check_integer, optional
 from ..common.arrays import ROUNDING, as_tensor, known_pixels, matched
 from ..metrics.band_table import BandTable, band_scalars
 from ..metrics.bins import check_bins
+from ..metrics.catalogue import metric_of
 from ..metrics.histogram import MODES, CalibrationHistogram
 from ..metrics.image_metrics import BAND_ERRORS
 
@@ -47,6 +48,15 @@ class SumMetric(Metric, Generic[Counter]):
         self.ignore_index = optional(check_integer, 'ignore_index', ignore_index)
         # Told of every update, while a callback wants to know more than the sums.
         self.listener: Callable[[Tensor, Tensor, int | None], None] | None = None
+
+    @property
+    def higher_is_better(self) -> bool | None:
+        """Whether a high metric is good; None of the dictionary, or if neither is."""
+        return (
+            {'higher': True, 'lower': False}.get(metric_of(self.metric).better)
+            if self.metric
+            else None
+        )
 
     def values(self) -> dict[str, float]:
         """All metrics by name, in float64; nan without pixels."""

@@ -10,6 +10,7 @@ import torch
 from accelerate.state import GradientState, PartialState
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+from transformers import PreTrainedModel
 from transformers.trainer_callback import ExportableState, TrainerCallback
 
 from ..calibration.calibrator import Calibrator
@@ -69,8 +70,9 @@ def count_set(
 
         first = seen + process.process_index * len(labels)
         once = images_once(len(labels))
-        keys = range(first, first + once)
-        session.update(logits[:once], labels[:once], keys, logits=True)
+        session.update(
+            logits[:once], labels[:once], range(first, first + once), logits=True
+        )
         seen += process.num_processes * len(labels)
     session.end_validation()
 
@@ -80,8 +82,8 @@ def images_once(num_images: int) -> int:
     gradient = GradientState()
     if not gradient.end_of_dataloader or gradient.remainder <= 0:
         return num_images
-    before = PartialState().process_index * num_images
-    return min(max(gradient.remainder - before, 0), num_images)
+    here = gradient.remainder - PartialState().process_index * num_images
+    return min(max(here, 0), num_images)
 
 
 def evaluations_before_end(args: Any, state: Any) -> int:
@@ -241,15 +243,19 @@ class SelfCalibration(TrainerCallback, ExportableState):
         if not trains:
             self._table = self._table or BandTable()
             unique = images_once(len(labels))
-            prob = logits[:unique].sigmoid()
-            self._table.update(prob, labels[:unique], self.ignore_index)
+            self._table.update(
+                logits[:unique].sigmoid(), labels[:unique], self.ignore_index
+            )
+
         return loss * share
 
     def state(self) -> dict[str, Any]:
         """What goes into ``trainer_state.json``: levels, fingerprint of the weights."""
         fingerprint = None if self._model is None else fingerprint_of(self._model)
-        attributes = {**self._levels_state(), 'fingerprint': fingerprint}
-        return {'args': {}, 'attributes': attributes}
+        return {
+            'args': {},
+            'attributes': {**self._levels_state(), 'fingerprint': fingerprint},
+        }
 
     def _levels_state(self) -> dict[str, Any]:
         """Levels as JSON keeps them."""
@@ -274,12 +280,12 @@ class SelfCalibration(TrainerCallback, ExportableState):
             )
 
         if self.session is not None:
-            plan = self.session.plan(evaluations_before_end(args, state))
             remedy = (
                 "give TrainingArguments eval_strategy='steps' and lower eval_steps, or "
                 'more steps; or SelfCalibration levels=None'
             )
-            plan.check(remedy, _logger)
+            number = evaluations_before_end(args, state)
+            self.session.plan(number).check(remedy, _logger)
             self.session.load_state_dict(saved if state.global_step else self._first)
         elif self._calibrators is not None and args.eval_strategy == 'no':
             raise ValueError(
@@ -333,6 +339,13 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self._training = False
         if self.session is not None:
             self.session.end_training()
+        best = state.best_model_checkpoint
+        if args.load_best_model_at_end and best and isinstance(model, PreTrainedModel):
+            whole = type(model).from_pretrained(best)
+            # The Trainer may have loaded a part of them: see `on_train_begin`.
+            if not same_weights(model, fingerprint_of(whole)):
+                model.load_state_dict(whole.state_dict())
+
         if self._calibrators is None or self._loader is None:
             return
 

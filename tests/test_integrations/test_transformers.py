@@ -142,6 +142,26 @@ def test_weights_that_the_trainer_did_not_load_are_named(tmp_path, monkeypatch):
         one.train(resume_from_checkpoint=str(tmp_path / 'checkpoint-10'))
 
 
+@pytest.mark.release
+def test_best_model_is_kept(tmp_path):
+    calibration = SelfCalibration(BorderLevels())
+    one = trainer(
+        tmp_path,
+        calibration,
+        save_strategy='steps',
+        save_steps=2,
+        load_best_model_at_end=True,
+        metric_for_best_model='eval_iou',
+        greater_is_better=False,
+    )
+    one.train()
+    best = Path(one.state.best_model_checkpoint)
+    assert best.name != 'checkpoint-36'
+    wanted = SegformerForSemanticSegmentation.from_pretrained(best).state_dict()
+    assert all(map(torch.equal, one.model.state_dict().values(), wanted.values()))
+    assert calibration.calibrator is not None
+
+
 def test_checkpoint_without_levels_is_refused(tmp_path):
     plain = SelfCalibration(levels=None, calibrator=False)
     options = dict(save_strategy='epoch', num_train_epochs=1)

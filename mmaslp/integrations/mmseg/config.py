@@ -134,8 +134,10 @@ def metrics_of(cfg: Mapping, evaluator: str) -> list:
 
 def calibration_of(cfg: Mapping, evaluator: str) -> Mapping | None:
     """The first CalibrationMetric of an evaluator, as a config describes it."""
-    metrics = metrics_of(cfg, evaluator)
-    return next((m for m in metrics if is_type(m, 'CalibrationMetric')), None)
+    return next(
+        (m for m in metrics_of(cfg, evaluator) if is_type(m, 'CalibrationMetric')),
+        None,
+    )
 
 
 def set_work_dir(cfg: Config, config_path: str, work_dir: str | None) -> None:

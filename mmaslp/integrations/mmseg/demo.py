@@ -81,5 +81,8 @@ def _test(cfg: Config, name: str, maps: str | None) -> list[Result]:
         calibrator=calibrator_of_test(cfg, None, cfg.load_from),
         overwrite=True,
     )
-    tested = evaluate(cfg, sets, options).values()
-    return [result for each in tested for result in each.results]
+    return [
+        result
+        for tested in evaluate(cfg, sets, options).values()
+        for result in tested.results
+    ]

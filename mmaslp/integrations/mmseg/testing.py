@@ -224,8 +224,12 @@ def _places(
     review = options.review
     if review and several:
         review = f'_{name}'.join(osp.splitext(review))
-    folder = out or osp.join(results_folder(cfg, options.tta), name)
-    return Places(folder, out, place(options.out_prob), review)
+    return Places(
+        folder=out or osp.join(results_folder(cfg, options.tta), name),
+        out=out,
+        maps=place(options.out_prob),
+        review=review,
+    )
 
 
 def _check_outputs(

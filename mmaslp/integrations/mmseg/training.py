@@ -119,10 +119,9 @@ def _check_folder(
             f'({start or "--resume"}): move it elsewhere, or name another --work-dir'
         )
     if left and not overwrite and not (resume and from_here):
-        names = some([*map(osp.basename, left)], 3)
         raise ValueError(
-            f'{folder} holds a training already ({names}): go on from its '
-            'last_checkpoint by --resume (another one: and --cfg-options '
-            'load_from=FILE), name another folder with --work-dir, or replace it by '
-            '--overwrite'
+            f'{folder} holds a training already '
+            f'({some([*map(osp.basename, left)], 3)}): go on from its last_checkpoint '
+            'by --resume (another one: and --cfg-options load_from=FILE), name another '
+            'folder with --work-dir, or replace it by --overwrite'
         )

@@ -53,6 +53,12 @@ def test_figures_are_those_of_the_core(make, counter):
     found, expected = metric.compute(), whole.compute()
     for name in {*found} & {*expected}:
         np.testing.assert_equal(found[name].item(), float(np.float32(expected[name])))
+    assert metric.higher_is_better is None
+    better = {name: make(name).higher_is_better for name in found}
+    assert {better.get(name) for name in ('ece', 'ece_band', 'nll')} == {False, None}
+    assert {better.get(name) for name in ('acc', 'band0_acc')} == {True, None}
+    neither = ('conf', 'band0_gap', 'band0_share', 'sweep_bins')
+    assert {better.get(name) for name in neither} == {None}
 
 
 @every_metric

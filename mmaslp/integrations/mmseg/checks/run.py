@@ -36,10 +36,13 @@ or ASLPHook(levels='image', rule='fixed'), which needs no validation"""
 
 def measuring_metric(runner: Any) -> CalibrationMetric | None:
     """The CalibrationMetric of the validation that measures the network itself."""
-    metrics = runner.val_loop.evaluator.metrics
-    ours = (metric for metric in metrics if isinstance(metric, CalibrationMetric))
-    raw = (each for each in ours if (each.mode, each.protocol) == ('top_label', 'raw'))
-    return next(raw, None)
+    measuring = (
+        metric
+        for metric in runner.val_loop.evaluator.metrics
+        if isinstance(metric, CalibrationMetric)
+        and (metric.mode, metric.protocol) == ('top_label', 'raw')
+    )
+    return next(measuring, None)
 
 
 def check_validation(runner: Any) -> Iterator[Finding]:
@@ -170,8 +173,12 @@ def _transforms(step: Any) -> Iterator[Any]:
 def _mask_loader(leaf: Any) -> Any:
     """The transform of a data set that reads its masks."""
     loaders = ('LoadAnnotations', 'LoadBinaryAnnotations')
-    steps = _transforms(getattr(leaf, 'pipeline', None))
-    return next((step for step in steps if type(step).__name__ in loaders), None)
+    reading = (
+        step
+        for step in _transforms(getattr(leaf, 'pipeline', None))
+        if type(step).__name__ in loaders
+    )
+    return next(reading, None)
 
 
 def mask_values(leaf: Any, most: int) -> set[int]:
@@ -217,5 +224,7 @@ def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
 def _stay_ignored(leaf: Any) -> bool:
     """Whether all transforms are of packages in which none maps 255 to 1."""
     packages = ('mmcv.', 'mmengine.', 'mmseg.', 'mmaslp.')
-    steps = _transforms(leaf.pipeline)
-    return all(type(step).__module__.startswith(packages) for step in steps)
+    return all(
+        type(step).__module__.startswith(packages)
+        for step in _transforms(leaf.pipeline)
+    )

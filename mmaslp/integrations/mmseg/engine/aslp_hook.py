@@ -58,6 +58,7 @@ class Schedule:
         end (int): Time at which the training ends.
         iters_per_visit (int): Iterations in which every image comes about once.
         warmup (float): Iterations before the levels begin to move.
+        validations (list[int]): Iterations of the validations before the end.
         plan (Plan): When levels by band move.
     """
 
@@ -85,12 +86,13 @@ class Schedule:
             epoch = self.unit if by_epoch else self.iters_per_visit
             self.warmup = warmup_epochs * epoch
 
-        times = [
+        self.validations = [
             time * self.unit
             for time in range(max(loop.val_begin, 1), self.end)
             if time % self._interval(time) == 0
         ]
-        self.plan = Plan(len(times), sum(time < self.warmup for time in times))
+        early = sum(time < self.warmup for time in self.validations)
+        self.plan = Plan(len(self.validations), early)
 
     @property
     def visits(self) -> float:
@@ -104,6 +106,18 @@ class Schedule:
         due = now % self._interval(now) == 0 or now == self.end
         # Else it is a checkpoint in the middle of an epoch.
         return of_epoch == 0 and due and now >= max(self.loop.val_begin, 1)
+
+    def too_late(self) -> Iterator[Finding]:
+        """Warn of levels that never move: they also wait for the first validation."""
+        end = self.loop.max_iters
+        start = max(self.warmup, *self.validations[:1] or [end])
+        if start >= end:
+            yield Finding(
+                'warning',
+                f'the levels never move: warm-up ({self.warmup} iterations) and the '
+                f'first validation end at iteration {start}, training at {end}',
+                'a lower warmup_epochs of ASLPHook, or a lower train_cfg.val_interval',
+            )
 
     def findings(self) -> Iterator[Finding]:
         """Refuse a schedule under which levels by band cannot arrive."""
@@ -185,6 +199,7 @@ class ImageTraining(Training):
         yield from mixed_images(dataset_of(runner.train_loop), preprocessor)
         if self.learns:
             yield from check_validation(runner)
+            yield from schedule.too_late()
 
     def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
         """Make the levels."""
@@ -219,8 +234,9 @@ class ImageTraining(Training):
 
     def before_iter(self, data_batch: Any, step: int) -> None:
         """Draw once per image, for all heads."""
-        names = [sample.img_path for sample in data_batch['data_samples']]
-        self._sample = self.levels.sample(names, step)
+        self._sample = self.levels.sample(
+            [sample.img_path for sample in data_batch['data_samples']], step
+        )
 
     def after_iter(self) -> None:
         """Move the levels of the images of the batch."""
@@ -251,8 +267,8 @@ class ImageTraining(Training):
 
     def summary(self) -> str:
         """Say where the levels are."""
-        mean = self.levels.alpha.mean().item()
-        return f'levels of {len(self.levels.ids)} images, mean {mean:.4f}'
+        alpha = self.levels.alpha
+        return f'levels of {len(alpha)} images, mean {alpha.mean():.4f}'
 
     def end_training(self) -> None:
         """Write the table of images and levels, lowest level first."""

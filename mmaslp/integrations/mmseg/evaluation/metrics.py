@@ -324,8 +324,8 @@ class StreamingMetric(BaseMetric):
 
 def kept_per_rank(lengths: Sequence[int], size: int) -> list:
     """How many records of each rank are left after interleaving and cutting."""
-    order = sorted((i, rank) for rank, n in enumerate(lengths) for i in range(n))
-    kept = [rank for _, rank in order[:size]]
+    records = ((i, rank) for rank, n in enumerate(lengths) for i in range(n))
+    kept = [rank for _, rank in sorted(records)[:size]]
     return [kept.count(rank) for rank in range(len(lengths))]
 
 

@@ -142,7 +142,7 @@ class SCBCELoss(nn.Module):
         elif not self.avg_non_ignore:
             avg_factor = max(label.numel(), 1)
 
-        loss = self.criterion(
+        return self.loss_weight * self.criterion(
             cls_score,
             label,
             pixel_weight=weight,
@@ -151,7 +151,6 @@ class SCBCELoss(nn.Module):
             ignore_index=self.ignore_index if ignore_index is None else ignore_index,
             margin_weight=self.loss_weight,
         )
-        return self.loss_weight * loss
 
 
 def _load_class_weight(class_weight: Any) -> tuple[float, float] | None:

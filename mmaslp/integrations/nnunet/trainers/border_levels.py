@@ -44,8 +44,9 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         self.levels = self.session.levels
         # The validation of the last epoch moves levels in vain.
         validations = self.num_epochs - 1
-        plan = self.session.plan(validations, int(self.warmup * validations))
-        plan.check('train for more epochs', self.session.logger)
+        self.session.plan(validations, int(self.warmup * validations)).check(
+            'train for more epochs', self.session.logger
+        )
         super().initialize()
 
     def _build_loss(self):

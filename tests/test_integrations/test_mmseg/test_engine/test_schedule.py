@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -47,6 +48,26 @@ def test_warm_up_in_epochs_visits_and_iterations():
     assert schedule(FreeLoop(), warmup_epochs=2).warmup == 10
     assert schedule(FreeLoop(), 2, world_size=5).warmup == 2
     assert schedule(Loop(), 2, warmup_iters=7).warmup == 7
+
+
+@pytest.mark.parametrize(
+    ('loop', 'warmup', 'message'),
+    [
+        (Loop(), 1, None),
+        (
+            Loop(),
+            6,
+            'the levels never move: warm-up .* iteration 30, training at 30',
+        ),
+        (Loop(dynamic_intervals=[9]), 0, 'the levels never move'),
+        (FreeLoop(dynamic_intervals=[7]), 1, None),
+    ],
+)
+def test_levels_that_never_move_are_said(loop, warmup, message):
+    findings = [*schedule(loop, warmup_epochs=warmup).too_late()]
+    assert len(findings) == (message is not None)
+    if message:
+        assert re.search(message, findings[0].message)
 
 
 LONG = dict(max_epochs=60, max_iters=300)
