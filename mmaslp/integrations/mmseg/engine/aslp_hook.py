@@ -110,7 +110,7 @@ class Schedule:
     def too_late(self) -> Iterator[Finding]:
         """Warn of levels that never move: they also wait for the first validation."""
         end = self.loop.max_iters
-        start = max(self.warmup, *self.validations[:1] or [end])
+        start = max(self.warmup, min(self.validations, default=end))
         if start >= end:
             yield Finding(
                 'warning',
