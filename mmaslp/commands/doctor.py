@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 def _give_patch(config: str, file: str | None, original: dict, mended: dict) -> None:
     """Write the patch to a file, or print it."""
     from ..integrations.mmseg.config import find_config
-    from ..integrations.mmseg.patch import child_config, pasted
+    from ..integrations.mmseg.doctor import child_config, pasted
 
     if file is None:
         print(f'\n# Paste at the end of {config}, or add --patch FILE:')
