@@ -294,5 +294,5 @@ def _check_range(values: np.ndarray, top: float) -> None:
         raise ValueError(
             f'values lie in [{low:.6g}, {high:.6g}], not in [0, {top:g}]: apply '
             'sigmoid if they are logits; else say with --max-value which value stands '
-            'for probability 1, 100 if they are per cent'
+            'for probability 1 (of per cent --max-value 100)'
         )
