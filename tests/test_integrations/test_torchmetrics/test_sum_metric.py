@@ -2,8 +2,6 @@
 
 import copy
 import pickle
-import sys
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -100,14 +98,6 @@ def test_masks_of_0_and_255_are_an_error_unless_255_is_ignored(make):
         metric.update(torch.rand(1, 1, 8, 8), torch.full((1, 8, 8), 255))
     assert not any(state.any() for state in metric.metric_state.values())
     metric.update(torch.rand(1, 1, 8, 8), torch.ones(1, 8, 8))
-
-
-def test_without_torchmetrics_the_error_names_the_extra(monkeypatch):
-    for name in [each for each in sys.modules if 'integrations.torchmetrics' in each]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, 'torchmetrics', None)
-    with pytest.raises(ImportError, match=r'pip install "mmaslp\[torchmetrics\]"'):
-        import_module('mmaslp.integrations.torchmetrics')
 
 
 @pytest.mark.parametrize(
