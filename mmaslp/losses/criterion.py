@@ -246,5 +246,11 @@ def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
     """Give every pixel of a loss ``(N, ...)`` its weight; 0 where it is not valid."""
     if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
         weight = weight.squeeze(1)
-    weight = weight.float().expand_as(loss)
+    try:
+        weight = weight.float().expand_as(loss)
+    except RuntimeError as error:
+        raise ValueError(
+            f'weight of shape {tuple(weight.shape)} does not fit the labels of shape '
+            f'{tuple(loss.shape)}'
+        ) from error
     return weight if valid is None else weight.masked_fill(~valid, 0.0)
