@@ -162,10 +162,11 @@ class _Writer:
             dataset = self.reader.dataset_of(path)
             prob = with_foreground(channels, prob, self.reader.channel, dataset)
         prob = prob.reshape(values.shape)
-        if key:
-            np.savez_compressed(file, **{key: prob})
-        else:
-            np.save(file, prob)
+        with open(file, 'wb') as stream:  # by a name numpy would add its ending to .NPY
+            if key:
+                np.savez_compressed(stream, **{key: prob})
+            else:
+                np.save(stream, prob)
 
     def _write_mask(self, path: Path, mask: np.ndarray) -> None:
         dataset = self.reader.dataset_of(path)
