@@ -100,7 +100,10 @@ def _python_only() -> Iterator[None]:
         if not str(filename).endswith('.py'):
             raise ValueError(f'{filename}: a config is a Python file, .py')
         check_file(filename, MOST_TEXT)
-        return read(filename, *args, **options)
+        try:
+            return read(filename, *args, **options)
+        except UnicodeDecodeError as error:
+            raise ValueError(f'{filename}: not a text file ({error})') from error
 
     Config._file2dict = staticmethod(read_python)
     try:
