@@ -40,7 +40,7 @@ def check_outputs(
     """
     read = {_identity(Path(path).expanduser()): path for path in inputs if path}
     seen: dict[object, str] = {}
-    folders = {}
+    folders = set()
     for option, given in outputs.items():
         for path in _paths(given):
             name = f'{option} {path}'
@@ -58,11 +58,11 @@ def check_outputs(
                     'two files'
                 )
             seen[identity] = option
-            folders[_real(path).parent] = name
+            folder = _real(path).parent
+            if folder not in folders:
+                _check_folder(folder, read, name)
+                folders.add(folder)
             check_output(path, overwrite, option)
-
-    for folder, name in folders.items():
-        _check_folder(folder, read, name)
 
 
 def check_output(path: str | Path, overwrite: bool = False, name: str = '') -> None:
@@ -145,7 +145,7 @@ def _check_folder(folder: Path, read: Mapping[object, object], name: str) -> Non
         raise ValueError(f'{name} lies in {other}, which is read: write elsewhere')
     place = next(place for place in places if os.path.lexists(place))
     if not os.path.isdir(place) or not os.access(place, os.W_OK):
-        raise ValueError(f'{name}: {place} is no folder that can be written to')
+        raise ValueError(f'{name}: {place} is not a folder that can be written to')
 
 
 def _paths(given: Outputs) -> list[Path]:

@@ -339,7 +339,8 @@ class BorderLevels(Levels):
         bands = (NUM_BANDS,)
         shares: dict[str, Any] = dict(low=0, high=1, nan=True)
         with reading('the state of BorderLevels is damaged'):
-            saved = torch.as_tensor(state['levels']).cpu()
+            # From JSON they are a list of float64.
+            saved = torch.as_tensor(state['levels'], dtype=torch.float64).cpu()
             levels = check_array('levels', saved, bands, low=0, high=MAX_LEVEL)
             number = check_integer('validations', state['validations'], at_least=0)
             best = Best(**state['best'])

@@ -296,7 +296,7 @@ class ImageLevels(Levels):
             validation = measured and Validation(**measured)
             names = state['ids']
             # The released solver lets levels of a weak perturbation rise above 1.
-            levels = torch.as_tensor(state['alpha']).cpu()
+            levels = torch.as_tensor(state['alpha'], dtype=torch.float64).cpu()
             levels = check_array('alpha', levels, (len(names),), low=0, high=100)
             saved = dict(zip(names, levels.tolist()))
 

@@ -7,7 +7,7 @@ from mmaslp.integrations.mmseg.training import prepare_training
 def test_resuming_checks_the_latest_checkpoint(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run')
     prepare_training(cfg).train()
-    with pytest.raises(ValueError, match='not ApexOptimWrapper'):
+    with pytest.raises(ValueError, match='--amp needs an optim_wrapper'):
         cfg.optim_wrapper.type = 'ApexOptimWrapper'
         prepare_training(cfg, amp=True)
     cfg.optim_wrapper.type = 'OptimWrapper'
