@@ -182,17 +182,19 @@ class ObjectFreeWindows:
         labels = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else mask
         labels = labels.reshape(labels.shape[-2:])
         tensor = isinstance(image, Tensor)
-        size = tuple(image.shape[-2:] if tensor else image.shape[:2])
-        if size != labels.shape:
-            raise ValueError(f'image {size} and mask {labels.shape} differ')
+        height, width = image.shape[-2:] if tensor else image.shape[:2]
+        if (height, width) != labels.shape:
+            raise ValueError(f'image {(height, width)} and mask {labels.shape} differ')
 
         window = find_window(labels, self.smallest, rng)
         if window is not None:
-            part = image[(..., *window)].clone() if tensor else image[window].copy()
+            rows, columns = window
+            part = image[..., rows, columns] if tensor else image[rows, columns]
+            part = part.clone() if isinstance(part, Tensor) else part.copy()
             self._pool.append(part)
-            return resized(part, *size)
+            return resized(part, height, width)
 
         others = [part for part in self._pool if _kind(part) == _kind(image)]
         if not others:
             return None
-        return resized(others[rng.integers(len(others))], *size)
+        return resized(others[rng.integers(len(others))], height, width)

@@ -266,8 +266,8 @@ class Calibrator:
         estimate, objects = self.judge(values, logits)
 
         mask = (values > (0 if logits else 0.5)).cpu().numpy()
-        label = labels.cpu().numpy()
-        truth = MaskTruth.of(mask, label, objects.labels, len(objects), ignore_index)
+        known = labels.cpu().numpy()
+        truth = MaskTruth.of(mask, known, objects.labels, len(objects), ignore_index)
         return MaskTable.of_image(
             truth, objects.probability, estimate.dice, estimate.score
         )

@@ -62,8 +62,9 @@ def run(args: argparse.Namespace) -> None:
     review = args.work_dir / 'review.html'
     picture = args.work_dir / 'bands.png'
     trainings = [folder / 'last_checkpoint' for folder in folders]
-    written = {'--work-dir': [review, review.with_suffix('.csv'), picture, *trainings]}
-    check_outputs(written | page_outputs(str(page)), overwrite=args.overwrite)
+    files = [review, review.with_suffix('.csv'), picture, *trainings]
+    written = {**page_outputs(str(page)), '--work-dir': files}
+    check_outputs(written, overwrite=args.overwrite)
 
     logs = f'{args.work_dir}/*/train.log'
     print(f'training {", ".join(names)}, for a minute or two; see {logs}', flush=True)

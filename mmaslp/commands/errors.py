@@ -47,9 +47,9 @@ def exit_code_of(
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
-        stop = error.__context__  # MMEngine takes an interrupt for a bad config
-        if isinstance(stop, KeyboardInterrupt):
-            return _interrupted(stop, after_interrupt)
+        before = error.__context__  # MMEngine takes an interrupt for a bad config
+        if isinstance(before, KeyboardInterrupt):
+            return _interrupted(before, after_interrupt)
 
         if os.environ.get('MMASLP_TRACEBACK'):
             traceback.print_exception(error)

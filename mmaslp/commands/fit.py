@@ -114,10 +114,11 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
         return range(len(names))
     late = f'--groups {pattern.pattern}: takes more than {MOST_SECONDS} s to match'
     with raising(signal.SIGALRM, ValueError(late), MOST_SECONDS):
-        found = {name: pattern.search(Path(name).name) for name in names}
-    if without := [name for name in names if found[name] is None]:
+        matches = [pattern.search(Path(name).name) for name in names]
+    found = [match.group() for match in matches if match is not None]
+    if without := [name for name, match in zip(names, matches) if match is None]:
         raise ValueError(f'--groups {pattern.pattern}: matches nothing in {without[0]}')
-    return list(numbers_of([found[name].group() for name in names]))
+    return list(numbers_of(found))
 
 
 def _count_maps(args: argparse.Namespace, group: 'Group') -> 'CalibrationTables':

@@ -25,7 +25,7 @@ def mask_checksum(label: np.ndarray | Tensor) -> int:
     """CRC-32 of a mask: of its size and its labels as bytes."""
     values = label.byte().cpu() if isinstance(label, Tensor) else label
     size = zlib.crc32(str(tuple(label.shape)).encode())
-    return zlib.crc32(np.ascontiguousarray(values, np.uint8), size)
+    return zlib.crc32(np.ascontiguousarray(values, np.uint8).data, size)
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ class Evaluator:
                 'probabilities: give them of all images'
             )
         table = ImageTable.join(rows) if rows else ImageTable.empty(settings['bins'])
-        metrics = image_metrics(table)
+        metrics: dict[str, Any] = {**image_metrics(table)}
 
         intervals: dict[str, list[float]] = {}
         if check_resamples(resamples):

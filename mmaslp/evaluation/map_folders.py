@@ -25,7 +25,9 @@ class _MapEvaluator(Evaluator):
         super().__init__(bins)
         self.protocol = protocol
 
-    def add(self, name: str, key: int, prob: np.ndarray, label: np.ndarray) -> None:
+    def add(  # type: ignore[override]
+        self, name: str, key: int, prob: np.ndarray, label: np.ndarray
+    ) -> None:
         super().add(name, apply_protocol(prob, self.protocol), label)
 
 

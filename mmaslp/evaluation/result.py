@@ -196,8 +196,11 @@ def save_result(
 
     The folder is made if needed. ``indent`` None gives the shortest file.
     """
-    several = not isinstance(result, Result)
-    content = [entry.to_json() for entry in result] if several else result.to_json()
+    content: Any = (
+        result.to_json()
+        if isinstance(result, Result)
+        else [entry.to_json() for entry in result]
+    )
     write_output(path, strict_json(content, indent) + '\n', overwrite)
 
 

@@ -46,12 +46,12 @@ def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
     )
     prob = _snapped(np.clip(prob, 0, 1).astype(np.float64))
     mask = mask.astype(bool)
-    values = {}
+    values: dict[str, Any] = {}
     for measure in measures:
         measure.step(prob, mask, normalize=False)
         values |= measure.get_results()
 
-    record = {
+    record: dict[str, Any] = {
         'mae': float(values['mae']),
         's': float(values['sm']),
         'weighted_f': float(values['wfm']),

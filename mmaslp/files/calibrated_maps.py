@@ -4,6 +4,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,15 +125,15 @@ class _Writer:
         path, _ = self.files.pairs[name]
         self.calibrator.check_axes(given.ndim)
         if self.masks:
-            self._write_mask(path, self._mask(given))
+            self._write_mask(path, self._mask(given, self.masks))
         self._write_map(path, self._calibrated(given))
 
     def merge(self, other: object) -> None:
         """Nothing is left to do: the files are there."""
 
-    def _mask(self, given: np.ndarray) -> np.ndarray:
+    def _mask(self, given: np.ndarray, kind: str) -> np.ndarray:
         logits = self.reader.logits
-        mask = self.calibrator.masks(given, self.masks, logits)
+        mask = self.calibrator.masks(given, kind, logits)
         if self.min_object_prob is None:
             return mask
         objects = self.calibrator.objects(given, logits)
@@ -164,7 +165,8 @@ class _Writer:
         prob = prob.reshape(values.shape)
         with open(file, 'wb') as stream:  # by a name numpy would add its ending to .NPY
             if key:
-                np.savez_compressed(stream, **{key: prob})
+                arrays: dict[str, Any] = {key: prob}
+                np.savez_compressed(stream, **arrays)
             else:
                 np.save(stream, prob)
 

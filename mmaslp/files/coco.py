@@ -81,7 +81,7 @@ def write_coco(
     for place, row in enumerate(rows, 1):
         image = dict(row.extras['coco'])
         encoded = image.pop('annotations')
-        attributes = {
+        attributes: dict[str, Any] = {
             'rank': place,
             'expected_dice': row.estimate.dice,
             'dice_low': row.estimate.dice_low,

@@ -50,9 +50,9 @@ class Pairs:
         """Paths of image and mask of each whole pair, by stem."""
         return {
             # One file has one spelling: the path identifies the image.
-            stem: tuple(
-                osp.normpath(osp.join(folder, names[stem]))
-                for folder, names in zip(self.folders, (self.images, self.masks))
+            stem: (
+                osp.normpath(osp.join(self.folders[0], self.images[stem])),
+                osp.normpath(osp.join(self.folders[1], self.masks[stem])),
             )
             for stem in self.images
             if stem in self.masks
@@ -113,7 +113,7 @@ def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[st
     twice = [
         f'{name} and {found[stem]}'
         for stem, name in stems
-        if found.get(stem, name) != name
+        if stem is not None and found[stem] != name
     ]
     if twice:
         raise ValueError(
@@ -200,7 +200,9 @@ def prepare_dataset(
     check_number('--val-ratio', val_ratio, at_least=0, below=1)
     optional(check_number, '--test-ratio', test_ratio, at_least=0, below=1)
     if test_ratio is None:
-        test_ratio = 0.0 if LAYOUTS.get(layout, LAYOUTS['folder']).home else 0.2
+        test_ratio = (
+            0.0 if LAYOUTS.get(layout or 'folder', LAYOUTS['folder']).home else 0.2
+        )
 
     located = {
         part: place

@@ -4,6 +4,7 @@ import gzip
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -72,6 +73,9 @@ class ObjectVolumes:
 
         texts = ('\n'.join(table) + '\n', '\n'.join(colours) + '\n')
         # Without the time, so that a second call gives the same bytes.
-        contents = (gzip.compress(volume.to_bytes(), 1, mtime=0), *texts)
+        contents: tuple[Any, ...] = (
+            gzip.compress(volume.to_bytes(), 1, mtime=0),
+            *texts,
+        )
         for path, content in zip(files_of(self.folder, [image.name]), contents):
             write_output(path, content, self.overwrite)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -55,13 +56,14 @@ def find_suspects(image: Judged) -> list[Suspect]:
 def _not_labelled(image: Judged) -> Iterator[Suspect]:
     table = image.objects
     sure = np.where(np.isnan(table.probability), table.mean, table.probability)
-    for k in np.flatnonzero(image.truth.known & ~image.truth.real):
+    truth: Any = image.truth
+    for k in np.flatnonzero(truth.known & ~truth.real):
         score = _score(image, sure[k], table.area[k])
         yield Suspect('not labelled', score, int(table.area[k]), table.box[k])
 
 
 def _not_seen(image: Judged) -> Iterator[Suspect]:
-    labels, number = find_objects(image.label == 1)
+    labels, number = find_objects(np.asarray(image.label == 1))
     seen = np.bincount(labels[image.prob > 0.5], minlength=number + 1)[1:]
     area = np.bincount(labels.ravel(), minlength=number + 1)[1:]
     boxes = ndimage.find_objects(labels)
@@ -77,7 +79,8 @@ def _border(image: Judged) -> Iterator[Suspect]:
     apart = (image.prob > 0.5) != (image.label == 1)
     if np.isnan(expected) or not apart.any():
         return
-    odds = logit(np.array([expected, image.truth.dice]), EDGE)
+    truth: Any = image.truth
+    odds = logit(np.array([expected, truth.dice]), EDGE)
     [around] = ndimage.find_objects(apart.view(np.uint8))
     box = np.array([(side.start, side.stop - 1) for side in around])
     score = float((odds[0] - odds[1]) / DICE_UNIT)
@@ -86,7 +89,7 @@ def _border(image: Judged) -> Iterator[Suspect]:
 
 def _score(image: Judged, probability: float, area: int) -> float:
     least = LEAST_SHARE[image.prob.ndim] * image.prob.size
-    return float(logit(probability, EDGE) + np.log(area / least))
+    return float(logit(np.asarray(probability), EDGE) + np.log(area / least))
 
 
 def all_suspects(rows: Sequence[Reviewed]) -> list[tuple[Reviewed, Suspect]]:

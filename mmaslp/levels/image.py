@@ -296,8 +296,8 @@ class ImageLevels(Levels):
             validation = measured and Validation(**measured)
             names = state['ids']
             # The released solver lets levels of a weak perturbation rise above 1.
-            levels = torch.as_tensor(state['alpha'], dtype=torch.float64).cpu()
-            levels = check_array('alpha', levels, (len(names),), low=0, high=100)
+            given = torch.as_tensor(state['alpha'], dtype=torch.float64).cpu()
+            levels = check_array('alpha', given, (len(names),), low=0, high=100)
             saved = dict(zip(names, levels.tolist()))
 
         shared = [name for name in self.ids if name in saved]

@@ -137,7 +137,7 @@ def _sums(signed: Tensor, half: Tensor, shared_rows: int) -> tuple[Tensor, Tenso
     moderations = []
     totals = []
     for rows, strength in _rows_of_cells(signed, half, shared_rows):
-        lines = sum(rows.unbind(2))  # slice by slice: faster than a reduction
+        lines: Any = sum(rows.unbind(2))  # slice by slice: faster than a reduction
         totals.append(lines.flatten(1).sum(1))
         moderations.append((strength * lines).flatten(1).sum(1))
     return torch.stack(moderations).sum(0), torch.stack(totals).sum(0)

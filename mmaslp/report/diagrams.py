@@ -258,13 +258,17 @@ def _draw_gaps(
     place: np.ndarray,
     width: np.ndarray,
     table: BinTable,
-    total: int,
+    total: np.ndarray,
 ) -> None:
     """Span accuracy and confidence, red above it and blue below; shares underneath."""
     gap = signed_gap(table)
     lower = np.minimum(table.accuracy, table.mean_conf)
     for part, colour in ((gap > 0, OVER), (gap < 0, UNDER)):
-        style = {'color': colour + FADED, 'edgecolor': colour, 'linewidth': 0.8}
+        style: dict[str, Any] = {
+            'color': colour + FADED,
+            'edgecolor': colour,
+            'linewidth': 0.8,
+        }
         size = np.abs(gap[part])
         top.bar(place[part], size, width[part], lower[part], zorder=3, **style)
     bottom.bar(place, table.count / total * 100, width, color=BAR, zorder=2)

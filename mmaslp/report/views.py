@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -81,7 +82,7 @@ def doubtful_objects(probability: np.ndarray) -> np.ndarray:
 
 
 def _photo_view(image: Judged, photo: Path | None) -> View:
-    drawn = {
+    drawn: dict[str, Any] = {
         'labels': image.objects.labels,
         'probability': image.objects.probability,
         'truth': image.label,
@@ -108,6 +109,8 @@ class _Volume:
     @classmethod
     def of(cls, image: Judged, scan: Path | None) -> '_Volume':
         """Turn map, objects and scan alike."""
+        values: Any
+        labels: Any
         values, labels, truth = (
             None if each is None else np.moveaxis(each, 0, image.slice_axis)
             for each in (image.prob, image.objects.labels, image.label)
@@ -168,7 +171,7 @@ class _Volume:
             self.labels.take(place, axis),
             self.probability,
             self._title(axis, place, box),
-            spacing=np.delete(spacing, axis),
+            spacing=np.delete(spacing, axis).tolist(),
             sides=() if self.grid is None else PLANES[axis][1],
             truth=None if self.truth is None else self.truth.take(place, axis),
         )
@@ -202,8 +205,8 @@ def _scan_of(
             f'{scan}: its voxels lie elsewhere than those of the map of '
             f'{" x ".join(map(str, shape[::-1]))}: take the scan of this map'
         )
-    of_scan = of_scan if of_scan.is_placed else of_map
-    return values if of_scan is None else of_scan.turned(values), of_map or of_scan
+    grid = of_scan if of_scan.is_placed else of_map
+    return values if grid is None else grid.turned(values), of_map or grid
 
 
 def _grey_picture(values: np.ndarray, low: float, high: float) -> Image.Image:
@@ -253,7 +256,9 @@ def draw(
     pixels[edge > 0] = colours[edge[edge > 0]]
     picture = Image.fromarray(pixels)
     pen = ImageDraw.Draw(picture)
-    style = dict(fill='white', stroke_width=2, stroke_fill='black', font_size=14)
+    style: dict[str, Any] = dict(
+        fill='white', stroke_width=2, stroke_fill='black', font_size=14
+    )
     for label, box in enumerate(ndimage.find_objects(names), 1):
         if box is not None:
             # Beside the object, so that it stays free.

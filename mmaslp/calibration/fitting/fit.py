@@ -158,7 +158,7 @@ def fit_tables(
         foreground=float(whole[..., 1].sum() / whole.sum()),
         candidates=_rows(measured, chosen),
     )
-    remarks = _remarks(counts, cases, target)
+    remarks = [*_remarks(counts, cases, target)]
     record['summary'] = summarize(kind, reason, record, decisions, remarks)
     return Calibrator(*kind, maps, record, mask_maps, decisions)
 

@@ -15,7 +15,6 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
 from mmengine.structures import PixelData
 from mmseg.registry import HOOKS
-from torch import nn
 
 from ...augmentation.windows import SMALLEST, find_window, resized
 from ...calibration.calibrator import Calibrator
@@ -81,7 +80,7 @@ def tables_of_checkpoint(
 
 @torch.no_grad()
 def collect_tables(
-    model: nn.Module,
+    model: Any,
     loader: Any,
     reader: ScoreReader,
     numbers: Sequence[int] | None = None,

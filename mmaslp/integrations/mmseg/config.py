@@ -130,7 +130,7 @@ def listed(parts: Any) -> list:
 
 def metrics_of(cfg: Mapping, evaluator: str) -> list:
     """List the metrics of an evaluator: a list, one, or MMEngine's ``Evaluator``."""
-    metrics = cfg.get(evaluator)
+    metrics: Any = cfg.get(evaluator)
     grouped = isinstance(metrics, Mapping) and 'metrics' in metrics
     return listed(metrics['metrics'] if grouped else metrics)
 

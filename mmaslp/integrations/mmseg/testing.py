@@ -33,7 +33,7 @@ from .engine.scores_hooks import ProbMapHook, ReviewHook
 from .evaluation.metrics import CalibrationMetric, loaded
 
 # The choices of `--eval`: the metric, and the columns that it adds to the table.
-EVALUATIONS = {
+EVALUATIONS: dict[str, tuple[dict[str, Any], Sequence[str]]] = {
     'ece': (dict(type='CalibrationMetric'), SHOWN),
     'sod': (dict(type='SODMetric'), SOD_COLUMNS),
     'iou': (dict(type='IoUMetric', iou_metrics=['mIoU']), ('mIoU %',)),

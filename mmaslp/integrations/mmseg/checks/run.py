@@ -100,7 +100,7 @@ def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
 
 def check_batches(split: str, loop: Any) -> Iterator[Finding]:
     """Look for a loop that would do nothing."""
-    loader = getattr(loop, 'dataloader', None)
+    loader: Any = getattr(loop, 'dataloader', None)
     if hasattr(dataset_of(loop), '__len__') and len(loader) == 0:
         yield Finding(
             'error',
@@ -184,7 +184,9 @@ def _mask_loader(leaf: Any) -> Any:
 def mask_values(leaf: Any, most: int) -> set[int]:
     """Values of up to ``most`` masks, in random order, up to one with an object."""
     loader = _mask_loader(leaf)
-    order = [] if loader is None else np.random.default_rng(0).permutation(len(leaf))
+    order: Any = (
+        [] if loader is None else np.random.default_rng(0).permutation(len(leaf))
+    )
     values: set[int] = set()
     for index in order[:most]:
         results = loader(dict(leaf.get_data_info(int(index))))

@@ -79,12 +79,13 @@ class Schedule:
         self.end = loop.max_epochs if by_epoch else loop.max_iters
         self.iters_per_visit = -(-num_images // (batch_size * world_size))
 
-        self.warmup = warmup_iters
-        if warmup_iters is None and warmup_epochs is None:
-            self.warmup = loop.max_iters // WARMUP
-        elif warmup_iters is None:
-            epoch = self.unit if by_epoch else self.iters_per_visit
-            self.warmup = warmup_epochs * epoch
+        self.warmup: float = loop.max_iters // WARMUP
+        if warmup_iters is not None:
+            self.warmup = warmup_iters
+        elif warmup_epochs is not None:
+            self.warmup = warmup_epochs * (
+                self.unit if by_epoch else self.iters_per_visit
+            )
 
         self.validations = [
             time * self.unit
@@ -167,7 +168,7 @@ class BorderTraining(Training, LevelsSession):
 
     def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
         """Set the warm-up of the levels."""
-        self._metric = measuring_metric(runner)
+        self._metric: Any = measuring_metric(runner)
         self.plan(schedule.plan.validations, schedule.plan.warmup)
 
     def observe(self, metrics: dict[str, Any]) -> None:
@@ -218,7 +219,8 @@ class ImageTraining(Training):
             logger=MMLogger.get_current_instance(),
         )
         if self.learns:
-            self._prefix = measuring_metric(runner).prefix
+            metric: Any = measuring_metric(runner)
+            self._prefix = metric.prefix
 
     def _start_level(self, losses: list) -> float:
         """The hook's alpha; else 0, or that of the losses if nothing learns."""
@@ -344,7 +346,7 @@ class ASLPHook(Hook):
         **options: Any,
     ) -> None:
         self.kind = check_choice('levels', levels, tuple(LEVELS))
-        self.training = LEVELS[self.kind](**options)
+        self.training = LEVELS[str(self.kind)](**options)
         if warmup_epochs is not None and warmup_iters is not None:
             raise ValueError('give either warmup_epochs or warmup_iters, not both')
         if warmup_epochs is None:
@@ -357,7 +359,7 @@ class ASLPHook(Hook):
             check_number, 'warmup_iters', warmup_iters, at_least=0
         )
         self.log_interval = check_integer('log_interval', log_interval, at_least=1)
-        self.schedule: Schedule | None = None
+        self.schedule: Any = None
         self._observed_iter: int | None = None
         self._catch_up = False
 

@@ -205,6 +205,10 @@ class StreamingMetric(BaseMetric):
 
     # Images per rank that a sampler may have repeated at the end; the usual one: 1.
     PENDING = 4
+    _merged: CalibrationHistogram | None
+    _pending: deque[PixelCounts]
+    _reader: ScoreReader
+    _ignored: bool
 
     def __init__(
         self,
@@ -258,8 +262,8 @@ class StreamingMetric(BaseMetric):
         if prob.ndim == 2:
             valid = label != self.ignore_index
             # Of another size it is refused later.
-            valid = valid if valid.shape == prob.shape else None
-            return apply_protocol(prob, self.protocol, valid)
+            fits = valid.shape == prob.shape
+            return apply_protocol(prob, self.protocol, valid if fits else None)
         if self.protocol != 'raw':
             raise ValueError(f'protocol {self.protocol!r} is for two classes only')
         return prob
@@ -281,8 +285,8 @@ class StreamingMetric(BaseMetric):
         return merged
 
     def _reset(self) -> None:
-        self._merged: CalibrationHistogram | None = None
-        self._pending: deque = deque()
+        self._merged = None
+        self._pending = deque()
         self._reader = ScoreReader(self.scores, self.ignore_index)
         self._ignored = False  # whether a pixel was left out
 

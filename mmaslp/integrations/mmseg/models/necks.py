@@ -81,7 +81,7 @@ class DilatedSum(nn.Module):
             for d in dilations
         )
         for conv in self.convs:
-            nn.init.normal_(conv.weight, std=0.01)
+            nn.init.normal_(conv.get_parameter('weight'), std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, in_channels, H, W)`` to ``(N, channels, H, W)``."""

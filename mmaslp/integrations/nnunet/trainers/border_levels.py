@@ -88,7 +88,7 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
 
     def validation_step(self, batch: dict) -> dict:
         """Fill the table with what nnU-Net hands to its loss."""
-        loss = self.loss
+        loss = self.loss  # type: ignore[has-type]
 
         def measured_loss(output, target):
             deep = self.enable_deep_supervision
