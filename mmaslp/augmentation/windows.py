@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.arguments import check_integer, check_number, optional
-from ..common.arrays import Map
+from ..common.arrays import Map, as_tensor
 
 # Shortest window, as a share of the image's sides, and how often one takes the place of
 # a sample: chosen on validation images, see docs/windows.md.
@@ -179,6 +179,8 @@ class ObjectFreeWindows:
 
     def _window(self, image: Map, mask: Map, rng: np.random.Generator) -> Map | None:
         """A window of the image, else of an earlier one, of the size of the image."""
+        for name, given in (('image', image), ('mask', mask)):
+            as_tensor(given, name)  # texts and complex numbers have no mean
         labels = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else mask
         labels = labels.reshape(labels.shape[-2:])
         tensor = isinstance(image, Tensor)

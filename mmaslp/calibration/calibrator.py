@@ -51,6 +51,8 @@ from .module import CalibratedModule, marked, same_weights
 MAX_BYTES = 2**20
 # Largest calibrated logit of a knot; the least temperature gives 16500.
 MAX_LEVEL = 2e4
+# Images and volumes, by the axes of their maps.
+_AXES = {2: 'images', 3: 'volumes'}
 # What the values of a file always hold, beside the arguments of a calibrator.
 _HEAD = dict(format='mmaslp calibrator', version=2, edges=list(BORDER_EDGES))
 
@@ -129,6 +131,7 @@ class Calibrator:
         check_choice('target', self.target, TARGETS)
         if not isinstance(self.method, str) or not isinstance(self.record, dict):
             raise ValueError('it needs the name of a method, and a record')
+        check_choice('axes', self.record.get('axes'), (None, *_AXES))
         wanted = dict(
             maps=(self.target, [NUM_BANDS if self.by == 'band' else 1]),
             mask_maps=('probability', [0, NUM_BANDS]),
@@ -167,8 +170,11 @@ class Calibrator:
             Tensor | np.ndarray: Bool, same kind and shape.
         """
         check_choice('choice', choice, MASKS)
+        values = as_floats(given)
+        volumes = values.dim() == 5 or (values.dim() == 3 and len(values) > 1)
+        self.check_axes(3 if volumes else 2)
         if choice == 'keep':
-            checked(as_floats(given), logits)
+            checked(values, logits)
             return given > (0 if logits else 0.5)
         own = Calibrator(*MASK_KIND, self.mask_maps) if self.mask_maps else self
         prob = torch.as_tensor(own._apply(given, logits))
@@ -364,12 +370,11 @@ class Calibrator:
 
     def check_axes(self, axes: int) -> None:
         """Refuse images if it was fitted to volumes, and volumes if to images."""
-        kinds = {2: 'images', 3: 'volumes'}
         fitted = self.record.get('axes')
-        if fitted in kinds and fitted != axes:
+        if fitted is not None and fitted != axes:
             raise ValueError(
-                f'this calibrator was fitted to {kinds[fitted]}, and not to '
-                f'{kinds[axes]}: fit one to {kinds[axes]} with `mmaslp fit`'
+                f'this calibrator was fitted to {_AXES[fitted]}, and not to '
+                f'{_AXES[axes]}: fit one to {_AXES[axes]} with `mmaslp fit`'
             )
 
     def check_objects(self) -> None:
@@ -391,6 +396,8 @@ class Calibrator:
         values = as_floats(given)
         if values.dim() < 2:
             raise ValueError(f'a map must be (..., H, W), not {tuple(values.shape)}')
+        if values.dim() in (2, 5):  # else they may be images or slices
+            self.check_axes(2 if values.dim() == 2 else 3)
         maps = checked(values[None].flatten(0, -3), logits)
         found = maps.clone(memory_format=torch.contiguous_format)
         if self.method != 'identity':

@@ -18,10 +18,10 @@ from ..common.arguments import (
     check_array,
     check_bool,
     check_choice,
-    check_integer,
     check_number,
     reading,
 )
+from ..common.arrays import ROUNDING
 from .features import (
     DOMAIN_FEATURES,
     IMAGE_FEATURES,
@@ -39,9 +39,13 @@ MARGIN = 0.5
 _COLUMNS: dict[str, dict[str, Any]] = dict(
     expected=dict(low=0, high=1),
     dice=dict(low=0, high=1),
-    area_errors={},
+    # In doubt, of which a pixel has 1e-7 and more.
+    area_errors=dict(low=-1e8, high=1e8),
     accuracy_errors=dict(low=-1, high=1),
 )
+
+# Largest domain features: of shares, of the number of objects, of a spread of logits.
+_LARGEST = (*[1 + ROUNDING] * 6, 1e9, 1 + ROUNDING, 20)
 
 # From the simplest on. Networks are too sure of their objects as a rule, so what
 # corrects the mean probability comes before what does not.
@@ -169,12 +173,14 @@ class Decisions:
 
             images = len(content['features'])
             shape = (images, len(DOMAIN_FEATURES))
-            check_array('features', content['features'], shape, low=0)
+            check_array('features', content['features'], shape, low=0, high=_LARGEST)
             for key, limits in _COLUMNS.items():
                 check_array(key, content[key], (images,), **limits, nan=True)
             check_array('cuts', content['cuts'], (-1, 4), low=0, high=[1, 1, 1e9, 1])
-            masks, nothing = content['empty']
-            check_integer('empty', nothing, at_least=0, at_most=masks)
+            most = [1e9, content['empty'][0]]
+            check_array('empty', content['empty'], (2,), int, low=0, high=most)
+            if content['objects'] and not content['cuts']:
+                raise ValueError('there are no cuts of objects')
             check_bool('relative', content['relative'])
             check_choice('area_unit', content['area_unit'], UNITS)
             return cls(**content)

@@ -17,6 +17,8 @@ def fingerprint_of(network: nn.Module) -> str | None:
 
     None of a network without weights, and where they are sharded: no process has all.
     """
+    if not isinstance(network, nn.Module):
+        raise ValueError(f'network must be a module, got {network!r}')
     weights = list(network.parameters())
     if not weights or any(type(weight.data) is not Tensor for weight in weights):
         return None

@@ -85,11 +85,15 @@ def check_array(
     whole = kind is int
     try:
         given = np.asarray(values, None if whole else float)
+        # numpy takes a text for the number in it, and True for 1.
+        odd = isinstance(values, list) and any(
+            isinstance(value, (bool, str)) for value in np.array(values, object).flat
+        )
         array = given.reshape(shape)
         fits = (array >= low) & (array <= high) | (nan & np.isnan(array))
         typed = given.dtype.kind in ('iu' if whole else 'f')
-        broken = given.size and not (
-            given.shape == array.shape and typed and fits.all()
+        broken = odd or (
+            given.size and not (given.shape == array.shape and typed and fits.all())
         )
     except (OverflowError, TypeError, ValueError):
         broken = True

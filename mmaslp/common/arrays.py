@@ -133,6 +133,11 @@ def as_floats(score: Tensor | np.ndarray) -> Tensor:
 def as_tensor(values: Tensor | np.ndarray, name: str = 'prob') -> Tensor:
     """Accept arrays of every layout; labels of 16 bits and more as int64."""
     given = type(values).__name__
+    if np.ma.isMaskedArray(values):
+        raise ValueError(
+            f'{name} is a masked array, whose masked pixels would count: give a plain '
+            'one, and mark pixels without a label by ignore_index'
+        )
     if isinstance(values, np.ndarray):
         # Unsigned integers of more than 8 bits: torch does not compute with them.
         wide = values.dtype.kind == 'u' and values.itemsize > 1
@@ -142,7 +147,7 @@ def as_tensor(values: Tensor | np.ndarray, name: str = 'prob') -> Tensor:
     try:
         values = torch.as_tensor(values).detach()
         if not is_dense(values):
-            raise TypeError('a meta or sparse tensor')
+            raise TypeError('a meta, sparse or complex tensor')
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f'{name} must be an array or a tensor of numbers, got {given} ({error})'
@@ -153,11 +158,12 @@ def as_tensor(values: Tensor | np.ndarray, name: str = 'prob') -> Tensor:
 
 
 def is_dense(values: object) -> bool:
-    """Whether it is a tensor that holds its values, neither meta nor sparse."""
+    """Whether it is a tensor that holds its values, real ones."""
     return (
         isinstance(values, Tensor)
         and not values.is_meta
         and values.layout == torch.strided
+        and not values.is_complex()
     )
 
 

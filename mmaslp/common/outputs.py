@@ -101,7 +101,11 @@ def write_output(
     check_output(target, overwrite)
     try:
         if _is_stream(target):
-            target.write_bytes(data)
+            # Else it would wait for ever for somebody who reads a pipe.
+            number = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
+            os.set_blocking(number, True)
+            with open(number, 'wb') as file:
+                file.write(data)
         else:
             _replace(_real(target), data)
     except OSError as error:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..common.arguments import check_choice, check_number
+from ..common.arguments import check_bool, check_choice, check_number
 from ..common.arrays import ROUNDING
 from ..common.bands import BORDER_EDGES
 from ..common.inputs import check_file
@@ -127,20 +127,26 @@ class Result:
         check_resamples(settings.get('resamples', 0))
 
         metrics = {key: content[key] for key in content if key not in _NO_METRICS}
+        intervals = {
+            key: [*_metrics({f'low {key}': low, f'high {key}': high}).values()]
+            for key, (low, high) in content.get('intervals', {}).items()
+        }
+        if any(low > high for low, high in intervals.values()):
+            raise ValueError('an interval ends below its beginning')
         return cls(
             ImageTable.from_json(content['images'], bins),
             settings,
             _metrics(metrics),
-            intervals={
-                key: [*_metrics({f'low {key}': low, f'high {key}': high}).values()]
-                for key, (low, high) in content.get('intervals', {}).items()
-            },
+            intervals=intervals,
             positive=_metrics(content.get('positive', {})),
             model=str(content['model']),
             dataset=str(content['dataset']),
-            no_foreground=bool(content['no_foreground']),
+            no_foreground=check_bool('no_foreground', content['no_foreground']),
             measures=_numbers(content.get('measures', {})),
-            files=content.get('files', []),
+            files=[
+                {key: str(each[key]) for key in ('role', 'name', 'sha256')}
+                for each in content.get('files', [])
+            ],
         )
 
 

@@ -4,7 +4,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import torch
@@ -165,8 +165,12 @@ class _Writer:
         prob = prob.reshape(values.shape)
         with open(file, 'wb') as stream:  # by a name numpy would add its ending to .NPY
             if key:
-                arrays: dict[str, Any] = {key: prob}
-                np.savez_compressed(stream, **arrays)
+                # numpy.savez takes a key such as 'file' for an argument.
+                with (
+                    ZipFile(stream, 'w', ZIP_DEFLATED) as archive,
+                    archive.open(f'{key}.npy', 'w', force_zip64=True) as member,
+                ):
+                    np.save(member, prob)
             else:
                 np.save(stream, prob)
 

@@ -12,6 +12,11 @@ from ..common.inputs import check_file, naming
 from ..common.outputs import write_output
 from .names import some
 
+# What is opened, whatever the name says: of other formats Pillow runs programs, such as
+# Ghostscript.
+_FORMATS = ('PNG', 'JPEG', 'TIFF', 'BMP', 'GIF')
+# The tag of EXIF data that says how an image is turned when it is shown.
+_ORIENTATION = 0x0112
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
 
 
@@ -24,8 +29,9 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
     if isinstance(file, (str, Path)):
         check_file(file)
     try:
-        image = Image.open(file)
+        image = Image.open(file, formats=_FORMATS)
         image.load()
+        turned = image.getexif().get(_ORIENTATION, 1) != 1
     except Exception as error:  # PIL raises a dozen types on broken files
         reason = getattr(error, 'strerror', None) or error
         raise ValueError(
@@ -35,6 +41,8 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
     found = getattr(image, 'n_frames', 1)
     if frames is not None and found != frames:
         raise ValueError(f'has {found} frames, and one is read: save each as a file')
+    if frames is not None and turned:
+        raise ValueError('its EXIF data turns it when it is shown: save it as it lies')
     return image
 
 
@@ -119,7 +127,7 @@ def decode_binary_mask(
             raise ValueError('the mask file is empty')
         image = open_image(io.BytesIO(data), frames=1)
         values = _values(image)
-        if image.format != 'JPEG' and values.max() <= 1:
+        if image.format != 'JPEG' and 0 <= values.min() <= values.max() <= 1:
             return values.astype(np.uint8)
 
         grey = _grey(values)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.inputs import check_file, check_unpacked, stamp
+from ..common.inputs import check_file, check_unpacked, most_unpacked, stamp
 
 NIFTI_SUFFIXES = ('.nii.gz', '.nii')
 AXES = ('z', 'y', 'x')
@@ -184,10 +184,14 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
     shape = _shape(image)
     scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
     itemsize = 8 if scaled else image.get_data_dtype().itemsize
-    check_unpacked(math.prod(shape) * itemsize, path.stat().st_size)
+    packed = path.stat().st_size
+    check_unpacked(math.prod(shape) * itemsize, packed)
     try:
-        if path.suffix.lower() == '.gz':  # whole, up to the checksum at its end
-            image = type(image).from_bytes(gzip.decompress(path.read_bytes()))
+        if path.suffix.lower() == '.gz':
+            with gzip.open(path) as file:  # whole, up to the checksum at its end
+                data = file.read(most_unpacked(packed) + 1)
+            check_unpacked(len(data), packed)  # it may go on behind the values
+            image = type(image).from_bytes(data)
         if reorient:
             image = _nibabel(path).as_closest_canonical(image)
         values = np.asanyarray(image.dataobj)
@@ -239,7 +243,9 @@ def _load(path: str | Path) -> Any:
 @lru_cache(8)
 def _loaded(path: str, time: int, size: int) -> Any:
     try:
-        return _nibabel(path).load(path)
+        image = _nibabel(path).load(path)
+        image.header.get_xyzt_units()
+        return image
     except Exception as error:  # nibabel raises its own types
         raise ValueError(f'cannot be read as NIfTI ({error})') from error
 

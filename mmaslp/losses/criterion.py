@@ -203,6 +203,8 @@ class SelfCalibratingBCE(nn.Module):
         if reduction == 'sum':
             return loss.sum()
         if avg_factor is not None:
+            if not isinstance(avg_factor, Tensor):
+                check_number('avg_factor', avg_factor, above=0)
             return loss.sum() / avg_factor
         count = labels.numel() if valid is None else valid.sum()
         return loss.sum() / torch.as_tensor(count).clamp_min(1)
@@ -238,6 +240,7 @@ class SelfCalibratingBCE(nn.Module):
             margin = loss if sample is None else image_margin(logits, labels, valid)
 
         if sample is not None:
+            check_number('margin_weight', margin_weight, at_least=0)
             sample.record(margin, margin_weight)
         return loss
 

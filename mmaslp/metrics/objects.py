@@ -205,7 +205,7 @@ class MaskTable(Columns):
             raise ValueError('objects must be a list for each image, each real or not')
 
         dice, expected = (
-            check_array(key, columns[key], shape, low=0, high=1, nan=True)
+            check_array(key, columns[key], shape, low=0, high=1, nan=key != 'dice')
             for key in ('dice', 'expected')
         )
         score = check_array('score', columns['score'], shape, nan=True)

@@ -11,7 +11,7 @@ from ..calibration.calibrator import Calibrator
 from ..calibration.fitting.fit import BY, METHODS, fit_tables
 from ..calibration.fitting.tables import CalibrationTables, has_channels
 from ..calibration.maps import TARGETS
-from ..common.arguments import check_choice, check_integer
+from ..common.arguments import check_choice, check_integer, reading
 from ..common.processes import joined
 from ..levels.border import BorderLevels
 from ..metrics.band_table import BandTable
@@ -330,5 +330,6 @@ class CalibratorSession:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state_dict`; ValueError if it is damaged."""
-        if state.get('calibrator') is not None:
-            self._calibrator = Calibrator.from_dict(state['calibrator'])
+        with reading('state of a calibrator'):
+            if state.get('calibrator') is not None:
+                self._calibrator = Calibrator.from_dict(state['calibrator'])

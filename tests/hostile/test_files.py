@@ -1,5 +1,6 @@
 """Every kind of file that is read, and what somebody may put in its place."""
 
+import gzip
 import os
 import pickle
 from pathlib import Path
@@ -111,22 +112,25 @@ def test_it_is_refused_by_name(here, capsys, kind, attack):
         assert {*here.rglob('*')} == before
 
 
-@pytest.mark.parametrize('suffix', ['.npz', '.nii.gz'])
+@pytest.mark.parametrize('suffix', ['.npz', '.nii.gz', 'behind.nii.gz'])
 def test_a_bomb_is_refused_before_it_is_unpacked(here, capsys, monkeypatch, suffix):
     """A file of some kB that would take a GB."""
     monkeypatch.setattr('mmaslp.common.inputs.MAX_BYTES', 2**20)
-    path = here / 'maps' / f'000{suffix}'
+    path = here / 'maps' / f'000{suffix.removeprefix("behind")}'
     (here / 'maps' / '000.png').unlink()
     zeros = np.zeros((1024, 1024), np.float32)
     if suffix == '.npz':
         np.savez_compressed(path, zeros)
     else:
         nibabel = pytest.importorskip('nibabel')
-        nibabel.save(nibabel.Nifti1Image(zeros, np.eye(4)), path)
+        behind = suffix == 'behind.nii.gz'
+        values = zeros[:16, :16] if behind else zeros
+        data = nibabel.Nifti1Image(values, np.eye(4)).to_bytes()
+        path.write_bytes(gzip.compress(data + zeros.tobytes() * behind))
     assert command(*MAPS) == 2
     said = capsys.readouterr().err
     assert path.name in said
-    assert 'unpacks to 4,194' in said
+    assert 'unpacks to 4,19' in said
 
 
 def test_a_pattern_that_does_not_end(here, capsys, monkeypatch):

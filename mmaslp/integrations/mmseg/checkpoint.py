@@ -3,7 +3,7 @@
 import os.path as osp
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
-from mmengine.runner.checkpoint import load_from_local
+from mmengine.runner import checkpoint as host
 from torch import Tensor
 
 from ...common.inputs import check_unpacked
@@ -57,12 +57,17 @@ def allow_history_buffers() -> None:
 
 
 def load_safely(
-    path: str, map_location: Any = 'cpu', mmap: bool = False, trust: bool = False
+    path: str,
+    map_location: Any = 'cpu',
+    trust: bool = False,
+    read: Callable[..., Any] = torch.load,
+    **options: Any,
 ) -> Any:
     """Read a checkpoint, of which only tensors and plain values are built.
 
     The text ``meta.config`` is left out: MMEngine would execute it in a resumed run.
-    With ``trust`` all is read, and what is pickled in the file runs.
+    With ``trust`` all is read, and what is pickled in the file runs. ``read`` may also
+    be torch's loader of URLs; it takes the other options.
 
     Raises:
         ValueError: The file is no checkpoint, or asks for what could run code; nothing
@@ -70,11 +75,9 @@ def load_safely(
     """
     path = osp.expanduser(path)
     if trust:
-        return torch.load(path, map_location=map_location, weights_only=False)
+        return read(path, map_location=map_location, weights_only=False, **options)
     try:
-        checkpoint = torch.load(
-            path, map_location=map_location, mmap=mmap or None, weights_only=True
-        )
+        checkpoint = read(path, map_location=map_location, weights_only=True, **options)
     except Exception as error:  # torch and pickle raise a dozen types on foreign files
         raise _refusal(path, error) from None
 
@@ -102,10 +105,10 @@ def _refusal(path: str, error: Exception) -> Exception:
 
 @contextmanager
 def safe_loading(trust: bool = False) -> Iterator[None]:
-    """Let MMEngine read local checkpoints by :func:`load_safely` for a while.
+    """Let MMEngine read checkpoints by :func:`load_safely` for a while.
 
-    So also those of ``init_cfg``. MMEngine's own loader runs what is pickled in a file
-    if the safe way of reading it fails.
+    So also those of ``init_cfg``, and those of a URL. MMEngine's own loader runs what
+    is pickled in a file if the safe way of reading it fails.
     """
 
     def load(filename: str, map_location: Any = None) -> Any:
@@ -113,11 +116,18 @@ def safe_loading(trust: bool = False) -> Iterator[None]:
             raise FileNotFoundError(f'no checkpoint at {osp.abspath(filename)}')
         return load_safely(filename, map_location, trust=trust)
 
+    def fetch(url: str, map_location: Any = None, **options: Any) -> Any:
+        read = torch.hub.load_state_dict_from_url
+        return load_safely(url, map_location, trust, read, **options)
+
+    theirs = host.load_url
+    host.load_url = fetch
     CheckpointLoader.register_scheme('', load, force=True)
     try:
         yield
     finally:
-        CheckpointLoader.register_scheme('', load_from_local, force=True)
+        CheckpointLoader.register_scheme('', host.load_from_local, force=True)
+        host.load_url = theirs
 
 
 def check_checkpoint(path: str, trust: bool = False) -> None:
@@ -150,7 +160,7 @@ def _check_file(path: str) -> None:
         if broken is not None:
             raise ValueError(f'{path} is damaged ({broken} fails its checksum)')
 
-    if not isinstance(load_safely(path, mmap=archived), dict):
+    if not isinstance(load_safely(path, mmap=archived or None), dict):
         raise ValueError(f'{path} holds something else: a checkpoint is a dict')
 
 
