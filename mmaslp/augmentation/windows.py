@@ -179,8 +179,7 @@ class ObjectFreeWindows:
 
     def _window(self, image: Map, mask: Map, rng: np.random.Generator) -> Map | None:
         """A window of the image, else of an earlier one, of the size of the image."""
-        for name, given in (('image', image), ('mask', mask)):
-            as_tensor(given, name)  # texts and complex numbers have no mean
+        as_tensor(image, 'image')  # texts and complex numbers have no mean
         labels = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else mask
         labels = labels.reshape(labels.shape[-2:])
         tensor = isinstance(image, Tensor)

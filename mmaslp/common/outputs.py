@@ -99,6 +99,7 @@ def write_output(
     data = content.encode() if isinstance(content, str) else content
     target = Path(path).expanduser()
     check_output(target, overwrite)
+
     try:
         if _is_stream(target):
             # Else it would wait for ever for somebody who reads a pipe.

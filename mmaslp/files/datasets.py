@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from PIL import ImageOps
@@ -221,7 +222,8 @@ def prepare_dataset(
     places = located or {'': (find_folders(root, layout), '')}
     for part, (folders, list_file) in places.items():
         pairs = list_pairs(folders, list_file=list_file)
-        parts[part] = [*pairs.paths()]
+        paths = pairs.paths()
+        parts[part] = [*paths]
         faults, empty = check_pairs(pairs, graded=layout == 'PASCAL-S')  # votes
         problems += faults
         without_object += empty
@@ -241,7 +243,10 @@ def prepare_dataset(
     )
     parts = divide(parts[''], val_list or val_ratio, test_ratio, seed)
     lists = [osp.join(root, f'{part}.txt') for part in parts]
-    check_outputs({'': lists}, [val_list], overwrite)
+    other = {osp.join(root, f'{part}.txt') for part in PARTS} - {*lists}
+    if left := [*filter(osp.isfile, other)]:
+        raise ValueError(f'{left[0]} is of another division: remove it')
+    check_outputs({'': lists}, [val_list, *chain(*paths.values())], overwrite)
     for path, names in zip(lists, parts.values()):
         write_output(path, '\n'.join(names) + '\n', overwrite)
     return Prepared(parts, without_object, lists)

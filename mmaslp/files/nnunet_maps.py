@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..common.arguments import check_array, check_choice, check_integer, optional
 from ..common.arrays import SUM_TOLERANCE
 from ..common.inputs import MOST_TEXT, check_file, naming
 from .images import open_image
@@ -67,9 +68,13 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
         order = plans.get('transpose_forward')
         ignore = labels.pop('ignore', None)
         channels = {
-            name: tuple(map(int, np.ravel(value))) for name, value in labels.items()
+            name: tuple(
+                check_array(name, np.ravel(value).tolist(), (-1,), int, low=0).tolist()
+            )
+            for name, value in labels.items()
         }
-        slice_axis = None if order is None else int(order[0])
+        optional(check_integer, 'ignore', ignore)
+        slice_axis = order and check_choice('transpose_forward', order[0], (0, 1, 2))
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
             f'the dataset.json or plans.json in {place} is not of nnU-Net ({error!r})'

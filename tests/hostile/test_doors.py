@@ -24,6 +24,7 @@ from mmaslp.common.outputs import write_output
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.evaluation.result import Result, strict_json
 from mmaslp.files.images import read_binary_mask
+from mmaslp.files.nnunet_maps import find_dataset
 from mmaslp.functional import calibration_error
 from mmaslp.integrations.mmseg.checkpoint import safe_loading
 from mmaslp.training.sessions import CalibratorSession
@@ -246,6 +247,45 @@ def test_a_name_that_no_list_can_hold(tmp_path, monkeypatch, capsys, name):
     assert command('prepare', 'set') == 2
     assert 'rename it' in capsys.readouterr().err
     assert sorted(os.listdir('set')) == ['images', 'masks']
+
+
+@pytest.mark.parametrize('kind', ['link', 'old list'])
+def test_a_division_that_would_cost_something(tmp_path, monkeypatch, capsys, kind):
+    """A list that is a link to a mask; a list that shares images with the new ones."""
+    monkeypatch.chdir(tmp_path)
+    write_set(tmp_path, 9)
+    os.mkdir('set')
+    os.rename('maps', 'set/images')
+    os.rename('masks', 'set/masks')
+    mask = Path('set/masks/000.png').read_bytes()
+    words = ('prepare', 'set', '--overwrite')
+    if kind == 'link':
+        Path('set/train.txt').symlink_to('masks/000.png')
+    else:
+        assert command(*words) == 0
+        words += ('--test-ratio', 0)
+    assert command(*words) == 2
+    assert 'set/' in capsys.readouterr().err
+    assert Path('set/masks/000.png').read_bytes() == mask
+
+
+@pytest.mark.parametrize(
+    ('file', 'content'),
+    [
+        ('dataset.json', '{"labels": {"background": 0, "t": 1.7}}'),
+        ('dataset.json', '{"labels": {"background": 0, "t": 1e400}}'),
+        ('dataset.json', '{"labels": {"background": 0, "t": [1, true]}}'),
+        ('dataset.json', '{"labels": {"background": 0, "t": 1, "ignore": "x"}}'),
+        ('plans.json', '{"transpose_forward": [7, 0, 1]}'),
+        ('plans.json', '{"transpose_forward": [-1, 0, 1]}'),
+    ],
+)
+def test_a_description_of_nnunet(tmp_path, file, content):
+    (tmp_path / 'dataset.json').write_text('{"labels": {"background": 0, "t": 1}}')
+    assert find_dataset(tmp_path).channels == {'background': (0,), 't': (1,)}
+    (tmp_path / file).write_text(content)
+    with pytest.raises(ValueError, match=r'dataset\.json or plans\.json'):
+        find_dataset(tmp_path)
 
 
 def test_a_pipe_that_nobody_reads(tmp_path):
