@@ -274,7 +274,6 @@ def test_a_division_that_would_cost_something(tmp_path, monkeypatch, capsys, kin
     [
         ('dataset.json', '{"labels": {"background": 0, "t": 1.7}}'),
         ('dataset.json', '{"labels": {"background": 0, "t": 1e400}}'),
-        ('dataset.json', '{"labels": {"background": 0, "t": [1, true]}}'),
         ('dataset.json', '{"labels": {"background": 0, "t": 1, "ignore": "x"}}'),
         ('plans.json', '{"transpose_forward": [7, 0, 1]}'),
         ('plans.json', '{"transpose_forward": [-1, 0, 1]}'),
