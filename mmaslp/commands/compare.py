@@ -12,7 +12,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ..files.names import display_name
+from ..files.names import display_name, printable
 from .arguments import add_overwrite
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _print(comparison: 'Comparison') -> None:
     table = difference_table(comparison)
     print(display_name(table.caption))
     print(f'{images}, 95 % intervals over images, not over trainings; * beyond chance')
-    print(f'{as_text(table)}\n')
+    print(f'{printable(as_text(table))}\n')
 
 
 def _print_worse(comparison: 'Comparison', sizes: dict[str, float]) -> None:

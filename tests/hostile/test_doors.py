@@ -115,6 +115,15 @@ def test_a_result_that_cannot_be(path, value):
         Result.from_json(damaged(content, path, value))
 
 
+def test_a_model_whose_name_would_clear_the_screen(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    content = json.dumps(damaged(result(), 'model', '\x1b[2J'))
+    Path('a.json').write_text(content)
+    assert command('compare', 'a.json', 'a.json', '--resamples', 20) == 0
+    said = capsys.readouterr()
+    assert '\x1b' not in said.out + said.err
+
+
 # ---- arguments ----
 
 PROB = np.random.default_rng(0).random((8, 16, 16))
