@@ -14,7 +14,7 @@ from .names import some
 
 # What is opened, whatever the name says: of other formats Pillow runs programs, such as
 # Ghostscript.
-_FORMATS = ('PNG', 'JPEG', 'TIFF', 'BMP', 'GIF')
+_FORMATS = ('PNG', 'JPEG', 'TIFF', 'BMP', 'GIF', 'WEBP')
 # The tag of EXIF data that says how an image is turned when it is shown.
 _ORIENTATION = 0x0112
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
