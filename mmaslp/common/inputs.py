@@ -19,15 +19,10 @@ def check_file(path: str | Path, most: int = MAX_BYTES) -> None:
         raise ValueError(f'{path}: has more than {most:,} bytes')
 
 
-def most_unpacked(packed: int) -> int:
-    """Most bytes that so many bytes of a file may unpack to."""
-    return max(MAX_BYTES, 200 * packed)
-
-
 def check_unpacked(size: int, packed: int) -> None:
     """Refuse a decompression bomb, by its bytes, before it is unpacked."""
-    if size > most_unpacked(packed):
-        ratio = size / max(packed, 1)
+    ratio = size / max(packed, 1)
+    if size > MAX_BYTES and ratio > 200:
         raise ValueError(
             f'it unpacks to {size:,} bytes, {ratio:.0f} times its size, as no map does'
         )

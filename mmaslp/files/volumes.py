@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.inputs import check_file, check_unpacked, most_unpacked, stamp
+from ..common.inputs import check_file, check_unpacked, stamp
 
 NIFTI_SUFFIXES = ('.nii.gz', '.nii')
 AXES = ('z', 'y', 'x')
@@ -184,13 +184,15 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
     shape = _shape(image)
     scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
     itemsize = 8 if scaled else image.get_data_dtype().itemsize
-    packed = path.stat().st_size
-    check_unpacked(math.prod(shape) * itemsize, packed)
+    check_unpacked(math.prod(shape) * itemsize, path.stat().st_size)
     try:
         if path.suffix.lower() == '.gz':
+            stored = math.prod(shape) * image.get_data_dtype().itemsize
+            most = int(image.dataobj.offset) + stored + 2**20  # of padding
             with gzip.open(path) as file:  # whole, up to the checksum at its end
-                data = file.read(most_unpacked(packed) + 1)
-            check_unpacked(len(data), packed)  # it may go on behind the values
+                data = file.read(most)
+            if len(data) == most:
+                raise ValueError('it goes on behind its values')
             image = type(image).from_bytes(data)
         if reorient:
             image = _nibabel(path).as_closest_canonical(image)
