@@ -54,7 +54,7 @@ def measure(calibrator: Calibrator, pairs: list[Pair], draws: int) -> dict:
         rings += calibrator.compare_set([estimates[k] for k in half])[0].differs
     given = ~np.isnan(low)
     return {
-        **asdict(comparison),
+        **{k: v for k, v in asdict(comparison).items() if k != 'means'},
         'withheld': comparison.withheld,
         'rings': [int(rings), draws],
         'out_of_range': float(np.mean([each.out_of_range for each in estimates])),
