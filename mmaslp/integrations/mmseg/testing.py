@@ -207,8 +207,8 @@ def evaluate(
             | {f'calibrated_{key}': value for key, value in tested.calibrated.items()}
             for name, tested in results.items()
         }
-        content = {'format': 'mmaslp test 1', **rows}
-        write_output(summary, strict_json(content, indent=1) + '\n', options.overwrite)
+        text = strict_json({'format': 'mmaslp test 1', **rows}, indent=1)
+        write_output(summary, f'{text}\n', options.overwrite)
     return results
 
 
@@ -312,8 +312,10 @@ def _test(run: Config, name: str, places: Places, options: EvaluationOptions) ->
     ours = [each for each in evaluator.metrics if isinstance(each, CalibrationMetric)]
     runner.register_hook(WeightsHook())
     report_findings(check_run(runner, ('test',)))
-    evaluators = metrics_of(run, 'test_evaluator')
-    if ours and any(is_type(each, 'IoUMetric') for each in evaluators):
+    measures_iou = any(
+        is_type(each, 'IoUMetric') for each in metrics_of(run, 'test_evaluator')
+    )
+    if ours and measures_iou:
         check_threshold(runner.model)
     shared = dict(
         scores=(measured or {}).get('scores', 'auto'),

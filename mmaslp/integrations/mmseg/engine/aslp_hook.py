@@ -219,8 +219,7 @@ class ImageTraining(Training):
             logger=MMLogger.get_current_instance(),
         )
         if self.learns:
-            metric: Any = measuring_metric(runner)
-            self._prefix = metric.prefix
+            self._prefix = measuring_metric(runner).prefix  # type: ignore[union-attr]
 
     def _start_level(self, losses: list) -> float:
         """The hook's alpha; else 0, or that of the losses if nothing learns."""

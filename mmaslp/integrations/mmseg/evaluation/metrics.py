@@ -205,10 +205,6 @@ class StreamingMetric(BaseMetric):
 
     # Images per rank that a sampler may have repeated at the end; the usual one: 1.
     PENDING = 4
-    _merged: CalibrationHistogram | None
-    _pending: deque[PixelCounts]
-    _reader: ScoreReader
-    _ignored: bool
 
     def __init__(
         self,
@@ -229,6 +225,12 @@ class StreamingMetric(BaseMetric):
         self.result: Any = None
         self.has_foreground: bool | None = None
         self._reset()
+
+    def _reset(self) -> None:
+        self._merged: CalibrationHistogram | None = None
+        self._pending: deque[PixelCounts] = deque()
+        self._reader = ScoreReader(self.scores, self.ignore_index)
+        self._ignored = False  # whether a pixel was left out
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Take in the images of a batch; sizes may differ."""
@@ -283,12 +285,6 @@ class StreamingMetric(BaseMetric):
         while self._pending:
             merged.merge(self._pending.popleft())
         return merged
-
-    def _reset(self) -> None:
-        self._merged = None
-        self._pending = deque()
-        self._reader = ScoreReader(self.scores, self.ignore_index)
-        self._ignored = False  # whether a pixel was left out
 
     def _drop_repeated(self, size: int) -> None:
         """Leave out the images that MMSegmentation will cut, and join the ranks."""
