@@ -284,8 +284,9 @@ class SelfCalibration(TrainerCallback, ExportableState):
                 "give TrainingArguments eval_strategy='steps' and lower eval_steps, or "
                 'more steps; or SelfCalibration levels=None'
             )
-            number = evaluations_before_end(args, state)
-            self.session.plan(number).check(remedy, _logger)
+            self.session.plan(evaluations_before_end(args, state)).check(
+                remedy, _logger
+            )
             self.session.load_state_dict(saved if state.global_step else self._first)
         elif self._calibrators is not None and args.eval_strategy == 'no':
             raise ValueError(

@@ -117,8 +117,9 @@ def safe_loading(trust: bool = False) -> Iterator[None]:
         return load_safely(filename, map_location, trust=trust)
 
     def fetch(url: str, map_location: Any = None, **options: Any) -> Any:
-        read = torch.hub.load_state_dict_from_url
-        return load_safely(url, map_location, trust, read, **options)
+        return load_safely(
+            url, map_location, trust, torch.hub.load_state_dict_from_url, **options
+        )
 
     theirs = host.load_url
     host.load_url = fetch

@@ -331,8 +331,11 @@ def _test(run: Config, name: str, places: Places, options: EvaluationOptions) ->
         options.calibrator.check_network(runner.model)
 
     results = [metric.result for metric in ours if metric.result is not None]
-    with_calibrator = options.calibrator is not None and len(results) > 1
-    calibrated = dict(results[-1].metrics) if with_calibrator else {}
+    calibrated = (
+        {}
+        if options.calibrator is None or len(results) < 2
+        else dict(results[-1].metrics)
+    )
     if calibrated and MEAN_IOU in metrics:
         calibrated[MEAN_IOU] = round(100 * mean_iou(results[-1].images), 2)
     for row in (metrics, calibrated):
