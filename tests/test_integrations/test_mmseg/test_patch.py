@@ -127,7 +127,7 @@ MORE = [
     'hrnet/fcn_hr18s_4xb2-40k_cityscapes-512x1024.py',
     'bisenetv1/bisenetv1_r18-d32_4xb4-160k_cityscapes-1024x1024.py',
     'bisenetv2/bisenetv2_fcn_4xb4-160k_cityscapes-1024x1024.py',
-    'mobilenet_v3/mobilenet-v3-d8_lraspp_4xb4-320k_cityscapes-512x1024.py',
+    'mobilenet_v2/mobilenet-v2-d8_fcn_4xb2-80k_cityscapes-512x1024.py',
     'erfnet/erfnet_fcn_4xb4-160k_cityscapes-512x1024.py',
     'cgnet/cgnet_fcn_4xb4-60k_cityscapes-680x680.py',
     'sem_fpn/fpn_r50_4xb2-80k_cityscapes-512x1024.py',
