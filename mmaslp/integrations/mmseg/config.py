@@ -53,6 +53,7 @@ def import_modules(cfg: Config) -> None:
 def read_config(path: str, options: dict | None = None) -> Config:
     """Read a config as it is, and override settings by ``key.key`` and value."""
     file = find_config(path)
+    check_file(file, MOST_TEXT)  # MMEngine reads the first file whole
     try:
         with _python_only():
             cfg = Config.fromfile(file, import_custom_modules=False)

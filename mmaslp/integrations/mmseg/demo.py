@@ -12,9 +12,6 @@ from .config import load_config
 from .testing import EvaluationOptions, calibrator_of_test, evaluate, sets_of_test
 from .training import prepare_training
 
-# Of a training: enough for levels to move.
-VALIDATIONS = 5
-
 
 def train_and_test(
     name: str,
@@ -40,7 +37,7 @@ def train_and_test(
     """
     settings = {
         'train_cfg.max_epochs': epochs,
-        'train_cfg.val_interval': max(1, epochs // VALIDATIONS),
+        'train_cfg.val_interval': max(1, epochs // 5),  # enough for levels to move
         'param_scheduler.0.end': epochs,
         'randomness.seed': seed,
         'test_evaluator.0.draw': False,  # the page has the diagrams
