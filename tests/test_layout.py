@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,26 @@ def test_a_room_imports_from_the_rooms_before_it(room):
     for path, names in within(room).items():
         odd = [name for name in names if later and name.startswith(later)]
         assert not odd, f'{path} imports {odd}'
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """Also not inside of functions; a circle is a CycleError that names it."""
+    places = {
+        '.'.join(('mmaslp', *path.relative_to(ROOT).with_suffix('').parts)): path
+        for path in MODULES
+        if path.name != '__init__.py'
+    }
+    graph = {
+        module: {
+            name
+            for each in imports(path)
+            for name in (each, each.rpartition('.')[0])
+            if name in places
+        }
+        for module, path in places.items()
+    }
+    assert graph['mmaslp.metrics.histogram'] >= {'mmaslp.common.arrays'}
+    TopologicalSorter(graph).prepare()
 
 
 def test_only_the_room_of_mmsegmentation_imports_it():

@@ -11,9 +11,14 @@ import argparse
 import os
 import warnings
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .arguments import CONFIG_HELP, add_data_option
+
+if TYPE_CHECKING:
+    from ..integrations.mmseg.checks.findings import Diagnosis
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the findings and the patch; 1 if there is an error."""
     from .. import register_components
-    from ..integrations.mmseg.checks.findings import examine
 
     warnings.simplefilter('ignore')  # of MMSegmentation, while it builds
     if args.patch and os.path.lexists(args.patch):
@@ -49,6 +53,35 @@ def run(args: argparse.Namespace) -> int:
     ]
     print(f'{", ".join(numbers)}; nothing was trained')
     return 1 if diagnosis.has('error') else 0
+
+
+def examine(config: str | None, data: str | None = None) -> 'Diagnosis':
+    """Check the environment, and a config, by building what it says.
+
+    ``data`` is a folder of images and masks in place of those of the config.
+    """
+    from ..integrations.mmseg.checks.findings import (
+        Diagnosis,
+        check_environment,
+        installed_versions,
+        noted,
+    )
+
+    has_ops = find_spec('mmcv') is not None and find_spec('mmcv._ext') is not None
+    found = Diagnosis(check_environment(installed_versions(), has_ops))
+    if config is None and find_spec('mmseg') is None:
+        return found  # the user has maps, or PyTorch
+    if not found.has('error'):
+        with noted('MMSegmentation cannot be imported', found.findings):
+            from ..integrations.mmseg.config import import_mmseg
+
+            import_mmseg()
+
+    if config is not None and not found.has('error'):
+        from ..integrations.mmseg.doctor import examine_config
+
+        examine_config(config, data, found)
+    return found
 
 
 def _give_patch(config: str, file: str | None, original: dict, mended: dict) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
-from importlib.util import find_spec
 
 # The remedy of what the doctor's patch puts right.
 PATCH = '`mmaslp doctor CONFIG` prints the lines to paste'
@@ -124,25 +123,3 @@ class Diagnosis:
     def has(self, level: str) -> bool:
         """Whether there is a finding of a level."""
         return any(finding.level == level for finding in self.findings)
-
-
-def examine(config: str | None, data: str | None = None) -> Diagnosis:
-    """Check the environment, and a config, by building what it says.
-
-    ``data`` is a folder of images and masks in place of those of the config.
-    """
-    has_ops = find_spec('mmcv') is not None and find_spec('mmcv._ext') is not None
-    found = Diagnosis(check_environment(installed_versions(), has_ops))
-    if config is None and find_spec('mmseg') is None:
-        return found  # the user has maps, or PyTorch
-    if not found.has('error'):
-        with noted('MMSegmentation cannot be imported', found.findings):
-            from ..config import import_mmseg
-
-            import_mmseg()
-
-    if config is not None and not found.has('error'):
-        from ..doctor import examine_config
-
-        examine_config(config, data, found)
-    return found
