@@ -19,7 +19,7 @@ _COMPONENTS = {
     'ASLPHook': 'engine.aslp_hook',
     'BinarySegTTAModel': 'models.segmentors',
     'CalibrationMetric': 'evaluation.metrics',
-    'CalibratorHook': 'calibration',
+    'CalibratorHook': 'engine.calibrator_hook',
     'DilatedFusionNeck': 'models.necks',
     'LoadBinaryAnnotations': 'datasets.transforms',
     'NucleiDataset': 'datasets.sod',

@@ -17,12 +17,12 @@ from mmaslp.calibration.fitting.summary import decisions_in_words
 from mmaslp.commands import run_command
 from mmaslp.evaluation.result import load_results
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.integrations.mmseg import calibration
 from mmaslp.integrations.mmseg.calibration import (
     calibrator_of_checkpoint,
     collect_tables,
     windows_of,
 )
+from mmaslp.integrations.mmseg.engine import calibrator_hook
 from mmaslp.integrations.mmseg.evaluation.metrics import ScoreReader
 from tests.toy import write_images
 
@@ -163,7 +163,7 @@ def test_the_hook_reads_the_options_of_our_metric(toy, tmp_path):
         raise ValueError('nothing to count')
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibration, 'collect_tables', collect)
+        patch.setattr(calibrator_hook, 'collect_tables', collect)
         runner.train()
     assert seen == [7]
 

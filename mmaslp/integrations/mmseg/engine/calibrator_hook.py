@@ -1,0 +1,91 @@
+"""Fits a calibrator when a training ends."""
+
+import os.path as osp
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger, print_log
+from mmseg.registry import HOOKS
+
+from ....common.outputs import check_output
+from ....training.sessions import CALIBRATOR_FILE, CalibratorSession
+from ..calibration import collect_tables, keep_in_checkpoint
+from ..checks.findings import Finding
+from ..checks.run import check_once
+from ..evaluation.metrics import ScoreReader, StreamingMetric
+from ..training import was_trained
+
+
+@HOOKS.register_module()
+class CalibratorHook(Hook):
+    """Fit a calibrator on the validation set when a training ends.
+
+    Levels can only lower a confidence; a calibrator raises one too. The hook writes it
+    to ``calibrator.json`` in the work directory and into the last checkpoint. There
+    ``mmaslp test`` finds it and prints a raw and a calibrated row. The fit costs one
+    pass over the validation set.
+
+    Args:
+        method (str): See :func:`~mmaslp.calibration.fit_calibrator`. Defaults to
+            'auto'.
+        by (str): See there. Defaults to 'auto'.
+        target (str): See there. Defaults to 'confidence'.
+
+    Raises:
+        ValueError: At once if an argument is unknown; before the training if there is
+            no validation set.
+
+    Example:
+        >>> custom_hooks = [dict(type='CalibratorHook')]
+    """
+
+    priority = 'LOWEST'  # after CheckpointHook
+
+    def __init__(
+        self,
+        method: str = 'auto',
+        by: str = 'auto',
+        target: str = 'confidence',
+    ) -> None:
+        self.session = CalibratorSession(
+            by, method, target, logger=MMLogger.get_current_instance()
+        )
+
+    def findings(self, runner: Any) -> Iterator[Finding]:
+        """Say what in a run leaves nothing to fit on; the doctor asks too."""
+        if runner.val_loop is None:
+            yield Finding(
+                'error',
+                'CalibratorHook fits on the validation set, and there is none',
+                'val_dataloader = dict(...)  (of images that are not trained on)\n'
+                "val_cfg = dict(type='ValLoop')\n"
+                "val_evaluator = [dict(type='CalibrationMetric')]",
+            )
+
+    def before_train(self, runner: Any) -> None:
+        """Refuse a run without a validation set, or whose output would be lost."""
+        check_once(runner, ('train', 'val'))
+        self._file = osp.join(runner.work_dir, CALIBRATOR_FILE)
+        check_output(self._file, was_trained(runner.work_dir))
+
+    def after_train(self, runner: Any) -> None:
+        """Fit, and keep the calibrator with the last checkpoint."""
+        loop = runner.val_loop
+        metrics = loop.evaluator.metrics
+        options = next((m for m in metrics if isinstance(m, StreamingMetric)), None)
+        scores = getattr(options, 'scores', 'auto')
+        reader = ScoreReader(scores, getattr(options, 'ignore_index', 255), True)
+
+        self.session.take(lambda: collect_tables(runner.model, loop.dataloader, reader))
+        calibrator = self.session.calibrator if is_main_process() else None
+        if calibrator is None:
+            return
+        calibrator.save(self._file, overwrite=True)
+        path = runner.message_hub.get_info('last_ckpt') or ''
+        if osp.isfile(path):  # else a folder of shards, or none was written
+            keep_in_checkpoint(path, calibrator)
+        print_log(
+            f'calibrator in {self._file}\n{calibrator.summary()}', logger='current'
+        )
