@@ -9,7 +9,7 @@ Example:
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .arguments import CommandParser, need_mmseg
 
@@ -52,7 +52,6 @@ def run(args: argparse.Namespace) -> None:
     import joblib
 
     from ..common.outputs import check_outputs
-    from ..integrations.mmseg.demo import train_and_test
     from ..report.diagrams import band_figure, save_figure
     from ..report.page import page_outputs, write_report
 
@@ -68,10 +67,10 @@ def run(args: argparse.Namespace) -> None:
 
     logs = f'{args.work_dir}/*/train.log'
     print(f'training {", ".join(names)}, for a minute or two; see {logs}', flush=True)
-    train = joblib.delayed(train_and_test)
+    train = joblib.delayed(_train_and_test)
     options = {'epochs': args.epochs, 'seed': args.seed}
     rows = joblib.Parallel(n_jobs=len(names))(
-        train(name, MODELS[name], folder, write_maps=name == names[0], **options)
+        train(name, folder, write_maps=name == names[0], **options)
         for name, folder in zip(names, folders)
     )
     results = [result for of_one in rows for result in of_one]
@@ -85,6 +84,13 @@ def run(args: argparse.Namespace) -> None:
         print(f'{sentence}\n')
     print(f'{_table(results)}\n')
     print(f'comparison: {page}\nreview of {names[0]}: {review}\npicture: {picture}')
+
+
+def _train_and_test(name: str, folder: Path, **options: Any) -> 'list[Result]':
+    """In a process of its own: what it imports takes seconds."""
+    from ..integrations.mmseg.demo import train_and_test
+
+    return train_and_test(name, MODELS[name], folder, **options)
 
 
 def _review(folder: Path, page: Path) -> None:
