@@ -109,7 +109,14 @@ def reading(what: str) -> Iterator[None]:
     """Let all that is wrong with what a file holds be one ValueError."""
     try:
         yield
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        KeyError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         lack = 'it lacks ' if isinstance(error, KeyError) else ''
         raise ValueError(f'{what}: {lack}{error}') from error
 

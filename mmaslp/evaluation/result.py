@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..common.arguments import check_bool, check_choice, check_number
+from ..common.arguments import check_bool, check_choice, check_number, reading
 from ..common.arrays import ROUNDING
 from ..common.bands import BORDER_EDGES
 from ..common.inputs import check_file
@@ -232,27 +232,14 @@ def load_results(path: str | Path) -> list[Result]:
         ValueError: It cannot be read, is not such a file, or is of another version of
             the format. The message names the file.
     """
-    try:
+    made_by = '`mmaslp test` or `mmaslp eval-maps --json`'
+    with reading(f'{path}: is not a result file of mmaslp (make one with {made_by})'):
         check_file(path, MAX_BYTES)
         content = json.loads(Path(path).read_bytes())
         contents = content if isinstance(content, list) else [content]
         if not contents:
             raise ValueError('it is empty')
         return [Result.from_json(content) for content in contents]
-
-    except (
-        AttributeError,
-        KeyError,
-        OverflowError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
-        what = f'it lacks {error}' if isinstance(error, KeyError) else error
-        raise ValueError(
-            f'{path}: is not a result file of mmaslp ({what}); make one with '
-            '`mmaslp test` or `mmaslp eval-maps --json`'
-        ) from error
 
 
 def sha256_of(path: str | Path) -> str:

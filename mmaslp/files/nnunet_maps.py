@@ -7,7 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..common.arguments import check_array, check_choice, check_integer, optional
+from ..common.arguments import (
+    check_array,
+    check_choice,
+    check_integer,
+    optional,
+    reading,
+)
 from ..common.arrays import SUM_TOLERANCE
 from ..common.inputs import MOST_TEXT, check_file, naming
 from .images import open_image
@@ -61,7 +67,7 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
     place = next((each for each in places if (each / 'dataset.json').is_file()), None)
     if place is None:
         return None
-    try:
+    with reading(f'the dataset.json or plans.json in {place} is not of nnU-Net'):
         labels = _json(place / 'dataset.json')['labels']
         file = place / 'plans.json'
         plans = _json(file) if file.is_file() else {}
@@ -75,10 +81,6 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
         }
         optional(check_integer, 'ignore', ignore)
         slice_axis = order and check_choice('transpose_forward', order[0], (0, 1, 2))
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(
-            f'the dataset.json or plans.json in {place} is not of nnU-Net ({error!r})'
-        ) from error
 
     regions = any(len(values) > 1 for values in channels.values())
     if regions:  # they have no channel of the background
