@@ -237,10 +237,11 @@ class SelfCalibratingBCE(nn.Module):
                 values = values.repeat_interleave(rows, 1)[:, : labels.shape[1]]
             target = perturb_target(labels, like_pixels(values, labels), noise)
             loss = sc_bce(logits, target, valid).view(shape)
-            margin = loss if sample is None else image_margin(logits, labels, valid)
 
         if sample is not None:
             check_number('margin_weight', margin_weight, at_least=0)
+            if not per_image:
+                margin = image_margin(logits, labels, valid)
             sample.record(margin, margin_weight)
         return loss
 

@@ -109,12 +109,13 @@ class _Volume:
     @classmethod
     def of(cls, image: Judged, scan: Path | None) -> '_Volume':
         """Turn map, objects and scan alike."""
-        values: Any
-        labels: Any
-        values, labels, truth = (
-            None if each is None else np.moveaxis(each, 0, image.slice_axis)
-            for each in (image.prob, image.objects.labels, image.label)
-        )
+
+        def stored(slices_first: np.ndarray) -> np.ndarray:
+            return np.moveaxis(slices_first, 0, image.slice_axis)
+
+        values = stored(image.prob)
+        labels = stored(image.objects.labels)
+        truth = None if image.label is None else stored(image.label)
         grid = image.grid if image.grid and image.grid.is_placed else None
         across = image.slice_axis
 

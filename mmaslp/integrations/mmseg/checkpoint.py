@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
-from mmengine.runner import checkpoint as host
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import Tensor
 
 from ...common.inputs import check_unpacked
@@ -121,14 +121,16 @@ def safe_loading(trust: bool = False) -> Iterator[None]:
             url, map_location, trust, torch.hub.load_state_dict_from_url, **options
         )
 
-    theirs = host.load_url
-    host.load_url = fetch
+    theirs = mmengine_checkpoint.load_url
+    mmengine_checkpoint.load_url = fetch
     CheckpointLoader.register_scheme('', load, force=True)
     try:
         yield
     finally:
-        CheckpointLoader.register_scheme('', host.load_from_local, force=True)
-        host.load_url = theirs
+        CheckpointLoader.register_scheme(
+            '', mmengine_checkpoint.load_from_local, force=True
+        )
+        mmengine_checkpoint.load_url = theirs
 
 
 def check_checkpoint(path: str, trust: bool = False) -> None:

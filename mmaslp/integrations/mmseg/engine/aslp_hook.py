@@ -280,7 +280,7 @@ class ImageTraining(Training):
             print_log(f'ASLP: levels of images written to {self._table}', 'current')
 
 
-LEVELS = {'border': BorderTraining, 'image': ImageTraining}
+LEVELS: dict[Any, Any] = {'border': BorderTraining, 'image': ImageTraining}
 
 
 @HOOKS.register_module()
@@ -345,7 +345,7 @@ class ASLPHook(Hook):
         **options: Any,
     ) -> None:
         self.kind = check_choice('levels', levels, tuple(LEVELS))
-        self.training = LEVELS[str(self.kind)](**options)
+        self.training = LEVELS[self.kind](**options)
         if warmup_epochs is not None and warmup_iters is not None:
             raise ValueError('give either warmup_epochs or warmup_iters, not both')
         if warmup_epochs is None:
