@@ -136,7 +136,7 @@ class ASLPCallback(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse a training in which the levels cannot move."""
-        if getattr(trainer, 'fast_dev_run', False):
+        if trainer.fast_dev_run:
             return
         number = validations(trainer)
 

@@ -50,7 +50,7 @@ class SumMetric(Metric, Generic[Counter]):
         self.listener: Callable[[Tensor, Tensor, int | None], None] | None = None
 
     @property
-    def higher_is_better(self) -> bool | None:  # type: ignore[override]
+    def higher_is_better(self) -> bool | None:
         """Whether a high metric is good; None of the dictionary, or if neither is."""
         return (
             {'higher': True, 'lower': False}.get(metric_of(self.metric).better)

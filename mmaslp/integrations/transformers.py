@@ -135,7 +135,7 @@ def calibrated(model: Model, calibrator: Calibrator | str | Path) -> Model:
         return outputs
 
     model.register_forward_hook(hook, with_kwargs=True)
-    vars(model)['_mmaslp_calibrated'] = True
+    model._mmaslp_calibrated = True  # type: ignore[assignment]
     return model
 
 
@@ -312,9 +312,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
             logs.update(figures)
             state.log_history[-1].update(figures)
 
-    def on_evaluate(  # type: ignore[override]
-        self, args, state, control, metrics, **kwargs
-    ) -> None:
+    def on_evaluate(self, args, state, control, metrics, **kwargs) -> None:
         """Move the levels."""
         table = self._table
         self._table = None
