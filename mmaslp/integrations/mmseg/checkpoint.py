@@ -76,6 +76,7 @@ def load_safely(
     path = osp.expanduser(path)
     if trust:
         return read(path, map_location=map_location, weights_only=False, **options)
+    allow_history_buffers()  # OneDL's loader takes them back after each file
     try:
         checkpoint = read(path, map_location=map_location, weights_only=True, **options)
     except Exception as error:  # torch and pickle raise a dozen types on foreign files

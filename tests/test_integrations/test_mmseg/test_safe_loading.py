@@ -23,6 +23,13 @@ def test_tensors_and_the_log_of_a_run_are_read(tmp_path):
         assert read['log'].max() == 3
 
 
+def test_the_log_of_a_run_is_read_after_a_loader_has_taken_the_classes_back(tmp_path):
+    torch.save({'log': HistoryBuffer([1.0], [1])}, tmp_path / 'x.pth')
+    with torch.serialization.safe_globals(torch.serialization.get_safe_globals()):
+        pass  # as OneDL's MMEngine does for each file
+    assert load_safely(str(tmp_path / 'x.pth'))['log'].mean() == 1
+
+
 def test_the_host_loads_safely_for_a_while(tmp_path):
     path = str(tmp_path / 'x.pth')
     torch.save({'x': print}, path)
