@@ -35,13 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--keep-real',
         type=float,
         metavar='SHARE',
-        help='choose that probability so that this share of real objects stays',
+        help='choose that probability by the share of real objects that must stay',
     )
     add(
         '--max-false',
         type=float,
         metavar='N',
-        help='choose it so that an image has so many false objects left, in the mean',
+        help='choose it by the false objects that an image may keep, in the mean',
     )
     add_overwrite(parser)
     add_map_options(parser)

@@ -92,8 +92,8 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--data',
         metavar='FOLDER',
-        help='images and masks in place of those of the config; checked first, and '
-        'divided if they are not',
+        help='images and masks in place of those of the config; what is not divided is '
+        'checked and divided',
     )
 
 
@@ -125,7 +125,7 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='replace outputs that are there already',
+        help='replace existing outputs',
     )
 
 
@@ -154,11 +154,13 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
         '--max-value',
         type=float,
         metavar='V',
-        help='stored value of probability 1 (100 for per cent), if not 255, 65535 or, '
-        'for floats, 1',
+        help='stored value of probability 1 (100 for per cent), if not 255, 65535, or 1 '
+        'of floats',
     )
 
-    add('--logits', action='store_true', help='.npy and .npz of logits')
+    add(
+        '--logits', action='store_true', help='the files hold logits (not in eval-maps)'
+    )
     add('--key', help='name of the array in .npz files')
     add('--channel', help='name or number of the foreground in nnU-Net maps of several')
     add(
@@ -166,7 +168,7 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
         type=_processes,
         default=1,
         metavar='N',
-        help='processes, defaults to 1',
+        help='processes; default 1',
     )
 
 

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add('--json', metavar='FILE', help='write the comparison')
     add_overwrite(parser)
-    add('--resamples', type=int, default=1000, help='defaults to 1000')
+    add('--resamples', type=int, default=1000, help='of the bootstrap; default 1000')
 
 
 def run(args: argparse.Namespace) -> int:

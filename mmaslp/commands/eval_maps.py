@@ -46,8 +46,8 @@ def add_arguments(parser: CommandParser) -> None:
     )
     add_overwrite(parser)
     add_map_options(parser)
-    add('--bins', type=int, default=10, help='defaults to 10')
-    add('--resamples', type=int, default=1000, help='bootstrap, defaults to 1000')
+    add('--bins', type=int, default=10, help='default 10')
+    add('--resamples', type=int, default=1000, help='of the bootstrap; default 1000')
     add(
         '--limit',
         nargs='+',
