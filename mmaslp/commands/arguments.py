@@ -154,8 +154,8 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
         '--max-value',
         type=float,
         metavar='V',
-        help='stored value of probability 1 (100 for per cent), if not 255, 65535, or 1 '
-        'of floats',
+        help='stored value of probability 1 (100 for per cent), if not 255, 65535, or '
+        '1 of floats',
     )
 
     add(
