@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 VENV_OPENMMLAB ?= .venv-openmmlab
+# Python compiles what is imported; pip would compile all 24,000 files, and take longer than to unpack them.
+PIP = pip install --progress-bar off --no-compile
 # Processes of a test run, one thread each; 0 is pytest alone.
 WORKERS ?= 2
 TEST = -m pytest -n $(WORKERS) --dist worksteal
@@ -58,11 +60,11 @@ docs: $(VENV)/.dev
 WARM = -c 'import mmengine'
 $(VENV)/.host: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --progress-bar off -e '.[onedl]'
+	$(VENV)/bin/python -m $(PIP) -e '.[onedl]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.host
-	$(VENV)/bin/python -m pip install --progress-bar off -e '.[onedl,dev,trackers,docs]'
+	$(VENV)/bin/python -m $(PIP) -e '.[onedl,dev,trackers,docs]'
 	$(VENV)/bin/python $(WARM)
 	@touch $@
 
@@ -70,9 +72,9 @@ $(VENV)/.dev: $(VENV)/.host
 # MMCV_WHEEL names, else build it (about 10 minutes on 2 cores, needs a C++ compiler).
 $(VENV_OPENMMLAB)/.dev: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV_OPENMMLAB)
-	$(VENV_OPENMMLAB)/bin/python -m pip install --progress-bar off 'setuptools<82' wheel torch torchvision
-	MMCV_WITH_OPS=1 $(VENV_OPENMMLAB)/bin/python -m pip install --progress-bar off --no-build-isolation $(or $(MMCV_WHEEL),mmcv==2.1.0)
-	$(VENV_OPENMMLAB)/bin/python -m pip install --progress-bar off -e '.[openmmlab,dev]'
+	$(VENV_OPENMMLAB)/bin/python -m $(PIP) 'setuptools<82' wheel torch torchvision
+	MMCV_WITH_OPS=1 $(VENV_OPENMMLAB)/bin/python -m $(PIP) --no-build-isolation $(or $(MMCV_WHEEL),mmcv==2.1.0)
+	$(VENV_OPENMMLAB)/bin/python -m $(PIP) -e '.[openmmlab,dev]'
 	$(VENV_OPENMMLAB)/bin/python $(WARM)
 	@touch $@
 
