@@ -50,7 +50,7 @@ def find_window(
     smallest = check_number('smallest', smallest, above=0, at_most=1)
     if mask.ndim != 2 or not mask.size:
         raise ValueError(f'a mask must be (H, W), got {mask.shape}')
-    rng = rng or np.random.default_rng()
+    rng = np.random.default_rng(rng)
     occupied = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
     occupied[1:, 1:] = (mask != 0).cumsum(0).cumsum(1)
 
@@ -180,7 +180,7 @@ class ObjectFreeWindows:
     def _window(self, image: Map, mask: Map, rng: np.random.Generator) -> Map | None:
         """A window of the image, else of an earlier one, of the size of the image."""
         as_tensor(image, 'image')  # texts and complex numbers have no mean
-        labels = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else mask
+        labels = as_tensor(mask, 'mask').cpu().numpy()
         labels = labels.reshape(labels.shape[-2:])
         tensor = isinstance(image, Tensor)
         height, width = image.shape[-2:] if tensor else image.shape[:2]

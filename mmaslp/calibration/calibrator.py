@@ -23,12 +23,11 @@ from ..common.arrays import (
     Map,
     as_floats,
     as_tensor,
+    binary_pixels,
     checked,
     fill_ignored,
     known_pixels,
-    matched,
     one_logit,
-    split_labels,
 )
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.inputs import check_file
@@ -264,10 +263,8 @@ class Calibrator:
         logits: bool = False,
     ) -> MaskTable:
         """Say what :meth:`judge` says of one image, beside what is true."""
-        values = as_floats(given)
+        values, _, _ = binary_pixels(given, label, ignore_index)
         labels = as_tensor(label, 'label').to(values.device)
-        values = matched(values, labels)
-        split_labels(labels, ignore_index)
         values = fill_ignored(values, known_pixels(labels, ignore_index), logits)
         estimate, objects = self.judge(values, logits)
 

@@ -108,6 +108,7 @@ class Predictor:
 
     def check(self, names: tuple[str, ...], features: int) -> None:
         """Refuse what is none of the candidates, or gives no number; ValueError."""
+        check_array('weights', self.weights, (-1,))
         probe = np.zeros((1, features))
         ends = self.range(probe) if self.covariance else ()
         values = np.concatenate([self(probe), *ends, [self.edge, 0.5 - self.edge]])

@@ -42,7 +42,7 @@ def binary_scores(
     prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
 ) -> tuple[Tensor, Tensor]:
     """Flatten the valid pixels of a two-class map."""
-    prob, label, valid = _binary_pixels(prob, label, ignore_index)
+    prob, label, valid = binary_pixels(prob, label, ignore_index)
     kept = ... if valid is None else valid
     return checked(prob[kept].flatten()), label[kept].flatten()
 
@@ -51,7 +51,7 @@ def binary_maps(
     prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Check two-class maps whose pixels keep their places, as ``(N, M, H, W)``."""
-    prob, label, valid = _binary_pixels(prob, label, ignore_index)
+    prob, label, valid = binary_pixels(prob, label, ignore_index)
     if valid is None:
         prob = checked(prob)
     else:
@@ -60,7 +60,7 @@ def binary_maps(
     return _as_maps(prob), _as_maps(label == 1), valid
 
 
-def _binary_pixels(
+def binary_pixels(
     prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """A map, its labels and which pixels are valid, None if all are; of one shape."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from .arguments import check_bool
+from .arguments import check_bool, check_path
 
 # The files of one option: a path, several of them, or None where it is not given.
 Outputs = str | Path | Iterable[str | Path] | None
@@ -97,7 +97,7 @@ def write_output(
         OSError: It cannot be written; names the file.
     """
     data = content.encode() if isinstance(content, str) else content
-    target = Path(path).expanduser()
+    target = Path(check_path('path', path)).expanduser()
     check_output(target, overwrite)
 
     try:

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ..calibration.estimates import mask_estimates
-from ..common.arguments import check_choice
+from ..common.arguments import check_choice, check_integer, check_text, optional
 from ..metrics.band_table import BandTable, band_scalars
 from ..metrics.bins import BinTable, check_bins, equal_width
 from ..metrics.bootstrap import check_resamples, resample
@@ -72,7 +72,7 @@ def evaluate_image(
     scores = pixels.score_table(mode)
     table = equal_width(scores, bins)
     row = ImageTable(
-        names=[name],
+        names=[check_text('name', name)],
         table=BinTable(table.count[None], table.correct[None], table.conf[None]),
         nll=np.array([pixels.nll / NLL_UNIT]),
         brier=np.array([brier_score(scores) * scores.total if scores.total else 0.0]),
@@ -136,7 +136,7 @@ class Evaluator:
         self.options: dict[str, Any] = {
             'bins': bins,
             'mode': check_choice('mode', mode, MODES),
-            'ignore_index': ignore_index,
+            'ignore_index': optional(check_integer, 'ignore_index', ignore_index),
             'num_classes': num_classes,
         }
         self.raw = ImageSet(CalibrationHistogram(num_classes))

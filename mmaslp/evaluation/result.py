@@ -59,6 +59,13 @@ class Result:
     measures: dict[str, float] = field(default_factory=dict)
     files: list[dict[str, str]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        for name in (self.model, self.dataset):
+            if not isinstance(name, str):
+                raise ValueError(
+                    f'a name of a model or set must be a text, not {name!r}'
+                )
+
     @property
     def num_images(self) -> int:
         """Number of images."""
@@ -139,8 +146,8 @@ class Result:
             _metrics(metrics),
             intervals=intervals,
             positive=_metrics(content.get('positive', {})),
-            model=str(content['model']),
-            dataset=str(content['dataset']),
+            model=content['model'],
+            dataset=content['dataset'],
             no_foreground=check_bool('no_foreground', content['no_foreground']),
             measures=_numbers(content.get('measures', {})),
             files=[

@@ -83,6 +83,11 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
         slice_axis = order and check_choice('transpose_forward', order[0], (0, 1, 2))
 
     regions = any(len(values) > 1 for values in channels.values())
+    if ignore in chain(*channels.values()) or channels.get('background') != (0,):
+        raise ValueError(
+            f'{place / "dataset.json"}: its labels must be background 0, foregrounds, '
+            'and ignore, each of another number'
+        )
     if regions:  # they have no channel of the background
         channels = {name: values for name, values in channels.items() if any(values)}
     else:

@@ -7,8 +7,15 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from ..common.arguments import check_choice, check_number, optional
-from ..common.arrays import ROUNDING
+from ..common.arguments import (
+    check_bool,
+    check_choice,
+    check_integer,
+    check_number,
+    check_text,
+    optional,
+)
+from ..common.arrays import ROUNDING, as_tensor
 from ..common.inputs import check_file, check_unpacked, naming
 from .images import IMAGE_SUFFIXES, open_image, write_picture
 from .nnunet_maps import SUM_TOLERANCE, NNUNetDataset, find_dataset, foreground
@@ -46,7 +53,7 @@ def write_prob_map(
     path = Path(path)
     if path.suffix.lower() != '.png':
         raise ValueError(f'{path}: probability maps are written as .png')
-    prob = np.asarray(prob, dtype=np.float64)
+    prob = as_tensor(prob).cpu().double().numpy()
     with naming(path):
         if prob.ndim != 2:
             raise ValueError(f'an image has shape (H, W), not {prob.shape}')
@@ -82,7 +89,7 @@ class MapReader:
             or its name in ``dataset.json``. Defaults to None: the only one.
 
     Raises:
-        ValueError: ``max_value`` is not a number above 0.
+        ValueError: An argument is of another type or out of its range.
     """
 
     max_value: float | None = None
@@ -92,6 +99,10 @@ class MapReader:
 
     def __post_init__(self) -> None:
         optional(check_number, 'max_value', self.max_value, above=0)
+        check_bool('logits', self.logits)
+        optional(check_text, 'key', self.key)
+        check = check_text if isinstance(self.channel, str) else check_integer
+        optional(check, 'channel', self.channel)
 
     def read(self, path: str | Path) -> np.ndarray:
         """Read one map.

@@ -248,13 +248,13 @@ class SelfCalibratingBCE(nn.Module):
 
 def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
     """Give every pixel of a loss ``(N, ...)`` its weight; 0 where it is not valid."""
-    if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
-        weight = weight.squeeze(1)
     try:
+        if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
+            weight = weight.squeeze(1)
         weight = weight.float().expand_as(loss)
-    except RuntimeError as error:
+    except (AttributeError, RuntimeError) as error:
         raise ValueError(
-            f'weight of shape {tuple(weight.shape)} does not fit the labels of shape '
-            f'{tuple(loss.shape)}'
+            f'weight of shape {getattr(weight, "shape", type(weight))} does not fit '
+            f'the labels of shape {tuple(loss.shape)}'
         ) from error
     return weight if valid is None else weight.masked_fill(~valid, 0.0)

@@ -171,10 +171,10 @@ def like_pixels(values: Tensor, labels: Tensor) -> Tensor:
     return values.view(*values.shape, *[1] * (labels.dim() - values.dim()))
 
 
-def _check_shapes(logits: Tensor, *others: Tensor | None) -> None:
-    for other in others:
-        if other is not None and other.shape != logits.shape:
-            raise ValueError(
-                'all tensors must have one shape, got '
-                f'{tuple(logits.shape)} and {tuple(other.shape)}'
-            )
+def _check_shapes(logits: Tensor, labels: Tensor, valid: Tensor | None) -> None:
+    given = [logits, labels] if valid is None else [logits, labels, valid]
+    if not all(
+        isinstance(each, Tensor) and each.shape == logits.shape for each in given
+    ):
+        kinds = [f'{type(g).__name__} {tuple(getattr(g, "shape", ()))}' for g in given]
+        raise ValueError(f'all must be tensors of one shape, got {", ".join(kinds)}')

@@ -95,10 +95,13 @@ class ImageTable(Columns):
         size = len(names)
         count = check_array('count', columns['count'], (size, bins), int, low=0)
         correct = columns['correct']
+        # The mean of a bin lies in it, but for a cell of the histogram.
+        low = np.arange(bins) / bins - 1e-5
+        limits = dict(low=count * low, high=count * (low + 1 / bins + 2e-5))
         table = BinTable(
             count,
             check_array('correct', correct, count.shape, int, low=0, high=count),
-            check_array('conf', columns['conf'], count.shape, low=0, high=count),
+            check_array('conf', columns['conf'], count.shape, **limits),
         )
         pixels = table.total
         # Of a pixel it is at most 16.2, since p is clamped.

@@ -208,7 +208,7 @@ class MaskTable(Columns):
             check_array(key, columns[key], shape, low=0, high=1, nan=key != 'dice')
             for key in ('dice', 'expected')
         )
-        score = check_array('score', columns['score'], shape, nan=True)
+        score = check_array('score', columns['score'], shape, low=-1, high=1, nan=True)
         foreground, predicted = (
             check_array(key, columns[key], shape, int, low=0, high=pixels)
             for key in ('foreground', 'predicted')

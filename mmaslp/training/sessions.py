@@ -11,7 +11,8 @@ from ..calibration.calibrator import Calibrator
 from ..calibration.fitting.fit import BY, METHODS, fit_tables
 from ..calibration.fitting.tables import CalibrationTables, has_channels
 from ..calibration.maps import TARGETS
-from ..common.arguments import check_choice, check_integer, reading
+from ..common.arguments import check_array, check_choice, check_integer, reading
+from ..common.arrays import as_floats, as_tensor
 from ..common.processes import joined
 from ..levels.border import BorderLevels
 from ..metrics.band_table import BandTable
@@ -289,8 +290,12 @@ class CalibratorSession:
             ValueError: The batch cannot be used.
         """
         ignored = self.ignore_index if ignore_index is None else ignore_index
+        prob = as_floats(prob)
+        labels = as_tensor(labels, 'labels')
         channels = has_channels(prob)
-        numbers = [None] * len(prob) if keys is None else keys
+        numbers: list = [None] * len(labels)
+        if keys is not None:
+            numbers = check_array('keys', keys, (len(prob),), int).tolist()
         for image, label, key in zip(prob, labels, numbers, strict=True):
             self._tables.update(image, label, key, ignored, logits, channels)
 

@@ -1,6 +1,7 @@
 """What is looked at where it comes in: numbers of files, maps, names, arguments."""
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -20,13 +21,16 @@ from mmaslp import (
 )
 from mmaslp.calibration.decisions import Decisions, Predictor
 from mmaslp.calibration.features import DOMAIN_FEATURES, OBJECT_FEATURES
+from mmaslp.common.bands import NUM_BANDS
 from mmaslp.common.outputs import write_output
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.evaluation.result import Result, strict_json
 from mmaslp.files.images import read_binary_mask
 from mmaslp.files.nnunet_maps import find_dataset
+from mmaslp.files.prob_maps import MapReader, write_prob_map
 from mmaslp.functional import calibration_error
 from mmaslp.integrations.mmseg.checkpoint import safe_loading
+from mmaslp.losses import sc_bce
 from mmaslp.training.sessions import CalibratorSession
 from tests.hostile.evil import command, write_evil
 from tests.map_folders import write_set
@@ -87,6 +91,8 @@ def damaged(content, path, value):
         ('decisions.empty', [True, True]),
         ('decisions.empty', [1, 2]),
         ('decisions.cuts', []),
+        ('decisions.objects.weights.0', True),
+        ('decisions.objects.weights.0', math.inf),
     ],
 )
 def test_a_calibrator_that_cannot_be(path, value):
@@ -106,6 +112,10 @@ def test_a_calibrator_that_cannot_be(path, value):
         ('images.masks.dice.0', None),
         ('images.masks.expected.0', '0.5'),
         ('images.masks.foreground.0', True),
+        ('images.masks.score.0', 1e308),
+        ('images.conf.0.9', 0.0),
+        ('dataset', None),
+        ('model', ['net']),
     ],
 )
 def test_a_result_that_cannot_be(path, value):
@@ -133,6 +143,7 @@ VOLUMES = Calibrator(
     'identity', 'single', 'confidence', [([0, 1], [0, 1])], {'axes': 3}
 )
 IMAGES = Calibrator('identity', 'single', 'confidence', [([0, 1], [0, 1])], {'axes': 2})
+MASK_MAPS = [dict(knots=[-1, 1], levels=[-1, 1])] * NUM_BANDS
 LOGITS, ONES = torch.zeros(2, 1, 8, 8), torch.ones(2, 8, 8)
 
 
@@ -173,11 +184,33 @@ def margin(weight):
         (window, torch.zeros(3, 16, 16, dtype=torch.complex64)),
         (lambda factor: SelfCalibratingBCE()(LOGITS, ONES, avg_factor=factor), 0),
         (margin, -1),
+        (lambda prob: fit_calibrator(prob, LABEL), PROB[..., None]),
+        (lambda prob: write_prob_map('x.png', prob), MASKED[0]),
+        (lambda prob: write_prob_map('x.png', prob), PROB[0] + 1j),
+        (lambda mask: ObjectFreeWindows(prob=1.0)(PROB[0], mask), None),
+        (lambda name: Evaluator().add(name, PROB[0], LABEL[0]), 5),
+        (lambda index: Evaluator(ignore_index=index), '255'),
+        (lambda logits: MapReader(logits=logits), 'no'),
+        (lambda channel: MapReader(channel=channel), 1.5),
+        (lambda key: MapReader(key=key), 3),
+        (lambda keys: CalibratorSession().update(PROB, LABEL, keys), [0.5] * 8),
+        (lambda weight: SelfCalibratingBCE()(LOGITS, ONES, pixel_weight=weight), 'x'),
+        (lambda target: sc_bce(LOGITS, target), None),
+        (IMAGES.save, None),
     ],
 )
 def test_arguments_that_answered_something_else(call, given):
     with pytest.raises(ValueError):
         call(given)
+
+
+def test_scores_of_a_mask_of_0_and_255(recwarn):
+    plain = CALIBRATOR.to_dict()
+    judging = Calibrator.from_dict(plain | dict(mask_maps=MASK_MAPS))
+    judging.scores(PROB[0], LABEL[0])
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match='divide a mask of 0 and 255'):
+        judging.scores(PROB[0], LABEL[0] * np.uint8(255))
 
 
 def test_slices_and_batches_are_no_other_kind():
@@ -284,6 +317,8 @@ def test_a_division_that_would_cost_something(tmp_path, monkeypatch, capsys, kin
         ('dataset.json', '{"labels": {"background": 0, "t": 1.7}}'),
         ('dataset.json', '{"labels": {"background": 0, "t": 1e400}}'),
         ('dataset.json', '{"labels": {"background": 0, "t": 1, "ignore": "x"}}'),
+        ('dataset.json', '{"labels": {"background": 0, "t": 1, "ignore": 1}}'),
+        ('dataset.json', '{"labels": {"t": 1, "u": 2}}'),
         ('plans.json', '{"transpose_forward": [7, 0, 1]}'),
         ('plans.json', '{"transpose_forward": [-1, 0, 1]}'),
     ],
@@ -292,7 +327,7 @@ def test_a_description_of_nnunet(tmp_path, file, content):
     (tmp_path / 'dataset.json').write_text('{"labels": {"background": 0, "t": 1}}')
     assert find_dataset(tmp_path).channels == {'background': (0,), 't': (1,)}
     (tmp_path / file).write_text(content)
-    with pytest.raises(ValueError, match=r'dataset\.json or plans\.json'):
+    with pytest.raises(ValueError, match=r'dataset\.json'):
         find_dataset(tmp_path)
 
 

@@ -93,7 +93,9 @@ class CalibrationTables:
         if logits and _is_softmax(prob, label):
             prob = one_logit(prob, axis=0)
             channels = False
-        if prob.dim() < 2 or not prob.numel() or _long_axes(prob) != _long_axes(label):
+        # Of channels that come last, (H, W, 1), rows would be maps.
+        fits = prob.dim() > 1 and prob.shape[-2:] == label.shape[-2:]
+        if not fits or not prob.numel() or _long_axes(prob) != _long_axes(label):
             raise ValueError(
                 f'the map has shape {tuple(prob.shape)} but the mask '
                 f'{tuple(label.shape)}: give both as (H, W), resized to one size'
