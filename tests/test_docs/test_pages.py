@@ -79,7 +79,7 @@ def source_texts():
 def test_quoted_messages_are_those_of_the_package():
     page = (DOCS / 'troubleshooting.md').read_text(encoding='utf-8')
     quoted = re.findall(r'^### `(.+)`$', page, re.MULTILINE)
-    assert len(quoted) > 15
+    assert len(quoted) > 5
     said = source_texts()
 
     def is_said(message):
