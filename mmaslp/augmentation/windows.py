@@ -185,7 +185,9 @@ class ObjectFreeWindows:
         tensor = isinstance(image, Tensor)
         height, width = image.shape[-2:] if tensor else image.shape[:2]
         if (height, width) != labels.shape:
-            raise ValueError(f'image {(height, width)} and mask {labels.shape} differ')
+            raise ValueError(
+                f'image {(height, width)} and mask {labels.shape} differ: resize one'
+            )
 
         window = find_window(labels, self.smallest, rng)
         if window is not None:

@@ -213,8 +213,8 @@ class Decisions:
         if not cuts:
             least = min((row[2] for row in self.cuts), default=np.nan)
             raise ValueError(
-                f'no least probability leaves {max_false:g} false objects an image: '
-                f'the least is {least:g}'
+                f'whatever is left out, an image keeps more than {max_false:g} false '
+                f'objects in the mean (the least is {least:g}): raise --max-false'
             )
         return min(cuts)
 

@@ -372,7 +372,9 @@ def compare_set(
         TooFewImages: An alarm could not ring; the message names the least number.
     """
     if not all(isinstance(each, ImageEstimate) for each in estimates):
-        raise ValueError('give what Calibrator.image or judge says of each image')
+        raise ValueError(
+            'estimates must be what Calibrator.image or judge says of each image'
+        )
     new = np.array([estimate.features for estimate in estimates])
     new = new.reshape(-1, len(DOMAIN_FEATURES))
     inputs = np.concatenate([decisions.inputs, domain_inputs(new)])

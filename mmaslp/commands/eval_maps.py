@@ -138,6 +138,6 @@ def _names(folders: Sequence[str]) -> dict[str, str]:
     """Name each folder by its last part, or by its path if last parts are the same."""
     places = [Path(folder).resolve() for folder in folders]
     if len({*places}) < len(folders):
-        raise ValueError('the same folder of maps is named twice')
+        raise ValueError('the same folder of maps is named twice: name it once')
     names = [place.name for place in places]
     return dict(zip(names if len({*names}) == len(names) else folders, folders))

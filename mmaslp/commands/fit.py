@@ -112,12 +112,18 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
 
     if pattern is None:
         return range(len(names))
-    late = f'--groups {pattern.pattern}: takes more than {MOST_SECONDS} s to match'
+    late = (
+        f'--groups {pattern.pattern}: takes more than {MOST_SECONDS} s to match: give '
+        'a simpler one'
+    )
     with raising(signal.SIGALRM, ValueError(late), MOST_SECONDS):
         matches = [pattern.search(Path(name).name) for name in names]
     found = [match.group() for match in matches if match is not None]
     if without := [name for name, match in zip(names, matches) if match is None]:
-        raise ValueError(f'--groups {pattern.pattern}: matches nothing in {without[0]}')
+        raise ValueError(
+            f'--groups {pattern.pattern}: matches nothing in {without[0]}, and must in '
+            'each name'
+        )
     return list(numbers_of(found))
 
 

@@ -14,9 +14,12 @@ MOST_TEXT = 2**24
 def check_file(path: str | Path, most: int = MAX_BYTES) -> None:
     """Refuse a folder, a pipe or a device, and a file of more than ``most`` bytes."""
     if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError(f'{path}: not a file (a folder, a pipe or a device)')
+        raise ValueError(f'{path}: not a file (a folder, a pipe or a device): name one')
     if os.path.exists(path) and os.path.getsize(path) > most:
-        raise ValueError(f'{path}: has more than {most:,} bytes')
+        raise ValueError(
+            f'{path}: has more than {most:,} bytes, the most that is read: is it the '
+            'right file?'
+        )
 
 
 def check_unpacked(size: int, packed: int) -> None:

@@ -121,7 +121,7 @@ def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[str]:
         if value is None or isnan(value):
             raise ValueError(
                 f'--limit {key}={limit:g}: {result.model} has no value of it here, so '
-                'that the limit cannot be checked'
+                'that the limit cannot be checked: leave it out'
             )
 
         lower = metric_of(key).better == 'lower'

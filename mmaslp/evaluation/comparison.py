@@ -35,7 +35,7 @@ class Measured:
         if len({*names}) < len(names):
             raise ValueError(
                 f'{self.result.model}, {self.result.dataset}: the same image is in it '
-                'more than once'
+                'more than once: measure each once'
             )
         stems = [PurePath(name).stem for name in names]
         if len({*stems}) == len(stems):
@@ -117,7 +117,7 @@ def compare(first: Measured, second: Measured) -> Comparison:
         if one != other:
             raise ValueError(
                 f'{first.result.model} and {second.result.model}: {key} is {one!r} in '
-                f'the first but {other!r} in the second'
+                f'the first but {other!r} in the second: measure both alike'
             )
 
     paired = first.images.names == second.images.names

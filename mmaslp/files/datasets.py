@@ -147,7 +147,7 @@ def keep_listed(
     if missing or not stems:
         raise ValueError(
             f'{list_file}: {len(missing)} of {len(stems)} listed images are not in '
-            f'{folder}: {some(missing)}'
+            f'{folder}: {some(missing) or "the list is empty"}'
         )
     return {stem: images[stem] for stem in sorted(stems)}
 
@@ -281,7 +281,10 @@ def divide(
     count = round(test_ratio * len(names))
     parts = dict(zip(PARTS, (rest[count:], chosen, rest[:count])))
     if not parts['train']:
-        raise ValueError('the split leaves no image to train on')
+        raise ValueError(
+            'the split leaves no image to train on: lower --val-ratio or '
+            '--test-ratio, or shorten the list'
+        )
     return {part: sorted(names) for part, names in parts.items() if names}
 
 

@@ -124,7 +124,7 @@ def decode_binary_mask(
     """Decode the bytes of a mask file, see :func:`read_binary_mask`."""
     with naming(name):
         if not data:
-            raise ValueError('the mask file is empty')
+            raise ValueError('the mask file is empty: write or fetch it again')
         image = open_image(io.BytesIO(data), frames=1)
         values = _values(image)
         if image.format != 'JPEG' and 0 <= values.min() <= values.max() <= 1:

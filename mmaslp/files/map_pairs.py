@@ -52,7 +52,10 @@ def pair_files(
     preds = list_maps(pred_dir, suffix, problems)
     masks = list_files(gt_dir, MASK_SUFFIXES, 'mask', problems)
     if pred_dir.resolve() == gt_dir.resolve():
-        raise ValueError(f'{pred_dir} and {gt_dir} are the same folder')
+        raise ValueError(
+            f'{pred_dir} and {gt_dir} are the same folder: name one of maps and one of '
+            'masks'
+        )
     if preds and masks and preds.keys().isdisjoint(masks):
         one, other = (next(iter(files.values())).name for files in (preds, masks))
         raise ValueError(
@@ -107,7 +110,9 @@ def list_files(
         else:
             found[stem] = path
     if not found and not problems:
-        raise ValueError(f'{folder}: there are no {what}s in this folder')
+        raise ValueError(
+            f'{folder}: holds not one {what}; known endings are {", ".join(suffixes)}'
+        )
     return found
 
 

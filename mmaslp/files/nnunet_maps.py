@@ -127,7 +127,8 @@ def with_foreground(
     index = dataset.index(channel)
     if not dataset.regions and len(values) != 2:
         raise ValueError(
-            f'a softmax of {len(values)} classes: one of them cannot change alone'
+            f'a softmax of {len(values)} classes, of which one cannot change alone: '
+            'save the foreground as a map of its own'
         )
     values = values.astype(np.float32)
     values[index] = prob.reshape(values.shape[1:])
@@ -180,7 +181,7 @@ def _described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDatas
     if len(dataset.channels) != len(values):
         raise ValueError(
             f'has {len(values)} channels, its dataset.json describes '
-            f'{len(dataset.channels)}'
+            f'{len(dataset.channels)}: lay that of these maps beside them'
         )
     return dataset
 

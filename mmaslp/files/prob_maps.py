@@ -293,7 +293,10 @@ def _check_numbers(values: np.ndarray) -> None:
     if not values.size:
         raise ValueError(f'has no pixels, its shape is {values.shape}')
     if np.isnan(values).any():
-        raise ValueError(f'has {np.count_nonzero(np.isnan(values))} NaN values')
+        raise ValueError(
+            f'has {np.count_nonzero(np.isnan(values))} NaN values: look for an '
+            'overflow in the network'
+        )
 
 
 def _check_range(values: np.ndarray, top: float) -> None:
@@ -303,7 +306,8 @@ def _check_range(values: np.ndarray, top: float) -> None:
     high = values.max()
     if low < -top * ROUNDING or high > top * (1 + ROUNDING):
         raise ValueError(
-            f'values lie in [{low:.6g}, {high:.6g}], not in [0, {top:g}]: apply '
-            'sigmoid if they are logits; else say with --max-value which value stands '
-            'for probability 1 (of per cent --max-value 100)'
+            f'values lie in [{low:.6g}, {high:.6g}], not in [0, {top:g}]: give '
+            '--logits if they are logits (for eval-maps apply sigmoid first); else say '
+            'with --max-value which value stands for probability 1 (of per cent '
+            '--max-value 100)'
         )

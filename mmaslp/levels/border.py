@@ -250,7 +250,7 @@ class BorderLevels(Levels):
         if observed is None or observed is self._observed:
             raise ValueError(
                 'observe takes a new BandTable() after each validation: the table '
-                'holds the last validation too, or is none'
+                'holds the last validation too, or is not a BandTable'
             )
 
         table = table if whole else joined(table)

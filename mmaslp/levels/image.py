@@ -147,7 +147,11 @@ class ImageLevels(Levels):
 
         self._unobserved += len(names)
         if self.rule.learns and self.pending is not None:
-            warnings.warn('ASLP: a sample was not given to update', stacklevel=2)
+            warnings.warn(
+                'ASLP: a sample was not given to update: call update(sample) after '
+                'each backward pass, else its levels stay',
+                stacklevel=2,
+            )
         many = self._unobserved > MANY_VISITS * len(self.ids)
         if self.rule.learns and many and step >= self.warmup:
             warnings.warn(
@@ -245,7 +249,10 @@ class ImageLevels(Levels):
         if self.rule.required_field != 'confidence':
             confidence = None
         elif confidence is None:
-            raise ValueError(f'rule={self.rule.name!r} needs the confidence too')
+            raise ValueError(
+                f'rule={self.rule.name!r} needs the confidence too: call '
+                'observe(accuracy, confidence)'
+            )
         if accuracy != accuracy or confidence != confidence:  # nan
             self._warn(
                 f'the validation measured accuracy {accuracy}, confidence {confidence}'

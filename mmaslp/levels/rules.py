@@ -71,7 +71,8 @@ class Rule(ABC):
             raise ValueError('alpha and margin must both have the shape (N,)')
         if getattr(validation, self.required_field) is None:
             raise ValueError(
-                f'rule={self.name!r} needs {self.required_field} of the validation'
+                f'rule={self.name!r} needs the {self.required_field} of a validation: '
+                'give it too'
             )
 
         stepped = self._step(alpha.double(), margin.double(), beta, validation)
@@ -276,7 +277,7 @@ def update_alpha(
     """
     check_choice('rule', rule, ('MC', 'ME'))
     if not alpha.is_floating_point() or ((alpha < 0) | (alpha > 1)).any():
-        raise ValueError('alpha must be floating, in [0, 1]')
+        raise ValueError('alpha must be a tensor of floats in [0, 1]')
     now = Validation(accuracy=accuracy, landmark=landmark)
     made = make_rule(rule, eta=eta, lam=lam, solver=solver)
     return made.step(alpha, margin, beta=beta, validation=now)

@@ -50,7 +50,7 @@ def fit_calibrator(
     Every candidate is fitted on four fifths of the images and measured on the fifth,
     five times. Of the candidates that are better than none by more than a standard
     error a rule picks the simplest that is no worse than the best
-    (:func:`~mmaslp.calibration.selection.simplest`). If there is none, it leaves
+    (:func:`~mmaslp.calibration.fitting.methods.simplest`). If there is none, it leaves
     probabilities as they are. ``summary()`` of the result says why.
 
     Args:
@@ -108,7 +108,10 @@ def fit_calibrator(
             tables.update(image, mask, key, ignore_index, logits, channels)
 
     if groups is not None and next(keys, None) is not None:
-        raise ValueError(f'there are more groups than the {tables.images.sum()} images')
+        raise ValueError(
+            f'there are more groups than the {tables.images.sum()} images: give '
+            'one for each'
+        )
     return fit_tables(tables, by, method, target)
 
 

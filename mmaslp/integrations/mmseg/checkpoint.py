@@ -162,7 +162,9 @@ def _check_file(path: str) -> None:
         except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
             broken = 'its table of contents'
         if broken is not None:
-            raise ValueError(f'{path} is damaged ({broken} fails its checksum)')
+            raise ValueError(
+                f'{path} is damaged ({broken} fails its checksum): take another one'
+            )
 
     if not isinstance(load_safely(path, mmap=archived or None), dict):
         raise ValueError(f'{path} holds something else: a checkpoint is a dict')

@@ -114,7 +114,9 @@ class Tested:
 def sets_of_test(cfg: Config, names: Sequence[str] | None = None) -> dict[str, dict]:
     """Data sets of a test by name: the main one of the config, then ``test_sets``."""
     if cfg.get('test_dataloader') is None:
-        raise ValueError('the config has no test_dataloader')
+        raise ValueError(
+            'the config has no test_dataloader, so there is nothing to test: add one'
+        )
     main = cfg.test_dataloader.dataset
     name = main.get('layout') or main.get('split')
     sets = {name if _is_folder_name(name) else 'test': main}
@@ -131,7 +133,10 @@ def sets_of_test(cfg: Config, names: Sequence[str] | None = None) -> dict[str, d
     sets |= named
 
     if unknown := {*(names or ())} - {*sets}:
-        raise ValueError(f'no test set {sorted(unknown)}, the config has {[*sets]}')
+        raise ValueError(
+            f'--sets: {sorted(unknown)} are not test sets of the config, which has '
+            f'{[*sets]}'
+        )
     return {name: sets[name] for name in sets if not names or name in names}
 
 
@@ -270,7 +275,10 @@ def _config_of_run(
     run.test_dataloader.dataset = dataset
     if options.tta:
         if cfg.get('tta_pipeline') is None or cfg.get('tta_model') is None:
-            raise ValueError('--tta needs tta_pipeline and tta_model in the config')
+            raise ValueError(
+                '--tta needs tta_pipeline and tta_model in the config: add them, or '
+                'leave --tta out'
+            )
         run.test_dataloader.dataset.pipeline = run.tta_pipeline
         run.tta_model.module = run.model
         run.model = run.tta_model
@@ -443,7 +451,8 @@ def draw_predictions(
     if hook is None:
         raise ValueError(
             '--show and --show-dir need '
-            "default_hooks.visualization=dict(type='SegVisualizationHook')"
+            "default_hooks.visualization=dict(type='SegVisualizationHook') in the "
+            'config'
         )
     hook.update(draw=True, show=show, wait_time=wait_time)
     if show_dir:

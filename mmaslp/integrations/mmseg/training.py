@@ -92,7 +92,10 @@ def _use_amp(cfg: Config) -> None:
     if is_type(cfg.optim_wrapper, 'OptimWrapper'):
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
     elif not is_type(cfg.optim_wrapper, 'AmpOptimWrapper'):
-        raise ValueError('--amp needs an optim_wrapper of type OptimWrapper')
+        raise ValueError(
+            '--amp needs an optim_wrapper of type OptimWrapper: leave --amp out, or '
+            'change the config'
+        )
 
 
 def _latest(folder: str) -> str | None:

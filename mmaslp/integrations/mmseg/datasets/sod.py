@@ -75,7 +75,8 @@ class SODDataset(BaseDataset):
         prefix = {key: value for key, value in (data_prefix or {}).items() if value}
         if prefix and (layout or split or len(prefix) < 2):
             raise ValueError(
-                'give data_prefix (img_path and seg_map_path), or layout and split'
+                'give data_prefix with img_path and seg_map_path, or layout and split, '
+                'not both'
             )
 
         self.layout = layout

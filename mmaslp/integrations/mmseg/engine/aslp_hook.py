@@ -393,7 +393,8 @@ class ASLPHook(Hook):
                 'error',
                 'ASLPHook found no SCBCELoss in the model, without which it has '
                 'nothing to do',
-                "model.decode_head.loss_decode = dict(type='SCBCELoss')",
+                'model = dict(decode_head=dict(loss_decode=dict(_delete_=True, '
+                "type='SCBCELoss')))",
             )
 
     def before_train_epoch(self, runner: Any) -> None:

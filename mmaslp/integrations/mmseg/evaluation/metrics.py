@@ -118,7 +118,7 @@ class ScoreReader:
         if 'gt_sem_seg' not in sample:
             raise ValueError(
                 f'{sample.get("img_path")}: no gt_sem_seg, which the dataset has to '
-                'give: add LoadAnnotations to the test pipeline'
+                'give: add LoadBinaryAnnotations to its pipeline'
             )
         prob = self.probability(sample)
         label = sample['gt_sem_seg']['data'].to(prob.device)
@@ -267,7 +267,9 @@ class StreamingMetric(BaseMetric):
             fits = valid.shape == prob.shape
             return apply_protocol(prob, self.protocol, valid if fits else None)
         if self.protocol != 'raw':
-            raise ValueError(f'protocol {self.protocol!r} is for two classes only')
+            raise ValueError(
+                f"protocol {self.protocol!r} is for two classes only: take 'raw'"
+            )
         return prob
 
     def evaluate(self, size: int) -> dict:
@@ -355,7 +357,10 @@ class SODMetric(StreamingMetric):
     ) -> tuple[PixelCounts, dict]:
         """See :func:`~mmaslp.evaluation.sod.sod_record`."""
         if prob.ndim != 2:
-            raise ValueError('SODMetric is for heads with one or two channels')
+            raise ValueError(
+                f'SODMetric is for heads with one or two channels, not {len(prob)}: '
+                'leave it out (--eval sod)'
+            )
         prob = self.measured_map(prob, label)
         return (
             PixelCounts.of(prob, label, self.ignore_index),

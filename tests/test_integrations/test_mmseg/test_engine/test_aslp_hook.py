@@ -383,7 +383,7 @@ def with_another_loss(cfg):
 @pytest.mark.parametrize(
     ('kind', 'change', 'match'),
     [
-        ('image', with_another_loss, 'found no SCBCELoss'),
+        ('image', with_another_loss, 'found no SCBCELoss.*_delete_=True'),
         ('border', without_validation, r"val_evaluator = \[dict\(type='Calibration"),
         ('image', with_evaluator(dict(type='IoUMetric')), r"\['IoUMetric'\] gives"),
         (
