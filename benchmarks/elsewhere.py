@@ -7,7 +7,8 @@ r"""What a review says of images unlike those of the fit, and how often it rings
 is fitted to val and measured on test, on test maps that are sharper (logits times 1.6),
 noisier (normal noise of 1 on each logit) or both, and on what else a run holds. Each
 row says whether the alarm rang, the share of images above the bound where one was
-given, how many had one, and of how many draws of half of the images it rang.
+given, how many had one, and of how many draws of half of the images it rang. `halves`
+is of how many divisions of val and test at random, all unchanged, it rings.
 """
 
 import argparse
@@ -18,11 +19,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from common import Pair, of_folder, of_run
 from scipy.special import expit, logit
 
 from mmaslp.calibration import Calibrator, fit_calibrator
-from mmaslp.calibration.estimates import mask_estimates
+from mmaslp.calibration.estimates import ALARM, mask_estimates, permutation_test
+from mmaslp.calibration.features import count_image, domain_features, domain_inputs
 from mmaslp.metrics.image_metrics import aurc
 
 TOP = 10
@@ -69,11 +72,26 @@ def measure(calibrator: Calibrator, pairs: list[Pair], draws: int) -> dict:
     }
 
 
+def halves(pairs: list[Pair], draws: int) -> list[int]:
+    """Divide images at random: how often it rings, of how many draws."""
+    counts = [count_image(torch.from_numpy(prob), logits=False) for prob, _ in pairs]
+    inputs = domain_inputs(np.array([domain_features(image) for image, _ in counts]))
+    inputs = (inputs - inputs.mean(0)) / (inputs.std(0) + 1e-9)
+    rings = 0
+    for draw in range(draws):
+        order = np.random.default_rng(draw).permutation(len(pairs))
+        is_new = np.isin(np.arange(len(pairs)), order[: len(pairs) // 2])
+        _, p_value = permutation_test(inputs, is_new)
+        rings += bool(p_value <= ALARM)
+    return [rings, draws]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--maps', nargs='*', default=[], metavar='NAME=FOLDER')
     parser.add_argument('--runs', nargs='*', default=[], metavar='NAME=FILE')
     parser.add_argument('--draws', type=int, default=20)
+    parser.add_argument('--halves', type=int, default=0, metavar='DRAWS')
     parser.add_argument('--out', required=True, type=Path)
     args = parser.parse_args()
     found = {}
@@ -81,12 +99,12 @@ def main() -> None:
         for each in given:
             name, _, path = each.partition('=')
             parts = read(Path(path))
-            calibrator = fit_calibrator(*zip(*parts.pop('val')))
-            test = parts['test']
+            val, test = parts.pop('val'), parts['test']
+            calibrator = fit_calibrator(*zip(*val))
             parts['sharper'] = [*changed(test, 1.6, 0.0)]
             parts['noisier'] = [*changed(test, 1.0, 1.0)]
             parts['both'] = [*changed(test, 1.6, 0.5)]
-            found[name] = {}
+            found[name] = {'halves': halves([*val, *test], args.halves)}
             for part, pairs in parts.items():
                 found[name][part] = row = measure(calibrator, pairs, args.draws)
                 print(name, part, json.dumps(row), flush=True)

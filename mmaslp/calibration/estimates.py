@@ -388,7 +388,7 @@ def compare_set(
 
     inputs = (inputs - inputs.mean(0)) / (inputs.std(0) + 1e-9)
     is_new = np.arange(len(inputs)) >= fitted
-    auc, p_value = _permutation_test(inputs, is_new)
+    auc, p_value = permutation_test(inputs, is_new)
     differs = p_value <= ALARM
     weights = _weights(inputs, is_new) if differs else np.ones(fitted)
     effective = float(weights.sum() ** 2 / (weights**2).sum())
@@ -417,7 +417,7 @@ def compare_set(
     return comparison, list(estimates)
 
 
-def _permutation_test(inputs: np.ndarray, is_new: np.ndarray) -> tuple[float, float]:
+def permutation_test(inputs: np.ndarray, is_new: np.ndarray) -> tuple[float, float]:
     """AUC of a cross-validated ridge regression, and its p among random divisions."""
     rng = np.random.default_rng(0)
     fold = rng.permutation(len(inputs)) % FOLDS

@@ -9,9 +9,9 @@ from scipy.special import expit, logit
 from mmaslp.calibration import fit_calibrator
 from mmaslp.calibration.estimates import (
     TooFewImages,
-    _permutation_test,
     compare_set,
     least_images,
+    permutation_test,
 )
 from mmaslp.calibration.features import DOMAIN_FEATURES
 from tests.test_calibration.object_scenes import discs
@@ -139,7 +139,7 @@ def test_an_alarm_that_cannot_ring_is_refused(calibrator):
 def test_equal_sets_ring_as_seldom_as_promised():
     rng = np.random.default_rng(0)
     values = [
-        _permutation_test(rng.normal(size=(60, 9)), np.arange(60) < 30)[1]
+        permutation_test(rng.normal(size=(60, 9)), np.arange(60) < 30)[1]
         for _ in range(40)
     ]
     assert min(values) > 0.001
