@@ -30,7 +30,7 @@ from ..common.arrays import (
     one_logit,
 )
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
-from ..common.inputs import check_file
+from ..common.inputs import read_file
 from ..common.outputs import write_output
 from ..metrics.objects import MaskTable, MaskTruth
 from .decisions import Decisions
@@ -308,10 +308,9 @@ class Calibrator:
     @classmethod
     def load(cls, file: str | Path) -> 'Calibrator':
         """Read what :meth:`save` wrote; ValueError if the file is anything else."""
-        path = Path(check_path('file', file)).expanduser()
-        check_file(path, MAX_BYTES)
+        text = read_file(Path(check_path('file', file)).expanduser(), MAX_BYTES)
         try:
-            return cls.from_dict(json.loads(path.read_bytes()))
+            return cls.from_dict(json.loads(text))
         except (ValueError, RecursionError) as error:
             reason = str(error).removeprefix('not a calibrator: ')
             raise ValueError(

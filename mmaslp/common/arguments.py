@@ -4,6 +4,7 @@ A value of another type is refused, also where Python would take it. True and na
 not numbers. ``'no'`` is not a bool: Python takes a text that is not empty for true.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -60,6 +61,14 @@ def check_text(name: str, value: Any) -> str:
     return value
 
 
+def given_logger(logger: Any = None) -> logging.Logger:
+    """Take the logger 'mmaslp' in the place of None; refuse a tracker of a toolkit."""
+    given = logger or logging.getLogger('mmaslp')
+    if not isinstance(given, (logging.Logger, logging.LoggerAdapter)):
+        raise _refusal('logger', 'a logging.Logger', given)
+    return given
+
+
 def check_array(
     name: str,
     values: Any,
@@ -112,7 +121,7 @@ def reading(what: str) -> Iterator[None]:
     except (
         ArithmeticError,
         AttributeError,
-        KeyError,
+        LookupError,
         RuntimeError,
         TypeError,
         ValueError,

@@ -22,6 +22,15 @@ def check_file(path: str | Path, most: int = MAX_BYTES) -> None:
         )
 
 
+def read_file(path: str | Path, most: int = MAX_BYTES) -> bytes:
+    """Read a file after :func:`check_file`; an OSError names it, also of the disk."""
+    check_file(path, most)
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def check_unpacked(size: int, packed: int) -> None:
     """Refuse a decompression bomb, by its bytes, before it is unpacked."""
     ratio = size / max(packed, 1)

@@ -12,7 +12,7 @@ from typing import Any
 from ..common.arguments import check_bool, check_choice, check_number, reading
 from ..common.arrays import ROUNDING
 from ..common.bands import BORDER_EDGES
-from ..common.inputs import check_file
+from ..common.inputs import read_file
 from ..common.outputs import write_output
 from ..metrics.band_table import BORDERS, band_columns
 from ..metrics.bins import BinTable, check_bins
@@ -241,8 +241,7 @@ def load_results(path: str | Path) -> list[Result]:
     """
     made_by = '`mmaslp test` or `mmaslp eval-maps --json`'
     with reading(f'{path}: is not a result file of mmaslp (make one with {made_by})'):
-        check_file(path, MAX_BYTES)
-        content = json.loads(Path(path).read_bytes())
+        content = json.loads(read_file(path, MAX_BYTES))
         contents = content if isinstance(content, list) else [content]
         if not contents:
             raise ValueError('it is empty')

@@ -9,12 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from pathlib import Path
 
 from PIL import ImageOps
 
 from ..common.arguments import check_number, optional
-from ..common.inputs import MOST_TEXT, check_file, naming
+from ..common.inputs import MOST_TEXT, naming, read_file
 from ..common.outputs import check_outputs, write_output
 from .images import IMAGE_SUFFIXES, open_image, read_binary_mask
 from .layouts import LAYOUTS, find_folders
@@ -139,9 +138,8 @@ def keep_listed(
 
     Names may have a suffix, lines may end in CRLF, and blank lines do not count.
     """
-    check_file(list_file, MOST_TEXT)
-    lines = Path(list_file).read_text('utf-8-sig', errors='replace').splitlines()
-    names = filter(None, map(str.strip, lines))
+    text = read_file(list_file, MOST_TEXT).decode('utf-8-sig', errors='replace')
+    names = filter(None, map(str.strip, text.splitlines()))
     stems = {n if n in images else _stem(n, suffixes) or n for n in names}
     missing = sorted(stems - images.keys())
     if missing or not stems:

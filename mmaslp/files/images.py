@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from ..common.inputs import check_file, naming
+from ..common.inputs import check_file, naming, read_file
 from ..common.outputs import write_output
 from .names import some
 
@@ -113,9 +113,7 @@ def read_binary_mask(path: str | Path, *, graded: bool = False) -> np.ndarray:
         FileNotFoundError: There is no such file.
         ValueError: The file cannot be read as a binary mask; the message names it.
     """
-    path = Path(path)
-    check_file(path)
-    return decode_binary_mask(path.read_bytes(), path, graded=graded)
+    return decode_binary_mask(read_file(path), path, graded=graded)
 
 
 def decode_binary_mask(

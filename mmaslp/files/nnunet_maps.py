@@ -15,7 +15,7 @@ from ..common.arguments import (
     reading,
 )
 from ..common.arrays import SUM_TOLERANCE
-from ..common.inputs import MOST_TEXT, check_file, naming
+from ..common.inputs import MOST_TEXT, naming, read_file
 from .images import open_image
 from .volumes import NIFTI_SUFFIXES, read_nifti
 
@@ -71,7 +71,7 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
         labels = _json(place / 'dataset.json')['labels']
         file = place / 'plans.json'
         plans = _json(file) if file.is_file() else {}
-        order = plans.get('transpose_forward')
+        order = plans.get('transpose_forward', [None])
         ignore = labels.pop('ignore', None)
         channels = {
             name: tuple(
@@ -80,7 +80,7 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
             for name, value in labels.items()
         }
         optional(check_integer, 'ignore', ignore)
-        slice_axis = order and check_choice('transpose_forward', order[0], (0, 1, 2))
+        slice_axis = check_choice('transpose_forward', order[0], (None, 0, 1, 2))
 
     regions = any(len(values) > 1 for values in channels.values())
     if ignore in chain(*channels.values()) or channels.get('background') != (0,):
@@ -97,8 +97,7 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
 
 
 def _json(file: Path) -> dict:
-    check_file(file, MOST_TEXT)
-    return json.loads(file.read_text(encoding='utf-8'))
+    return json.loads(read_file(file, MOST_TEXT))
 
 
 def foreground(

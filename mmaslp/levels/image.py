@@ -13,6 +13,7 @@ from ..common.arguments import (
     check_array,
     check_integer,
     check_number,
+    given_logger,
     optional,
     reading,
 )
@@ -102,7 +103,7 @@ class ImageLevels(Levels):
         self.pending: Sample | None = None
         self.validation: Validation | None = None
         self.watch = LabelWatch()
-        self._logger = logger or logging.getLogger('mmaslp')
+        self._logger = given_logger(logger)
         self._steps = torch.zeros((), dtype=torch.int64)
         self._unobserved = 0  # images of samples since the last validation
 

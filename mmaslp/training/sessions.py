@@ -11,7 +11,13 @@ from ..calibration.calibrator import Calibrator
 from ..calibration.fitting.fit import BY, METHODS, fit_tables
 from ..calibration.fitting.tables import CalibrationTables, has_channels
 from ..calibration.maps import TARGETS
-from ..common.arguments import check_array, check_choice, check_integer, reading
+from ..common.arguments import (
+    check_array,
+    check_choice,
+    check_integer,
+    given_logger,
+    reading,
+)
 from ..common.arrays import as_floats, as_tensor
 from ..common.processes import joined
 from ..levels.border import BorderLevels
@@ -108,7 +114,7 @@ class LevelsSession:
         self.levels.expect_validations()
         self.warmup = None if isinstance(levels, str) else levels.warmup
         self.ignore_index = check_integer('ignore_index', ignore_index)
-        self.logger = logger or logging.getLogger('mmaslp')
+        self.logger = given_logger(logger)
         self.start_validation()
 
     def plan(self, validations: int, warmup: int | None = None) -> Plan:
@@ -235,7 +241,7 @@ class CalibratorSession:
             target=check_choice('target', target, TARGETS),
         )
         self.ignore_index = check_integer('ignore_index', ignore_index)
-        self.logger = logger or logging.getLogger('mmaslp')
+        self.logger = given_logger(logger)
         self._calibrator: Calibrator | None = None
         self.start_validation()
 

@@ -24,7 +24,7 @@ from mmaslp.calibration.features import DOMAIN_FEATURES, OBJECT_FEATURES
 from mmaslp.common.bands import NUM_BANDS
 from mmaslp.common.outputs import write_output
 from mmaslp.evaluation.evaluator import Evaluator
-from mmaslp.evaluation.result import Result, strict_json
+from mmaslp.evaluation.result import Result, load_results, strict_json
 from mmaslp.files.images import read_binary_mask
 from mmaslp.files.nnunet_maps import find_dataset
 from mmaslp.files.prob_maps import MapReader, write_prob_map
@@ -197,6 +197,8 @@ def margin(weight):
         (lambda weight: SelfCalibratingBCE()(LOGITS, ONES, pixel_weight=weight), 'x'),
         (lambda target: sc_bce(LOGITS, target), None),
         (IMAGES.save, None),
+        (lambda logger: CalibratorSession(logger=logger), 'tensorboard'),
+        (lambda logger: ImageLevels(['a'], logger=logger), 'tensorboard'),
     ],
 )
 def test_arguments_that_answered_something_else(call, given):
@@ -321,6 +323,7 @@ def test_a_division_that_would_cost_something(tmp_path, monkeypatch, capsys, kin
         ('dataset.json', '{"labels": {"t": 1, "u": 2}}'),
         ('plans.json', '{"transpose_forward": [7, 0, 1]}'),
         ('plans.json', '{"transpose_forward": [-1, 0, 1]}'),
+        ('plans.json', '{"transpose_forward": []}'),
     ],
 )
 def test_a_description_of_nnunet(tmp_path, file, content):
@@ -329,6 +332,13 @@ def test_a_description_of_nnunet(tmp_path, file, content):
     (tmp_path / file).write_text(content)
     with pytest.raises(ValueError, match=r'dataset\.json'):
         find_dataset(tmp_path)
+
+
+@pytest.mark.parametrize('read', [Calibrator.load, load_results, read_binary_mask])
+def test_a_disk_that_fails(tmp_path, read):
+    (tmp_path / 'x.json').symlink_to('/proc/self/mem')
+    with pytest.raises(OSError, match=r'x\.json'):
+        read(tmp_path / 'x.json')
 
 
 def test_a_pipe_that_nobody_reads(tmp_path):

@@ -108,8 +108,7 @@ def test_it_is_refused_by_name(here, capsys, kind, attack):
     said = capsys.readouterr().err
     assert (path.stem if kind == 'an image' else path.name) in said
     assert 'Traceback' not in said
-    if kind != 'a checkpoint' or attack is not folder:  # it may be of shards
-        assert {*here.rglob('*')} == before
+    assert {*here.rglob('*')} == before
 
 
 @pytest.mark.parametrize('suffix', ['.npz', '.nii.gz', 'behind.nii.gz'])

@@ -46,6 +46,8 @@ def configs():
         'circle2.py': "_base_ = ['circle.py']\n",
         'itself.py': "_base_ = 'itself.py'\n",
         'base.py': "_base_ = ['gone.py']\n",
+        'heir.py': "_base_ = ['syntax.py']\n",
+        'long.py': "raise ValueError('x' * 10**6)\n",
         'exit.py': 'exit()\n',
         'import.py': "custom_imports = ['nowhere_at_all']\n",
         'empty.py': '',
@@ -131,6 +133,8 @@ def ends(folder, monkeypatch, capsys):
         'circle.py',
         'itself.py',
         'base.py',
+        'heir.py',
+        'long.py',
         'exit.py',
         'import.py',
         'empty.py',
@@ -141,8 +145,14 @@ def ends(folder, monkeypatch, capsys):
     ],
 )
 def test_configs(ends, name):
-    culprit = {'base.py': 'gone.py', 'import.py': 'nowhere_at_all'}.get(name, name)
-    assert culprit in ends(['train', name, '--work-dir', 'run'])
+    culprit = {
+        'base.py': 'gone.py',
+        'heir.py': 'syntax.py',
+        'import.py': 'nowhere_at_all',
+    }.get(name, name)
+    message = ends(['train', name, '--work-dir', 'run'])
+    assert culprit in message
+    assert len(message) < 2000
 
 
 @pytest.mark.parametrize(

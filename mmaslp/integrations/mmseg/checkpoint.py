@@ -1,5 +1,6 @@
 """Checkpoints: reading them safely, whole and damaged ones, and their weights."""
 
+import os
 import os.path as osp
 import re
 import zipfile
@@ -143,7 +144,8 @@ def check_checkpoint(path: str, trust: bool = False) -> None:
     path = osp.expanduser(path)
     if '://' in path:
         return
-    shards = sorted(Path(path).rglob('*.pt*')) if osp.isdir(path) else [path]
+    sharded = osp.isdir(path) and os.listdir(path)
+    shards = sorted(Path(path).rglob('*.pt*')) if sharded else [path]
     for part in map(str, shards):
         if not osp.isfile(part):
             raise FileNotFoundError(f'no checkpoint at {osp.abspath(part)}')

@@ -54,12 +54,15 @@ def read_config(path: str, options: dict | None = None) -> Config:
     """Read a config as it is, and override settings by ``key.key`` and value."""
     file = find_config(path)
     check_file(file, MOST_TEXT)  # MMEngine reads the first file whole
-    try:
-        with _python_only():
+    with _python_only() as opened:
+        try:
             cfg = Config.fromfile(file, import_custom_modules=False)
-    except (Exception, SystemExit) as error:  # whatever its code raises
-        reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
-        raise ValueError(f'{file} cannot be read as a config: {reason}') from error
+        except (Exception, SystemExit) as error:  # whatever its code raises
+            base = f'in {opened[-1]}: ' if len(opened) > 1 else ''
+            reason = f'{type(error).__name__}: {" ".join(str(error).split())[:500]}'
+            raise ValueError(
+                f'{file} cannot be read as a config: {base}{reason}'
+            ) from error
 
     if options:
         try:
@@ -89,26 +92,29 @@ def find_config(name: str) -> str:
 
 
 @contextmanager
-def _python_only() -> Iterator[None]:
+def _python_only() -> Iterator[list[str]]:
     """Let MMEngine read Python files only, also as bases of bases.
+
+    Yields the file that is being read, behind those whose base it is.
 
     YAML and JSON look like data and are not: MMEngine imports and calls what a `type`
     or a tag in them names, such as os.system.
     """
     read = Config._file2dict
+    opened: list[str] = []
 
     def read_python(filename: str, *args: Any, **options: Any) -> tuple:
         if not str(filename).endswith('.py'):
             raise ValueError(f'{filename}: a config is a Python file, .py')
         check_file(filename, MOST_TEXT)
-        try:
-            return read(filename, *args, **options)
-        except UnicodeDecodeError as error:
-            raise ValueError(f'{filename}: not a text file ({error})') from error
+        opened.append(filename)
+        content = read(filename, *args, **options)
+        opened.pop()  # not of one that fails
+        return content
 
     Config._file2dict = staticmethod(read_python)
     try:
-        yield
+        yield opened
     finally:
         Config._file2dict = staticmethod(read)
 
