@@ -18,8 +18,12 @@ DONE = 0
 FAILED = 1
 REFUSED = 2
 
-# The functions of MMEngine that make objects of what a config says.
-_BUILDERS = re.compile(r'build_\w+|from_cfg')
+# The functions of MMEngine that make objects of what a config says, and those of ours
+# that read its settings before.
+_BUILDERS = re.compile(
+    r'build_\w+|from_cfg|load_config|config_of_run|name_run|prepare_training|'
+    r'sets_of_test|calibrator_of_test|_config_of_run'
+)
 _MAX_LENGTH = 500
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -101,8 +105,8 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
     """Say whether the input is wrong, rather than the package or machine, and what.
 
     Our own refusals are ValueErrors, and files and modules can be missing. What
-    MMSegmentation raises while it builds a part of the config is about the config, and
-    what it asserts is about its input.
+    is raised while a part of the config is read or built is about the config, and what
+    MMSegmentation asserts is about its input.
     """
     # The text of a KeyError is that of its key.
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from ...common.arguments import check_bool
 from ...files.names import some
 from .checkpoint import WeightsHook, check_checkpoint, safe_loading
 from .checks.run import check_once
@@ -71,7 +72,7 @@ def prepare_training(
     """Build the runner of a config and its data sets, ready to train."""
     if amp:
         _use_amp(cfg)
-    resume = cfg.resume = resume or bool(cfg.get('resume'))
+    resume = cfg.resume = check_bool('resume', resume or cfg.get('resume') or False)
     start = cfg.get('load_from')
     if start is None and resume:
         start = cfg.load_from = _latest(cfg.work_dir)
