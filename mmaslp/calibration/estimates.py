@@ -342,8 +342,8 @@ class SetComparison:
         return (
             f'The {new} images differ from the {fitted} of the fit ({found}): '
             f'{", ".join(most[:3])}. So {bounds}, and the mean Dice to expect is '
-            f'{self.dice:.3f}. Fit to images like these; of calibrated maps give those '
-            'of the network.'
+            f'{self.dice:.3f}. Fit to images like these. If these maps are calibrated, '
+            'review those of the network.'
         )
 
 

@@ -43,6 +43,7 @@ class Judged:
         truth (MaskTruth | None): What the mask says.
         grid (Grid | None): Of its file.
         slice_axis (int): Axis of the file that became the first one of the array.
+        smallest (float): Least size of an object, in pixels.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class Judged:
     truth: MaskTruth | None = None
     grid: Grid | None = None
     slice_axis: int = 0
+    smallest: float = 0.0
 
 
 # Makes something of an image in the same pass; it is sent to other processes.
@@ -90,12 +92,18 @@ class Reviewed:
 
     @property
     def centres_mm(self) -> np.ndarray:
-        """``(O, 3)`` mm towards right, front and head; nan where not known."""
-        centre = self.objects.centre
-        if self.grid is None or centre.shape[1] != 3:
-            return np.full((len(centre), 3), np.nan)
-        places = np.column_stack([centre[:, ::-1], np.ones(len(centre))])
-        return places @ np.array(self.grid.affine)[:3].T
+        """``(O, 3)`` centres of the objects, see :meth:`in_mm`."""
+        return self.in_mm(self.objects.centre)
+
+    def in_mm(self, places: np.ndarray) -> np.ndarray:
+        """``(P, 3)`` mm towards right, front and head; nan where not known.
+
+        ``places`` are ``(P, D)`` along the axes of the file.
+        """
+        if self.grid is None or places.shape[1] != 3:
+            return np.full((len(places), 3), np.nan)
+        points = np.column_stack([places[:, ::-1], np.ones(len(places))])
+        return points @ np.array(self.grid.affine)[:3].T
 
 
 def review_maps(
@@ -191,9 +199,10 @@ def review_image(
 ) -> Reviewed:
     """Review one map ``(H, W)`` or ``(D, H, W)``, with its mask if there is one."""
     estimate, objects = calibrator.judge(prob, logits, level)
-    if smallest:
-        voxel = 1.0 if grid is None or prob.ndim == 2 else grid.voxel
-        objects = _without_small(objects, smallest / voxel)
+    voxel = 1.0 if grid is None or prob.ndim == 2 else grid.voxel
+    least = smallest / voxel
+    if least:
+        objects = _without_small(objects, least)
         estimate = replace(estimate, objects=len(objects))
 
     p = expit(prob) if logits else prob
@@ -203,7 +212,9 @@ def review_image(
         number = len(objects)
         truth = MaskTruth.of(p > 0.5, label, objects.labels, number, ignore_index)
 
-    image = Judged(path, name, p, objects, estimate, label, truth, grid, slice_axis)
+    image = Judged(
+        path, name, p, objects, estimate, label, truth, grid, slice_axis, least
+    )
     return Reviewed(
         name,
         estimate,

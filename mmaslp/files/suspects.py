@@ -63,15 +63,22 @@ def _not_labelled(image: Judged) -> Iterator[Suspect]:
 
 
 def _not_seen(image: Judged) -> Iterator[Suspect]:
+    labels = unseen_objects(image)
+    for number, sides in enumerate(ndimage.find_objects(labels), 1):
+        inside = image.prob[sides][labels[sides] == number]
+        score = _score(image, 1 - inside.max(), inside.size)
+        box = np.array([(side.start, side.stop - 1) for side in sides])
+        yield Suspect('not seen', score, inside.size, box)
+
+
+def unseen_objects(image: Judged) -> np.ndarray:
+    """Number the labelled objects that the network does not see, from 1 on."""
     labels, number = find_objects(np.asarray(image.label == 1))
-    seen = np.bincount(labels[image.prob > 0.5], minlength=number + 1)[1:]
-    area = np.bincount(labels.ravel(), minlength=number + 1)[1:]
-    boxes = ndimage.find_objects(labels)
-    for k in np.flatnonzero(~is_real(seen, area)):
-        inside = image.prob[boxes[k]][labels[boxes[k]] == k + 1]
-        score = _score(image, 1 - inside.max(), area[k])
-        box = np.array([(side.start, side.stop - 1) for side in boxes[k]])
-        yield Suspect('not seen', score, int(area[k]), box)
+    seen = np.bincount(labels[image.prob > 0.5], minlength=number + 1)
+    area = np.bincount(labels.ravel(), minlength=number + 1)
+    unseen = ~is_real(seen, area) & (area >= image.smallest)
+    unseen[0] = False
+    return np.where(unseen, np.cumsum(unseen), 0)[labels]
 
 
 def _border(image: Judged) -> Iterator[Suspect]:

@@ -14,6 +14,7 @@ from scipy import ndimage
 from ..files.images import upright
 from ..files.object_volumes import colour_of
 from ..files.review import Judged
+from ..files.suspects import unseen_objects
 from ..files.volumes import (
     AXES,
     PLANES,
@@ -33,6 +34,7 @@ GROWN = 8
 # Percentiles of them that become black and white.
 GREYS = (1, 99)
 WIDTH = 2  # of an outline, outside of the object
+UNSEEN = 'the network does not see this label'
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class _Volume:
     values: np.ndarray  # of the scan, or of the map
     labels: np.ndarray
     truth: np.ndarray | None
+    unseen: np.ndarray  # numbers of labelled objects, see `unseen_objects`
     probability: np.ndarray
     grid: Grid | None
     across: int  # axis that slices are stacked along
@@ -115,7 +118,9 @@ class _Volume:
 
         values = stored(image.prob)
         labels = stored(image.objects.labels)
-        truth = None if image.label is None else stored(image.label)
+        truth, unseen = None, np.zeros_like(labels)
+        if image.label is not None:
+            truth, unseen = stored(image.label), stored(unseen_objects(image))
         grid = image.grid if image.grid and image.grid.is_placed else None
         across = image.slice_axis
 
@@ -123,27 +128,36 @@ class _Volume:
             values, grid = _scan_of(scan, values.shape, grid)
         if grid is not None:
             values = values if scan else grid.turned(values)
-            labels = grid.turned(labels)
+            labels, unseen = grid.turned(labels), grid.turned(unseen)
             truth = None if truth is None else grid.turned(truth)
             across = int(np.argmax(grid.turned_spacing))
         probability = image.objects.probability
-        return cls(values, labels, truth, probability, grid, across, scan is not None)
+        is_scan = scan is not None
+        return cls(values, labels, truth, unseen, probability, grid, across, is_scan)
 
     def views(self) -> Iterator[View]:
-        """Three planes of the least probable object, a slice of each of the next."""
+        """Three planes of the least probable object, a slice of each of the next.
+
+        Then one of each label that the network does not see.
+        """
         boxes = ndimage.find_objects(self.labels, len(self.probability))
         greys = self._greys(boxes) if self.is_scan else (0.0, 1.0)
+        order = doubtful_objects(self.probability)[:MOST_OBJECTS]
+        shown = [(self.labels, k + 1, boxes[k], '') for k in order]
+        unseen = ndimage.find_objects(self.unseen)[:MOST_OBJECTS]
+        shown += [(self.unseen, k, box, UNSEEN) for k, box in enumerate(unseen, 1)]
+
         drawn = set()
-        for rank, k in enumerate(doubtful_objects(self.probability)[:MOST_OBJECTS]):
-            mask = self.labels[boxes[k]] == k + 1
+        for rank, (numbers, number, box, note) in enumerate(shown):
+            mask = numbers[box] == number
             for axis in (0, 1, 2) if rank == 0 else (self.across,):
                 others = tuple(other for other in range(3) if other != axis)
-                place = boxes[k][axis].start + int(mask.sum(others).argmax())
-                if (axis, place) not in drawn:
-                    drawn.add((axis, place))
-                    yield self._view(axis, place, boxes[k], greys)
+                place = box[axis].start + int(mask.sum(others).argmax())
+                if (axis, place, note) not in drawn:
+                    drawn.add((axis, place, note))
+                    yield replace(self._view(axis, place, box, greys), note=note)
 
-        if not boxes:
+        if not shown:
             whole = tuple(slice(0, size) for size in self.values.shape)
             middle = self.values.shape[self.across] // 2
             yield self._view(self.across, middle, whole, greys)

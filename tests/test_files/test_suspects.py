@@ -67,6 +67,16 @@ def test_a_larger_error_is_more_suspicious(calibrator):
     assert suspects(calibrator, seen, more)[0].score < scores[-1]
 
 
+def test_labels_below_the_smallest_size_are_left_out(calibrator):
+    prob, label, _ = scene()
+    label[30:35, 4:10] = 1
+    for smallest, kinds in ((30, ['not seen']), (31, [])):
+        options = dict(smallest=smallest, extras={'suspects': find_suspects})
+        found = review_image(calibrator, 'a', prob, label, **options)
+        suspects = found.extras['suspects']
+        assert [each.kind for each in suspects if each.kind != 'border'] == kinds
+
+
 def test_the_file_is_in_order_and_the_page_says_out_of_fold(calibrator, tmp_path):
     calibrator.save(tmp_path / 'c.json')
     for kind in ('maps', 'masks'):

@@ -165,6 +165,20 @@ def test_a_volume_without_a_place_is_shown_as_it_is_stored():
     assert titles[0] == 'slice 5 of 6 along z'
 
 
+def test_a_label_that_is_not_seen_has_its_slice():
+    label = np.zeros((6, 20, 30), np.uint8)
+    label[4, 3:6, 10:20] = 1
+    label[1, 3:6, 10:20] = 1
+    prob = np.where(label, 0.9, 0.1)
+    prob[:3] = 0.1
+    table = table_of((prob > 0.5).astype(np.int32), [0.9])
+    image = Judged(Path('a.npy'), 'a', prob, table, estimate(), label)
+    *_, seen, last = Painter({}, with_labels=True)(image)
+    assert last.title == 'slice 2 of 6 along z'
+    assert last.note and not seen.note
+    assert (pixels_of(last) > 200).all(-1).any()  # the white line of the label
+
+
 @pytest.mark.parametrize('orientation', [1, 6])
 @pytest.mark.parametrize('as_stored', [False, True])
 def test_a_photograph_stands_as_its_map(tmp_path, orientation, as_stored):
