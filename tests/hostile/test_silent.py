@@ -62,7 +62,7 @@ def test_a_test_of_other_weights_is_refused(toy, checkpoint, tmp_path):
     cfg = toy.config(
         tmp_path / 'run', channels=2, custom_hooks=[], load_from=checkpoint
     )
-    with pytest.raises(ValueError, match=r'does not fit the model.*conv_seg\.weight'):
+    with pytest.raises(ValueError, match=r'\.pth does not fit.*conv_seg\.weight'):
         evaluate(cfg, sets_of_test(cfg))
 
 

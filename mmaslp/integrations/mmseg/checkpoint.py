@@ -225,9 +225,10 @@ class WeightsHook(Hook):
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Compare."""
         misfit = load_weights(runner.model, checkpoint)
+        path = runner.cfg.get('load_from') or 'the checkpoint'
         # A folder of shards is not compared.
-        if misfit and not osp.isdir(runner.cfg.get('load_from') or ''):
+        if misfit and not osp.isdir(path):
             raise ValueError(
-                'the checkpoint does not fit the model of the config: weights '
+                f'{path} does not fit the model of the config: weights '
                 f'{misfit}. Take the config that it was trained with'
             )
