@@ -141,12 +141,13 @@ class _Volume:
         Then one of each label that the network does not see.
         """
         boxes = ndimage.find_objects(self.labels, len(self.probability))
-        greys = self._greys(boxes) if self.is_scan else (0.0, 1.0)
         order = doubtful_objects(self.probability)[:MOST_OBJECTS]
         shown = [(self.labels, k + 1, boxes[k], '') for k in order]
         unseen = ndimage.find_objects(self.unseen)[:MOST_OBJECTS]
         shown += [(self.unseen, k, box, UNSEEN) for k, box in enumerate(unseen, 1)]
 
+        around = [box for _, _, box, _ in shown]
+        greys = self._greys(around) if self.is_scan else (0.0, 1.0)
         drawn = set()
         for rank, (numbers, number, box, note) in enumerate(shown):
             mask = numbers[box] == number
