@@ -52,6 +52,10 @@ FEW = ('calibrator', 'calibrator (probability)', 'temperature', 'temperature by 
 # Figures of the library's tables of images, then those of masks.
 FIGURES = ('ece_band', 'ece_band_true', 'ece', 'nll', 'brier', 'acc')
 PARTS = ('val', 'test', 'ood', 'shift')
+REST = (
+    *('iou_keep', 'iou_accuracy', 'iou_dice', 'miou_accuracy', 'dice_accuracy'),
+    *('ece_em', 'ece_em_chance', 'ece_band_true'),
+)
 MASKS = ('keep', 'accuracy', 'dice')
 TITLES = {
     'ece_band': 'by band', 'ece_band_true': 'true bands', 'ece_em': 'equal mass',
@@ -326,6 +330,21 @@ def worse(table: dict[str, Any]) -> list[str]:
     ]
 
 
+def without_rest(value: Any) -> Any:
+    """What the repository keeps: four digits, and no metric that no page shows."""
+    if isinstance(value, float):
+        return float(f'{value:.4g}')
+    if isinstance(value, list | tuple):
+        return [without_rest(each) for each in value]
+    if isinstance(value, dict):
+        return {
+            key: without_rest(each)
+            for key, each in value.items()
+            if key not in REST and not key.startswith('ratio, ')
+        }
+    return value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('runs', type=Path)
@@ -356,7 +375,8 @@ def main() -> None:
             records.append(dict(record, chosen=chosen, rows=figures))
             print(folder, flush=True)
     table = pooled(runs, args.reference)
-    args.json.write_text(json.dumps(dict(table=table, runs=records)) + '\n')
+    small = without_rest(dict(table=table, runs=records))
+    args.json.write_text(json.dumps(small, separators=(',', ':')) + '\n')
     for part in ('mean', 'ratio'):
         print(f'\n{part}\n\n{markdown(table, part)}')
     print(f'\nworse than {args.reference}', *worse(table), sep='\n')
