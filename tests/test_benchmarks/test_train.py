@@ -141,7 +141,7 @@ def test_rows_of_finished_runs(start, data, monkeypatch, capsys):
     assert ratio['nll'] == [1, 1, 1]
     assert same['nll'][1] <= same['nll'][0] <= same['nll'][2]
     shipped = found['table']['bce']['mean']
-    assert shipped['iou_keep'] == same['iou_keep']
+    assert shipped['miou_keep'] == same['miou_keep']
     assert shipped['acc'] == same['acc']
 
 
