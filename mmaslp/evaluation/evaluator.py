@@ -173,8 +173,8 @@ class Evaluator:
 
     def merge(self, other: 'Evaluator') -> None:
         """Add the images of another evaluator of the same settings."""
-        if getattr(other, 'options', None) != self.options:
-            raise ValueError(f'the other evaluator must have {self.options}')
+        if other is self or getattr(other, 'options', None) != self.options:
+            raise ValueError(f'merge takes another evaluator, of {self.options}')
         self.raw.merge(other.raw)
         self.calibrated.merge(other.calibrated)
 

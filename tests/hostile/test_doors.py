@@ -179,6 +179,7 @@ def margin(weight):
         (lambda bins: merged(bins=bins), 5),
         (lambda mode: merged(mode=mode), 'positive'),
         (Evaluator().merge, 'abc'),
+        (lambda copies: [same.merge(same) for same in copies], [Evaluator()]),
         (window, np.full((16, 16), 'a')),
         (window, PROB[0] + 1j),
         (window, torch.zeros(3, 16, 16, dtype=torch.complex64)),

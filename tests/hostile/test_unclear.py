@@ -164,6 +164,8 @@ def test_configs(ends, name):
         'optim_wrapper.optimizer.type=Adamm',
         'model.backbone.depth=3',
         'train_cfg.max_epochs=x',
+        'train_cfg.max_epochs=0',
+        'train_cfg.val_interval=0',
         'custom_imports=5',
         'train_dataloader=5',
         'load_from=5',
@@ -172,7 +174,7 @@ def test_configs(ends, name):
 )
 def test_options_of_a_training(ends, option, tmp_path):
     args = ['train', 'c.py', '--work-dir', str(tmp_path), '--cfg-options', option]
-    assert re.search(r'c\.py|resume', ends(args))
+    assert re.search(r'c\.py|resume|train_cfg', ends(args))
     assert not list(tmp_path.glob('*.pth'))
 
 

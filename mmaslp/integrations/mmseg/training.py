@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from ...common.arguments import check_bool
+from ...common.arguments import check_bool, check_number, optional
 from ...files.names import some
 from .checkpoint import WeightsHook, check_checkpoint, safe_loading
 from .checks.run import check_once
@@ -80,6 +80,9 @@ def prepare_training(
     _check_folder(cfg.work_dir, start, resume, overwrite)
     if start is not None:
         check_checkpoint(start, trust_checkpoint)
+    for name in ('max_epochs', 'max_iters', 'val_interval'):  # of 0 it trains nothing
+        limit = (cfg.get('train_cfg') or {}).get(name)
+        optional(check_number, f'train_cfg.{name}', limit, at_least=1)
     runner = build_runner(cfg)
     check_once(runner, ('train', 'val'))
     if resume:
