@@ -389,6 +389,7 @@ class Calibrator:
         return json.dumps(self.to_dict(), indent=1, allow_nan=False) + '\n'
 
     def _apply(self, given: Map, logits: bool) -> Map:
+        _refuse_calibrated(given)
         values = as_floats(given)
         if values.dim() < 2:
             raise ValueError(f'a map must be (..., H, W), not {tuple(values.shape)}')

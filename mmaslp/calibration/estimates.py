@@ -338,12 +338,13 @@ class SetComparison:
         if not self.differs:
             return f'The {new} images are like the {fitted} of the fit ({found}).'
         most = [f'{name} {a:.3g} -> {b:.3g}' for name, (a, b) in self.means.items()]
-        bounds = 'bounds are withheld' if self.withheld else 'bounds are weighted'
+        dice = f'bounds are weighted, and the mean Dice to expect is {self.dice:.3f}'
+        if self.withheld:
+            dice = 'bounds are withheld, and what Dice is expected may be wrong'
         return (
             f'The {new} images differ from the {fitted} of the fit ({found}): '
-            f'{", ".join(most[:3])}. So {bounds}, and the mean Dice to expect is '
-            f'{self.dice:.3f}. Fit to images like these. If these maps are calibrated, '
-            'review those of the network.'
+            f'{", ".join(most[:3])}. So {dice}. Fit to images like these. If `apply` '
+            'wrote these maps, review those of the network instead.'
         )
 
 

@@ -35,6 +35,13 @@ def test_a_calibrator_shows_its_kind():
     assert shown == ("Calibrator(method='temperature', by='band', target='confidence')")
 
 
+def test_what_is_calibrated_is_not_calibrated_again():
+    calibrator = halving()
+    found = calibrator(torch.rand(2, 1, 8, 8))
+    with pytest.raises(ValueError, match='these maps are calibrated'):
+        calibrator(found)
+
+
 @pytest.mark.parametrize('target', TARGETS)
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 def test_apply_by_band(target, dtype):
