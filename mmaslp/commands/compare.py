@@ -76,7 +76,8 @@ def _print(comparison: 'Comparison') -> None:
         images += f' and {comparison.images[1]} others, unpaired'
     table = difference_table(comparison)
     print(display_name(table.caption))
-    print(f'{images}, 95 % intervals over images, not over trainings; * beyond chance')
+    print(f'{images}, 95 % intervals over images, not over trainings')
+    print('* the interval of this metric, taken alone, excludes 0')
     print(f'{printable(as_text(table))}\n')
 
 
@@ -89,4 +90,4 @@ def _print_worse(comparison: 'Comparison', sizes: dict[str, float]) -> None:
             f'{change.second:.4f} now, by {size:.1f} standard errors'
         )
     if not sizes:
-        print('not worse beyond chance')
+        print('not worse beyond chance (at 1 in 1,000, all metrics together)')

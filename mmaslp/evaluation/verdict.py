@@ -29,6 +29,8 @@ def verdict(comparison: Comparison) -> str:
     named = [key for key in CALIBRATION if key in changes]
     if not named:
         return f'There are too few images to compare {second} with {first}.'
+    if not any(change.difference for change in changes.values()):
+        return f'{_warning(comparison)}{second} and {first} have equal metrics.'
 
     certain = [key for key in changes if changes[key].differs]
     gains = [key for key in certain if is_better(key, changes[key])]

@@ -53,6 +53,8 @@ def test_a_change_that_may_be_chance_is_no_reason():
         'the masks differ: Dice 0.7000 instead of 0.8000. Keep A '
         'if another training of each agrees.'
     )
+    metrics = {key: change(0.2, 0.2, 0.1) for key in BETTER}
+    assert verdict(comparison(metrics)) == 'B and A have equal metrics.'
     metrics = {key: change(0.2, 0.21, nan) for key in BETTER}
     assert verdict(comparison(metrics)).startswith('There are too few images')
 
