@@ -76,8 +76,8 @@ def check_output(path: str | Path, overwrite: bool = False, name: str = '') -> N
     if overwrite or empty or _is_stream(path) or not os.path.lexists(path):
         return
     raise FileExistsError(
-        f'{name} {path} is there already: name another file, or replace this one with '
-        '--overwrite (in Python overwrite=True)'.lstrip()
+        f'{name} {path} is there already: replace it with --overwrite (in Python '
+        'overwrite=True), or name another'.lstrip()
     )
 
 
