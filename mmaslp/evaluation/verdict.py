@@ -5,7 +5,7 @@ from math import isnan, nan
 
 from ..metrics.bootstrap import Difference
 from ..metrics.catalogue import metric_of
-from .comparison import Comparison, Measured, compare
+from .comparison import Comparison, Measured, baselines, compare
 from .result import Result
 
 # The verdict names the largest relative change of these.
@@ -66,23 +66,30 @@ def main_set(groups: Sequence[Sequence[Measured]]) -> Sequence[Measured]:
 
 
 def overall_verdict(members: Sequence[Measured]) -> str:
-    """Compare the first model of a set with :func:`best_of` the others.
+    """Compare what :func:`headline` names.
 
     Of one model alone it says how sure and how right it is.
     """
-    best = best_of(members)
-    if best is not None:
-        return verdict(compare(members[0], best))
+    shown = headline(members)
+    if len(shown) == 2:
+        return verdict(compare(*shown))
     text = describe(members[0].result)
     if not members[0].is_calibrated:
         text += ' Fit a calibrator to validation images, and compare (mmaslp fit).'
     return text
 
 
-def best_of(members: Sequence[Measured]) -> Measured | None:
-    """The model of the smallest NLL, a proper score, of all but the first."""
+def headline(members: Sequence[Measured]) -> list[Measured]:
+    """The best model of a set, after what it is compared with, like with like.
+
+    The best has the smallest NLL, a proper score, of all but the first; if there is
+    none, it is the first alone.
+    """
     others = [row for row in members[1:] if not isnan(row.result.metrics['nll'])]
-    return min(others, key=lambda row: row.result.metrics['nll'], default=None)
+    if not others:
+        return [members[0]]
+    best = min(others, key=lambda row: row.result.metrics['nll'])
+    return [(baselines(best, members) or members)[0], best]
 
 
 def describe(result: Result) -> str:

@@ -22,7 +22,7 @@ from ..evaluation.comparison import (
     compare_within,
 )
 from ..evaluation.result import Result, save_result
-from ..evaluation.verdict import best_of, main_set, overall_verdict, verdict
+from ..evaluation.verdict import headline, main_set, overall_verdict, verdict
 from ..files.names import short_names, without_folders
 from ..metrics.catalogue import SHOWN, metric_of
 from ..version import __version__
@@ -163,13 +163,12 @@ def _shown(comparison: Comparison) -> list[str]:
 def _headline(sets: Sequence[Sequence[Measured]]) -> dict[str, Any]:
     """The verdict on the first set with objects, and one picture of it."""
     members = main_set(sets)
-    best = best_of(members)
-    shown = members[:1] if best is None else [members[0], best]
     return {
         'verdict': overall_verdict(members),
         'set': members[0].result.dataset,
         'charts': [
-            _reliability(member, f'h{place}') for place, member in enumerate(shown)
+            _reliability(member, f'h{place}')
+            for place, member in enumerate(headline(members))
         ],
     }
 

@@ -5,7 +5,7 @@ from math import nan
 import pytest
 
 from mmaslp.evaluation.comparison import Comparison, Measured
-from mmaslp.evaluation.verdict import best_of, describe, overall_verdict, verdict
+from mmaslp.evaluation.verdict import describe, headline, overall_verdict, verdict
 from mmaslp.metrics.bootstrap import Difference
 from tests.test_report import sections as helper
 
@@ -103,12 +103,28 @@ def test_the_verdict_on_a_set_is_that_on_the_smallest_nll():
         Measured(helper.result(name, gain=gain, number=12), 100)
         for name, gain in (('A', 4.0), ('B', 0.5), ('C', 1.0))
     ]
-    assert best_of(rows).result.model == 'C'
+    assert [row.result.model for row in headline(rows)] == ['A', 'C']
     assert overall_verdict(rows).startswith('C is better than A:')
     alone = overall_verdict(rows[:1])
     assert alone.startswith('A: 9')
     assert 'too sure by' in alone
     assert 'mmaslp fit' in alone
+
+
+def test_the_verdict_on_a_set_compares_like_with_like():
+    rows = [
+        Measured(helper.result(name, calibrator=kind, gain=gain, number=12), 100)
+        for name, kind, gain in (
+            ('A', None, 4.0),
+            ('A, calibrated', 'isotonic', 2.0),
+            ('B', None, 3.0),
+            ('B, calibrated', 'isotonic', 1.0),
+        )
+    ]
+    said = overall_verdict(rows)
+    assert said.startswith('B, calibrated is better than A, calibrated:')
+    assert overall_verdict(rows[:2]).startswith('A with its calibrator is better')
+    assert overall_verdict([rows[3], rows[0]]).startswith('Only A is without')
 
 
 def test_without_pixels_nothing_is_claimed():
