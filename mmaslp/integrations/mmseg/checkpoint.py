@@ -1,6 +1,5 @@
 """Checkpoints: reading them safely, whole and damaged ones, and their weights."""
 
-import os
 import os.path as osp
 import re
 import zipfile
@@ -144,7 +143,7 @@ def check_checkpoint(path: str, trust: bool = False) -> None:
     path = osp.expanduser(path)
     if '://' in path:
         return
-    sharded = osp.isdir(path) and os.listdir(path)
+    sharded = osp.isdir(path) and any(Path(path).iterdir())
     shards = sorted(Path(path).rglob('*.pt*')) if sharded else [path]
     for part in map(str, shards):
         if not osp.isfile(part):

@@ -203,8 +203,12 @@ def evaluate(
     results = {}
     with safe_loading(options.trust_checkpoint):
         for name, dataset in sets.items():
-            run = _config_of_run(cfg, name, dataset, places[name], options)
-            results[name] = _test(run, name, places[name], options)
+            results[name] = _test(
+                _config_of_run(cfg, name, dataset, places[name], options),
+                name,
+                places[name],
+                options,
+            )
 
     if is_main_process():
         rows = {

@@ -80,9 +80,9 @@ def prepare_training(
     _check_folder(cfg.work_dir, start, resume, overwrite)
     if start is not None:
         check_checkpoint(start, trust_checkpoint)
+    loop = cfg.get('train_cfg') or {}
     for name in ('max_epochs', 'max_iters', 'val_interval'):  # of 0 it trains nothing
-        limit = (cfg.get('train_cfg') or {}).get(name)
-        optional(check_number, f'train_cfg.{name}', limit, at_least=1)
+        optional(check_number, f'train_cfg.{name}', loop.get(name), at_least=1)
     runner = build_runner(cfg)
     check_once(runner, ('train', 'val'))
     if resume:

@@ -55,8 +55,10 @@ def loop_stage() -> str:
 
 def is_training() -> bool:
     """Whether the present evaluation is one of many in a training run."""
-    trains = MessageHub.get_current_instance().get_info('max_iters') is not None
-    return trains and loop_stage() == 'val'
+    return (
+        MessageHub.get_current_instance().get_info('max_iters') is not None
+        and loop_stage() == 'val'
+    )
 
 
 def send_picture(name: str, picture: np.ndarray) -> None:
@@ -106,8 +108,9 @@ class ScoreReader:
     def __init__(
         self, scores: str = 'auto', ignore_index: int = 255, binary: bool = False
     ) -> None:
-        choices = ('auto', 'logits', 'probabilities')
-        self.scores = check_choice('scores', scores, choices)
+        self.scores = check_choice(
+            'scores', scores, ('auto', 'logits', 'probabilities')
+        )
         self.ignore_index = ignore_index
         self.binary = binary
         self.images = 0
@@ -503,8 +506,9 @@ class CalibrationMetric(StreamingMetric):
         folder = Path(self.output_dir) if self.output_dir else _log_dir()
         overwrite = self.overwrite or is_training() or not self.output_dir
         if folder is not None:
-            file = folder / f'calibration_{stage}.json'
-            save_result(file, result, overwrite=overwrite)
+            save_result(
+                folder / f'calibration_{stage}.json', result, overwrite=overwrite
+            )
 
         if not draw:
             return
