@@ -97,11 +97,13 @@ class ImageTable(Columns):
         correct = columns['correct']
         # The mean of a bin lies in it, but for a cell of the histogram.
         low = np.arange(bins) / bins - 1e-5
-        limits = dict(low=count * low, high=count * (low + 1 / bins + 2e-5))
+        high = low + 1 / bins + 2e-5
         table = BinTable(
             count,
             check_array('correct', correct, count.shape, int, low=0, high=count),
-            check_array('conf', columns['conf'], count.shape, **limits),
+            check_array(
+                'conf', columns['conf'], count.shape, low=count * low, high=count * high
+            ),
         )
         pixels = table.total
         # Of a pixel it is at most 16.2, since p is clamped.
