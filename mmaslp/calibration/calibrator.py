@@ -26,7 +26,6 @@ from ..common.arrays import (
     binary_pixels,
     checked,
     fill_ignored,
-    known_pixels,
     one_logit,
 )
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
@@ -263,14 +262,14 @@ class Calibrator:
         logits: bool = False,
     ) -> MaskTable:
         """Say what :meth:`judge` says of one image, beside what is true."""
-        values, _, _ = binary_pixels(given, label, ignore_index)
-        labels = as_tensor(label, 'label').to(values.device)
-        values = fill_ignored(values, known_pixels(labels, ignore_index), logits)
+        values, _, valid = binary_pixels(given, label, ignore_index)
+        if valid is not None:
+            values = fill_ignored(values, valid, logits)
         estimate, objects = self.judge(values, logits)
 
         mask = (values > (0 if logits else 0.5)).cpu().numpy()
-        known = labels.cpu().numpy()
-        truth = MaskTruth.of(mask, known, objects.labels, len(objects), ignore_index)
+        labels = as_tensor(label, 'label').cpu().numpy()
+        truth = MaskTruth.of(mask, labels, objects.labels, len(objects), ignore_index)
         return MaskTable.of_image(
             truth, objects.probability, estimate.dice, estimate.score
         )

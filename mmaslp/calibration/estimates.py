@@ -337,13 +337,16 @@ class SetComparison:
         found = f'AUC {self.auc:.2f}, p {self.p_value:.2g}'
         if not self.differs:
             return f'The {new} images are like the {fitted} of the fit ({found}).'
+
         most = [f'{name} {a:.3g} -> {b:.3g}' for name, (a, b) in self.means.items()]
-        dice = f'bounds are weighted, and the mean Dice to expect is {self.dice:.3f}'
-        if self.withheld:
-            dice = 'bounds are withheld, and what Dice is expected may be wrong'
+        told = (
+            'bounds are withheld, and what Dice is expected may be wrong'
+            if self.withheld
+            else f'bounds are weighted, and the mean Dice to expect is {self.dice:.3f}'
+        )
         return (
             f'The {new} images differ from the {fitted} of the fit ({found}): '
-            f'{", ".join(most[:3])}. So {dice}. Fit to images like these. If `apply` '
+            f'{", ".join(most[:3])}. So {told}. Fit to images like these. If `apply` '
             'wrote these maps, review those of the network instead.'
         )
 

@@ -61,7 +61,7 @@ def check_text(name: str, value: Any) -> str:
     return value
 
 
-def given_logger(logger: Any = None) -> Any:
+def given_logger(logger: Any = None) -> logging.Logger | logging.LoggerAdapter:
     """Take the logger 'mmaslp' in the place of None; refuse a tracker of a toolkit."""
     given = logger or logging.getLogger('mmaslp')
     if not isinstance(given, (logging.Logger, logging.LoggerAdapter)):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from ..metrics.bins import ratio
 from ..metrics.bootstrap import draw_weights, percentiles
 from ..metrics.errors import binned_error
 from ..metrics.image_metrics import aurc_of, dice_error, object_auroc, object_nll
-from ..metrics.objects import MaskTable, MaskTruth
+from ..metrics.objects import MaskTable, MaskTruth, find_objects, is_real, renumbered
 from .csv_tables import write_csv
 from .map_pairs import MapFiles, count_files
 from .prob_maps import MapReader
@@ -56,6 +56,16 @@ class Judged:
     grid: Grid | None = None
     slice_axis: int = 0
     smallest: float = 0.0
+
+    @cached_property
+    def unseen(self) -> np.ndarray:
+        """Numbers of the labelled objects that the network does not see; int32."""
+        labels, number = find_objects(np.asarray(self.label == 1))
+        seen = np.bincount(labels[self.prob > 0.5], minlength=number + 1)
+        area = np.bincount(labels.ravel(), minlength=number + 1)
+        unseen = ~is_real(seen, area) & (area >= self.smallest)
+        unseen[0] = False
+        return renumbered(labels, unseen)
 
 
 # Makes something of an image in the same pass; it is sent to other processes.
@@ -229,12 +239,12 @@ def review_image(
 def _without_small(objects: ObjectTable, least: float) -> ObjectTable:
     """Leave out objects of less than ``least`` pixels, and number the others anew."""
     kept = objects.area >= least
-    numbers = np.append(0, np.where(kept, np.cumsum(kept), 0)).astype(np.int32)
     columns = {
         key: values[kept] for key, values in vars(objects).items() if key != 'labels'
     }
     columns['label'] = np.arange(1, kept.sum() + 1)
-    return ObjectTable(labels=numbers[objects.labels], **columns)
+    labels = renumbered(objects.labels, np.append(False, kept))
+    return ObjectTable(labels=labels, **columns)
 
 
 def stored_order(slice_axis: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..calibration.features import logit
-from ..metrics.objects import LEAST_SHARE, find_objects, is_real
+from ..metrics.objects import LEAST_SHARE
 from .csv_tables import write_csv
 from .review import Judged, Reviewed, box_columns, stored_order
 
@@ -63,22 +63,11 @@ def _not_labelled(image: Judged) -> Iterator[Suspect]:
 
 
 def _not_seen(image: Judged) -> Iterator[Suspect]:
-    labels = unseen_objects(image)
-    for number, sides in enumerate(ndimage.find_objects(labels), 1):
-        inside = image.prob[sides][labels[sides] == number]
+    for number, sides in enumerate(ndimage.find_objects(image.unseen), 1):
+        inside = image.prob[sides][image.unseen[sides] == number]
         score = _score(image, 1 - inside.max(), inside.size)
         box = np.array([(side.start, side.stop - 1) for side in sides])
         yield Suspect('not seen', score, inside.size, box)
-
-
-def unseen_objects(image: Judged) -> np.ndarray:
-    """Number the labelled objects that the network does not see, from 1 on."""
-    labels, number = find_objects(np.asarray(image.label == 1))
-    seen = np.bincount(labels[image.prob > 0.5], minlength=number + 1)
-    area = np.bincount(labels.ravel(), minlength=number + 1)
-    unseen = ~is_real(seen, area) & (area >= image.smallest)
-    unseen[0] = False
-    return np.where(unseen, np.cumsum(unseen), 0)[labels]
 
 
 def _border(image: Judged) -> Iterator[Suspect]:

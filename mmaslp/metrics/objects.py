@@ -39,9 +39,16 @@ def find_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
     large = area >= LEAST_SHARE[axes] * mask.size
     large[0] = False
     if not large[1:].all():
-        names = np.where(large, np.cumsum(large), 0).astype(np.int32)
-        found[mask] = names[found[mask]]
+        found[mask] = renumbered(found[mask], large)
     return found, int(large.sum())
+
+
+def renumbered(labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Number the objects that are kept from 1 on; int32, the others are 0.
+
+    ``kept`` has an entry for each number of ``labels``, and False for the background.
+    """
+    return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[labels]
 
 
 def is_real(foreground: np.ndarray, known: np.ndarray) -> np.ndarray:

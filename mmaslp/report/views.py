@@ -14,7 +14,6 @@ from scipy import ndimage
 from ..files.images import upright
 from ..files.object_volumes import colour_of
 from ..files.review import Judged
-from ..files.suspects import unseen_objects
 from ..files.volumes import (
     AXES,
     PLANES,
@@ -103,7 +102,7 @@ class _Volume:
     values: np.ndarray  # of the scan, or of the map
     labels: np.ndarray
     truth: np.ndarray | None
-    unseen: np.ndarray  # numbers of labelled objects, see `unseen_objects`
+    unseen: np.ndarray  # numbers of labelled objects, see `Judged.unseen`
     probability: np.ndarray
     grid: Grid | None
     across: int  # axis that slices are stacked along
@@ -120,7 +119,7 @@ class _Volume:
         labels = stored(image.objects.labels)
         truth, unseen = None, np.zeros_like(labels)
         if image.label is not None:
-            truth, unseen = stored(image.label), stored(unseen_objects(image))
+            truth, unseen = stored(image.label), stored(image.unseen)
         grid = image.grid if image.grid and image.grid.is_placed else None
         across = image.slice_axis
 

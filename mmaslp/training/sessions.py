@@ -64,7 +64,9 @@ class Plan:
             f'{ENOUGH} to arrive'
         )
 
-    def check(self, remedy: str, logger: logging.Logger) -> None:
+    def check(
+        self, remedy: str, logger: logging.Logger | logging.LoggerAdapter
+    ) -> None:
         """Refuse too few validations, warn of few; ``remedy`` says what to change."""
         if self.problem == 'error':
             raise ValueError(f'{self}; {remedy}')

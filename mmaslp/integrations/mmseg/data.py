@@ -130,8 +130,7 @@ def check_data(cfg: Config) -> None:
 def missing_data(cfg: Config, split: str) -> tuple[str, ...]:
     """Say what of the files of a data set is not there, then what to do; '' if none."""
     dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
-    missing = next(filter(None, map(_missing, leaf_sets(dataset))), '')
-    return missing, *_WAYS_ON
+    return next(filter(None, map(_missing, leaf_sets(dataset))), ''), *_WAYS_ON
 
 
 def _missing(dataset: Mapping[str, Any]) -> str:

@@ -203,12 +203,8 @@ def evaluate(
     results = {}
     with safe_loading(options.trust_checkpoint):
         for name, dataset in sets.items():
-            results[name] = _test(
-                _config_of_run(cfg, name, dataset, places[name], options),
-                name,
-                places[name],
-                options,
-            )
+            run = _config_of_run(cfg, name, dataset, places[name], options)
+            results[name] = _test(run, name, places[name], options)
 
     if is_main_process():
         rows = {

@@ -61,8 +61,11 @@ _INSTALL = 'pip install "mmaslp[onedl]"'
 def installed_versions() -> dict[str, str]:
     """Versions of the installed packages that matter, by distribution."""
     versions = {str(each.name).lower(): each.version for each in distributions()}
-    names = (*ONEDL, *OPENMMLAB, 'torch', 'numpy')
-    return {name: versions[name] for name in names if name in versions}
+    return {
+        name: versions[name]
+        for name in (*ONEDL, *OPENMMLAB, 'torch', 'numpy')
+        if name in versions
+    }
 
 
 def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:

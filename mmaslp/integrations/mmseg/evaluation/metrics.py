@@ -55,10 +55,8 @@ def loop_stage() -> str:
 
 def is_training() -> bool:
     """Whether the present evaluation is one of many in a training run."""
-    return (
-        MessageHub.get_current_instance().get_info('max_iters') is not None
-        and loop_stage() == 'val'
-    )
+    trains = MessageHub.get_current_instance().get_info('max_iters') is not None
+    return trains and loop_stage() == 'val'
 
 
 def send_picture(name: str, picture: np.ndarray) -> None:
