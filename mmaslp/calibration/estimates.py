@@ -189,7 +189,7 @@ class ObjectTable:
     """The objects of one image with D axes.
 
     Attributes:
-        labels (np.ndarray): int32 map of the image: 0, or the label of the object.
+        labels (np.ndarray): Map of the image: 0, or the label of the object.
         label (np.ndarray): ``(O,)`` 1 to O.
         probability (np.ndarray): ``(O,)`` that the object is real; nan where the
             validation images could not tell.

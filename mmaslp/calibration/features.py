@@ -88,19 +88,18 @@ def count_image(
     maps = values.reshape(-1, *values.shape[-2:])
     mixed, mask, counts = count_pixels(maps, logits, kind)
     labels, number = find_objects(mask.reshape(values.shape))
+    owner = labels.reshape(mask.shape)[mask]  # few pixels of a volume are in its mask
     codes = np.flatnonzero(counts.any(1))
     inside = codes[codes % CELLS > SIDE]
 
-    if number == 1 and counts[inside].sum() == np.count_nonzero(labels):
+    if number == 1 and owner.all():
         owners = np.zeros(len(inside), np.int64)  # the object is the mask
         object_codes = inside
         object_counts = counts[inside]
     else:
-        places = np.flatnonzero(labels)
-        owner = labels.ravel()[places].astype(np.int64) - 1
-        keys, times = np.unique(
-            owner * (4 * CODES) + mixed.ravel()[places], return_counts=True
-        )
+        kept = owner > 0
+        numbers = owner[kept].astype(np.int64) - 1
+        keys, times = np.unique(numbers * (4 * CODES) + mixed[kept], return_counts=True)
         entries, row = np.unique(keys // 4, return_inverse=True)
         object_counts = np.zeros((len(entries), 4), np.int64)
         object_counts[row, keys % 4] = times
@@ -124,11 +123,11 @@ def count_pixels(
     """Code every pixel of ``(M, H, W)`` maps by band, cell and kind, and count codes.
 
     Returns:
-        tuple[np.ndarray, np.ndarray, np.ndarray]: ``(M, H, W)`` int16, 4 times the code
-        plus the kind, by default 0 (0 and 1 are the labels, 2 is ignored); the mask
-        p > 1/2; and ``(CODES, 4)`` how often each code and kind occurs.
+        tuple[np.ndarray, np.ndarray, np.ndarray]: int16 of each pixel of the mask
+        p > 1/2, 4 times the code plus the kind, by default 0 (0 and 1 are the labels, 2
+        is ignored); the mask; and ``(CODES, 4)`` how often each code and kind occurs.
     """
-    mixed = np.empty(values.shape, np.int16)
+    mixed = []
     mask = np.empty(values.shape, bool)
     counts = torch.zeros(4 * CODES, dtype=torch.int64)
 
@@ -142,9 +141,9 @@ def count_pixels(
         if kind is not None:
             code.add_(kind[part])
         counts += torch.bincount(code.flatten(), minlength=4 * CODES).cpu()
-        mixed[part] = code.short().cpu()
+        mixed.append(code[inside].short().cpu().numpy())
         mask[part] = inside.cpu()
-    return mixed, mask, counts.view(-1, 4).numpy()
+    return np.concatenate(mixed), mask, counts.view(-1, 4).numpy()
 
 
 OBJECT_FEATURES = (

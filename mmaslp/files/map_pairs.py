@@ -234,6 +234,17 @@ class _Counted:
     highest: float = 0.0
     first_of_rank: dict[int, Path] = field(default_factory=dict)
 
+    def add(
+        self, reader: MapReader, name: str, key: int, pred: Path, gt: Path | None
+    ) -> None:
+        """Read and count a pair, and let go of it: a volume is large."""
+        prob, label = read_pair(reader, pred, gt)
+        self.highest = max(self.highest, float(prob.max(initial=0)))
+        self.first_of_rank.setdefault(prob.ndim, pred)
+        with naming(pred):
+            if not self.problems:  # else only look for more problems
+                self.counter.add(name, key, prob, label)
+
 
 def _count(
     new_counter: Callable[[], Any], reader: MapReader, items: list[tuple]
@@ -243,12 +254,7 @@ def _count(
     for name, key, pred, gt in items:
         try:
             with one_thread():
-                prob, label = read_pair(reader, pred, gt)
-                counted.highest = max(counted.highest, float(prob.max(initial=0)))
-                counted.first_of_rank.setdefault(prob.ndim, pred)
-                with naming(pred):
-                    if not counted.problems:  # else only look for more problems
-                        counted.counter.add(name, key, prob, label)
+                counted.add(reader, name, key, pred, gt)
         except OSError as error:
             file = error.filename or pred
             reason = error.strerror or error

@@ -209,7 +209,8 @@ class MapReader:
 
         _check_range(values, top)
         kind = np.float64 if values.dtype == np.float64 else np.float32
-        scaled = values.astype(kind, copy=False) / kind(top)
+        scaled = np.require(values, kind, 'W')  # a volume is large: in place
+        scaled /= kind(top)
         return scaled.clip(0, 1, out=scaled)
 
 

@@ -59,7 +59,7 @@ class Judged:
 
     @cached_property
     def unseen(self) -> np.ndarray:
-        """Numbers of the labelled objects that the network does not see; int32."""
+        """Numbers of the labelled objects that the network does not see."""
         labels, number = find_objects(np.asarray(self.label == 1))
         seen = np.bincount(labels[self.prob > 0.5], minlength=number + 1)
         area = np.bincount(labels.ravel(), minlength=number + 1)

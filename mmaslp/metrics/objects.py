@@ -26,14 +26,12 @@ def find_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
     image are 0, as the background.
 
     Returns:
-        tuple[np.ndarray, int]: int32 of the shape of the mask, and the number of
-        objects.
+        tuple[np.ndarray, int]: int16 of the shape of the mask, int32 if it has more
+        components than that counts; and the number of objects.
     """
-    found = np.zeros(mask.shape, np.int32)
-    if not mask.any():
+    found, number = _components(mask)
+    if not number:
         return found, 0
-    [box] = ndimage.find_objects(mask.view(np.uint8))  # most of a volume is outside
-    number = ndimage.label(mask[box], output=found[box])
     area = np.bincount(found[mask], minlength=number + 1)
     axes = 2 if len(mask) == 1 else mask.ndim
     large = area >= LEAST_SHARE[axes] * mask.size
@@ -43,12 +41,26 @@ def find_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
     return found, int(large.sum())
 
 
+def _components(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Number all components: of a volume the numbers are what takes the memory."""
+    if not mask.any():
+        return np.zeros(mask.shape, np.int16), 0
+    [box] = ndimage.find_objects(mask.view(np.uint8))  # most of a volume is outside
+    try:
+        found = np.zeros(mask.shape, np.int16)
+        number = ndimage.label(mask[box], output=found[box])
+    except RuntimeError:  # they do not fit
+        found = np.zeros(mask.shape, np.int32)
+        number = ndimage.label(mask[box], output=found[box])
+    return found, number
+
+
 def renumbered(labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Number the objects that are kept from 1 on; int32, the others are 0.
+    """Number the objects that are kept from 1 on; the others are 0.
 
     ``kept`` has an entry for each number of ``labels``, and False for the background.
     """
-    return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[labels]
+    return np.where(kept, np.cumsum(kept), 0).astype(labels.dtype)[labels]
 
 
 def is_real(foreground: np.ndarray, known: np.ndarray) -> np.ndarray:

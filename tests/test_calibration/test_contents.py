@@ -81,6 +81,12 @@ def test_small_components_are_no_objects():
     assert (number, nothing.max()) == (0, 0)
 
 
+def test_more_objects_than_16_bits_count():
+    places = np.indices((50, 50, 50)).sum(0)
+    labels, number = find_objects(places % 2 == 0)
+    assert number == labels.max() == 50**3 // 2
+
+
 def test_codes_are_bands_and_cells():
     assert CODES == NUM_BANDS * CELLS
     found = counted(np.full((8, 8), 0.5), np.zeros((8, 8)))

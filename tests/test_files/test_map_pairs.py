@@ -1,3 +1,4 @@
+import tracemalloc
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +15,13 @@ from mmaslp.calibration import fit_tables
 from mmaslp.evaluation.map_folders import evaluate_maps
 from mmaslp.evaluation.result import strict_json
 from mmaslp.files import map_pairs
-from mmaslp.files.map_pairs import MapFiles, _TablesOfMaps, count_files, read_pair
+from mmaslp.files.map_pairs import (
+    MapFiles,
+    _TablesOfMaps,
+    count_files,
+    count_tables,
+    read_pair,
+)
 from mmaslp.files.prob_maps import MapReader
 from tests.map_folders import write_set
 
@@ -103,6 +110,23 @@ def test_a_cluster_gives_the_same_table(folders):
         many = count_files(MapFiles.of(*folders), new, workers=None)
     assert torch.equal(one.counts, many.counts)
     assert fit_tables(one).summary() == fit_tables(many).summary()
+
+
+def test_one_volume_is_in_memory_at_a_time(tmp_path):
+    prob = np.zeros((16, 256, 256), np.float32)
+    prob[4:9, 50:90, 60:99] = 0.9
+    for folder, values in (('maps', prob), ('masks', (prob > 0).astype(np.uint8))):
+        (tmp_path / folder).mkdir()
+        for number in range(2):
+            np.save(tmp_path / folder / f'{number}.npy', values)
+
+    files = MapFiles.of(tmp_path / 'maps', tmp_path / 'masks')
+    count_tables(files)  # what is imported is no part of it
+    tracemalloc.start()
+    count_tables(files)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.3 * prob.nbytes  # it takes 2.1; two at a time would take 3.3
 
 
 def test_images_and_volumes_are_not_mixed(tmp_path):
