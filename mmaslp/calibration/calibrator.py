@@ -242,7 +242,8 @@ class Calibrator:
                 'give a batch (N, 1, H, W) or (N, 1, D, H, W), or two logits, not '
                 f'{tuple(values.shape)}'
             )
-        return [self.judge(image, logits, level) for image in one_logit(values)]
+        images = one_logit(checked(values, logits))
+        return [self.judge(image, logits, level) for image in images]
 
     def compare_set(
         self, estimates: Sequence[ImageEstimate]
@@ -307,7 +308,7 @@ class Calibrator:
     @classmethod
     def load(cls, file: str | Path) -> 'Calibrator':
         """Read what :meth:`save` wrote; ValueError if the file is anything else."""
-        text = read_file(Path(check_path('file', file)).expanduser(), MAX_BYTES)
+        text = read_file(check_path('file', file), MAX_BYTES)
         try:
             return cls.from_dict(json.loads(text))
         except (ValueError, RecursionError) as error:

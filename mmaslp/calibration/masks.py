@@ -105,8 +105,7 @@ def _soft_dice(inside: Tensor, pixels: Tensor | None, total: float) -> float:
 def _total(values: Tensor, pixels: Tensor | None) -> float:
     """Sum in float64, piece by piece: torch would copy the whole first."""
     values = values if pixels is None else values * pixels
-    pieces = values.split(PIECE)
-    return sum(piece.sum(dtype=torch.float64).item() for piece in pieces)
+    return sum(part.sum(dtype=torch.float64).item() for part in values.split(PIECE))
 
 
 # The network's decision; p > 1/2; the largest expected Dice of each image.

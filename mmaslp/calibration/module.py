@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..common.arguments import check_bool
-from ..common.arrays import one_logit
+from ..common.arrays import checked, one_logit
 from ..common.bands import border_bands
 from .maps import look_up
 
@@ -75,17 +75,22 @@ class CalibratedModule(nn.Module):
         with_raw: bool = False,
     ) -> None:
         super().__init__()
-        if not isinstance(module, nn.Module):
-            raise ValueError(f'wrap takes a module, got {module!r}')
+        if not isinstance(module, nn.Module) or isinstance(module, CalibratedModule):
+            raise ValueError(f'wrap takes a module that is not wrapped, got {module!r}')
         self.module = module
         self.independent = check_bool('independent', independent)
         self.with_raw = check_bool('with_raw', with_raw)
         self.register_buffer('table', table.float())
+        self._seen = False
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, Tensor]:
         """Run the module and calibrate what it returns."""
         logit = self.module(*args, **kwargs)
         calibrated = self._calibrate_channels(logit)
+        exported = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if not (self._seen or exported or logit.is_meta):
+            self._seen = True  # once: to look takes time
+            checked(logit.detach().nan_to_num(), logits=True)
         return (logit, calibrated) if self.with_raw else calibrated
 
     def _calibrate_channels(self, logit: Tensor) -> Tensor:

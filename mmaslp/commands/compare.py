@@ -46,8 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.result import strict_json
     from ..evaluation.verdict import verdict
 
-    inputs = [args.first, args.second]
-    check_outputs({'--json': args.json}, inputs, args.overwrite)
+    check_outputs({'--json': args.json}, [args.first, args.second], args.overwrite)
     comparisons = compare_files(args.first, args.second, args.resamples)
     worse = []
     for comparison in comparisons:

@@ -51,10 +51,14 @@ def run(args: argparse.Namespace) -> None:
     need_mmseg('mmaslp demo')
     import joblib
 
+    from ..common.arguments import check_integer
     from ..common.outputs import check_outputs
+    from ..files.names import some
     from ..report.diagrams import band_figure, save_figure
     from ..report.page import page_outputs, write_report
 
+    check_integer('--epochs', args.epochs, at_least=1)
+    check_integer('--seed', args.seed, at_least=0, below=2**32)
     names = list(dict.fromkeys(args.models))
     folders = [args.work_dir / MODELS[name] for name in names]
     page = args.work_dir / 'report.html'
@@ -64,13 +68,23 @@ def run(args: argparse.Namespace) -> None:
     files = [review, review.with_suffix('.csv'), picture, *trainings]
     written = {**page_outputs(str(page)), '--work-dir': files}
     check_outputs(written, overwrite=args.overwrite)
+    own = {page.stem, review.stem, picture.stem, *MODELS.values()}
+    there = [path.name for path in args.work_dir.glob('[!.]*')]
+    others = [name for name in there if name.split('.')[0] not in own]
+    if others:
+        raise ValueError(
+            f'--work-dir {args.work_dir} holds other files than a demo writes '
+            f'({some(sorted(others), 3)}): name a folder for the demo alone'
+        )
 
-    logs = f'{args.work_dir}/*/train.log'
-    print(f'training {", ".join(names)}, for a minute or two; see {logs}', flush=True)
+    print(
+        f'training {", ".join(names)}, for a minute or two; see '
+        f'{args.work_dir}/*/train.log',
+        flush=True,
+    )
     train = joblib.delayed(_train_and_test)
-    options = {'epochs': args.epochs, 'seed': args.seed}
     rows = joblib.Parallel(n_jobs=len(names))(
-        train(name, folder, write_maps=name == names[0], **options)
+        train(name, folder, args.epochs, args.seed, write_maps=name == names[0])
         for name, folder in zip(names, folders)
     )
     results = [result for of_one in rows for result in of_one]
@@ -86,11 +100,11 @@ def run(args: argparse.Namespace) -> None:
     print(f'comparison: {page}\nreview of {names[0]}: {review}\npicture: {picture}')
 
 
-def _train_and_test(name: str, folder: Path, **options: Any) -> 'list[Result]':
+def _train_and_test(name: str, *args: Any, **options: Any) -> 'list[Result]':
     """In a process of its own: what it imports takes seconds."""
     from ..integrations.mmseg.demo import train_and_test
 
-    return train_and_test(name, MODELS[name], folder, **options)
+    return train_and_test(name, MODELS[name], *args, **options)
 
 
 def _review(folder: Path, page: Path) -> None:

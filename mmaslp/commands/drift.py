@@ -31,8 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.result import strict_json
     from ..files.review import review_maps
 
-    inputs = [args.maps, args.calibrator]
-    check_outputs({'--json': args.json}, inputs, args.overwrite)
+    check_outputs({'--json': args.json}, [args.maps, args.calibrator], args.overwrite)
     calibrator = Calibrator.load(args.calibrator)
     reader = map_reader(args)
     rows = review_maps(calibrator, args.maps, reader=reader, workers=args.workers)

@@ -21,8 +21,8 @@ from .arguments import (
     add_config_options,
     add_map_options,
     add_overwrite,
+    config_of_run,
     map_reader,
-    need_mmseg,
 )
 from .errors import raising
 
@@ -76,6 +76,7 @@ def add_arguments(parser: CommandParser) -> None:
     add_overwrite(parser)
     add_map_options(parser)
     add_config_options(parser)
+    parser.set_defaults(launcher='none', local_rank=0, data=None, work_dir=None)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -85,8 +86,7 @@ def run(args: argparse.Namespace) -> None:
     from ..common.outputs import check_outputs
 
     check_choice('--method', args.method, METHODS)
-    inputs = [args.source, args.labels]
-    check_outputs({'--out': args.out}, inputs, args.overwrite)
+    check_outputs({'--out': args.out}, [args.source, args.labels], args.overwrite)
     try:
         pattern = None if args.groups is None else re.compile(args.groups)
     except re.error as error:
@@ -137,16 +137,12 @@ def _count_maps(args: argparse.Namespace, group: 'Group') -> 'CalibrationTables'
 def _count_checkpoint(args: argparse.Namespace, group: 'Group') -> 'CalibrationTables':
     if not Path(args.source).exists() and not args.source.startswith('mmaslp::'):
         raise FileNotFoundError(f'{args.source}: neither a folder of maps nor a config')
-    need_mmseg(f'{args.source} is a config, which')
-    from ..integrations.mmseg.calibration import tables_of_checkpoint
-    from ..integrations.mmseg.config import load_config, set_work_dir
 
-    cfg = load_config(args.source, args.cfg_options)
-    cfg.launcher = 'none'
+    args.config = args.source
+    cfg = config_of_run(args)
     cfg.load_from = args.labels
-    if args.quiet:
-        cfg.log_level = 'WARNING'
-    set_work_dir(cfg, args.source, None)
+    from ..integrations.mmseg.calibration import tables_of_checkpoint
+
     return tables_of_checkpoint(
         cfg,
         group,

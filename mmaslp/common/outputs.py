@@ -38,13 +38,13 @@ def check_outputs(
         ValueError: An output is an input or a folder, or cannot be written to, or two
             of them are the same file.
     """
-    read = {_identity(Path(path).expanduser()): path for path in inputs if path}
+    read = {_identity(_expanded(path)): path for path in inputs if path}
     seen: dict[object, str] = {}
     folders = set()
     for option, given in outputs.items():
         for path in _paths(given):
             name = f'{option} {path}'
-            if os.path.isdir(path):
+            if os.path.isdir(path) or str(given).endswith(os.sep):
                 raise ValueError(f'{name} is a folder: name a file')
             if _is_stream(path):
                 continue
@@ -71,7 +71,7 @@ def check_output(path: str | Path, overwrite: bool = False, name: str = '') -> N
     An empty file, and what is not a file (/dev/null, a pipe), may be written to.
     """
     check_bool('overwrite', overwrite)
-    path = Path(path).expanduser()
+    path = _expanded(path)
     empty = path.is_file() and not path.is_symlink() and not path.stat().st_size
     if overwrite or empty or _is_stream(path) or not os.path.lexists(path):
         return
@@ -97,7 +97,7 @@ def write_output(
         OSError: It cannot be written; names the file.
     """
     data = content.encode() if isinstance(content, str) else content
-    target = Path(check_path('path', path)).expanduser()
+    target = Path(check_path('path', path))
     check_output(target, overwrite)
 
     try:
@@ -155,7 +155,12 @@ def _check_folder(folder: Path, read: Mapping[object, object], name: str) -> Non
 
 def _paths(given: Outputs) -> list[Path]:
     several = [given] if isinstance(given, (str, Path)) else given or []
-    return [Path(path).expanduser() for path in several]
+    return [_expanded(path) for path in several]
+
+
+def _expanded(path: str | Path) -> Path:
+    # Path.expanduser() raises where there is no such user.
+    return Path(os.path.expanduser(path))
 
 
 def _is_stream(path: Path) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..calibration.calibrator import Calibrator
-from ..common.arguments import check_number
+from ..common.arguments import check_number, check_path
 from ..common.outputs import check_outputs, write_output
 from .images import write_picture
 from .map_pairs import MapFiles, count_files
@@ -69,7 +69,7 @@ def apply_calibrator(
         calibrator.check_objects()
 
     maps = Path(maps)
-    out = Path(out).expanduser().absolute()
+    out = Path(check_path('out', out)).absolute()
     reader = reader or MapReader()
     files = MapFiles.of(maps)
     described = [maps / name for name in _DESCRIPTIONS if (maps / name).is_file()]

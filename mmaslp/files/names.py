@@ -15,8 +15,7 @@ _ABSOLUTE = re.compile(
 
 def display_name(name: object) -> str:
     r"""Escape what cannot be printed, such as a line break as ``\n``."""
-    text = str(name)
-    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))
 
 
 def raise_problems(problems: list[str], where: str) -> None:

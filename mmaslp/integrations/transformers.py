@@ -15,6 +15,7 @@ from transformers.trainer_callback import ExportableState, TrainerCallback
 
 from ..calibration.calibrator import Calibrator
 from ..calibration.module import fingerprint_of, same_weights
+from ..common.arguments import check_path
 from ..common.arrays import one_logit
 from ..common.processes import joined
 from ..levels.border import BorderLevels
@@ -123,7 +124,7 @@ def calibrated(model: Model, calibrator: Calibrator | str | Path) -> Model:
     if getattr(model, '_mmaslp_calibrated', False):
         raise ValueError('the model is calibrated already: load it anew')
     if not isinstance(calibrator, Calibrator):
-        file = Path(calibrator).expanduser()
+        file = Path(check_path('calibrator', calibrator))
         calibrator = Calibrator.load(file / CALIBRATOR_FILE if file.is_dir() else file)
     calibrator.check_network(model)
     calibrate = calibrator.wrap(nn.Identity())

@@ -187,14 +187,14 @@ class SelfCalibratingBCE(nn.Module):
         """
         reduction = check_choice('reduction', reduction or self.reduction, REDUCTIONS)
         ignored = self.ignore_index if ignore_index is None else ignore_index
-        logits, labels = pair_shapes(logits, labels, self.channels is not None)
+        values, labels = pair_shapes(logits, labels, self.channels is not None)
         if self.levels is not None and self.training and torch.is_grad_enabled():
             self.levels.count_batch()
         labels, valid = split_labels(labels, ignored)
         self.watch.see(logits, labels, valid)
 
         per_image = pixel_weight is None and reduction != 'none'
-        loss = self._losses(logits, labels, valid, sample, per_image, margin_weight)
+        loss = self._losses(values, labels, valid, sample, per_image, margin_weight)
         if pixel_weight is not None:
             loss = loss * _fit_weight(pixel_weight, loss, valid)
 

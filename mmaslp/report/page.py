@@ -66,8 +66,7 @@ def page_outputs(
     page: str | None, option: str = '--report'
 ) -> dict[str, str | Path | None]:
     """What a page writes, as :func:`~mmaslp.common.outputs.check_outputs` takes it."""
-    beside = json_beside(page) if page else None
-    return {option: page, f'{option} (JSON)': beside}
+    return {option: page, f'{option} (JSON)': json_beside(page) if page else None}
 
 
 def report_html(

@@ -13,6 +13,7 @@ from ..calibration.fitting.tables import CalibrationTables, has_channels
 from ..calibration.maps import TARGETS
 from ..common.arguments import (
     check_array,
+    check_bool,
     check_choice,
     check_integer,
     given_logger,
@@ -131,7 +132,8 @@ class LevelsSession:
             Plan: Its :meth:`Plan.check` refuses too few validations.
         """
         given = self.warmup if warmup is None else warmup
-        warmup = validations // WARMUP if given is None else given
+        third = check_integer('validations', validations, at_least=0) // WARMUP
+        warmup = third if given is None else given
         self.levels.set_warmup(warmup)
         return Plan(validations, warmup)
 
@@ -152,7 +154,8 @@ class LevelsSession:
         Raises:
             ValueError: The batch cannot be used.
         """
-        self.table.update(prob.sigmoid() if logits else prob, labels, self.ignore_index)
+        prob = as_floats(prob).sigmoid() if check_bool('logits', logits) else prob
+        self.table.update(prob, labels, self.ignore_index)
 
     def end_validation(
         self, table: BandTable | None = None, whole: bool = False
@@ -297,6 +300,8 @@ class CalibratorSession:
         Raises:
             ValueError: The batch cannot be used.
         """
+        if self._validated:  # these are of another validation
+            self.start_validation()
         ignored = self.ignore_index if ignore_index is None else ignore_index
         prob = as_floats(prob)
         labels = as_tensor(labels, 'labels')
@@ -315,7 +320,8 @@ class CalibratorSession:
 
     def train_step(self) -> None:
         """Take notice of a step: what was validated are other weights now."""
-        self._validated = False
+        if self._validated:
+            self.start_validation()
         self._calibrator = None
 
     def take(self, count: Callable[[], CalibrationTables]) -> None:

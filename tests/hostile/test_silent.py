@@ -19,6 +19,7 @@ from mmaslp import (
 from mmaslp.commands import main
 from mmaslp.integrations.mmseg.testing import evaluate, sets_of_test
 from mmaslp.integrations.mmseg.training import prepare_training
+from mmaslp.training.sessions import CalibratorSession, LevelsSession
 from tests.map_folders import write_set
 
 CALIBRATOR = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
@@ -161,6 +162,17 @@ SAID = {
     ),
     r'all logits lie in \[0, 1\]': lambda: CALIBRATOR.logits(torch.rand(8, 8)),
 }
+LABELS = (torch.rand(5, 16, 16) > 0.5).long()
+SOFTMAX = torch.rand(5, 2, 16, 16).softmax(1)
+SOFTMAX_AS_LOGITS = {
+    'loss': lambda: SelfCalibratingBCE()(SOFTMAX, LABELS),
+    'judge_batch': lambda: fit_calibrator(SOFTMAX[:, 1], LABELS).judge_batch(
+        SOFTMAX, logits=True
+    ),
+    'wrap': lambda: CALIBRATOR.wrap(nn.Identity())(SOFTMAX),
+    'fit': lambda: fit_calibrator(SOFTMAX, LABELS, logits=True),
+    'calibrator': lambda: CalibratorSession().update(SOFTMAX, LABELS, logits=True),
+}
 
 
 def test_no_object_found_ever_more_surely_is_no_table_observed_twice(recwarn):
@@ -180,12 +192,31 @@ def test_python_that_is_probably_wrong(words):
         SAID[words]()
 
 
+@pytest.mark.parametrize('door', SOFTMAX_AS_LOGITS)
+def test_a_softmax_in_the_place_of_logits(door):
+    with pytest.warns(UserWarning, match='if they are probabilities'):
+        SOFTMAX_AS_LOGITS[door]()
+
+
+def test_an_exported_network_is_not_looked_at(recwarn):
+    given = torch.rand(1, 1, 4, 4)
+    wrapped = CALIBRATOR.wrap(nn.Identity())
+    traced = torch.jit.trace(wrapped, given, check_trace=False)
+    assert not [w for w in recwarn if 'probabilities' in str(w.message)]
+    assert traced(torch.zeros(2, 1, 8, 8)).shape == (2, 1, 8, 8)
+
+
 @pytest.mark.parametrize(
     ('call', 'words'),
     [
         (lambda: SelfCalibratingBCE(ImageLevels(['a']), alpha=0.1), 'leave alpha and'),
         (lambda: CALIBRATOR.wrap(nn.Conv2d(1, 3, 1))(torch.rand(1, 1, 4, 4)), '3 chan'),
         (lambda: CALIBRATOR.masks(torch.full((4, 4), 7.0), 'keep'), 'prob must lie'),
+        (lambda: CALIBRATOR.wrap(CALIBRATOR.wrap(nn.Identity())), 'is not wrapped'),
+        (
+            lambda: LevelsSession().update(SOFTMAX[:, 0], LABELS, logits='no'),
+            'logits must be',
+        ),
         (lambda: Calibrator.load(None), 'file must be'),
         (observe_twice, 'the table holds the last validation too'),
         (lambda: ImageLevels(['a', 'b', 'a']), 'every training image once'),

@@ -150,3 +150,12 @@ def test_a_pipe_is_written_to():
     os.close(write)
     with open(read, encoding='utf-8') as file:
         assert file.read() == 'piped'
+
+
+def test_a_folder_is_not_a_file_and_a_home_of_nobody_is_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match='is a folder'):
+        check_outputs({'--json': 'x/'})
+    check_outputs({'--json': '~nosuchuser/x'}, ['~nosuchuser/y'])
+    write_output('~nosuchuser/x', 'a')
+    assert (tmp_path / '~nosuchuser' / 'x').read_text() == 'a'

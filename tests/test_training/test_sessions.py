@@ -19,6 +19,8 @@ LOGGER = logging.getLogger('mmaslp')
         (lambda: CalibratorSession.of(None), 'calibrator must be True, False or'),
         (lambda: CalibratorSession(ignore_index='255'), 'ignore_index must be an int'),
         (lambda: LevelsSession(ignore_index='255'), 'ignore_index must be an integer'),
+        (lambda: LevelsSession().plan('60'), 'validations must be an integer'),
+        (lambda: LevelsSession().plan(-1), 'validations must be an integer'),
         (lambda: LevelsSession('image'), "levels must be 'border' or BorderLevels"),
     ],
 )
@@ -67,6 +69,12 @@ def test_a_calibrator_belongs_to_the_weights_of_the_last_validation(caplog):
 
     session.train_step()
     assert session.state_dict() == {'calibrator': None}
+    session.update(logits, labels, logits=True)  # it is not added to the last one
+    session.end_validation()
+    assert session.calibrator.record['images'] == 6
+    session.update(logits[:5], labels[:5], logits=True)
+    session.end_validation()
+    assert session.calibrator.record['images'] == 5
     session.start_validation()
     session.update(logits[:2], labels[:2], logits=True)
     session.end_validation()

@@ -91,7 +91,7 @@ class CalibrationTables:
         prob = as_floats(prob)
         label = as_tensor(label, 'label')
         if logits and _is_softmax(prob, label):
-            prob = one_logit(prob, axis=0)
+            prob = one_logit(checked(prob.nan_to_num(), logits), axis=0)
             channels = False
         # Of channels that come last, (H, W, 1), rows would be maps.
         fits = prob.dim() > 1 and prob.shape[-2:] == label.shape[-2:]

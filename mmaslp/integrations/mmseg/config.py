@@ -15,7 +15,8 @@ from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.utils import import_modules_from_strings
 
-from ...common.inputs import MOST_TEXT, check_file
+from ...common.arguments import check_number, optional
+from ...common.inputs import MOST_TEXT, check_file, naming
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -71,7 +72,34 @@ def read_config(path: str, options: dict | None = None) -> Config:
             raise ValueError(
                 f'--cfg-options {" ".join(options)}: does not fit {path} ({error})'
             ) from error
+    with naming(path):
+        _check_parts(cfg)
     return cfg
+
+
+# Parts of a config, all of which MMEngine can do without.
+_PARTS: dict[str, tuple[Any, str]] = {
+    'a dict': (
+        Mapping,
+        'model train_dataloader val_dataloader test_dataloader train_cfg val_cfg '
+        'test_cfg optim_wrapper default_hooks visualizer env_cfg randomness test_sets',
+    ),
+    'a list': (list | tuple, 'custom_hooks tta_pipeline'),
+    'a text': (str, 'work_dir load_from default_scope experiment_name'),
+    'True or False': (bool, 'resume'),
+}
+
+
+def _check_parts(cfg: Config) -> None:
+    """Refuse parts of another type, and a training that would do nothing."""
+    for wanted, (kind, names) in _PARTS.items():
+        for name in names.split():
+            if not isinstance(cfg.get(name), kind | None):
+                raise ValueError(f'{name} must be {wanted}, got {cfg[name]!r}')
+
+    loop = cfg.get('train_cfg') or {}
+    for name in ('max_epochs', 'max_iters', 'val_interval'):
+        optional(check_number, f'train_cfg.{name}', loop.get(name), at_least=1)
 
 
 def find_config(name: str) -> str:

@@ -17,9 +17,9 @@ def train_and_test(
     name: str,
     config: str,
     folder: Path,
-    *,
     epochs: int,
     seed: int,
+    *,
     write_maps: bool,
 ) -> list[Result]:
     """Train a network with a calibrator, and test it; an earlier one is replaced.

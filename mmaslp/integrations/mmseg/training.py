@@ -10,7 +10,6 @@ from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from ...common.arguments import check_bool, check_number, optional
 from ...files.names import some
 from .checkpoint import WeightsHook, check_checkpoint, safe_loading
 from .checks.run import check_once
@@ -72,7 +71,7 @@ def prepare_training(
     """Build the runner of a config and its data sets, ready to train."""
     if amp:
         _use_amp(cfg)
-    resume = cfg.resume = check_bool('resume', resume or cfg.get('resume') or False)
+    resume = cfg.resume = bool(resume or cfg.get('resume'))
     start = cfg.get('load_from')
     if start is None and resume:
         start = cfg.load_from = _latest(cfg.work_dir)
@@ -80,9 +79,6 @@ def prepare_training(
     _check_folder(cfg.work_dir, start, resume, overwrite)
     if start is not None:
         check_checkpoint(start, trust_checkpoint)
-    loop = cfg.get('train_cfg') or {}
-    for name in ('max_epochs', 'max_iters', 'val_interval'):  # of 0 it trains nothing
-        optional(check_number, f'train_cfg.{name}', loop.get(name), at_least=1)
     runner = build_runner(cfg)
     check_once(runner, ('train', 'val'))
     if resume:

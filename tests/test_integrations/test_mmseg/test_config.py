@@ -4,6 +4,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmaslp.commands import main
 from mmaslp.integrations.mmseg.checkpoint import check_checkpoint
 from mmaslp.integrations.mmseg.config import (
     build_runner,
@@ -24,6 +25,26 @@ def test_imports_in_any_form(tmp_path, imports):
     assert cfg.model.depth == 2
     with pytest.raises(ImportError, match='nowhere'):
         load_config(str(path), {'custom_imports': ['nowhere']})
+
+
+@pytest.mark.parametrize(
+    ('part', 'name'),
+    [
+        ('train_cfg = dict(max_epochs=0)', 'max_epochs'),
+        ('train_cfg = dict(val_interval=-1)', 'val_interval'),
+        ("train_cfg = 'x'", 'train_cfg'),
+        ('model = [1]', 'model'),
+        ("custom_hooks = dict(type='CalibratorHook')", 'custom_hooks'),
+        ("resume = 'yes'", 'resume'),
+    ],
+)
+def test_parts_are_checked_where_they_are_read(tmp_path, capsys, part, name):
+    path = tmp_path / 'config.py'
+    path.write_text(f'{part}\n')
+    with pytest.raises(ValueError, match=rf'config\.py: .*{name}'):
+        load_config(str(path))
+    assert main(['doctor', str(path)]) == 1
+    assert name in capsys.readouterr().out
 
 
 def test_configs_of_the_package(tmp_path, monkeypatch):
