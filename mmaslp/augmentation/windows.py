@@ -48,8 +48,8 @@ def find_window(
         ValueError: The mask is not ``(H, W)``, or ``smallest`` is out of its range.
     """
     smallest = check_number('smallest', smallest, above=0, at_most=1)
-    if mask.ndim != 2 or not mask.size:
-        raise ValueError(f'a mask must be (H, W), got {mask.shape}')
+    if not isinstance(mask, np.ndarray) or mask.ndim != 2 or not mask.size:
+        raise ValueError(f'a mask must be (H, W), got {getattr(mask, "shape", mask)}')
     rng = np.random.default_rng(rng)
     occupied = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
     occupied[1:, 1:] = (mask != 0).cumsum(0).cumsum(1)

@@ -145,16 +145,17 @@ def as_tensor(values: Tensor | np.ndarray, name: str = 'prob') -> Tensor:
         values = np.require(values, native, ('C', 'W'))
 
     try:
-        values = torch.as_tensor(values).detach()
+        if isinstance(values, np.ndarray | np.generic):
+            values = torch.as_tensor(values)
         if not is_dense(values):
-            raise TypeError('a meta, sparse or complex tensor')
+            raise TypeError('a list, or a meta, sparse or complex tensor')
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f'{name} must be an array or a tensor of numbers, got {given} ({error})'
         ) from error
 
     short = values.is_floating_point() or values.element_size() == 1
-    return values if short else values.long()
+    return (values if short else values.long()).detach()
 
 
 def is_dense(values: object) -> bool:

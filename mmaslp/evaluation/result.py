@@ -149,7 +149,7 @@ class Result:
             model=content['model'],
             dataset=content['dataset'],
             no_foreground=check_bool('no_foreground', content['no_foreground']),
-            measures=_numbers(content.get('measures', {})),
+            measures=_numbers(content.get('measures', {}), at_least=0),
             files=[
                 {key: str(each[key]) for key in ('role', 'name', 'sha256')}
                 for each in content.get('files', [])
@@ -187,10 +187,10 @@ def _metrics(values: dict[str, Any]) -> dict[str, float]:
     return numbers
 
 
-def _numbers(values: dict[str, Any]) -> dict[str, float]:
+def _numbers(values: dict[str, Any], **limits: float) -> dict[str, float]:
     """Read numbers of a file, in which null is nan."""
     return {
-        key: math.nan if value is None else check_number(key, value)
+        key: math.nan if value is None else check_number(key, value, **limits)
         for key, value in values.items()
     }
 

@@ -19,6 +19,7 @@ from mmaslp import (
     dice_optimal_mask,
     fit_calibrator,
 )
+from mmaslp.augmentation.windows import find_window
 from mmaslp.calibration.decisions import Decisions, Predictor
 from mmaslp.calibration.features import DOMAIN_FEATURES, OBJECT_FEATURES
 from mmaslp.common.bands import NUM_BANDS
@@ -108,6 +109,7 @@ def test_a_calibrator_that_cannot_be(path, value):
         ('intervals.ece', [0.9, 0.1]),
         ('no_foreground', 'no'),
         ('files', 'abc'),
+        ('measures', dict(mae=-5.0)),
         ('files', [{'name': 'a'}]),
         ('images.masks.dice.0', None),
         ('images.masks.expected.0', '0.5'),
@@ -168,6 +170,9 @@ def margin(weight):
         (lambda prob: calibration_error(prob, LABEL), PROB + 1j),
         (lambda prob: fit_calibrator(prob, LABEL), MASKED),
         (dice_optimal_mask, MASKED[0]),
+        (lambda prob: calibration_error(prob, LABEL), PROB.tolist()),
+        (window, PROB[0].tolist()),
+        (find_window, 'abc'),
         (VOLUMES, PROB[0]),
         (VOLUMES.masks, PROB[0]),
         (VOLUMES.masks, PROB[:, None]),
