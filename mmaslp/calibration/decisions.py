@@ -135,6 +135,8 @@ class Decisions:
         accuracy_errors (list[float | None]): True less expected accuracy of each.
         relative (bool): Whether errors of Dice count in what the expected Dice lacks to
             1, see :func:`unit_of_dice`.
+        area_from (str): Whether an area is expected by 'calibrated' or 'uncalibrated'
+            probabilities.
         area_unit (str): One of :data:`~mmaslp.calibration.features.UNITS`.
         empty (list[int]): Images with an empty mask, and those of them that hold
             nothing.
@@ -153,6 +155,7 @@ class Decisions:
     area_errors: list[float] = field(default_factory=list)
     accuracy_errors: list[float | None] = field(default_factory=list)
     relative: bool = False
+    area_from: str = 'calibrated'
     area_unit: str = 'image'
     empty: list[int] = field(default_factory=lambda: [0, 0])
     cuts: list[list[float]] = field(default_factory=list)
@@ -183,6 +186,7 @@ class Decisions:
             if content['objects'] and not content['cuts']:
                 raise ValueError('there are no cuts of objects')
             check_bool('relative', content['relative'])
+            check_choice('area_from', content['area_from'], IMAGE_PREDICTORS[:2])
             check_choice('area_unit', content['area_unit'], UNITS)
             return cls(**content)
 

@@ -92,6 +92,7 @@ def estimate_image(
         else _empty(decisions)
     )
 
+    of_area = UNCALIBRATED if decisions.area_from == 'uncalibrated' else prob
     estimate = ImageEstimate(
         dice=dice,
         dice_low=np.nan,
@@ -99,10 +100,10 @@ def estimate_image(
         iou_low=np.nan,
         accuracy=accuracy_of(image, prob),
         accuracy_low=np.nan,
-        area=area_of(image, prob),
+        area=area_of(image, of_area),
         area_low=np.nan,
         area_high=np.nan,
-        area_unit=area_of(image, prob, decisions.area_unit),
+        area_unit=area_of(image, of_area, decisions.area_unit),
         present=present,
         objects=image.num_objects,
         pixels=int(image.pixels.sum()),

@@ -21,6 +21,7 @@ from mmaslp.calibration.fitting.decisions import fit_decisions
 from mmaslp.common.bands import border_bands
 from mmaslp.metrics.image_metrics import aurc
 from tests.hostile.evil import growth
+from tests.test_calibration import samples
 from tests.test_calibration.object_scenes import discs, object_figures
 
 
@@ -397,6 +398,18 @@ def test_the_area_of_a_certain_object_never_starts_at_nothing():
         prob, mask = certain(k)
         told = found.image(prob)
         assert 0.5 * mask.sum() < told.area_low <= told.area_high < 1.5 * mask.sum()
+
+
+def test_an_area_is_expected_by_what_erred_less():
+    calibrated, too_sure = (
+        fit_calibrator(*samples.maps(sharp=each)) for each in (1, 3)
+    )
+    assert calibrated.decisions.area_from == 'uncalibrated'
+    assert too_sure.decisions.area_from == 'calibrated'
+    for found, sharp in ((calibrated, 1), (too_sure, 3)):
+        prob, label = (each[0] for each in samples.maps(1, sharp=sharp, seed=1))
+        error = found.image(prob).area - label.sum()
+        assert abs(error) <= abs(prob.sum() - label.sum())
 
 
 def test_whether_an_image_holds_anything_is_told_where_none_did():

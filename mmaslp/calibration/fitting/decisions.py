@@ -1,8 +1,8 @@
 """Learning which masks to trust, out of fold.
 
 Small predictions of a few features of the object, or of the image, are chosen out of
-fold: for objects, areas and the order the simplest that is no worse, for the Dice the
-one of the least error.
+fold: for objects and the order the simplest that is no worse, for the Dice and the
+area the one of the least error.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def fit_decisions(
     record: dict[str, Any] = {}
     objects, cuts = _fit_objects(pairs, groups, folds, record)
     of_images = _fit_images(pairs, groups, folds, record)
-    unit, area_errors = _fit_area(pairs)
+    of_area = _fit_area(pairs, record)
     record['masks'] = _dice_of_masks(pairs)
 
     if negative_crops:
@@ -85,7 +85,7 @@ def fit_decisions(
         features=[domain_features(image) for image in images],
         expected=of_images.pop('expected'),
         dice=[true_dice(image) if image.in_mask.any() else None for image in images],
-        area_errors=area_errors,
+        area_errors=of_area.pop('area_errors'),
         accuracy_errors=[
             true_accuracy(image) - accuracy_of(image, prob, valid=True)
             for image, prob in pairs
@@ -99,8 +99,8 @@ def fit_decisions(
     return Decisions(
         objects,
         **of_images,
+        **of_area,
         **rows,
-        area_unit=unit,
         empty=[len(empty), nothing],
         cuts=cuts,
         record=record,
@@ -290,28 +290,39 @@ def _is_relative(expected: np.ndarray, dice: np.ndarray) -> bool:
     return bool(widths[1] < widths[0])
 
 
-def _fit_area(pairs: Pairs) -> tuple[str, list[float]]:
-    """The unit of the errors of the expected area, and the errors.
+def _fit_area(pairs: Pairs, record: dict[str, Any]) -> dict[str, Any]:
+    """Fields of :class:`Decisions` about the expected area.
 
-    The unit is the one whose interval of 90 % is narrowest in the mean of logs: what
-    the errors grow with.
+    The probabilities are those of the least error. The unit is the one whose interval
+    of 90 % is narrowest in the mean of logs: what the errors grow with.
     """
-    apart = np.array(
-        [
-            image.counts[:, 1].sum() - area_of(image, prob, 'area', True)
-            for image, prob in pairs
-        ]
-    )
+    ways = {
+        'calibrated': pairs,
+        'uncalibrated': [(image, UNCALIBRATED) for image, _ in pairs],
+    }
+    true = np.array([image.counts[:, 1].sum() for image, _ in pairs])
+    apart = {
+        way: true - [area_of(*pair, 'area', True) for pair in given]
+        for way, given in ways.items()
+    }
+    errors = {way: float(np.abs(own).mean()) for way, own in apart.items()}
+    chosen = min(errors, key=errors.__getitem__)
+    record['area'] = {'chosen': chosen, 'error': errors}
 
-    errors = {}
+    in_unit = {}
     widths = {}
     for unit in UNITS:
-        scale = np.array([area_of(*pair, unit, True) for pair in pairs]).clip(1e-3)
-        errors[unit] = apart / scale
-        ends = [weighted_quantile(errors[unit], tail) for tail in (0.05, 0.95)]
+        scale = [area_of(*pair, unit, True) for pair in ways[chosen]]
+        scale = np.maximum(scale, 1e-3)
+        in_unit[unit] = apart[chosen] / scale
+        ends = [weighted_quantile(in_unit[unit], tail) for tail in (0.05, 0.95)]
         widths[unit] = np.log(scale).mean() + np.log(max(ends[1] - ends[0], 1e-9))
     unit = min(widths, key=widths.__getitem__)
-    return unit, errors[unit].tolist()
+    return {
+        'area_from': chosen,
+        'area_unit': unit,
+        'area_errors': in_unit[unit].tolist(),
+    }
 
 
 def _dice_of_masks(pairs: Pairs) -> dict[str, float]:
