@@ -16,10 +16,10 @@ from mmseg.registry import DATASETS
 
 from ...calibration.calibrator import Calibrator
 from ...common.outputs import check_outputs, write_output
-from ...evaluation.comparison import CALIBRATED, Measured, compare
+from ...evaluation.comparison import CALIBRATED, Measured
 from ...evaluation.result import Result, save_result, sha256_of, strict_json
 from ...evaluation.sod import SOD_COLUMNS
-from ...evaluation.verdict import verdict
+from ...evaluation.verdict import overall_verdict
 from ...metrics.catalogue import SHOWN
 from ...metrics.image_metrics import mean_iou
 from ...report.tables import format_table
@@ -434,12 +434,12 @@ def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> s
 
 
 def verdicts(results: Mapping[str, Tested]) -> list[str]:
-    """Say of each set what the calibrator changed."""
-    pairs = [tested.results for tested in results.values() if len(tested.results) == 2]
-    names = [f'{raw.dataset}: ' if len(pairs) > 1 else '' for raw, _ in pairs]
+    """Say of each set what the calibrator changed, or how sure and right it is."""
+    sets = [tested.results for tested in results.values() if tested.results]
+    names = [f'{rows[0].dataset}: ' if len(sets) > 1 else '' for rows in sets]
     return [
-        name + verdict(compare(Measured(raw), Measured(calibrated)))
-        for name, (raw, calibrated) in zip(names, pairs)
+        name + overall_verdict([Measured(row) for row in rows])
+        for name, rows in zip(names, sets)
     ]
 
 

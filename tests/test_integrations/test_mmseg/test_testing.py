@@ -14,7 +14,7 @@ import mmaslp  # noqa: F401
 from mmaslp import CalibrationMetric, ProbMapHook, ReviewHook, fit_calibrator
 from mmaslp.evaluation.comparison import compare_files
 from mmaslp.evaluation.result import load_results
-from mmaslp.evaluation.verdict import verdict
+from mmaslp.evaluation.verdict import describe, verdict
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.review import review_maps
 from mmaslp.integrations.mmseg.testing import (
@@ -70,8 +70,10 @@ def test_evaluators_in_any_form(config, monkeypatch):
     assert measures_calibration(cfg)
     for evals in (['ece', 'ece'], ()):
         options = EvaluationOptions(evals=evals, overwrite=True)
-        [result] = evaluate(cfg, sets_of_test(cfg), options)['test'].results
+        tested = evaluate(cfg, sets_of_test(cfg), options)
+        [result] = tested['test'].results
         assert result.settings['bins'] == 15
+        assert verdicts(tested)[0].startswith(describe(result))
     # A class cannot be dumped on OpenMMLab, so that only the look-up is tested.
     assert measures_calibration({'test_evaluator': dict(type=CalibrationMetric)})
     cfg.test_evaluator = None
