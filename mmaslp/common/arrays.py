@@ -141,6 +141,8 @@ def as_tensor(values: Tensor | np.ndarray, name: str = 'prob') -> Tensor:
     if isinstance(values, np.ndarray):
         # Unsigned integers of more than 8 bits: torch does not compute with them.
         wide = values.dtype.kind == 'u' and values.itemsize > 1
+        if wide and values.max(initial=0) > np.iinfo(np.int64).max:
+            raise ValueError(f'{name} holds {values.max()}, more than int64 can')
         native = np.int64 if wide else values.dtype.newbyteorder('=')
         values = np.require(values, native, ('C', 'W'))
 

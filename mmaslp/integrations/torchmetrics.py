@@ -114,7 +114,8 @@ def _probabilities(preds: Tensor, target: Tensor, ignore_index: int | None) -> T
     valid = preds[known]
     if valid.is_floating_point() and valid.numel():
         low, high = valid.aminmax()
-        if low < -ROUNDING or high > 1 + ROUNDING:
+        beyond = low < -ROUNDING or high > 1 + ROUNDING
+        if beyond and valid.isfinite().all():  # one inf makes no logits of the others
             return preds.sigmoid()
     return preds
 

@@ -31,6 +31,7 @@ from mmaslp.files.nnunet_maps import find_dataset
 from mmaslp.files.prob_maps import MapReader, write_prob_map
 from mmaslp.functional import calibration_error
 from mmaslp.integrations.mmseg.checkpoint import safe_loading
+from mmaslp.integrations.torchmetrics import BinaryCalibration
 from mmaslp.losses import sc_bce
 from mmaslp.training.sessions import CalibratorSession
 from tests.hostile.evil import command, write_evil
@@ -172,6 +173,11 @@ def margin(weight):
         (dice_optimal_mask, MASKED[0]),
         (lambda prob: calibration_error(prob, LABEL), PROB.tolist()),
         (window, PROB[0].tolist()),
+        (window, np.full((16, 16), 2**63 + 5, np.uint64)),
+        (
+            lambda prob: BinaryCalibration().update(prob, LABEL),
+            np.where(PROB > 0.9, np.inf, PROB),
+        ),
         (find_window, 'abc'),
         (VOLUMES, PROB[0]),
         (VOLUMES.masks, PROB[0]),
