@@ -141,6 +141,7 @@ class Evaluator:
         }
         self.raw = ImageSet(CalibrationHistogram(num_classes))
         self.calibrated = ImageSet(CalibrationHistogram(num_classes))
+        self._axes: int | None = None  # of a map
 
     def add(
         self,
@@ -166,6 +167,9 @@ class Evaluator:
             ValueError: The image cannot be measured. Nothing of it is counted then.
         """
         raw = evaluate_image(name, prob, label, **self.options)
+        if self._axes not in (None, prob.ndim):
+            raise ValueError('images and volumes are mixed: measure each kind alone')
+        self._axes = prob.ndim
         if calibrated is not None:
             options = {'estimates': estimates, **self.options}
             self.calibrated.add(evaluate_image(name, calibrated, label, **options))

@@ -299,13 +299,16 @@ class ImageLevels(Levels):
 
         with reading('the state of ImageLevels is damaged'):
             seed = check_integer('seed', state['seed'])
-            steps = check_integer('steps', int(state['steps']), at_least=0)
+            given = torch.as_tensor(state['steps']).cpu()
+            steps = check_array('steps', given, (), int, low=0)
             measured = state['validation']
             validation = measured and Validation(**measured)
             names = state['ids']
+            ImageLevels(names)  # it refuses what cannot be ids
             # The released solver lets levels of a weak perturbation rise above 1.
-            given = torch.as_tensor(state['alpha'], dtype=torch.float64).cpu()
-            levels = check_array('alpha', given, (len(names),), low=0, high=100)
+            alpha = state['alpha']  # a list, from JSON
+            alpha = alpha.tolist() if isinstance(alpha, torch.Tensor) else alpha
+            levels = check_array('alpha', alpha, (len(names),), low=0, high=100)
             saved = dict(zip(names, levels.tolist()))
 
         shared = [name for name in self.ids if name in saved]
@@ -322,7 +325,7 @@ class ImageLevels(Levels):
             )
 
         self.seed = seed
-        self._steps.fill_(steps)
+        self._steps.fill_(int(steps))
         return len(shared)
 
     def _warn(self, message: str) -> None:

@@ -300,6 +300,7 @@ class CalibrationHistogram:
             cells = check_array(
                 'cells', kept['cells'], (-1,), int, low=0, high=CELLS - 1
             )
+            check_array('steps of cells', np.diff(cells), (-1,), int, low=1)
             counts = check_array('counts', kept['counts'], (len(cells), 2), int, low=0)
             nll = check_array('nll', kept['nll'], (), int, low=0)
         self.reset()

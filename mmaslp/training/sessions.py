@@ -206,7 +206,8 @@ class LevelsSession:
 
         Levels may be lists, as JSON keeps them.
         """
-        self.levels.load_state_dict(state.get('levels', {}))
+        known = isinstance(state, Mapping)
+        self.levels.load_state_dict(state.get('levels', {}) if known else {})
 
 
 # How toolkits name the file beside their checkpoints.

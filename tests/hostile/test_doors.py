@@ -150,6 +150,9 @@ MASK_MAPS = [dict(knots=[-1, 1], levels=[-1, 1])] * NUM_BANDS
 LOGITS, ONES = torch.zeros(2, 1, 8, 8), torch.ones(2, 8, 8)
 
 
+EVALUATOR = Evaluator()
+
+
 def merged(**options):
     Evaluator().merge(Evaluator(**options))
 
@@ -190,6 +193,10 @@ def margin(weight):
         (lambda bins: merged(bins=bins), 5),
         (lambda mode: merged(mode=mode), 'positive'),
         (Evaluator().merge, 'abc'),
+        (
+            lambda maps: [EVALUATOR.add('a', p, p > 0.5) for p in maps],
+            [PROB[0], PROB[:3]],
+        ),
         (lambda copies: [same.merge(same) for same in copies], [Evaluator()]),
         (window, np.full((16, 16), 'a')),
         (window, PROB[0] + 1j),

@@ -190,6 +190,10 @@ def test_state_of_other_images(caplog):
         lambda s: s.update(version=1),
         lambda s: s.update(validation=dict(accuracy=3.0)),
         lambda s: s.update(seed='0'),
+        lambda s: s.update(alpha=[True, *s['alpha'].tolist()[1:]]),
+        lambda s: s.update(ids=[s['ids'][0]] * len(s['ids'])),
+        lambda s: s.update(ids=[*range(len(s['ids']))]),
+        lambda s: s.update(steps=2.5),
     ],
 )
 def test_a_damaged_state_changes_nothing(damage):

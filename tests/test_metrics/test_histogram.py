@@ -235,6 +235,9 @@ def test_a_state_goes_around():
     other.load_state_dict(histogram.state_dict())
     assert other.compute() == histogram.compute()
 
+    twice = {**histogram.state_dict(), 'cells': torch.tensor([5, 5, 7])}
+    with pytest.raises(ValueError, match='steps of cells must be'):
+        other.load_state_dict(twice)
     broken = {**histogram.state_dict(), 'counts': torch.tensor([[-1, 0]] * 3)}
     with pytest.raises(ValueError, match='counts must be'):
         other.load_state_dict(broken)

@@ -19,6 +19,7 @@ LOGGER = logging.getLogger('mmaslp')
         (lambda: CalibratorSession.of(None), 'calibrator must be True, False or'),
         (lambda: CalibratorSession(ignore_index='255'), 'ignore_index must be an int'),
         (lambda: LevelsSession(ignore_index='255'), 'ignore_index must be an integer'),
+        (lambda: LevelsSession().load_state_dict([1]), 'not one of BorderLevels'),
         (lambda: LevelsSession().plan('60'), 'validations must be an integer'),
         (lambda: LevelsSession().plan(-1), 'validations must be an integer'),
         (lambda: LevelsSession('image'), "levels must be 'border' or BorderLevels"),
