@@ -185,6 +185,8 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
     scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
     itemsize = 8 if scaled else image.get_data_dtype().itemsize
     check_unpacked(math.prod(shape) * itemsize, path.stat().st_size)
+    if image.dataobj.offset < image.header.single_vox_offset:
+        raise ValueError('its values begin before its header ends (vox_offset)')
     try:
         if path.suffix.lower() == '.gz':
             stored = math.prod(shape) * image.get_data_dtype().itemsize

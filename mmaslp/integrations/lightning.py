@@ -219,7 +219,7 @@ class ASLPCallback(Callback):
         self.session.load_state_dict(state_dict)
         if self.calibrators is not None:
             self.calibrators.load_state_dict(state_dict)
-        self._step = int(state_dict['step'])
+        self._step = check_integer('step', state_dict.get('step'), at_least=0)
 
     def _counter(
         self, trainer: Trainer, session: CalibratorSession

@@ -15,7 +15,7 @@ from transformers.trainer_callback import ExportableState, TrainerCallback
 
 from ..calibration.calibrator import Calibrator
 from ..calibration.module import fingerprint_of, same_weights
-from ..common.arguments import check_path
+from ..common.arguments import check_path, check_text
 from ..common.arrays import one_logit
 from ..common.processes import joined
 from ..levels.border import BorderLevels
@@ -207,7 +207,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self.calibrator: Calibrator | None = None
         self._calibrators = CalibratorSession.of(calibrator, ignore_index)
         self._first = self._levels_state()
-        self._evaluation = evaluation
+        self._evaluation = check_text('evaluation', evaluation)
         self._criterion = SelfCalibratingBCE(self.levels, ignore_index=ignore_index)
         self._nll = SelfCalibratingBCE(ignore_index=ignore_index)
         self._table: BandTable | None = None

@@ -1,6 +1,7 @@
 """Volumes as .npy, .npz, .nii and .nii.gz, through the commands and back."""
 
 import csv
+import gzip
 import json
 import shutil
 
@@ -242,7 +243,12 @@ def test_damaged_and_odd_files_are_named(tmp_path):
         nibabel.Nifti1Image(np.full((4, 4, 2), 7, np.uint8), np.eye(4)),
         tmp_path / 'e.nii',
     )
+    # The place of the values, which nibabel takes from the header: 0 is the header.
+    data = bytearray(gzip.decompress(whole))
+    data[108:112] = bytes(4)
+    (tmp_path / 'f.nii').write_bytes(data)
     cases = dict(b='cannot be read', c='NIfTI', d='one volume', e='--max-value')
+    cases['f'] = 'before its header ends'
     for name, words in cases.items():
         path = next(tmp_path.glob(f'{name}.nii*'))
         with pytest.raises(ValueError, match=rf'{path.name}: .*{words}'):

@@ -215,6 +215,12 @@ def test_levels_that_cannot_move_are_refused(given, warmup):
         planned(*given, warmup=warmup)
 
 
+@pytest.mark.parametrize('name', [5, ''])
+def test_the_name_of_an_evaluation_is_a_text(name):
+    with pytest.raises(ValueError, match='evaluation must be'):
+        SelfCalibration(evaluation=name)
+
+
 @pytest.mark.parametrize(
     'value, offset', [(255, 0), (1, -1)], ids=['0/255', 'do_reduce_labels']
 )

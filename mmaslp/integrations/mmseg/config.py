@@ -98,8 +98,9 @@ def _check_parts(cfg: Config) -> None:
                 raise ValueError(f'{name} must be {wanted}, got {cfg[name]!r}')
 
     loop = cfg.get('train_cfg') or {}
-    for name in ('max_epochs', 'max_iters', 'val_interval'):
-        optional(check_number, f'train_cfg.{name}', loop.get(name), at_least=1)
+    least = {'max_epochs': 1, 'max_iters': 1, 'val_interval': 1, 'val_begin': 0}
+    for name, limit in least.items():
+        optional(check_number, f'train_cfg.{name}', loop.get(name), at_least=limit)
 
 
 def find_config(name: str) -> str:

@@ -158,6 +158,15 @@ def test_a_checkpoint_of_version_0_5_is_refused():
         callback.load_state_dict(state)
 
 
+@pytest.mark.parametrize('step', [None, 'x', -5, 2.5])
+def test_a_checkpoint_whose_step_cannot_be(step):
+    callback = ASLPCallback()
+    callback._fits = True
+    state = {**callback.state_dict(), 'step': step}
+    with pytest.raises(ValueError, match='step must be'):
+        callback.load_state_dict(state)
+
+
 def test_too_few_images_for_a_calibrator_are_told_of(tmp_path, caplog):
     callback = ASLPCallback(BorderLevels(), calibrator=True)
     toy.train(tmp_path, 6, callback)

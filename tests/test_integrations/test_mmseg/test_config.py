@@ -32,6 +32,7 @@ def test_imports_in_any_form(tmp_path, imports):
     [
         ('train_cfg = dict(max_epochs=0)', 'max_epochs'),
         ('train_cfg = dict(val_interval=-1)', 'val_interval'),
+        ("train_cfg = dict(val_begin='x')", 'val_begin'),
         ("train_cfg = 'x'", 'train_cfg'),
         ('model = [1]', 'model'),
         ("custom_hooks = dict(type='CalibratorHook')", 'custom_hooks'),
