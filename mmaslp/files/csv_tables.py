@@ -36,7 +36,5 @@ def write_csv(
 def safe_cell(cell: object) -> str:
     """Write a cell so that it is one, and no formula."""
     text = _ENDS.sub(lambda end: ascii(end[0])[1:-1], str(cell))
-    is_text = isinstance(cell, str) and text.startswith(_FORMULA)
-    if is_text and not _NUMBER.fullmatch(text):
-        return f"'{text}"
-    return text
+    begins = isinstance(cell, str) and text.startswith(_FORMULA)
+    return f"'{text}" if begins and not _NUMBER.fullmatch(text) else text
