@@ -13,7 +13,7 @@ from itertools import chain
 from PIL import ImageOps
 
 from ..common.arguments import check_number, optional
-from ..common.inputs import MOST_TEXT, naming, read_file
+from ..common.inputs import MOST_TEXT, check_file, naming, read_file
 from ..common.outputs import check_outputs, write_output
 from .images import IMAGE_SUFFIXES, open_image, read_binary_mask
 from .layouts import LAYOUTS, find_folders
@@ -125,6 +125,8 @@ def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[st
         raise FileNotFoundError(
             f'no image ({" ".join(suffixes)}) in {osp.abspath(folder)}'
         )
+    for name in found.values():  # who opens a pipe waits for ever
+        check_file(osp.join(folder, name))
     return dict(sorted(found.items()))
 
 

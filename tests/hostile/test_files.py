@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmaslp.files.datasets import list_pairs
 from tests.hostile.evil import command, payloads
 from tests.map_folders import write_set
 
@@ -130,6 +131,13 @@ def test_a_bomb_is_refused_before_it_is_unpacked(here, capsys, monkeypatch, suff
     said = capsys.readouterr().err
     assert path.name in said
     assert ('goes on behind' if 'behind' in suffix else 'unpacks to 4,194') in said
+
+
+def test_a_pipe_among_the_photographs_of_a_training(here):
+    Path('set/images/000.png').unlink()
+    os.mkfifo('set/images/000.png')
+    with pytest.raises(ValueError, match=r'000\.png: not a file'):
+        list_pairs(('set/images', 'set/masks'))
 
 
 def test_a_pattern_that_does_not_end(here, capsys, monkeypatch):

@@ -312,7 +312,8 @@ def _test(run: Config, name: str, places: Places, options: EvaluationOptions) ->
     evaluator = runner.test_loop.evaluator
     measured = calibration_of(run, 'test_evaluator')
     if measured is not None and options.calibrator is not None:
-        given = {k: v for k, v in measured.items() if k not in ('type', 'prefix')}
+        ours = ('type', 'prefix', '_scope_')  # MMEngine adds the last to mmaslp::
+        given = {key: value for key, value in measured.items() if key not in ours}
         metric = CalibrationMetric(
             **given, prefix=PREFIX, calibrator=options.calibrator
         )

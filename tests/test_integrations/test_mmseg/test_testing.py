@@ -152,7 +152,7 @@ def sharp():
 def test_rows_are_cut_at_one_threshold(config, sharp):
     cfg = config('run')
     cfg.test_evaluator = [
-        dict(type='CalibrationMetric'),
+        dict(type='CalibrationMetric', _scope_='mmaslp'),  # as bases of mmaslp:: do
         dict(type='IoUMetric', iou_metrics=['mIoU']),
     ]
     options = EvaluationOptions(model='net', calibrator=sharp)
