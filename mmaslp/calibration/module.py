@@ -87,8 +87,12 @@ class CalibratedModule(nn.Module):
         """Run the module and calibrate what it returns."""
         logit = self.module(*args, **kwargs)
         calibrated = self._calibrate_channels(logit)
-        exported = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        if not (self._seen or exported or logit.is_meta):
+        if not (
+            self._seen
+            or logit.is_meta
+            or torch.compiler.is_compiling()
+            or torch.jit.is_tracing()
+        ):
             self._seen = True  # once: to look takes time
             checked(logit.detach().nan_to_num(), logits=True)
         return (logit, calibrated) if self.with_raw else calibrated

@@ -126,7 +126,5 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
     line = ' '.join(text.split())[:_MAX_LENGTH]
     if isinstance(error, AssertionError) and str(error) and not inside:
         return True, f'{line}: MMSegmentation refuses it'
-    line = f'{type(error).__name__}: {line}'
-    if building:
-        return True, f'{config or "the config"} cannot be built: {line}'
-    return False, line
+    place = f'{config or "the config"} cannot be built: ' if building else ''
+    return building, f'{place}{type(error).__name__}: {line}'

@@ -312,8 +312,11 @@ def _test(run: Config, name: str, places: Places, options: EvaluationOptions) ->
     evaluator = runner.test_loop.evaluator
     measured = calibration_of(run, 'test_evaluator')
     if measured is not None and options.calibrator is not None:
-        ours = ('type', 'prefix', '_scope_')  # MMEngine adds the last to mmaslp::
-        given = {key: value for key, value in measured.items() if key not in ours}
+        given = {
+            key: value
+            for key, value in measured.items()
+            if key not in ('type', 'prefix', '_scope_')  # the last of mmaslp::
+        }
         metric = CalibrationMetric(
             **given, prefix=PREFIX, calibrator=options.calibrator
         )
@@ -351,13 +354,14 @@ def _test(run: Config, name: str, places: Places, options: EvaluationOptions) ->
         if MEAN_IOU in row and any(result.no_foreground for result in results):
             row[MEAN_IOU] = nan
 
-    tested = Tested(places, metrics, calibrated)
-    for result, row in zip(results, (metrics, calibrated)):
-        tested.results.append(_complete(result, name, row, run, options))
-    if results:
+    completed = [
+        _complete(result, name, row, run, options)
+        for result, row in zip(results, (metrics, calibrated))
+    ]
+    if completed:
         # The metric has written the first one.
-        save_result(osp.join(places.folder, FILE), tested.results, overwrite=True)
-    return tested
+        save_result(osp.join(places.folder, FILE), completed, overwrite=True)
+    return Tested(places, metrics, calibrated, completed)
 
 
 def check_threshold(model: Any) -> None:

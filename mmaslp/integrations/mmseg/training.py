@@ -113,8 +113,7 @@ def _check_folder(
     """Refuse to mix two trainings, and to remove what this one starts from."""
     left = earlier_training(folder)
     real = osp.realpath(osp.expanduser(start or ''))
-    inside = real.startswith(osp.join(osp.realpath(folder), ''))
-    from_here = start is not None and inside
+    from_here = bool(start) and real.startswith(osp.join(osp.realpath(folder), ''))
 
     if left and overwrite and (resume or from_here):
         raise ValueError(
