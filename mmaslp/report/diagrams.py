@@ -92,7 +92,7 @@ def save_figure(figure: Figure, path: str | Path, overwrite: bool = False) -> No
     write_output(path, buffer.getvalue(), overwrite)
 
 
-def figure_array(figure: Figure, dpi: int = 120) -> np.ndarray:
+def figure_array(figure: Figure, dpi: int = 200) -> np.ndarray:
     """Render a figure to ``(H, W, 3)`` uint8 RGB."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -197,7 +197,10 @@ FOREIGN = {
     'a calibrator': ('train', 'calibrator.json'),
     'metrics of a test': ('test epoch_1.pth', 'eval/results.json'),
     'a result': ('test epoch_1.pth', 'eval/test/calibration_test.json'),
-    'a diagram': ('test epoch_1.pth --out my', 'my/reliability_test.png'),
+    'a diagram': (
+        'test epoch_1.pth --out my --cfg-options test_evaluator.0.draw=True',
+        'my/reliability_test.png',
+    ),
     'a picture': ('test epoch_1.pth --eval iou --out my', 'my/00.png'),
     'a map': ('test epoch_1.pth --out-prob my', 'my/01.png'),
     'a page': ('test epoch_1.pth --report r.html', 'r.report.json'),

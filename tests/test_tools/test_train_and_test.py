@@ -27,6 +27,7 @@ def trained(tmp_path_factory):
     toy = Toy(root / 'toy')
     cfg = toy.config(root / 'run', auxiliary=True)
     cfg.pop('experiment_name')
+    cfg.test_evaluator = [dict(type='CalibrationMetric')]
     cfg.log_level = 'INFO'
     cfg.default_hooks.visualization = dict(type='SegVisualizationHook', interval=1)
     cfg.visualizer = dict(
@@ -137,6 +138,7 @@ def test_several_sets_in_one_run(trained):
 def test_test_time_augmentation(trained):
     root, path = trained
     args = ('run/epoch_3.pth', '--sets', 'test', '--eval', 'ece', '--overwrite')
+    args += ('--cfg-options', 'test_evaluator.0.draw=False')
     figures = []
     for extra in ([], ['--tta']):
         done = tool('test.py', path, *args, *extra, cwd=root)

@@ -1,6 +1,7 @@
 """From a training of MMSegmentation to calibrated rows."""
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 
@@ -24,31 +25,38 @@ from mmaslp.integrations.mmseg.calibration import (
 )
 from mmaslp.integrations.mmseg.engine import calibrator_hook
 from mmaslp.integrations.mmseg.evaluation.metrics import ScoreReader
-from tests.toy import write_images
+from tests.toy import Toy, write_images
 
 
 def text(calibrator):
     return [calibrator.method, calibrator.summary(), str(calibrator.maps)]
 
 
-@pytest.fixture
-def trained(toy, tmp_path):
-    """A toy training that ends with CalibratorHook."""
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    """Folder of a toy training that ended with CalibratorHook."""
+    toy = Toy(tmp_path_factory.mktemp('whole'))
     write_images(toy.root / 'more', 12, seed=2)
-    cfg = toy.config(tmp_path / 'run')
+    cfg = toy.config(toy.root / 'run')
     cfg.val_dataloader.dataset.data_root = str(toy.root / 'more')
     cfg.custom_hooks = [dict(type='CalibratorHook', method='isotonic', by='single')]
-    runner = Runner.from_cfg(cfg)
-    runner.train()
-    path = tmp_path / 'config.py'
-    cfg.dump(path)
-    return runner, path, tmp_path / 'run' / 'epoch_3.pth'
+    Runner.from_cfg(cfg).train()
+    cfg.dump(toy.root / 'config.py')
+    return toy.root
+
+
+@pytest.fixture
+def trained(whole, tmp_path):
+    """Copies of its config, checkpoint and calibrator."""
+    return [
+        Path(shutil.copy(whole / name, tmp_path))
+        for name in ('config.py', 'run/epoch_3.pth', 'run/calibrator.json')
+    ]
 
 
 def test_the_checkpoint_holds_the_calibrator(trained, tmp_path, capsys):
-    runner, config, checkpoint = trained
+    config, checkpoint, file = trained
     found = calibrator_of_checkpoint(str(checkpoint))
-    file = Path(runner.work_dir, 'calibrator.json')
     assert text(found) == text(Calibrator.load(file))
     assert found.method == 'isotonic'
     assert torch.load(checkpoint, weights_only=False)['state_dict']
@@ -79,7 +87,7 @@ def test_the_checkpoint_holds_the_calibrator(trained, tmp_path, capsys):
 
 
 def test_a_fit_refuses_masks_of_0_and_255(trained, tmp_path, capsys):
-    _, config, checkpoint = trained
+    config, checkpoint, _ = trained
     config.write_text(config.read_text().replace('LoadBinaryAnn', 'LoadAnn'))
     args = [str(config), str(checkpoint), '--out', str(tmp_path / 'c.json')]
     assert run_command('fit', args) == 2
@@ -110,7 +118,7 @@ def maps_in(folder):
 
 def test_one_rule_says_which_maps_a_test_writes(trained, tmp_path):
     """Whatever is measured, and however the checkpoint is read."""
-    _, config, checkpoint = trained
+    config, checkpoint, _ = trained
     written = []
     for k, options in enumerate(
         (['--eval', 'ece'], ['--eval', 'iou'], ['--eval', 'ece', '--trust-checkpoint'])
@@ -126,8 +134,7 @@ def test_one_rule_says_which_maps_a_test_writes(trained, tmp_path):
 
 
 def test_a_calibrator_that_the_config_names_gets_a_row_of_its_own(trained, tmp_path):
-    _, config, checkpoint = trained
-    named = tmp_path / 'run' / 'calibrator.json'
+    config, checkpoint, named = trained
     options = ['--cfg-options', f'test_evaluator.0.calibrator={named}']
     words = [str(config), str(checkpoint), '--work-dir', str(tmp_path / 'test')]
     assert run_command('test', [*words, *options]) == 0
@@ -136,7 +143,7 @@ def test_a_calibrator_that_the_config_names_gets_a_row_of_its_own(trained, tmp_p
 
 
 def test_a_damaged_calibrator_names_the_checkpoint(trained, tmp_path, capsys):
-    _, config, checkpoint = trained
+    config, checkpoint, _ = trained
     content = torch.load(checkpoint, weights_only=False)
     content['calibrator'] = '{"a": 1}'
     torch.save(content, checkpoint)
@@ -221,8 +228,7 @@ def test_a_validation_logs_windows(toy, tmp_path):
 
 
 def test_a_calibrator_of_another_checkpoint_is_told(trained, tmp_path, capsys):
-    _, config, checkpoint = trained
-    named = tmp_path / 'run' / 'calibrator.json'
+    config, checkpoint, named = trained
     words = [str(config), str(checkpoint), '--calibrator', str(named), '--eval', 'ece']
     with warnings.catch_warnings():
         warnings.filterwarnings('error', 'the calibrator was fitted')

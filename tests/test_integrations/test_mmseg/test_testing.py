@@ -52,6 +52,7 @@ def test_equal_names_of_work_dirs_do_not_share(config):
     hubs = []
     for work_dir in ('a/run', 'b/run'):
         cfg = config(work_dir)
+        cfg.test_evaluator = dict(type='CalibrationMetric')
         cfg.visualizer = dict(
             type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
         )

@@ -35,6 +35,7 @@ from ....common.inputs import naming
 from ....evaluation.evaluator import Evaluator, ImageSet, evaluate_image
 from ....evaluation.result import Result, save_result
 from ....evaluation.sod import load_library, sod_metrics, sod_record
+from ....files.images import write_picture
 from ....metrics.band_table import BandTable
 from ....metrics.bins import check_bins
 from ....metrics.bootstrap import check_resamples
@@ -43,7 +44,6 @@ from ....report.diagrams import (
     band_figure,
     figure_array,
     reliability_figure,
-    save_figure,
 )
 
 
@@ -514,11 +514,12 @@ class CalibrationMetric(StreamingMetric):
         if result.bands:
             diagrams['bands'] = band_figure({self.prefix: result})
         for name, figure in diagrams.items():
+            picture = figure_array(figure)
             if folder is not None:
                 file = folder / f'{name}_{stage}.png'
-                save_figure(figure, file, overwrite)
+                write_picture(file, picture, overwrite)
                 print_log(f'{name} diagram: {file}', logger='current')
-            send_picture(f'{name}_{stage}', figure_array(figure))
+            send_picture(f'{name}_{stage}', picture)
         self.overwrite = True  # the next evaluation replaces the files of this one
 
 

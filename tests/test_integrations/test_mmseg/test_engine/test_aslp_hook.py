@@ -2,8 +2,6 @@ import csv
 import json
 import re
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from mmaslp import ASLPHook, SCBCELoss
 from mmaslp.integrations.mmseg.checkpoint import allow_history_buffers
 from mmaslp.levels import BorderLevels, update_alpha
 from mmaslp.metrics import BandTable
+from tests.scripts import run_script
 
 # A validation after every other iteration, so that levels by band arrive.
 OFTEN = dict(max_iters=20, val_interval=2)
@@ -183,7 +182,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 import mmaslp, os, signal, torch
-torch.set_num_threads(int(sys.argv[3]))  # bit by bit needs the same number
+torch.set_num_threads(1)  # as here: bit by bit needs the same number
 
 class Kill(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
@@ -200,12 +199,7 @@ def run_and_kill(cfg, tmp_path, at):
     script, config = tmp_path / 'run.py', tmp_path / 'killed.py'
     script.write_text(RESUMED)
     cfg.dump(config)
-    done = subprocess.run(
-        [sys.executable, *map(str, (script, config, at, torch.get_num_threads()))],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_script(script, config, at)
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 
 

@@ -91,6 +91,7 @@ def test_runner_trains_validates_and_tests(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', channels=2, log_level='ERROR')
     cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1, val_interval=1)
     cfg.custom_hooks = []
+    cfg.val_evaluator = cfg.test_evaluator = dict(type='CalibrationMetric')
     runner = Runner.from_cfg(cfg)
     runner.train()
     logs = next((tmp_path / 'run').glob('*/calibration_val.json')).parent
