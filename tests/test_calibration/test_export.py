@@ -2,6 +2,7 @@
 
 import io
 from contextlib import redirect_stderr, redirect_stdout
+from itertools import product
 
 import numpy as np
 import pytest
@@ -58,19 +59,21 @@ def by_dynamo(module, example, file, dynamic):
     )
 
 
+# The slow exporter, of which each test run tries two forms.
+QUICK = {('by band', 'batch'), ('one', 'size')}
+BY_DYNAMO = [
+    pytest.param(name, by_dynamo, dynamic, marks=[pytest.mark.release] * slow)
+    for name in CALIBRATORS
+    for dynamic in ('', 'batch', 'size')
+    for slow in [(name, dynamic) not in QUICK]
+]
+
+
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.parametrize(
-    ('export', 'dynamic'),
-    [
-        *((by_tracing, dynamic) for dynamic in ('', 'batch', 'size')),
-        *(
-            pytest.param(by_dynamo, dynamic, marks=pytest.mark.release)
-            for dynamic in ('', 'batch')
-        ),
-        (by_dynamo, 'size'),
-    ],
+    ('name', 'export', 'dynamic'),
+    [*product(CALIBRATORS, [by_tracing], ('', 'batch', 'size')), *BY_DYNAMO],
 )
-@pytest.mark.parametrize('name', CALIBRATORS)
 def test_onnx(tmp_path, name, export, dynamic):
     module = CALIBRATORS[name].wrap(nn.Identity()).eval()
     file, example = str(tmp_path / 'net.onnx'), images(2, 72, 96)

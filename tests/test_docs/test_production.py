@@ -1,7 +1,7 @@
 """The blocks of the page of products, run as they stand."""
 
-import os
-import subprocess
+import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,32 +19,50 @@ from tests.test_docs.test_doors import ROOT, blocks, probabilities
 PAGE = 'docs/production.md'
 
 
-@pytest.mark.filterwarnings('ignore')
-def test_a_network_of_hugging_face(tmp_path, monkeypatch):
+@pytest.fixture
+def hugging_face(tmp_path, monkeypatch):
+    """Names of the blocks that fit to a network, and load it with its calibrator."""
     pytest.importorskip('transformers')
-    runtime = pytest.importorskip('onnxruntime')
-    pytest.importorskip('onnxscript')
     from tests.transformers_toy import Squares, segformer
 
     monkeypatch.chdir(tmp_path)
     segformer().save_pretrained('net')
-    loader = torch.utils.data.DataLoader(Squares(12), batch_size=4)
-    fit, load, export, _ = blocks(PAGE)
-    names = dict(val_loader=loader)
+    data = Squares(12)
+    fit, load, *_ = blocks(PAGE)
+    names = dict(val_loader=torch.utils.data.DataLoader(data, batch_size=4))
     exec(fit, names)
+    names.update(raw=names['model'], images=data.images)
+    exec(load, names)
+    return names
+
+
+def test_a_network_of_hugging_face(hugging_face):
     calibrator = Calibrator.load('net/calibrator.json')
     assert calibrator.record['images'] == 12
     assert calibrator.record['network'] is not None
-    exec(load, names)
-    size = tuple(Squares(1)[0]['pixel_values'].shape[-2:])
-    exec(export.replace('64, 64', f'{size[0]}, {size[1]}'), names)
+    raw, found = (
+        hugging_face[name](pixel_values=hugging_face['images']).logits.detach()
+        for name in ('raw', 'model')
+    )
+    raw = nn.functional.interpolate(raw, (32, 32), mode='bilinear')
+    assert not torch.equal(found, raw)
+    torch.testing.assert_close(found, calibrator.wrap(nn.Identity())(raw))
+
+
+@pytest.mark.release
+@pytest.mark.filterwarnings('ignore')
+def test_a_network_of_hugging_face_is_exported(hugging_face):
+    runtime = pytest.importorskip('onnxruntime')
+    pytest.importorskip('onnxscript')
+    images = hugging_face['images']
+    export = blocks(PAGE)[2]
+    exec(export.replace('64, 64', '32, 32'), hugging_face)
     session = runtime.InferenceSession('net.onnx')
     (given,) = session.get_inputs()
     for number in (2, 3):
-        images = torch.rand(number, 3, *size)
-        (found,) = session.run(None, {given.name: images.numpy()})
+        (found,) = session.run(None, {given.name: images[:number].numpy()})
         with torch.no_grad():
-            expected = names['model'](pixel_values=images).logits
+            expected = hugging_face['model'](pixel_values=images[:number]).logits
         np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
 
 
@@ -82,15 +100,25 @@ def script():
     return text.split('```sh\n')[1].split('```')[0]
 
 
-def night(root):
-    """Run the script of the page."""
-    text = script().replace('dice=.8', 'dice=.5')
-    program = f'"{sys.executable}" -m mmaslp'
-    text = text.replace('\nmmaslp', f'\n{program}')
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
-    return subprocess.run(
-        ['sh', '-c', text], cwd=root, capture_output=True, text=True, env=environment
-    )
+def night():
+    """Run the script of the page, without a shell: its status."""
+    first, *lines = script().replace('dice=.8', 'dice=.5').splitlines()
+    assert first == 'set -e'
+    commands = [shlex.split(line, comments=True) for line in lines]
+    statuses = (main(words) for program, *words in filter(None, commands))
+    return next(filter(None, statuses), 0)
+
+
+@pytest.fixture(scope='module')
+def base(tmp_path_factory):
+    """A folder with a calibrator and the result of calibrated maps."""
+    root = tmp_path_factory.mktemp('base')
+    raw, masks = map(str, write_set(root, 60))
+    calibrator, maps = str(root / 'calibrator.json'), str(root / 'calibrated')
+    assert main(['fit', raw, masks, '--out', calibrator]) == 0
+    assert main(['apply', calibrator, raw, '--out', maps]) == 0
+    assert main(['eval-maps', maps, masks, '--json', str(root / 'base.json')]) == 0
+    return root
 
 
 @pytest.mark.parametrize(
@@ -101,58 +129,49 @@ def night(root):
         'too sure',
     ],
 )
-def test_the_check_of_each_night(tmp_path, monkeypatch, state):
-    base = tmp_path / 'base'
-    maps, masks = write_set(base, 60)
-    calibrator = tmp_path / 'calibrator.json'
-    assert main(['fit', str(maps), str(masks), '--out', str(calibrator)]) == 0
-    raw = tmp_path / 'raw'
-    maps.rename(raw)
-    assert main(['apply', str(calibrator), str(raw), '--out', str(maps)]) == 0
-    result = tmp_path / 'base.json'
-    assert main(['eval-maps', str(maps), str(masks), '--json', str(result)]) == 0
-
+def test_the_check_of_each_night(base, tmp_path, monkeypatch, capsys, state):
+    monkeypatch.chdir(tmp_path)
+    for name in ('calibrator.json', 'base.json'):
+        shutil.copy(base / name, tmp_path)
     seed = 0 if state == 'the same' else 1
-    new, _ = write_set(tmp_path / 'tonight', 60, seed=seed)
-    other = tmp_path / 'other'
-    new.rename(other)
-    assert main(['apply', str(calibrator), str(other), '--out', str(new)]) == 0
-    today = tmp_path / 'today' / 'maps'
-    today.parent.mkdir()
-    other.rename(today)
-    hot = [*new.iterdir(), *today.iterdir()] if state == 'too sure' else []
+    raw, masks = write_set(tmp_path / 'today', 60, seed=seed)
+    new = Path('tonight/calibrated')
+    assert main(['apply', 'calibrator.json', str(raw), '--out', str(new)]) == 0
+    hot = [*new.iterdir(), *raw.iterdir()] if state == 'too sure' else []
     for path in hot:
         odds = MapReader().read(path).clip(1e-5, 1 - 1e-5)
         odds = (odds / (1 - odds)) ** 1.6
         write_prob_map(path, odds / (1 + odds), overwrite=True)
+    masks = masks.rename('tonight/masks')
     if state != 'the same':
-        for path in [*new.iterdir(), *(tmp_path / 'tonight/masks').iterdir()]:
+        for path in [*new.iterdir(), *masks.iterdir()]:
             path.rename(path.with_name(f'new{path.name}'))
-    done = night(tmp_path)
-    assert done.returncode == (1 if state == 'too sure' else 0), done.stdout
+    new.rename('tonight/maps')
+    capsys.readouterr()
+    assert night() == (1 if state == 'too sure' else 0)
+    said = capsys.readouterr()
     if state != 'too sure':
-        assert 'are like the 60 of the fit' in done.stdout
-    assert not done.stderr
+        assert 'are like the 60 of the fit' in said.out
+    assert not said.err
 
 
 def test_many_machines_give_the_files_of_one(tmp_path, monkeypatch):
-    pytest.importorskip('distributed')
+    """Two machines take part as threads, which send all by TCP."""
+    distributed = pytest.importorskip('distributed')
+    monkeypatch.syspath_prepend(ROOT / 'examples')
+    import joblib
+    import many_machines
+
     maps, masks = write_set(tmp_path / 'val', 40)
     args = [str(maps), str(masks), str(maps)]
-    script = ROOT / 'examples/many_machines.py'
-    done = subprocess.run(
-        [sys.executable, str(script), *args, '--out', str(tmp_path / 'many')],
-        capture_output=True,
-        text=True,
-        env={**os.environ, 'PYTHONPATH': str(ROOT)},
-    )
-    assert done.returncode == 0, done.stderr
-    monkeypatch.syspath_prepend(str(script.parent))
-    import joblib
-    from many_machines import work
-
+    machines = dict(n_workers=2, processes=False, protocol='tcp://')
+    with distributed.LocalCluster(**machines, dashboard_address=None) as cluster:
+        out = ['--out', str(tmp_path / 'many'), '--scheduler']
+        argv = ['many_machines', *args, *out, cluster.scheduler_address]
+        monkeypatch.setattr(sys, 'argv', argv)
+        many_machines.main()
     with joblib.parallel_config('sequential'):
-        work(*args, tmp_path / 'one')
+        many_machines.work(*args, tmp_path / 'one')
     for name in ('result.json', 'calibrator.json', 'review.csv'):
         one, many = (tmp_path / place / name for place in ('one', 'many'))
         assert one.read_bytes() == many.read_bytes()
