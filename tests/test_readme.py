@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmaslp import ASLPHook
+from tests.toy import Toy
 
 README = Path(__file__).resolve().parents[1] / 'README.md'
 EPOCHS, WARMUP = 8, 2
@@ -103,11 +104,12 @@ def run_readme(recorded, runner, state=None, first=0, epochs=EPOCHS):
     return seen, torch.load(file, weights_only=True)
 
 
-@pytest.fixture
-def recorded(toy, tmp_path):
+@pytest.fixture(scope='module')
+def recorded(tmp_path_factory):
+    toy = Toy(tmp_path_factory.mktemp('readme'))
     # The hook counts iterations: the validation that ends the warm-up moves the levels.
     hook = dict(type='ASLPHook', levels='border', warmup_epochs=WARMUP + 1)
-    cfg = toy.over_confident(toy.config(tmp_path / 'run', custom_hooks=[hook]))
+    cfg = toy.over_confident(toy.config(toy.root / 'run', custom_hooks=[hook]))
     cfg.train_cfg.max_epochs = EPOCHS
     cfg.train_dataloader.batch_size = 3  # the last batch of an epoch is smaller
     runner, batches = Runner.from_cfg(cfg), Batches()
