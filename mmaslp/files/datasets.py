@@ -94,7 +94,7 @@ def locate(
         return find_folders(root, layout, split), ''
     except FileNotFoundError:
         list_file = osp.join(root, f'{split}.txt')
-        if split is None or not osp.isfile(list_file):
+        if split is None or not osp.exists(list_file):
             raise
     return find_folders(root, layout), list_file
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.files.datasets import list_pairs
+from mmaslp.files.datasets import list_pairs, locate
 from tests.hostile.evil import command, payloads
 from tests.map_folders import write_set
 
@@ -138,6 +138,14 @@ def test_a_pipe_among_the_photographs_of_a_training(here):
     os.mkfifo('set/images/000.png')
     with pytest.raises(ValueError, match=r'000\.png: not a file'):
         list_pairs(('set/images', 'set/masks'))
+
+
+@pytest.mark.parametrize('attack', [pipe, device, folder])
+def test_a_list_of_a_part_that_is_not_a_file(here, attack):
+    attack(Path('set/train.txt'), None)
+    with pytest.raises(ValueError, match=r'train\.txt: not a file'):
+        folders, list_file = locate('set', None, 'train')
+        list_pairs(folders, list_file=list_file)
 
 
 def test_a_pattern_that_does_not_end(here, capsys, monkeypatch):
