@@ -307,6 +307,13 @@ def test_resume_in_a_folder_that_was_moved(begin):
     assert begin(resume=True) == 'run/epoch_1.pth'
 
 
+def test_resume_does_not_wait_for_a_pipe(begin):
+    Path('run').mkdir()
+    os.mkfifo('run/last_checkpoint')
+    with pytest.raises(ValueError, match='last_checkpoint: not a file'):
+        begin(resume=True)
+
+
 def test_resume_where_nothing_is_lost_starts_anew(begin):
     assert begin(resume=True) is None
 

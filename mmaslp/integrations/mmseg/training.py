@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from ...common.inputs import MOST_TEXT, check_file
 from ...files.names import some
 from .checkpoint import WeightsHook, check_checkpoint, safe_loading
 from .checks.run import check_once
@@ -100,6 +101,7 @@ def _use_amp(cfg: Config) -> None:
 
 def _latest(folder: str) -> str | None:
     """The checkpoint that MMEngine would resume from; None where nothing is lost."""
+    check_file(osp.join(folder, 'last_checkpoint'), MOST_TEXT)
     latest = find_latest_checkpoint(folder)
     if latest is not None and not osp.exists(latest):
         # The folder was moved or copied.
