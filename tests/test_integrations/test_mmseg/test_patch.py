@@ -162,12 +162,15 @@ def test_stock_configs_train_with_the_patch(tmp_path, monkeypatch, name):
 
 
 def test_a_patch_that_is_pasted_trains(tmp_path, monkeypatch):
-    """A copy of a stock config in its folder of configs, and one whole doctor."""
+    """A narrow copy of a stock config, and one whole doctor."""
     monkeypatch.chdir(tmp_path)
     write_images(Path('data'), 10, seed=0, size=64)
     config = stock(CONFIGS[0])
     base = (STOCK / '_base_').as_posix()
     text = config.read_text().replace("'../_base_", f"'{base}")
+    narrow = 'backbone=dict(base_channels=4), decode_head=dict(in_channels=4)'
+    narrow += ', auxiliary_head=dict(in_channels=8)'
+    text = text.replace('model = dict(', f'model = dict({narrow}, ')
     Path('mine.py').write_text(text)
     code, printed = doctor('mine.py', '--data', 'data')
     block = printed[printed.index('# Paste at the end of mine.py') :]
