@@ -174,11 +174,15 @@ class Calibrator:
         if choice == 'keep':
             checked(values, logits)
             return given > (0 if logits else 0.5)
-        own = Calibrator(*MASK_KIND, self.mask_maps) if self.mask_maps else self
-        prob = torch.as_tensor(own._apply(given, logits))
+        prob = torch.as_tensor(self.of_masks(given, logits))
         prob = prob.sigmoid() if logits else prob
         mask: Any = prob > 0.5 if choice == 'accuracy' else dice_optimal_mask(prob)
         return mask.numpy() if isinstance(given, np.ndarray) else mask
+
+    def of_masks(self, given: Map, logits: bool = False) -> Map:
+        """Calibrate what masks are cut from: the probability of label 1."""
+        own = Calibrator(*MASK_KIND, self.mask_maps) if self.mask_maps else self
+        return own._apply(given, logits)
 
     def objects(self, given: Map, logits: bool = False) -> ObjectTable:
         """Find the objects of one image, and how probable it is that each is real.

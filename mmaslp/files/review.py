@@ -44,6 +44,7 @@ class Judged:
         grid (Grid | None): Of its file.
         slice_axis (int): Axis of the file that became the first one of the array.
         smallest (float): Least size of an object, in pixels.
+        calibrator (Calibrator | None): What judged it.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class Judged:
     grid: Grid | None = None
     slice_axis: int = 0
     smallest: float = 0.0
+    calibrator: Calibrator | None = None
 
     @cached_property
     def unseen(self) -> np.ndarray:
@@ -223,7 +225,17 @@ def review_image(
         truth = MaskTruth.of(p > 0.5, label, objects.labels, number, ignore_index)
 
     image = Judged(
-        path, name, p, objects, estimate, label, truth, grid, slice_axis, least
+        path,
+        name,
+        p,
+        objects,
+        estimate,
+        label,
+        truth,
+        grid,
+        slice_axis,
+        least,
+        calibrator,
     )
     return Reviewed(
         name,

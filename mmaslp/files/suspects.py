@@ -15,8 +15,6 @@ from .review import Judged, Reviewed, box_columns, stored_order
 
 # Nothing is surer than this, of probabilities and of Dice.
 EDGE = 1e-3
-# Dice by which a mask counts as much as an object whose log-odds are one higher.
-DICE_UNIT = 0.25
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,9 @@ def find_suspects(image: Judged) -> list[Suspect]:
 
     An object of ``a`` pixels scores :math:`logit(P) + log(a / a_0)`. P is the
     probability that it is real or, of one that is labelled, 1 less the largest
-    probability of its pixels; :math:`a_0` is the least size of an object. A mask scores
-    by the log-odds of its expected Dice, less those of the Dice with its label.
+    calibrated probability of its pixels; :math:`a_0` is the least size of an object. A
+    mask scores by the log-odds of its expected Dice, less those of the Dice with its
+    label.
     """
     suspects = [*_not_labelled(image), *_not_seen(image), *_border(image)]
     if image.prob.ndim == 3:
@@ -63,8 +62,11 @@ def _not_labelled(image: Judged) -> Iterator[Suspect]:
 
 
 def _not_seen(image: Judged) -> Iterator[Suspect]:
-    for number, sides in enumerate(ndimage.find_objects(image.unseen), 1):
-        inside = image.prob[sides][image.unseen[sides] == number]
+    boxes = ndimage.find_objects(image.unseen)
+    calibrator: Any = image.calibrator
+    prob = calibrator.of_masks(image.prob) if boxes else image.prob
+    for number, sides in enumerate(boxes, 1):
+        inside = prob[sides][image.unseen[sides] == number]
         score = _score(image, 1 - inside.max(), inside.size)
         box = np.array([(side.start, side.stop - 1) for side in sides])
         yield Suspect('not seen', score, inside.size, box)
@@ -73,14 +75,13 @@ def _not_seen(image: Judged) -> Iterator[Suspect]:
 def _border(image: Judged) -> Iterator[Suspect]:
     expected = image.estimate.dice
     apart = (image.prob > 0.5) != (image.label == 1)
-    if np.isnan(expected) or not apart.any():
-        return
+    if np.isnan(expected) or not apart.any() or not image.estimate.objects:
+        return  # of an empty mask the labelled objects are not seen
     truth: Any = image.truth
     odds = logit(np.array([expected, truth.dice]), EDGE)
     [around] = ndimage.find_objects(apart.view(np.uint8))
     box = np.array([(side.start, side.stop - 1) for side in around])
-    score = float((odds[0] - odds[1]) / DICE_UNIT)
-    yield Suspect('border', score, int(np.count_nonzero(apart)), box)
+    yield Suspect('border', odds[0] - odds[1], int(np.count_nonzero(apart)), box)
 
 
 def _score(image: Judged, probability: float, area: int) -> float:

@@ -67,6 +67,14 @@ def test_a_larger_error_is_more_suspicious(calibrator):
     assert suspects(calibrator, seen, more)[0].score < scores[-1]
 
 
+def test_of_an_empty_mask_only_objects_are_suspicious():
+    scenes = [discs(k) for k in range(40)]
+    empty = [(np.full((48, 48), 0.01), np.zeros((48, 48), np.uint8))] * 10
+    found = suspects(fit_calibrator(*zip(*scenes, *empty)), empty[0][0], scenes[0][1])
+    assert found
+    assert {each.kind for each in found} == {'not seen'}
+
+
 def test_labels_below_the_smallest_size_are_left_out(calibrator):
     prob, label, _ = scene()
     label[30:35, 4:10] = 1
