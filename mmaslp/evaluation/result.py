@@ -187,7 +187,7 @@ def _metrics(values: dict[str, Any]) -> dict[str, float]:
     return numbers
 
 
-def _numbers(values: dict[str, Any], **limits: float) -> dict[str, float]:
+def _numbers(values: dict[str, Any], **limits: Any) -> dict[str, float]:
     """Read numbers of a file, in which null is nan."""
     return {
         key: math.nan if value is None else check_number(key, value, **limits)

@@ -312,8 +312,8 @@ def _fit_area(pairs: Pairs, record: dict[str, Any]) -> dict[str, Any]:
     in_unit = {}
     widths = {}
     for unit in UNITS:
-        scale = [area_of(*pair, unit, True) for pair in ways[chosen]]
-        scale = np.maximum(scale, 1e-3)
+        scale = np.array([area_of(*pair, unit, True) for pair in ways[chosen]])
+        scale = scale.clip(1e-3)
         in_unit[unit] = apart[chosen] / scale
         ends = [weighted_quantile(in_unit[unit], tail) for tail in (0.05, 0.95)]
         widths[unit] = np.log(scale).mean() + np.log(max(ends[1] - ends[0], 1e-9))
