@@ -174,15 +174,10 @@ class Calibrator:
         if choice == 'keep':
             checked(values, logits)
             return given > (0 if logits else 0.5)
-        prob = torch.as_tensor(self.of_masks(given, logits))
+        prob = torch.as_tensor(self.mask_calibrator._apply(given, logits))
         prob = prob.sigmoid() if logits else prob
         mask: Any = prob > 0.5 if choice == 'accuracy' else dice_optimal_mask(prob)
         return mask.numpy() if isinstance(given, np.ndarray) else mask
-
-    def of_masks(self, given: Map, logits: bool = False) -> Map:
-        """Calibrate what masks are cut from: the probability of label 1."""
-        own = Calibrator(*MASK_KIND, self.mask_maps) if self.mask_maps else self
-        return own._apply(given, logits)
 
     def objects(self, given: Map, logits: bool = False) -> ObjectTable:
         """Find the objects of one image, and how probable it is that each is real.
@@ -358,6 +353,11 @@ class Calibrator:
     def table(self) -> Tensor:
         """``(2, B, S)`` float64 segments of the maps."""
         return torch.from_numpy(segments(self.maps, self.target))
+
+    @cached_property
+    def mask_calibrator(self) -> 'Calibrator':
+        """Calibrator: Gives the probability of label 1, which masks are cut from."""
+        return Calibrator(*MASK_KIND, self.mask_maps) if self.mask_maps else self
 
     def need_decisions(self) -> Decisions:
         """Return what is known of objects and images; ValueError if that is nothing."""

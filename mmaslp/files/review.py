@@ -230,12 +230,12 @@ def review_image(
         p,
         objects,
         estimate,
-        label,
-        truth,
-        grid,
-        slice_axis,
-        least,
-        calibrator,
+        label=label,
+        truth=truth,
+        grid=grid,
+        slice_axis=slice_axis,
+        smallest=least,
+        calibrator=calibrator,
     )
     return Reviewed(
         name,

@@ -63,8 +63,10 @@ def _not_labelled(image: Judged) -> Iterator[Suspect]:
 
 def _not_seen(image: Judged) -> Iterator[Suspect]:
     boxes = ndimage.find_objects(image.unseen)
+    if not boxes:
+        return
     calibrator: Any = image.calibrator
-    prob = calibrator.of_masks(image.prob) if boxes else image.prob
+    prob = calibrator.mask_calibrator(image.prob)
     for number, sides in enumerate(boxes, 1):
         inside = prob[sides][image.unseen[sides] == number]
         score = _score(image, 1 - inside.max(), inside.size)
@@ -76,7 +78,7 @@ def _border(image: Judged) -> Iterator[Suspect]:
     expected = image.estimate.dice
     apart = (image.prob > 0.5) != (image.label == 1)
     if np.isnan(expected) or not apart.any() or not image.estimate.objects:
-        return  # of an empty mask the labelled objects are not seen
+        return  # where it sees no object, each labelled one is not seen
     truth: Any = image.truth
     odds = logit(np.array([expected, truth.dice]), EDGE)
     [around] = ndimage.find_objects(apart.view(np.uint8))

@@ -89,15 +89,8 @@ class ImageLevels(Levels):
         self.beta = self.perturbation.beta
         self.warmup = check_number('warmup', warmup, at_least=0)
         self.seed = check_integer('seed', seed)
-        names = ids if isinstance(ids, (str, bytes)) else [*ids]
-        # In the order of their hashes, whatever the order of the data set.
-        self.ids = [names[row] for row in np.argsort(image_keys(names), kind='stable')]
+        self.ids = _sorted_ids(ids)
         self._row_of = {name: row for row, name in enumerate(self.ids)}
-        if len(self._row_of) < max(1, len(self.ids)):
-            raise ValueError(
-                'ids must name every training image once, and one at least'
-            )
-
         start = check_alpha(alpha, self.beta)
         self.alpha = torch.full((len(self.ids),), start, dtype=torch.float64)
         self.pending: Sample | None = None
@@ -304,7 +297,7 @@ class ImageLevels(Levels):
             measured = state['validation']
             validation = measured and Validation(**measured)
             names = state['ids']
-            ImageLevels(names)  # it refuses what cannot be ids
+            _sorted_ids(names)  # it refuses what cannot be ids
             # The released solver lets levels of a weak perturbation rise above 1.
             alpha = state['alpha']  # a list, from JSON
             alpha = alpha.tolist() if isinstance(alpha, torch.Tensor) else alpha
@@ -331,3 +324,12 @@ class ImageLevels(Levels):
     def _warn(self, message: str) -> None:
         # Formatted here: MMEngine's logger drops warnings of one template as repeated.
         self._logger.warning(f'ASLP: {message}')
+
+
+def _sorted_ids(ids: Iterable[str]) -> list[str]:
+    """Ids in the order of their hashes, whatever the order of the data set."""
+    names = ids if isinstance(ids, (str, bytes)) else [*ids]
+    ordered = [names[row] for row in np.argsort(image_keys(names), kind='stable')]
+    if len(set(ordered)) < max(1, len(ordered)):
+        raise ValueError('ids must name every training image once, and one at least')
+    return ordered

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ('.png', '.pdf', '.svg')
+# Of diagrams as files, and as pictures for trackers.
+DPI = 200
 # Axes of the diagrams, the first by mode.
 CONFIDENCE = {
     'top_label': 'confidence in the prediction',
@@ -88,11 +90,11 @@ def save_figure(figure: Figure, path: str | Path, overwrite: bool = False) -> No
     if kind not in FORMATS:
         raise ValueError(f'{path}: diagrams are written as {", ".join(FORMATS)}')
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=200, format=kind[1:])
+    figure.savefig(buffer, dpi=DPI, format=kind[1:])
     write_output(path, buffer.getvalue(), overwrite)
 
 
-def figure_array(figure: Figure, dpi: int = 200) -> np.ndarray:
+def figure_array(figure: Figure, dpi: int = DPI) -> np.ndarray:
     """Render a figure to ``(H, W, 3)`` uint8 RGB."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
