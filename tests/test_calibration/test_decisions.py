@@ -410,6 +410,9 @@ def test_an_area_is_expected_by_what_erred_less():
         prob, label = (each[0] for each in samples.maps(1, sharp=sharp, seed=1))
         error = found.image(prob).area - label.sum()
         assert abs(error) <= abs(prob.sum() - label.sum())
+        as_it_is = replace(found.decisions, area_from='uncalibrated')
+        told = replace(found, decisions=as_it_is).image(prob)
+        assert told.area == pytest.approx(prob.sum(), rel=1e-3)
 
 
 def test_whether_an_image_holds_anything_is_told_where_none_did():
