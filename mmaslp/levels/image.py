@@ -91,6 +91,7 @@ class ImageLevels(Levels):
         self.seed = check_integer('seed', seed)
         self.ids = _sorted_ids(ids)
         self._row_of = {name: row for row, name in enumerate(self.ids)}
+
         start = check_alpha(alpha, self.beta)
         self.alpha = torch.full((len(self.ids),), start, dtype=torch.float64)
         self.pending: Sample | None = None
