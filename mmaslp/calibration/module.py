@@ -1,5 +1,6 @@
 """A network that gives calibrated logits, and the fingerprint of a network."""
 
+import warnings
 from hashlib import blake2b
 from typing import Any
 
@@ -94,6 +95,13 @@ class CalibratedModule(nn.Module):
             or torch.jit.is_tracing()
         ):
             self._seen = True  # once: to look takes time
+            has_weights = next(self.module.parameters(), None) is not None
+            if has_weights and self.module.training:
+                warnings.warn(
+                    'the network is in training mode, where dropout and batches change '
+                    'its logits: call eval() first',
+                    stacklevel=2,
+                )
             checked(logit.detach().nan_to_num(), logits=True)
         return (logit, calibrated) if self.with_raw else calibrated
 

@@ -11,7 +11,8 @@ from ..common.outputs import write_output
 # What some program takes for the end of a line or of a cell.
 _ENDS = re.compile('[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]')
 _NUMBER = re.compile(r'[+-]?[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?')
-_FORMULA = ('=', '+', '-', '@')
+# Where the cell of a table begins; in half of Europe a semicolon ends one.
+_FORMULA = re.compile('(^|;)(?=[=+@-])')
 
 
 def write_csv(
@@ -36,5 +37,6 @@ def write_csv(
 def safe_cell(cell: object) -> str:
     """Write a cell so that it is one, and no formula."""
     text = _ENDS.sub(lambda end: ascii(end[0])[1:-1], str(cell))
-    begins = isinstance(cell, str) and text.startswith(_FORMULA)
-    return f"'{text}" if begins and not _NUMBER.fullmatch(text) else text
+    if not isinstance(cell, str) or _NUMBER.fullmatch(text):
+        return text
+    return _FORMULA.sub(r"\1'", text)

@@ -240,6 +240,11 @@ class SelfCalibration(TrainerCallback, ExportableState):
 
         logits = foreground_logits(outputs, labels.shape[-2:])
         trains = torch.is_grad_enabled()
+        if trains and not self._training:
+            raise ValueError(
+                'the Trainer trains without the callback: give it '
+                'callbacks=[calibration] beside compute_loss_func=calibration.loss'
+            )
         loss = (self._criterion if trains else self._nll)(logits, labels)
         if not trains:
             self._table = self._table or BandTable()

@@ -19,7 +19,7 @@ from ..common.arguments import (
     given_logger,
     reading,
 )
-from ..common.arrays import as_floats, as_tensor
+from ..common.arrays import as_floats, as_tensor, warn_of_probabilities
 from ..common.processes import joined
 from ..levels.border import BorderLevels
 from ..metrics.band_table import BandTable
@@ -154,7 +154,10 @@ class LevelsSession:
         Raises:
             ValueError: The batch cannot be used.
         """
-        prob = as_floats(prob).sigmoid() if check_bool('logits', logits) else prob
+        if check_bool('logits', logits):
+            prob = as_floats(prob)
+            warn_of_probabilities(*prob.aminmax())
+            prob = prob.sigmoid()
         self.table.update(prob, labels, self.ignore_index)
 
     def end_validation(

@@ -156,13 +156,16 @@ def observe_twice():
         levels.observe(table)
 
 
+LABELS = (torch.rand(5, 16, 16) > 0.5).long()
 SAID = {
     'leave the sigmoid out': lambda: SelfCalibratingBCE()(
         torch.rand(100, 1, 4, 4), torch.ones(100, 4, 4)
     ),
     r'all logits lie in \[0, 1\]': lambda: CALIBRATOR.logits(torch.rand(8, 8)),
+    'is in training mode': lambda: CALIBRATOR.wrap(nn.Conv2d(1, 1, 1))(
+        LABELS[:, None] - 0.5
+    ),
 }
-LABELS = (torch.rand(5, 16, 16) > 0.5).long()
 SOFTMAX = torch.rand(5, 2, 16, 16).softmax(1)
 SOFTMAX_AS_LOGITS = {
     'loss': lambda: SelfCalibratingBCE()(SOFTMAX, LABELS),
@@ -171,6 +174,7 @@ SOFTMAX_AS_LOGITS = {
     ),
     'wrap': lambda: CALIBRATOR.wrap(nn.Identity())(SOFTMAX),
     'fit': lambda: fit_calibrator(SOFTMAX, LABELS, logits=True),
+    'levels': lambda: LevelsSession().update(SOFTMAX[:, 1], LABELS, logits=True),
     'calibrator': lambda: CalibratorSession().update(SOFTMAX, LABELS, logits=True),
 }
 

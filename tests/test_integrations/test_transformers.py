@@ -40,7 +40,10 @@ def test_loss_is_bce_of_the_resized_logits():
     wanted = binary_cross_entropy_with_logits(z[valid], labels[valid].float())
     loss = SelfCalibration(levels=None).loss
     for outputs in ({'logits': logits}, (logits,)):
-        torch.testing.assert_close(loss(outputs, labels), wanted)
+        with torch.no_grad():
+            torch.testing.assert_close(loss(outputs, labels), wanted)
+    with pytest.raises(ValueError, match='without the callback'):
+        loss(outputs, labels)
 
 
 def test_evaluation_measures_without_keeping_logits(tmp_path):
