@@ -6,6 +6,8 @@ VENV_OPENMMLAB ?= .venv-openmmlab
 PIP = pip install --progress-bar off --no-compile
 # Processes of a test run, one thread each; 0 is pytest alone.
 WORKERS ?= 2
+# Many images of containers set it: then every process compiles what it imports, for 10 s and more.
+unexport PYTHONDONTWRITEBYTECODE
 TEST = -m pytest -n $(WORKERS) --dist worksteal
 # What imports MMSegmentation, whose two distributions differ.
 MMSEG_TESTS = $(addprefix tests/,hostile test_integrations/test_mmseg test_commands test_tools \
