@@ -48,7 +48,6 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train, test, review, and say what came of it."""
-    need_mmseg('mmaslp demo')
     import joblib
 
     from ..common.arguments import check_integer
@@ -101,7 +100,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _train_and_test(name: str, *args: Any, **options: Any) -> 'list[Result]':
-    """In a process of its own: what it imports takes seconds."""
+    """In a process of its own, which alone imports MMSegmentation: it takes seconds."""
+    need_mmseg('mmaslp demo')
     from ..integrations.mmseg.demo import train_and_test
 
     return train_and_test(name, MODELS[name], *args, **options)
