@@ -13,7 +13,7 @@ from ..calibration.calibrator import Calibrator
 from ..common.arguments import check_number, check_path
 from ..common.outputs import check_outputs, write_output
 from .images import write_picture
-from .map_pairs import CALIBRATED_BY, MapFiles, count_files
+from .map_pairs import MapFiles, count_files
 from .nnunet_maps import with_foreground
 from .prob_maps import (
     ARRAY_SUFFIXES,
@@ -72,7 +72,6 @@ def apply_calibrator(
     out = Path(check_path('out', out)).absolute()
     reader = reader or MapReader()
     files = MapFiles.of(maps)
-    files.check_uncalibrated()
     described = [maps / name for name in _DESCRIPTIONS if (maps / name).is_file()]
     outputs = [out / _map_name(path) for path, _ in files.pairs.values()]
     outputs += [out / path.name for path in described]
@@ -101,8 +100,6 @@ def apply_calibrator(
                 write_output(folder / part.name, part.read_bytes(), overwrite)
                 part.unlink()
 
-    by = str(calibrator_file or f'{calibrator.by} {calibrator.method}')
-    write_output(out / CALIBRATED_BY, by, overwrite=True)
     for path in described:
         write_output(out / path.name, path.read_bytes(), overwrite)
     return {name: (folders[name], len(made)) for name, made in parts.items() if made}

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..calibration.fitting.tables import CalibrationTables
-from ..common.inputs import MOST_TEXT, naming, read_file
+from ..common.inputs import naming
 from .images import IMAGE_SUFFIXES, read_binary_mask
 from .names import display_name, raise_problems, some
 from .nnunet_maps import LABEL_ENDINGS, find_dataset, labels_in, read_label
@@ -32,8 +32,6 @@ MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.gif', *ARRAY_SUFFIXES)
 BESIDE_NPZ = ('.pkl', '.json', '.nii.gz', '.nii')
 # nnU-Net numbers the channels of a scan; the first one is shown.
 FIRST_CHANNEL = '_0000'
-# Hidden file among maps that `mmaslp apply` wrote: it names their calibrator.
-CALIBRATED_BY = '.mmaslp-calibrated-by'
 # Files of file managers; hidden files are left out too.
 LITTER = ('thumbs.db', 'desktop.ini')
 # Pairs that a process reads before it hands its counts over, which costs as much as a
@@ -145,38 +143,25 @@ class MapFiles:
         pairs (dict): By name the map and its mask, or None without one.
         where (str): Names the folders, in the message about problems.
         problems (list[str]): What was wrong with the folders.
-        calibrator (str | None): What made the maps, if `mmaslp apply` wrote them.
     """
 
     pairs: Mapping[str, tuple[Path, Path | None]]
     where: str
     problems: list[str]
-    calibrator: str | None = None
 
     @classmethod
     def of(
         cls, maps: str | Path, masks: str | Path | None = None, suffix: str = ''
     ) -> 'MapFiles':
         """List a folder of maps, and match it with one of masks; see `pair_files`."""
-        mark = Path(maps, CALIBRATED_BY)
-        calibrator = read_file(mark, MOST_TEXT).decode() if mark.is_file() else None
         if masks is not None:
             pairs, problems = pair_files(maps, masks, suffix)
             where = f'{display_name(maps)} and {display_name(masks)}'
-            return cls(pairs, where, problems, calibrator)
+            return cls(pairs, where, problems)
         problems = []
         listed = list_maps(Path(maps), suffix, problems)
         unpaired = {key: (path, None) for key, path in listed.items()}
-        return cls(unpaired, display_name(maps), problems, calibrator)
-
-    def check_uncalibrated(self) -> None:
-        """Refuse maps that would be calibrated twice."""
-        if self.calibrator is not None:
-            raise ValueError(
-                f'{self.where}: these maps are calibrated already, by '
-                f'{self.calibrator}: name the maps of the network (if they are, remove '
-                f'{CALIBRATED_BY})'
-            )
+        return cls(unpaired, display_name(maps), problems)
 
 
 def count_files(

@@ -154,7 +154,6 @@ def review_maps(
     """
     calibrator.need_decisions()
     files = maps if isinstance(maps, MapFiles) else MapFiles.of(maps, truth)
-    files.check_uncalibrated()
     reader = reader or MapReader()
     review = partial(
         review_image,

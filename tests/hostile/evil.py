@@ -6,6 +6,7 @@ import pickle
 import resource
 import signal
 import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -116,6 +117,13 @@ def growth(function, *args):
     return in_child(run)
 
 
+def fill_the_disk(size=100):
+    """From now on this process can write only ``size`` bytes a file."""
+    sys.dont_write_bytecode = True  # Python would keep what it compiles, cut
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
 def on_a_full_disk(function, *args, size=100, here=False):
     """The OSError of a call in a process that can write only ``size`` bytes a file.
 
@@ -123,8 +131,7 @@ def on_a_full_disk(function, *args, size=100, here=False):
     """
 
     def run():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        fill_the_disk(size)
         try:
             function(*args)
         except OSError as error:

@@ -1,8 +1,6 @@
 """docs/commands.md: what the parsers say, and promises about files that hold."""
 
 import re
-import resource
-import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmaslp.commands.errors import DONE, FAILED, REFUSED
-from tests.hostile.evil import command, in_child
+from tests.hostile.evil import command, fill_the_disk, in_child
 from tests.map_folders import write_set
 
 DOCS = Path(__file__).resolve().parents[2] / 'docs'
@@ -55,8 +53,7 @@ def never_an_input():
 
 def whole_or_not_at_all():
     def on_a_full_disk():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        fill_the_disk()
         return command(*MEASURE, '--overwrite')
 
     Path('out.json').write_text('mine')
