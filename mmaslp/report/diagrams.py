@@ -117,7 +117,7 @@ def figure_svg(figure: Figure, label: str, place: str) -> Markup:
         warnings.filterwarnings('ignore', message='Glyph .* missing from font')
         # Laid out before what is not clipped counts as part of the figure.
         figure.draw_without_rendering()
-        figure.set_layout_engine('none')
+        figure.set_layout_engine(None)  # else savefig lays it out again
         for artist in figure.findobj():
             artist.set_clip_on(False)
         figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None})

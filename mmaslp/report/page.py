@@ -90,6 +90,8 @@ def report_html(
         ValueError: Two results have other masks under the same names.
     """
     sets = by_images([Measured(result, resamples) for result in results])
+    # Where nothing is there to be found, rates in the table say it all.
+    drawn = [group for group in sets if not group[0].result.no_foreground] or sets
     keys = _keys(results)
 
     return render_page(
@@ -111,7 +113,7 @@ def report_html(
             f'{place + 1}. {group[0].result.dataset}': [
                 _charts(member, f'{place}-{row}') for row, member in enumerate(group)
             ]
-            for place, group in enumerate(sets)
+            for place, group in enumerate(drawn)
         },
         members=[member for group in sets for member in group],
         estimate=estimate,
