@@ -88,6 +88,7 @@ class CalibratedModule(nn.Module):
         """Run the module and calibrate what it returns."""
         logit = self.module(*args, **kwargs)
         calibrated = self._calibrate_channels(logit)
+
         if not (
             self._seen
             or logit.is_meta

@@ -10,7 +10,7 @@ Example:
 import argparse
 import math
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .arguments import add_map_options, add_overwrite, map_reader
 
@@ -101,12 +101,15 @@ def run(args: argparse.Namespace) -> None:
         workers=args.workers,
     )
     comparison, rows = compare_review(calibrator, rows)
-    print(comparison or f'{len(rows)} images are too few to compare them with the fit.')
+    verdict = (
+        comparison or f'{len(rows)} images are too few to compare them with the fit.'
+    )
+    print(verdict)
     _print_review(rows)
     if args.truth:
         _print_proof(rows)
-    notices = [str(comparison)] if comparison and comparison.differs else []
-    _write(args, rows, calibrator, notices)
+    alarm = comparison is not None and comparison.differs
+    _write(args, rows, calibrator, verdict=str(verdict), alarm=alarm)
 
 
 def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
@@ -190,7 +193,7 @@ def _write(
     args: argparse.Namespace,
     rows: 'list[Reviewed]',
     calibrator: 'Calibrator',
-    notices: list[str],
+    **said: Any,
 ) -> None:
     """Write what was asked for."""
     from ..files.coco import write_coco
@@ -202,7 +205,7 @@ def _write(
         write_review_page,
         calibrator=calibrator,
         calibrator_file=args.calibrator,
-        notices=notices,
+        **said,
     )
     for path, write in (
         (args.out, write_review),

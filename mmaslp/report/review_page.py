@@ -56,7 +56,8 @@ def write_review_page(
     calibrator: Calibrator,
     *,
     calibrator_file: str | Path | None = None,
-    notices: Sequence[str] = (),
+    verdict: str = '',
+    alarm: bool = False,
     title: str = 'Review',
     overwrite: bool = False,
 ) -> None:
@@ -69,7 +70,9 @@ def write_review_page(
         calibrator (Calibrator): That of the review.
         calibrator_file (str | Path, optional): Its file, which is named. Defaults to
             None.
-        notices (Sequence[str]): What is said before all. Defaults to ().
+        verdict (str): How the images compare with those of the fit, which is said
+            before all. Defaults to ''.
+        alarm (bool): Whether that is a warning. Defaults to False.
         title (str): Defaults to 'Review'.
         overwrite (bool): Replace a file that is there. Defaults to False.
     """
@@ -107,7 +110,8 @@ def write_review_page(
         ['report.js', 'review.js'],
         title=title,
         created=time_text(),
-        notices=notices,
+        verdict=verdict,
+        alarm=alarm,
         cards=cards,
         number=len(rows),
         objects=listed[:MOST_OBJECTS],
@@ -118,6 +122,7 @@ def write_review_page(
         with_truth=any(row.truth is not None for row in rows),
         with_volumes=any(row.grid is not None for row in rows),
         with_slices=any(row.objects.box.shape[1] == 3 for row in rows),
+        outside=sum(row.estimate.out_of_range for row in rows),
         silent=sum(np.isnan(row.estimate.dice) for row in rows),
         calibrator=_provenance(calibrator, calibrator_file),
         measured=calibrator.summary(),

@@ -306,6 +306,8 @@ def test_maps_of_another_kind_are_said(folders, tmp_path, capsys, kind):
     assert said.startswith(f'The 5 images {"are like" if kind == "like" else "differ"}')
     header = page.read_text().split('</header>')[0]
     assert ('class="notice">The 5 images differ' in header) == (kind != 'like')
+    assert ('<p>The 5 images are like' in header) == (kind == 'like')
+    assert ('5 of 5 images are outside of the range' in header) == (kind != 'like')
     assert 'nan to nan' not in page.read_text()
     assert ('outside of the range of the fit' in said) == (kind != 'like')
     assert ('cannot tell' in said) == (kind == 'empty')

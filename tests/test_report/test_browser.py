@@ -71,7 +71,7 @@ def review(tmp_path_factory):
     extras = {'views': Painter({}, with_labels=True), 'suspects': find_suspects}
     rows = review_maps(calibrator, maps, masks, extras=extras)
     calibrator.save(root / 'c.json')
-    options = dict(calibrator_file=root / 'c.json', notices=['A notice.'])
+    options = dict(calibrator_file=root / 'c.json', verdict='A notice.', alarm=True)
     write_review_page(root / 'review.html', rows, calibrator, **options)
     return f'file://{root / "review.html"}'
 
