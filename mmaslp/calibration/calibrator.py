@@ -20,10 +20,12 @@ from ..common.arguments import (
     reading,
 )
 from ..common.arrays import (
+    SUM_TOLERANCE,
     Map,
     as_floats,
     as_tensor,
     binary_pixels,
+    check_places,
     checked,
     fill_ignored,
     one_logit,
@@ -284,7 +286,8 @@ class Calibrator:
         network of other weights.
         """
         self.check_network(module)
-        return CalibratedModule(module, self.table, independent, with_raw)
+        volumes = self.record.get('axes') != 2
+        return CalibratedModule(module, self.table, independent, with_raw, volumes)
 
     def is_fitted_to(self, network: nn.Module) -> bool:
         """Whether the weights are those of the fit; True if that is not known."""
@@ -397,8 +400,16 @@ class Calibrator:
         values = as_floats(given)
         if values.dim() < 2:
             raise ValueError(f'a map must be (..., H, W), not {tuple(values.shape)}')
+        check_places(values)
         if values.dim() in (2, 5):  # else they may be images or slices
             self.check_axes(2 if values.dim() == 2 else 3)
+        two = values.dim() > 3 and values.shape[1] == 2 and self.target == 'probability'
+        if two and (values.sum(1) - 1).abs().max() < SUM_TOLERANCE:
+            raise ValueError(
+                'background and foreground of a softmax are calibrated together: give '
+                'the foreground alone, [:, 1], or wrap the network'
+            )
+
         maps = checked(values[None].flatten(0, -3), logits)
         found = maps.clone(memory_format=torch.contiguous_format)
         if self.method != 'identity':

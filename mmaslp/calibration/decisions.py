@@ -277,11 +277,13 @@ def weighted_quantile(
 ) -> float:
     """Quantile of ``(I,)`` residuals, a place further out for the image that comes.
 
-    nan values are left out; nan without any. Source of the weights: `Tibshirani et al.,
+    nan values are left out. It is nan where so few values cannot tell: the level is
+    below 1 / (I + 1) or above I / (I + 1). Source of the weights: `Tibshirani et al.,
     Conformal prediction under covariate shift <https://arxiv.org/abs/1904.06019>`_.
     """
     known = ~np.isnan(values)
-    if not known.any():
+    number = known.sum()
+    if not 1 - ROUNDING <= level * (number + 1) <= number + ROUNDING:
         return np.nan
     weights = np.ones(len(values)) if weights is None else weights
     order = np.argsort(values[known])

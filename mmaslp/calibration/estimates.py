@@ -168,8 +168,8 @@ def with_bounds(
         dice_low=low,
         iou_low=low / (2 - low),
         accuracy_low=float(np.clip(estimate.accuracy + worst, 0, estimate.accuracy)),
-        area_low=max(0.0, area_low),
-        area_high=min(area_high, float(estimate.pixels)),
+        area_low=float(np.clip(area_low, 0, None)),
+        area_high=float(np.clip(area_high, None, estimate.pixels)),
     )
 
 

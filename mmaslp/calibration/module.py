@@ -64,6 +64,7 @@ class CalibratedModule(nn.Module):
             to False.
         with_raw (bool): Whether to return the logits of the module too, before the
             calibrated ones: a review takes those. Defaults to False.
+        volumes (bool): Whether the calibrator is one of volumes too. Defaults to True.
     """
 
     table: Tensor
@@ -74,6 +75,7 @@ class CalibratedModule(nn.Module):
         table: Tensor,
         independent: bool = False,
         with_raw: bool = False,
+        volumes: bool = True,
     ) -> None:
         super().__init__()
         if not isinstance(module, nn.Module) or isinstance(module, CalibratedModule):
@@ -81,6 +83,7 @@ class CalibratedModule(nn.Module):
         self.module = module
         self.independent = check_bool('independent', independent)
         self.with_raw = check_bool('with_raw', with_raw)
+        self.volumes = check_bool('volumes', volumes)
         self.register_buffer('table', table.float())
         self._seen = False
 
@@ -108,12 +111,12 @@ class CalibratedModule(nn.Module):
 
     def _calibrate_channels(self, logit: Tensor) -> Tensor:
         floating = isinstance(logit, Tensor) and logit.is_floating_point()
-        if not floating or logit.dim() not in (3, 4, 5):
+        if not floating or logit.dim() not in (3, 4, 5 if self.volumes else 4):
             kind = (type(logit).__name__, *getattr(logit, 'shape', ()))
             raise ValueError(
                 'the module must return one tensor of logits, floating point, '
-                '(N, H, W), (N, C, H, W) or (N, C, D, H, W), and it returns '
-                f'{kind}: wrap one that does'
+                '(N, H, W), (N, C, H, W) or, for a calibrator of volumes, '
+                f'(N, C, D, H, W), and it returns {kind}: wrap one that does'
             )
 
         softmax = logit.dim() > 3 and not self.independent

@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('second', nargs='?', help='result file of the second model')
     add(
         '--fail-if-worse',
+        action='extend',
         nargs='*',
         metavar='METRIC',
         help='end with 1 if one of these metrics is worse beyond chance, by default '

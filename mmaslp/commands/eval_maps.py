@@ -50,6 +50,7 @@ def add_arguments(parser: CommandParser) -> None:
     add('--resamples', type=int, default=1000, help='of the bootstrap; default 1000')
     add(
         '--limit',
+        action='extend',
         nargs='+',
         metavar='METRIC=VALUE',
         help='end with 1 if a metric is beyond its limit, such as ece_band=.01 dice=.8',

@@ -118,11 +118,17 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
     )
     with raising(signal.SIGALRM, ValueError(late), MOST_SECONDS):
         matches = [pattern.search(Path(name).name) for name in names]
-    found = [match.group() for match in matches if match is not None]
+    # Of a pattern with parentheses they hold what is shared.
+    found = [match[match.re.groups and 1] for match in matches if match is not None]
     if without := [name for name, match in zip(names, matches) if match is None]:
         raise ValueError(
             f'--groups {pattern.pattern}: matches nothing in {without[0]}, and must in '
             'each name'
+        )
+    if len({*found}) == len(found) > 1:
+        raise ValueError(
+            f'--groups {pattern.pattern}: finds another text in each name, such as '
+            f'{found[0]} and {found[1]}: it must find what the files of a group share'
         )
     return list(numbers_of(found))
 

@@ -52,6 +52,13 @@ def binary_maps(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Check two-class maps whose pixels keep their places, as ``(N, M, H, W)``."""
     prob, label, valid = binary_pixels(prob, label, ignore_index)
+    check_places(prob)
+    if label.dim() > 3 and label.shape[1] == 2 and (label.sum(1) == 1).all():
+        raise ValueError(
+            f'label {tuple(label.shape)} is one-hot, of background and foreground: '
+            'give the foreground of both, [:, 1]'
+        )
+
     if valid is None:
         prob = checked(prob)
     else:
@@ -75,6 +82,15 @@ def binary_pixels(
             stacklevel=5,
         )
     return prob, label, valid
+
+
+def check_places(values: Tensor) -> None:
+    """Refuse channels that come last, where rows would be maps."""
+    if values.dim() > 2 and values.shape[-1] == 1 < values.shape[-2]:
+        raise ValueError(
+            f'maps of shape {tuple(values.shape)} are one pixel wide: if that axis is '
+            'one of channels, leave it out, [..., 0]'
+        )
 
 
 def _as_maps(values: Tensor) -> Tensor:

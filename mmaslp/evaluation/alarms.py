@@ -88,6 +88,8 @@ def read_limits(texts: Sequence[str]) -> dict[str, float]:
     for text in texts:
         key, _, value = text.partition('=')
         metric = metric_of(key)
+        if key in limits:
+            raise ValueError(f'--limit {text}: {key} has another limit: give one')
         if not metric.better:
             keys = ', '.join(each.key for each in METRICS if each.better)
             raise ValueError(

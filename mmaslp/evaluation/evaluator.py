@@ -1,6 +1,7 @@
 """The one evaluator: images in, a result out, raw and calibrated in one pass."""
 
 import math
+import warnings
 import zlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -211,6 +212,13 @@ class Evaluator:
                 'probabilities: give them of all images'
             )
         table = ImageTable.join(rows) if rows else ImageTable.empty(settings['bins'])
+        if len({*table.names}) < len(table):
+            warnings.warn(
+                f'{model}, {dataset}: an image is in it more than once, and counts '
+                'as often: measure each once',
+                stacklevel=2,
+            )
+
         metrics: dict[str, Any] = {**image_metrics(table)}
 
         intervals: dict[str, list[float]] = {}

@@ -65,7 +65,8 @@ def pair_files(
 
     alone = [preds[stem] for stem in sorted(preds.keys() - masks.keys())]
     problems += [f'{path}: no mask of this name in {gt_dir}' for path in alone]
-    if not any(suffix_of(path) == '.npz' for path in preds.values()):
+    with_npz = any(suffix_of(path) == '.npz' for path in preds.values())
+    if not (with_npz and find_dataset(pred_dir)):
         # Labels of nnU-Net are those of a whole set.
         alone = [masks[stem] for stem in sorted(masks.keys() - preds.keys())]
         problems += [f'{path}: no map of this name in {pred_dir}' for path in alone]

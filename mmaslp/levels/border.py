@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..common.arguments import (
     check_array,
+    check_bool,
     check_integer,
     check_number,
     check_text,
@@ -246,6 +247,7 @@ class BorderLevels(Levels):
             ValueError: If it is not a table, is empty or was observed before, or if the
                 labels look like masks of 0 and 255. Then no level moves.
         """
+        check_bool('whole', whole)
         observed = getattr(table, 'totals', None)
         if observed is None or observed is self._observed:
             raise ValueError(

@@ -211,7 +211,7 @@ class PerturbedByImage(Target):
     def _sample(self, num_images: int, training: bool) -> Sample:
         """Sample of the batch that the levels hold, or one without levels."""
         if self.levels is None:
-            return independent_sample(self.alpha, num_images)
+            return independent_sample(self.alpha if training else 0.0, num_images)
         if training and self.levels.pending is None:
             raise ValueError(
                 'ImageLevels need the sample of the batch: call levels.sample(names, '

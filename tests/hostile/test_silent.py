@@ -1,5 +1,7 @@
 """What used to change a figure or a training without a word, and has to be refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -167,6 +169,7 @@ SAID = {
     ),
 }
 SOFTMAX = torch.rand(5, 2, 16, 16).softmax(1)
+LAST = torch.rand(5, 16, 16, 1)  # the channel
 SOFTMAX_AS_LOGITS = {
     'loss': lambda: SelfCalibratingBCE()(SOFTMAX, LABELS),
     'judge_batch': lambda: fit_calibrator(SOFTMAX[:, 1], LABELS).judge_batch(
@@ -222,6 +225,30 @@ def test_an_exported_network_is_not_looked_at(recwarn):
             'logits must be',
         ),
         (lambda: Calibrator.load(None), 'file must be'),
+        (lambda: CALIBRATOR(torch.rand(2, 8, 8, 1)), 'one pixel wide'),
+        (lambda: fit_calibrator(LAST, LAST.round().long()), 'one pixel wide'),
+        (lambda: BandTable().update(LAST, LAST.round().long()), 'one pixel wide'),
+        (
+            lambda: BandTable().update(SOFTMAX, torch.stack([1 - LABELS, LABELS], 1)),
+            'is one-hot',
+        ),
+        (
+            lambda: Calibrator('platt', 'single', 'probability', [([-9, 9], [-5, 5])])(
+                SOFTMAX
+            ),
+            'are calibrated together',
+        ),
+        (
+            lambda: replace(CALIBRATOR, record={'axes': 2}).wrap(nn.Identity())(
+                torch.randn(1, 1, 4, 8, 8)
+            ),
+            'for a calibrator of volumes',
+        ),
+        (
+            lambda: fit_calibrator(LAST[..., 0], LABELS, groups=dict(a=1)),
+            'and not a dict',
+        ),
+        (lambda: BorderLevels().observe(BandTable(), whole='yes'), 'whole must be'),
         (observe_twice, 'the table holds the last validation too'),
         (lambda: ImageLevels(['a', 'b', 'a']), 'every training image once'),
         (

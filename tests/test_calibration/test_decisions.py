@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from mmaslp.calibration import CalibrationTables, Calibrator, fit_calibrator, fit_tables
-from mmaslp.calibration.decisions import Decisions
+from mmaslp.calibration.decisions import Decisions, weighted_quantile
 from mmaslp.calibration.features import (
     domain_features,
     expected_dice,
@@ -204,6 +204,23 @@ def test_levels_widen_the_bounds(calibrator):
     for level in (0, 1, 2):
         with pytest.raises(ValueError, match='level must be'):
             calibrator.image(prob, level=level)
+
+
+@pytest.mark.parametrize('number', [9, 19])
+def test_a_bound_that_so_few_images_cannot_give_is_none(number):
+    residuals = np.linspace(-1, 1, number)
+    one, beyond = 1 / (number + 1), 0.9 / (number + 1)
+    assert weighted_quantile(residuals, one) == -1
+    assert weighted_quantile(residuals, 1 - one) == 1
+    assert np.isnan(weighted_quantile(residuals, beyond))
+    assert np.isnan(weighted_quantile(residuals, 1 - beyond))
+
+
+def test_a_level_that_the_fit_cannot_give_has_no_bounds(calibrator):
+    sure = calibrator.image(discs(5)[0], level=0.9999)
+    assert np.isnan(
+        [sure.dice_low, sure.accuracy_low, sure.area_low, sure.area_high]
+    ).all()
 
 
 def all_real():

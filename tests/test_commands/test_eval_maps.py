@@ -222,6 +222,7 @@ def test_the_same_folder_twice(folders, capsys):
 def test_limits_end_with_a_status(folders, capsys):
     assert folders.run('--limit', 'ece=.99', 'dice=.01') == 0
     assert capsys.readouterr().out.endswith('within all limits\n')
+    assert folders.run('--limit', 'ece=1e-6', '--limit', 'dice=.01') == 1
     assert folders.run('--limit', 'ece=1e-6', 'dice=.999') == 1
     said = capsys.readouterr().out
     assert 'pred: ece is 0.' in said

@@ -113,7 +113,9 @@ def test_what_is_asked_for_is_fitted(folders, tmp_path, capsys):
     options = ['--method', 'platt', '--by', 'single', '--target', 'probability']
     assert run_command('fit', [*args, *options, '--groups', r'^\d\d']) == 2
     assert '40 images of 4 groups are too few' in capsys.readouterr().err
-    assert run_command('fit', [*args, *options, '--groups', r'\d$']) == 0
+    assert run_command('fit', [*args, *options, '--groups', '.+']) == 2
+    assert 'finds another text in each name' in capsys.readouterr().err
+    assert run_command('fit', [*args, *options, '--groups', r'\d(\d)$']) == 0
     found = Calibrator.load(tmp_path / 'cal.json')
     assert (found.method, found.by, found.target) == ('platt', 'single', 'probability')
     assert found.record['groups'] == 10

@@ -99,6 +99,7 @@ def test_limits_ring_and_stay_silent():
         (['ece=high'], 'write ece=NUMBER'),
         (['conf=.5'], 'name a metric that can be worse'),
         (['nonsense=.5'], 'name a metric that can be worse'),
+        (['ece=.1', 'ece=.9'], 'ece has another limit'),
     ],
 )
 def test_a_limit_that_tells_nothing_is_refused(texts, words):

@@ -32,6 +32,14 @@ def test_pixels_and_bands_are_those_of_their_counters():
     assert result.intervals['ece'][0] <= result.metrics['ece']
 
 
+def test_an_image_that_is_measured_twice_is_said():
+    evaluator = Evaluator()
+    for _ in range(2):
+        evaluator.add('a.png', *SCENES[0])
+    with pytest.warns(UserWarning, match='more than once'):
+        evaluator.result('A', 'x', resamples=0)
+
+
 @pytest.mark.parametrize('kind', [np.float64, np.float32, np.float16])
 @pytest.mark.parametrize('ignored', [False, True])
 def test_a_small_image_is_counted_as_a_large_one(kind, ignored):

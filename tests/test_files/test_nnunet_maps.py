@@ -111,6 +111,10 @@ def test_pairs_of_a_fold(tmp_path):
     assert not problems
     found, label = read_pair(MapReader(), *pairs['case'])
     np.testing.assert_array_equal(found > 0.5, label)
+    (tmp_path / 'dataset.json').rename(tmp_path / 'x.json')  # no set of nnU-Net
+    _, problems = pair_files(maps, labels)
+    assert any('other.png: no map of this name' in each for each in problems)
+    (tmp_path / 'x.json').rename(tmp_path / 'dataset.json')
     (labels / 'case.png').unlink()
     with pytest.raises(ValueError, match=r'such as case\.npz and other\.png'):
         pair_files(maps, labels)

@@ -155,6 +155,7 @@ def test_a_validation_loss_is_binary_cross_entropy():
     expected = F.binary_cross_entropy_with_logits(logits, labels)
     assert criterion(logits, labels) > expected + 0.1
     assert criterion.eval()(logits, labels) == expected
+    assert SelfCalibratingBCE(alpha=0.4).eval()(logits, labels) == expected
 
 
 @pytest.mark.parametrize(('number', 'depth'), [(2, None), (3, 4)])

@@ -1,6 +1,6 @@
 """Fitting a calibrator: from images or from their tables, chosen out of fold."""
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Set
 from itertools import count
 from typing import Any
 
@@ -252,6 +252,11 @@ def _check_enough(counts: np.ndarray, cases: int, number: str) -> None:
 def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
     """Number keys in the order of their first appearance."""
     numbers: dict[Hashable, int] = {}
+    if isinstance(keys, Mapping | Set | str):
+        raise ValueError(
+            'groups must be a list, in the order of the images, and not a '
+            f'{type(keys).__name__}'
+        )
     try:
         for key in keys:
             # A tensor is equal to no other one as a key.

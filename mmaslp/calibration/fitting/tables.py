@@ -9,6 +9,7 @@ from torch import Tensor
 from ...common.arrays import (
     as_floats,
     as_tensor,
+    check_places,
     checked,
     one_logit,
     split_labels,
@@ -93,7 +94,8 @@ class CalibrationTables:
         if logits and _is_softmax(prob, label):
             prob = one_logit(checked(prob.nan_to_num(), logits), axis=0)
             channels = False
-        # Of channels that come last, (H, W, 1), rows would be maps.
+
+        check_places(prob)
         fits = prob.dim() > 1 and prob.shape[-2:] == label.shape[-2:]
         if not fits or not prob.numel() or _long_axes(prob) != _long_axes(label):
             raise ValueError(
