@@ -257,6 +257,7 @@ def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
             'groups must be a list, in the order of the images, and not a '
             f'{type(keys).__name__}'
         )
+
     try:
         for key in keys:
             # A tensor is equal to no other one as a key.
