@@ -105,14 +105,14 @@ def describe(result: Result) -> str:
         text += f'; at the border of its masks {border}'
 
     objects = result.positive.get('acc', nan)
-    hints = {
+    hints = {  # the first goes on with the sentence
+        ', no more than without a network: see that foreground is 1 in masks': (
+            accuracy <= max(objects, 1 - objects) < 1
+        ),
         '. All probabilities are 0 or 1, as of masks: give the maps before the cut, '
         'and the folder of masks last': confidence == 1,
         '. All masks are full': objects == 1,
         '. All masks are empty': objects == 0,
-        ', no more than without a network: see that foreground is 1 in masks': (
-            accuracy <= max(objects, 1 - objects) < 1
-        ),
     }
     return f'{text}{"".join(hint for hint in hints if hints[hint])}.'
 
