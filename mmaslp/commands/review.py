@@ -10,7 +10,7 @@ Example:
 import argparse
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .arguments import add_map_options, add_overwrite, map_reader
 
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> None:
     if args.truth:
         _print_proof(rows)
     alarm = comparison is not None and comparison.differs
-    _write(args, rows, calibrator, verdict=str(verdict), alarm=alarm)
+    _write(args, rows, calibrator, str(verdict), alarm)
 
 
 def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
@@ -193,7 +193,8 @@ def _write(
     args: argparse.Namespace,
     rows: 'list[Reviewed]',
     calibrator: 'Calibrator',
-    **said: Any,
+    verdict: str,
+    alarm: bool,
 ) -> None:
     """Write what was asked for."""
     from ..files.coco import write_coco
@@ -205,7 +206,8 @@ def _write(
         write_review_page,
         calibrator=calibrator,
         calibrator_file=args.calibrator,
-        **said,
+        verdict=verdict,
+        alarm=alarm,
     )
     for path, write in (
         (args.out, write_review),
