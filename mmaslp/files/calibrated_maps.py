@@ -12,7 +12,7 @@ import torch
 from ..calibration.calibrator import Calibrator
 from ..common.arguments import check_number, check_path
 from ..common.outputs import check_outputs, write_output
-from .images import write_picture
+from .images import software_of, write_picture
 from .map_pairs import MapFiles, count_files
 from .nnunet_maps import with_foreground
 from .prob_maps import (
@@ -20,11 +20,13 @@ from .prob_maps import (
     MapReader,
     load_array,
     nifti_of,
+    quantised,
     suffix_of,
-    write_prob_map,
 )
 from .volumes import is_nifti, nifti_like, stem_of
 
+# A PNG that is calibrated says so.
+SOFTWARE = 'mmaslp apply'
 # Of nnU-Net, which say what its npz hold.
 _DESCRIPTIONS = ('dataset.json', 'plans.json')
 
@@ -123,6 +125,9 @@ class _Writer:
 
     def add(self, name: str, key: int, given: np.ndarray, label: None) -> None:
         path, _ = self.files.pairs[name]
+        if suffix_of(path) == '.png' and software_of(path) == SOFTWARE:
+            raise ValueError('it is calibrated already: give the map of the network')
+
         self.calibrator.check_axes(given.ndim)
         if self.masks:
             self._write_mask(path, self._mask(given, self.masks))
@@ -150,7 +155,7 @@ class _Writer:
         suffix = suffix_of(path)
         file = self.folder / 'maps' / _map_name(path)
         if suffix not in ARRAY_SUFFIXES:
-            write_prob_map(file, prob)
+            write_picture(file, quantised(prob), software=SOFTWARE)
             return
 
         prob = self._as_stored(path, prob)

@@ -6,6 +6,7 @@ from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from ..common.inputs import check_file, naming, read_file
@@ -47,12 +48,20 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
 
 
 def write_picture(
-    path: str | Path, values: np.ndarray, overwrite: bool = False
+    path: str | Path, values: np.ndarray, overwrite: bool = False, software: str = ''
 ) -> None:
-    """Write a PNG."""
+    """Write a PNG, which keeps the name of the software."""
+    info = PngInfo()
+    info.add_text('Software', software)
     buffer = io.BytesIO()
-    Image.fromarray(values).save(buffer, 'PNG')
+    Image.fromarray(values).save(buffer, 'PNG', pnginfo=info if software else None)
     write_output(path, buffer.getvalue(), overwrite)
+
+
+def software_of(path: Path) -> str | None:
+    """What a PNG says that it was made by."""
+    with Image.open(path) as image:
+        return image.info.get('Software')
 
 
 # Largest ratio of two aspects that rounding explains.

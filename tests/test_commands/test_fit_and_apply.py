@@ -49,6 +49,15 @@ def test_calibrated_maps_are_better_and_keep_their_masks(folders, tmp_path, caps
     assert calibrated['nll'] < 0.8 * raw['nll']
 
 
+def test_maps_are_not_calibrated_twice(folders, tmp_path, capsys):
+    root, _, (maps, masks) = folders
+    cal, out = str(root / 'cal.json'), str(tmp_path / 'out')
+    assert run_command('apply', [cal, str(maps), '--out', out]) == 0
+    assert run_command('apply', [cal, out, '--out', str(tmp_path / 'again')]) == 2
+    assert 'calibrated already' in capsys.readouterr().err
+    assert run_command('eval-maps', [out, str(masks), '--resamples', '0']) == 0
+
+
 def test_masks_that_are_not_the_maps_cut_at_half_are_said(folders, tmp_path, capsys):
     root, _, (maps, _) = folders
     for masks in ('keep', 'accuracy'):
