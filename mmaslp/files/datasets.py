@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, combinations
 
 from PIL import ImageOps
 
-from ..common.arguments import check_number, optional
+from ..common.arguments import check_number, optional, reading
 from ..common.inputs import MOST_TEXT, check_file, naming, read_file
 from ..common.outputs import check_outputs, write_output
 from .images import IMAGE_SUFFIXES, open_image, read_binary_mask
@@ -140,7 +140,8 @@ def keep_listed(
 
     Names may have a suffix, lines may end in CRLF, and blank lines do not count.
     """
-    text = read_file(list_file, MOST_TEXT).decode('utf-8-sig', errors='replace')
+    with reading(f'{list_file} cannot be read as a list in UTF-8'):
+        text = read_file(list_file, MOST_TEXT).decode('utf-8-sig')
     names = filter(None, map(str.strip, text.splitlines()))
     stems = {n if n in images else _stem(n, suffixes) or n for n in names}
     missing = sorted(stems - images.keys())
@@ -201,8 +202,7 @@ def prepare_dataset(
     check_number('--val-ratio', val_ratio, at_least=0, below=1)
     optional(check_number, '--test-ratio', test_ratio, at_least=0, below=1)
     if test_ratio is None:
-        spec = LAYOUTS.get(layout or '', LAYOUTS['folder'])
-        test_ratio = 0.0 if spec.home else 0.2
+        test_ratio = 0.0 if LAYOUTS.get(layout or '', LAYOUTS['folder']).home else 0.2
 
     located = {
         part: place
@@ -215,18 +215,19 @@ def prepare_dataset(
             'part train, or remove this division'
         )
 
-    parts = {}
+    paths = {}
     problems: list[str] = []
     without_object = 0
     places = located or {'': (find_folders(root, layout), '')}
     for part, (folders, list_file) in places.items():
         pairs = list_pairs(folders, list_file=list_file)
-        paths = pairs.paths()
-        parts[part] = [*paths]
+        paths[part] = pairs.paths()
         faults, empty = check_pairs(pairs, graded=layout == 'PASCAL-S')  # votes
         problems += faults
         without_object += empty
     raise_problems(problems, root)
+    raise_problems(_shared_images(paths), root)
+    parts = {part: [*own] for part, own in paths.items()}
     if located:
         return Prepared(parts, without_object, [])
 
@@ -245,10 +246,25 @@ def prepare_dataset(
     other = {osp.join(root, f'{part}.txt') for part in PARTS} - {*lists}
     if left := [*filter(osp.isfile, other)]:
         raise ValueError(f'{left[0]} is of another division: remove it')
-    check_outputs({'': lists}, [val_list, *chain(*paths.values())], overwrite)
+    check_outputs({'': lists}, [val_list, *chain(*paths[''].values())], overwrite)
     for path, names in zip(lists, parts.values()):
         write_output(path, '\n'.join(names) + '\n', overwrite)
     return Prepared(parts, without_object, lists)
+
+
+def _shared_images(
+    paths: Mapping[str, Mapping[str, tuple[str, str]]],
+) -> list[str]:
+    """Say which images are in two parts: what is measured on them is too good.
+
+    Frames of two videos may have one name, so the files are compared.
+    """
+    return [
+        f'image {name} of {one} is in {other} too: remove it from one of them'
+        for (one, own), (other, others) in combinations(paths.items(), 2)
+        for name in own
+        if name in others and read_file(own[name][0]) == read_file(others[name][0])
+    ]
 
 
 def divided_parts(
@@ -267,23 +283,25 @@ def divide(
 ) -> dict[str, list[str]]:
     """Divide names into train, val and test; the same seed gives the same parts.
 
-    ``val`` is a share, or a list file. Empty parts are left out.
+    ``val`` is a share, or a list file. A part has one image at least; one whose share
+    is 0 is left out.
     """
     names = sorted(names)
     shuffled = random.Random(seed).sample(names, len(names))
     if isinstance(val, str):
         chosen = [*keep_listed(dict.fromkeys(names, ''), val, 'the set')]
     else:
-        chosen = shuffled[: round(val * len(names))]
+        chosen = shuffled[: max(round(val * len(names)), val > 0)]
 
     taken = {*chosen}
     rest = [name for name in shuffled if name not in taken]
-    count = round(test_ratio * len(names))
+    count = max(round(test_ratio * len(names)), test_ratio > 0)
     parts = dict(zip(PARTS, (rest[count:], chosen, rest[:count])))
     if not parts['train']:
         raise ValueError(
-            'the split leaves no image to train on: lower --val-ratio or '
-            '--test-ratio, or shorten the list'
+            f'of {len(names)} images the split leaves no image to train on: add '
+            'images, lower --val-ratio or --test-ratio (0 leaves the part out), or '
+            'shorten the list'
         )
     return {part: sorted(names) for part, names in parts.items() if names}
 

@@ -42,8 +42,10 @@ def test_parts():
     assert [*map(len, parts.values())] == [5, 2, 3]
     assert sorted(''.join(map(''.join, parts.values()))) == names
     assert 'test' not in divide(names, 0.2, 0.0, seed=1)
-    with pytest.raises(ValueError, match='leaves no image to train on'):
-        divide(names, 0.5, 0.5, seed=1)
+    assert [*map(len, divide('abc', 0.1, 0.2, seed=1).values())] == [1, 1, 1]
+    for few, share in ((names, 0.5), ('ab', 0.1)):
+        with pytest.raises(ValueError, match='leaves no image to train on'):
+            divide(few, share, share, seed=1)
 
 
 def test_all_problems_in_one_message(tmp_path, write_pairs):
@@ -103,6 +105,20 @@ def test_divided_data_are_checked_part_by_part(tmp_path, write_pairs, way):
     mask = next(tmp_path.rglob('val1.png'))
     Image.new('L', (5, 5)).save(mask)
     with pytest.raises(ValueError, match=r'val1\.png: the mask is 5 x 5'):
+        prepare_dataset(str(tmp_path))
+
+
+@pytest.mark.parametrize('way', ['images/{}', 'lists'])
+def test_an_image_of_two_parts(tmp_path, write_pairs, way):
+    for part in ('train', 'val'):
+        folders = ('images', 'masks') if way == 'lists' else (way, f'masks/{part}')
+        write_pairs(
+            tmp_path, [part, 'same', 'other'], *(f.format(part) for f in folders)
+        )
+        (tmp_path / f'{part}.txt').write_text(f'{part}\nsame')
+    if way != 'lists':  # another image of the same name
+        Image.new('RGB', (20, 14), 'red').save(tmp_path / 'images/val/other.jpg')
+    with pytest.raises(ValueError, match=r'(?s)1 problem.*same of train is in val too'):
         prepare_dataset(str(tmp_path))
 
 
