@@ -12,6 +12,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..files.names import display_name, some
 from .arguments import add_map_options, add_overwrite, map_reader
 
 if TYPE_CHECKING:
@@ -141,6 +142,12 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
     from ..report.views import Painter
 
     photos = find_photos(args.images, files.pairs) if args.images else {}
+    alone = [display_name(name) for name in files.pairs if name not in photos]
+    if args.images and alone:
+        print(
+            f'{len(alone)} of {len(files.pairs)} images lack a photograph or scan in '
+            f'{display_name(args.images)}, so the map takes its place: {some(alone)}'
+        )
     extras = {
         'views': args.report and Painter(photos, with_labels=bool(args.suspects)),
         'coco': args.coco and CocoEncoder(photos),
@@ -152,7 +159,6 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
 
 def _print_review(rows: 'list[Reviewed]') -> None:
     from ..common.table import number_text
-    from ..files.names import display_name
 
     print(f'{"most doubtful images":<32}{"Dice":>8}{"at least":>10}{"objects":>9}')
     for row in rows[:10]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from scipy.ndimage import maximum_filter, minimum_filter
 
@@ -34,7 +34,11 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
         image.load()
         turned = image.getexif().get(_ORIENTATION, 1) != 1
     except Exception as error:  # PIL raises a dozen types on broken files
-        reason = getattr(error, 'strerror', None) or error
+        reason = (
+            'it is empty, or of another format'  # Pillow names the stream
+            if isinstance(error, UnidentifiedImageError)
+            else getattr(error, 'strerror', None) or error
+        )
         raise ValueError(
             f'cannot be read as an image ({reason}): write or fetch it again'
         ) from error
@@ -75,7 +79,8 @@ def upright(photo: Path, shape: tuple[int, ...]) -> tuple[Image.Image, bool]:
     stored, and not that of the photograph, the network did not see that note. A map
     that fits neither is one of a network that stretches its images.
     """
-    stored = open_image(photo)
+    with naming(f'its photograph {photo}'):
+        stored = open_image(photo)
     turned = ImageOps.exif_transpose(stored)
     for image in (turned, stored):
         ratio = image.width * shape[0] / (image.height * shape[1])

@@ -124,15 +124,21 @@ def find_photos(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
         ValueError: There is none of any map.
     """
     suffixes = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES)
-    there = list_files(Path(folder), suffixes, 'photograph', [])
+    problems: list[str] = []
+    there = list_files(Path(folder), suffixes, 'photograph', problems)
+
     photos = {
         name: there[stem]
         for name in names
         for stem in (name + FIRST_CHANNEL, name)
         if stem in there
     }
+
     if not photos:
-        raise ValueError(f'--images {folder}: there is none of {next(iter(names))}')
+        raise_problems(
+            [f'there is none of {next(iter(names))}, or of another map', *problems],
+            f'--images {folder}',
+        )
     return photos
 
 
@@ -324,6 +330,8 @@ def read_pair(
                 'its axes lie in another order. Arrays are read as (D, H, W), as '
                 'nnU-Net has them, and nibabel gives (W, H, D): transpose one of them'
             )
+        elif np.squeeze(prob).shape == np.squeeze(slices).shape:
+            advice = 'drop the axis of length 1: save an image as (H, W)'
         raise ValueError(
             f'{pred}: {size} pixels, but its mask {gt} has {of_mask}: {advice}'
         )

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from ..common.inputs import naming
 from ..files.images import upright
 from ..files.object_volumes import colour_of
 from ..files.review import Judged
@@ -210,8 +211,10 @@ def _scan_of(
     scan: Path, shape: tuple[int, ...], of_map: Grid | None
 ) -> tuple[np.ndarray, Grid | None]:
     """Read a scan and turn it as its map; ValueError if it lies elsewhere."""
-    values = read_nifti(scan)
-    of_scan = grid_of(scan)
+    with naming(f'its scan {scan}'):
+        values = read_nifti(scan)
+        of_scan = grid_of(scan)
+
     fits = values.shape == shape  # stored alike, as far as can be known
     if of_map is not None and of_scan.is_placed:
         fits = values.ndim == 3 and of_map.same_place(shape, of_scan, values.shape)

@@ -16,7 +16,7 @@ from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.review import Judged, proof, review_maps, write_review
 from mmaslp.report.review_page import efforts
 from mmaslp.report.views import Painter
-from tests.review_samples import estimate
+from tests.review_samples import estimate, table_of
 from tests.test_calibration.object_scenes import discs, write_scenes
 
 
@@ -257,6 +257,37 @@ def test_a_page_shows_every_image_and_escapes_names(folders, tmp_path):
     names = re.findall(r'<h3>\d+\. (.*)</h3>', text)
     assert len(names) == 4
     assert names == [html.escape(row['image']) for row in rows_of(tmp_path / 'r.csv')]
+
+
+@pytest.mark.parametrize(
+    ('ending', 'content', 'code', 'said'),
+    [
+        ('.jpg', None, 0, '19 of 20 images lack a photograph'),
+        ('.jpg', b'', 2, r'its photograph \S*500\.jpg: cannot be read'),
+        ('.webp', b'', 2, r'500\.webp: not a photograph; known endings are \.jpg'),
+    ],
+)
+def test_photographs_that_are_not_there_or_broken(
+    folders, tmp_path, capsys, ending, content, code, said
+):
+    maps, _, file = folders
+    photos = tmp_path / 'photos'
+    photos.mkdir()
+    photo = photos / f'500{ending}'
+    Image.new('RGB', (48, 48)).save(photo)
+    if content is not None:
+        photo.write_bytes(content)
+    args = [str(maps), '--calibrator', str(file), '--report', str(tmp_path / 'p.html')]
+    assert run_command('review', [*args, '--images', str(photos)]) == code
+    assert re.search(said, ''.join(capsys.readouterr()))
+
+
+def test_a_broken_scan_is_named(tmp_path):
+    empty = np.zeros((2, 4, 4), int)
+    image = Judged(tmp_path, 'a', empty / 1, table_of(empty, []), estimate())
+    (tmp_path / 'a.nii.gz').write_bytes(b'')
+    with pytest.raises(ValueError, match=r'its scan .*a\.nii\.gz: '):
+        Painter({'a': tmp_path / 'a.nii.gz'})(image)
 
 
 def test_outlines_have_the_colour_of_the_probability(folders):

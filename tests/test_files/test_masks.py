@@ -107,6 +107,13 @@ def test_colours_are_refused(tmp_path):
         read_binary_mask(save(tmp_path / 'p.png', indexed, 'P', palette))
 
 
+def test_a_file_of_another_format_is_named(tmp_path):
+    np.save(tmp_path / 'a.npy', np.zeros((4, 4)))
+    with pytest.raises(ValueError, match=r'a\.npy: cannot') as error:
+        read_binary_mask(tmp_path / 'a.npy')
+    assert 'BytesIO' not in str(error.value)
+
+
 def test_votes_need_graded(tmp_path):
     array = np.repeat(np.array([[0, 85, 128, 170, 255]], np.uint8), 12, 1)
     path = save(tmp_path / 'm.png', np.repeat(array, 12, 0))
