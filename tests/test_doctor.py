@@ -22,6 +22,10 @@ def test_command_line(toy, tmp_path, capsys):
     out = capsys.readouterr().out
     assert 'model.decode_head has 7 channels' in out
     assert '\n1 error, 1 warning, ' in out
+    cfg.pop('model')
+    cfg.dump(path)
+    assert run_command('doctor', [str(path)]) == 1
+    assert 'has not a model' in capsys.readouterr().out
     path.write_text('model = (')
     assert run_command('doctor', [str(path)]) == 1
     assert 'cannot be read' in capsys.readouterr().out
