@@ -172,7 +172,7 @@ class Calibrator:
         check_choice('choice', choice, MASKS)
         values = as_floats(given)
         volumes = values.dim() == 5 or (values.dim() == 3 and len(values) > 1)
-        self.check_axes(3 if volumes else 2)
+        self.check_axes(3 if volumes else 2, '; a batch of images is (N, 1, H, W)')
         if choice == 'keep':
             checked(values, logits)
             return given > (0 if logits else 0.5)
@@ -336,7 +336,7 @@ class Calibrator:
     def from_dict(cls, plain: Mapping[str, Any]) -> 'Calibrator':
         """Make what :meth:`to_dict` gave; ValueError if it is anything else."""
         with reading('not a calibrator'):
-            content = dict(plain)
+            content = {**plain}
             for key, value in _HEAD.items():
                 if (given := content.pop(key)) != value:
                     raise ValueError(f'its {key} is {given!r}, not {value!r}')
@@ -371,13 +371,13 @@ class Calibrator:
             )
         return self.decisions
 
-    def check_axes(self, axes: int) -> None:
+    def check_axes(self, axes: int, hint: str = '') -> None:
         """Refuse images if it was fitted to volumes, and volumes if to images."""
         fitted = self.record.get('axes')
         if fitted is not None and fitted != axes:
             raise ValueError(
                 f'this calibrator was fitted to {_AXES[fitted]}, and not to '
-                f'{_AXES[axes]}: fit one to {_AXES[axes]} with `mmaslp fit`'
+                f'{_AXES[axes]}: fit one to {_AXES[axes]} with `mmaslp fit`{hint}'
             )
 
     def check_objects(self) -> None:
@@ -429,3 +429,12 @@ class Calibrator:
             logit = piece if logits else as_logits(piece).clamp_(-LIMIT, LIMIT)
             calibrated = look_up(logit, band, table)
             piece.copy_(calibrated if logits else calibrated.sigmoid_())
+
+
+def check_calibrator(given: Any) -> None:
+    """Refuse what is not a calibrator, such as the path of one."""
+    if not isinstance(given, Calibrator):
+        raise ValueError(
+            f'calibrator must be a Calibrator, got {given!r:.100}: read a file with '
+            'Calibrator.load'
+        )

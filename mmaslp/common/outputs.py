@@ -72,6 +72,8 @@ def check_output(path: str | Path, overwrite: bool = False, name: str = '') -> N
     """
     check_bool('overwrite', overwrite)
     path = _expanded(path)
+    if path.is_dir():
+        raise ValueError(f'{name} {path} is a folder: name a file'.lstrip())
     empty = path.is_file() and not path.is_symlink() and not path.stat().st_size
     if overwrite or empty or _is_stream(path) or not os.path.lexists(path):
         return

@@ -9,8 +9,9 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import torch
 
-from ..calibration.calibrator import Calibrator
-from ..common.arguments import check_number, check_path
+from ..calibration.calibrator import Calibrator, check_calibrator
+from ..calibration.masks import MASKS
+from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.outputs import check_outputs, write_output
 from .images import software_of, write_picture
 from .map_pairs import MapFiles, count_files
@@ -61,6 +62,8 @@ def apply_calibrator(
         ValueError: A folder or a file does not serve; or an output is an input; or the
             calibrator cannot tell which objects are real. Nothing is written then.
     """
+    check_calibrator(calibrator)
+    optional(check_choice, 'masks', masks, choices=MASKS)
     if min_object_prob is not None:
         check_number('min_object_prob', min_object_prob, at_least=0, at_most=1)
         if masks != 'keep':

@@ -329,7 +329,12 @@ class ImageLevels(Levels):
 
 def _sorted_ids(ids: Iterable[str]) -> list[str]:
     """Ids in the order of their hashes, whatever the order of the data set."""
-    names = ids if isinstance(ids, (str, bytes)) else [*ids]
+    # One string is not several, which `image_keys` says.
+    names = (
+        [*ids]
+        if isinstance(ids, Iterable) and not isinstance(ids, (str, bytes))
+        else ids
+    )
     ordered = [names[row] for row in np.argsort(image_keys(names), kind='stable')]
     if len(set(ordered)) < max(1, len(ordered)):
         raise ValueError('ids must name every training image once, and one at least')

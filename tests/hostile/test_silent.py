@@ -19,12 +19,15 @@ from mmaslp import (
     fit_calibrator,
 )
 from mmaslp.commands import main
+from mmaslp.files.calibrated_maps import apply_calibrator
+from mmaslp.files.review import review_maps
 from mmaslp.integrations.mmseg.testing import evaluate, sets_of_test
 from mmaslp.integrations.mmseg.training import prepare_training
 from mmaslp.training.sessions import CalibratorSession, LevelsSession
 from tests.map_folders import write_set
 
 CALIBRATOR = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
+OF_IMAGES = replace(CALIBRATOR, record={'axes': 2})
 
 # One mistake in a component of a config each, in its first argument; the others go
 # through the same checks, which tests/test_common/test_arguments.py has.
@@ -251,6 +254,17 @@ def test_an_exported_network_is_not_looked_at(recwarn):
         (lambda: BorderLevels().observe(BandTable(), whole='yes'), 'whole must be'),
         (observe_twice, 'the table holds the last validation too'),
         (lambda: ImageLevels(['a', 'b', 'a']), 'every training image once'),
+        (lambda: ImageLevels(100), 'ids must be strings'),
+        (lambda: fit_calibrator([*LABELS / 2] * 8, [*LABELS] * 7), 'only 35 labels'),
+        (
+            lambda: fit_calibrator([*LABELS / 2] * 7, iter([*LABELS] * 8)),
+            'only 35 maps',
+        ),
+        (lambda: Calibrator.from_dict(None), 'a mapping'),
+        (lambda: OF_IMAGES.masks(torch.rand(3, 4, 4)), r'batch .* \(N, 1, H, W\)'),
+        (lambda: review_maps('c.json', 'maps'), 'Calibrator.load'),
+        (lambda: apply_calibrator('c.json', 'maps', 'out'), 'Calibrator.load'),
+        (lambda: apply_calibrator(CALIBRATOR, 'm', 'o', masks=True), '^masks must be'),
         (
             lambda: CALIBRATOR.wrap(nn.Sequential(nn.Flatten(), nn.Linear(16, 1)))(
                 torch.rand(3, 1, 4, 4)

@@ -156,6 +156,8 @@ def test_a_folder_is_not_a_file_and_a_home_of_nobody_is_a_name(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match='is a folder'):
         check_outputs({'--json': 'x/'})
+    with pytest.raises(ValueError, match='is a folder'):
+        write_output(tmp_path, 'a')
     check_outputs({'--json': '~nosuchuser/x'}, ['~nosuchuser/y'])
     write_output('~nosuchuser/x', 'a')
     assert (tmp_path / '~nosuchuser' / 'x').read_text() == 'a'

@@ -1,7 +1,7 @@
 """Fitting a calibrator: from images or from their tables, chosen out of fold."""
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Set
-from itertools import count
+from itertools import count, zip_longest
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ BY = ('auto', 'single', 'band')
 # Images, volumes or groups: each of the five folds needs one.
 LEAST_CASES = 5
 Map = Tensor | np.ndarray
+END = object()  # of the shorter one of maps and labels
 
 
 def fit_calibrator(
@@ -276,14 +277,19 @@ def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
         raise ValueError('give as many labels as probabilities, as (N, ..., H, W)')
 
     try:
-        items = iter(prob) if label is None else zip(prob, label, strict=True)
+        items = iter(prob) if label is None else zip_longest(prob, label, fillvalue=END)
     except TypeError as error:
         raise ValueError(f'give maps and their labels: {error}') from error
     batched = not arrays and getattr(prob, 'batch_sampler', None) is not None
-    for pair in items:
+    for number, pair in enumerate(items):
         if len(pair) != 2:
             raise ValueError('give labels too, or pairs of a map and its labels')
         image, mask = pair
+        if image is END or mask is END:
+            raise ValueError(
+                f'there are only {number} {"maps" if image is END else "labels"}: give '
+                'as many of both'
+            )
         if arrays or not (batched or getattr(image, 'ndim', 0) > 3):
             yield image, mask
             continue
