@@ -13,7 +13,7 @@ from ..calibration.calibrator import Calibrator, check_calibrator
 from ..calibration.masks import MASKS
 from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.outputs import check_outputs, write_output
-from .images import software_of, write_picture
+from .images import CALIBRATED, check_uncalibrated, write_picture
 from .map_pairs import MapFiles, count_files
 from .nnunet_maps import with_foreground
 from .prob_maps import (
@@ -26,8 +26,6 @@ from .prob_maps import (
 )
 from .volumes import is_nifti, nifti_like, stem_of
 
-# A PNG that is calibrated says so.
-SOFTWARE = 'mmaslp apply'
 # Of nnU-Net, which say what its npz hold.
 _DESCRIPTIONS = ('dataset.json', 'plans.json')
 
@@ -128,9 +126,7 @@ class _Writer:
 
     def add(self, name: str, key: int, given: np.ndarray, label: None) -> None:
         path, _ = self.files.pairs[name]
-        if suffix_of(path) == '.png' and software_of(path) == SOFTWARE:
-            raise ValueError('it is calibrated already: give the map of the network')
-
+        check_uncalibrated(path)
         self.calibrator.check_axes(given.ndim)
         if self.masks:
             self._write_mask(path, self._mask(given, self.masks))
@@ -158,7 +154,7 @@ class _Writer:
         suffix = suffix_of(path)
         file = self.folder / 'maps' / _map_name(path)
         if suffix not in ARRAY_SUFFIXES:
-            write_picture(file, quantised(prob), software=SOFTWARE)
+            write_picture(file, quantised(prob), software=CALIBRATED)
             return
 
         prob = self._as_stored(path, prob)

@@ -51,6 +51,10 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
     return image
 
 
+# The software that a PNG names if it is calibrated.
+CALIBRATED = 'mmaslp apply'
+
+
 def write_picture(
     path: str | Path, values: np.ndarray, overwrite: bool = False, software: str = ''
 ) -> None:
@@ -62,10 +66,13 @@ def write_picture(
     write_output(path, buffer.getvalue(), overwrite)
 
 
-def software_of(path: Path) -> str | None:
-    """What a PNG says that it was made by."""
+def check_uncalibrated(path: Path) -> None:
+    """Refuse a map that `mmaslp apply` wrote."""
+    if path.suffix.lower() != '.png':
+        return
     with Image.open(path) as image:
-        return image.info.get('Software')
+        if image.info.get('Software') == CALIBRATED:
+            raise ValueError('it is calibrated already: give the map of the network')
 
 
 # Largest ratio of two aspects that rounding explains.

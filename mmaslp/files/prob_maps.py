@@ -176,7 +176,10 @@ class MapReader:
         if suffix != '.npz' and (self.key, self.channel) != (None, None):
             raise ValueError('--key and --channel are for .npz maps: leave them out')
         if suffix in IMAGE_SUFFIXES and not self.logits:
-            return self._scaled(*_read_image(path))
+            values, usual = _read_image(path)
+            if usual and self.max_value and self.max_value > usual:
+                raise ValueError(f'its values end at {usual}: lower --max-value')
+            return self._scaled(values, usual)
         if suffix not in ARRAY_SUFFIXES:
             known = ', '.join(ARRAY_SUFFIXES if self.logits else MAP_SUFFIXES)
             what = 'logits' if self.logits else 'maps'

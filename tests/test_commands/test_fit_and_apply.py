@@ -53,8 +53,10 @@ def test_maps_are_not_calibrated_twice(folders, tmp_path, capsys):
     root, _, (maps, masks) = folders
     cal, out = str(root / 'cal.json'), str(tmp_path / 'out')
     assert run_command('apply', [cal, str(maps), '--out', out]) == 0
-    assert run_command('apply', [cal, out, '--out', str(tmp_path / 'again')]) == 2
-    assert 'calibrated already' in capsys.readouterr().err
+    again = ['--out', str(tmp_path / 'again')]
+    for words in (['apply', cal, out], ['review', out, '--calibrator', cal]):
+        assert run_command(words[0], [*words[1:], *again]) == 2
+        assert 'calibrated already' in capsys.readouterr().err
     assert run_command('eval-maps', [out, str(masks), '--resamples', '0']) == 0
 
 
