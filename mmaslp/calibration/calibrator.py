@@ -20,8 +20,8 @@ from ..common.arguments import (
     reading,
 )
 from ..common.arrays import (
-    SUM_TOLERANCE,
     Map,
+    add_up,
     as_floats,
     as_tensor,
     binary_pixels,
@@ -403,8 +403,8 @@ class Calibrator:
         check_places(values)
         if values.dim() in (2, 5):  # else they may be images or slices
             self.check_axes(2 if values.dim() == 2 else 3)
-        two = values.dim() > 3 and values.shape[1] == 2 and self.target == 'probability'
-        if two and (values.sum(1) - 1).abs().max() < SUM_TOLERANCE:
+        one_map = self.target == 'probability' and values.dim() > 3
+        if one_map and add_up(values, axis=1):
             raise ValueError(
                 'background and foreground of a softmax are calibrated together: give '
                 'the foreground alone, [:, 1], or wrap the network'

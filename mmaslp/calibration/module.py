@@ -47,6 +47,10 @@ def marked(calibrated: Tensor) -> Tensor:
     return calibrated
 
 
+# What gives other values in training.
+_RANDOM = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+
+
 class CalibratedModule(nn.Module):
     """Calibrate the logits that a module returns; made by ``Calibrator.wrap``.
 
@@ -99,8 +103,8 @@ class CalibratedModule(nn.Module):
             or torch.jit.is_tracing()
         ):
             self._seen = True  # once: to look takes time
-            has_weights = next(self.module.parameters(), None) is not None
-            if has_weights and self.module.training:
+            parts = self.module.modules()
+            if any(each.training and isinstance(each, _RANDOM) for each in parts):
                 warnings.warn(
                     'the network is in training mode, where dropout and batches change '
                     'its logits: call eval() first',

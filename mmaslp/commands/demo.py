@@ -8,6 +8,7 @@ Example:
 
 import argparse
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,8 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train, test, review, and say what came of it."""
+    if find_spec('mmseg') is None:
+        need_mmseg('mmaslp demo')
     import joblib
 
     from ..common.arguments import check_integer

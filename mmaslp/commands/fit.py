@@ -65,8 +65,8 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         '--groups',
         metavar='PATTERN',
-        help='regular expression of the part of a name that images of one patient or '
-        "video share, such as '^[^_]+'",
+        help='regular expression of what names of one patient or video share, in '
+        "parentheses if any, such as '^[^_]+'",
     )
     add(
         '--windows',
@@ -119,7 +119,11 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
     with raising(signal.SIGALRM, ValueError(late), MOST_SECONDS):
         matches = [pattern.search(Path(name).name) for name in names]
     # Of a pattern with parentheses they hold what is shared.
-    found = [match[match.re.groups and 1] for match in matches if match is not None]
+    found = [
+        '_'.join(filter(None, match.groups())) or match.group()
+        for match in matches
+        if match is not None
+    ]
     if without := [name for name, match in zip(names, matches) if match is None]:
         raise ValueError(
             f'--groups {pattern.pattern}: matches nothing in {without[0]}, and must in '
@@ -128,7 +132,8 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
     if len({*found}) == len(found) > 1:
         raise ValueError(
             f'--groups {pattern.pattern}: finds another text in each name, such as '
-            f'{found[0]} and {found[1]}: it must find what the files of a group share'
+            f'{found[0]} and {found[1]}: it must find what files of a group share; '
+            'leave --groups out if each file is a group of its own'
         )
     return list(numbers_of(found))
 

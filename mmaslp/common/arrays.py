@@ -53,12 +53,8 @@ def binary_maps(
     """Check two-class maps whose pixels keep their places, as ``(N, M, H, W)``."""
     prob, label, valid = binary_pixels(prob, label, ignore_index)
     check_places(prob)
-    if label.dim() > 3 and label.shape[1] == 2 and (label.sum(1) == 1).all():
-        raise ValueError(
-            f'label {tuple(label.shape)} is one-hot, of background and foreground: '
-            'give the foreground of both, [:, 1]'
-        )
-
+    if label.dim() > 3:
+        check_foreground(prob, label, axis=1)
     if valid is None:
         prob = checked(prob)
     else:
@@ -82,6 +78,21 @@ def binary_pixels(
             stacklevel=5,
         )
     return prob, label, valid
+
+
+def check_foreground(prob: Tensor, label: Tensor, axis: int) -> None:
+    """Refuse background and foreground, of which the foreground is meant."""
+    if add_up(prob, axis) and add_up(label, axis):
+        raise ValueError(
+            f'label {tuple(label.shape)} is one-hot, of background and foreground: '
+            'give the foreground of both alone'
+        )
+
+
+def add_up(values: Tensor, axis: int) -> bool:
+    """Whether an axis holds two numbers of the sum 1, as of a softmax."""
+    two = values.numel() > 0 and values.shape[axis] == 2
+    return two and bool((values.sum(axis) - 1).abs().max() < SUM_TOLERANCE)
 
 
 def check_places(values: Tensor) -> None:

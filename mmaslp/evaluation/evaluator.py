@@ -214,8 +214,8 @@ class Evaluator:
         table = ImageTable.join(rows) if rows else ImageTable.empty(settings['bins'])
         if len({*table.names}) < len(table):
             warnings.warn(
-                f'{model}, {dataset}: an image is in it more than once, and counts '
-                'as often: measure each once',
+                f'{model}, {dataset}: two images have one name: measure each once, '
+                'by a name of its own',
                 stacklevel=2,
             )
 

@@ -1,5 +1,6 @@
 """Data sets of images and masks: layouts, pairs by name, checks and division."""
 
+import filecmp
 import os
 import os.path as osp
 import random
@@ -140,8 +141,9 @@ def keep_listed(
 
     Names may have a suffix, lines may end in CRLF, and blank lines do not count.
     """
-    with reading(f'{list_file} cannot be read as a list in UTF-8'):
-        text = read_file(list_file, MOST_TEXT).decode('utf-8-sig')
+    content = read_file(list_file, MOST_TEXT)
+    with reading(f'{list_file} is not a list in UTF-8, save it as that'):
+        text = content.decode('utf-8-sig')
     names = filter(None, map(str.strip, text.splitlines()))
     stems = {n if n in images else _stem(n, suffixes) or n for n in names}
     missing = sorted(stems - images.keys())
@@ -263,7 +265,7 @@ def _shared_images(
         f'image {name} of {one} is in {other} too: remove it from one of them'
         for (one, own), (other, others) in combinations(paths.items(), 2)
         for name in own
-        if name in others and read_file(own[name][0]) == read_file(others[name][0])
+        if name in others and filecmp.cmp(own[name][0], others[name][0], shallow=False)
     ]
 
 
@@ -276,6 +278,11 @@ def divided_parts(
         with suppress(FileNotFoundError):
             parts[part] = locate(root, layout, part)
     return parts
+
+
+def _count(share: float, names: Sequence[str]) -> int:
+    """How many names a share is: one at least, but of 0."""
+    return max(1, round(share * len(names))) if share else 0
 
 
 def divide(
@@ -291,11 +298,11 @@ def divide(
     if isinstance(val, str):
         chosen = [*keep_listed(dict.fromkeys(names, ''), val, 'the set')]
     else:
-        chosen = shuffled[: max(round(val * len(names)), val > 0)]
+        chosen = shuffled[: _count(val, names)]
 
     taken = {*chosen}
     rest = [name for name in shuffled if name not in taken]
-    count = max(round(test_ratio * len(names)), test_ratio > 0)
+    count = _count(test_ratio, names)
     parts = dict(zip(PARTS, (rest[count:], chosen, rest[:count])))
     if not parts['train']:
         raise ValueError(

@@ -52,7 +52,7 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
 
 
 # The software that a PNG names if it is calibrated.
-CALIBRATED = 'mmaslp apply'
+CALIBRATED = 'mmaslp calibrated'
 
 
 def write_picture(
@@ -67,7 +67,7 @@ def write_picture(
 
 
 def check_uncalibrated(path: Path) -> None:
-    """Refuse a map that `mmaslp apply` wrote."""
+    """Refuse a PNG that a calibrator made, of `apply` or of a test."""
     if path.suffix.lower() != '.png':
         return
     with Image.open(path) as image:

@@ -38,11 +38,12 @@ def write_prob_map(
     prob: Tensor | np.ndarray,
     bits: int = 16,
     overwrite: bool = False,
+    software: str = '',
 ) -> None:
     """Write a probability map, ``(H, W)`` in [0, 1], as grey PNG of 8 or 16 bits.
 
     See :func:`quantised`: it is read back within 0.5 / (2**bits - 1), 0.002 with 8 bits
-    and 7.7e-6 with 16, and on the same side of 1/2.
+    and 7.7e-6 with 16, and on the same side of 1/2. ``software`` is named in the file.
 
     Raises:
         ValueError: ``bits``, ``path`` or ``prob`` is not of that kind.
@@ -58,7 +59,7 @@ def write_prob_map(
         if prob.ndim != 2:
             raise ValueError(f'an image has shape (H, W), not {prob.shape}')
         _check_range(prob, 1.0)
-    write_picture(path, quantised(prob, bits), overwrite)
+    write_picture(path, quantised(prob, bits), overwrite, software)
 
 
 def quantised(prob: np.ndarray, bits: int = 16) -> np.ndarray:

@@ -412,7 +412,7 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
     )
     estimates = [row.estimate for row in rows]
     low, area, size = np.array([(e.dice_low, e.area, e.pixels) for e in estimates]).T
-    above = np.where(table.has_estimate, table.dice >= low, np.nan)
+    above = np.where(np.isnan(low), np.nan, table.dice >= low)
 
     def mean(values: np.ndarray, drawn: np.ndarray | None) -> np.ndarray:
         drawn = np.ones(len(rows)) if drawn is None else drawn

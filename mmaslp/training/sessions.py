@@ -19,7 +19,7 @@ from ..common.arguments import (
     given_logger,
     reading,
 )
-from ..common.arrays import as_floats, as_tensor, warn_of_probabilities
+from ..common.arrays import as_floats, as_tensor, checked
 from ..common.processes import joined
 from ..levels.border import BorderLevels
 from ..metrics.band_table import BandTable
@@ -156,7 +156,7 @@ class LevelsSession:
         """
         if check_bool('logits', logits):
             prob = as_floats(prob)
-            warn_of_probabilities(*prob.aminmax())
+            checked(prob.nan_to_num(), logits=True)
             prob = prob.sigmoid()
         self.table.update(prob, labels, self.ignore_index)
 

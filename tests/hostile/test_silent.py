@@ -167,7 +167,7 @@ SAID = {
         torch.rand(100, 1, 4, 4), torch.ones(100, 4, 4)
     ),
     r'all logits lie in \[0, 1\]': lambda: CALIBRATOR.logits(torch.rand(8, 8)),
-    'is in training mode': lambda: CALIBRATOR.wrap(nn.Conv2d(1, 1, 1))(
+    'is in training mode': lambda: CALIBRATOR.wrap(nn.BatchNorm2d(1))(
         LABELS[:, None] - 0.5
     ),
 }
@@ -208,6 +208,13 @@ def test_a_softmax_in_the_place_of_logits(door):
         SOFTMAX_AS_LOGITS[door]()
 
 
+def test_two_channels_of_a_crop_within_an_organ_are_no_one_hot_labels():
+    labels = torch.stack([torch.ones(1, 8, 8), torch.zeros(1, 8, 8)], 1).long()
+    table = BandTable()
+    table.update(torch.rand(1, 2, 8, 8), labels)
+    assert table.count == 128
+
+
 def test_an_exported_network_is_not_looked_at(recwarn):
     given = torch.rand(1, 1, 4, 4)
     wrapped = CALIBRATOR.wrap(nn.Identity())
@@ -233,6 +240,10 @@ def test_an_exported_network_is_not_looked_at(recwarn):
         (lambda: BandTable().update(LAST, LAST.round().long()), 'one pixel wide'),
         (
             lambda: BandTable().update(SOFTMAX, torch.stack([1 - LABELS, LABELS], 1)),
+            'is one-hot',
+        ),
+        (
+            lambda: fit_calibrator(SOFTMAX, torch.stack([1 - LABELS, LABELS], 1)),
             'is one-hot',
         ),
         (

@@ -148,6 +148,7 @@ def test_a_status_for_products(tmp_path, capsys):
         assert compare([first, hot, fail]) == 1
         assert 'worse: ece_band of maps' in capsys.readouterr().out
         assert compare([hot, first, fail]) == 0
+    assert compare([base, hot, fail, 'ece_band', fail, 'dice']) == 1
 
 
 def test_rows_that_belong_together(folders, tmp_path, capsys):

@@ -188,6 +188,15 @@ def test_volumes_from_fit_to_masks(tmp_path):
     assert mask.header.get_zooms() == (0.5, 0.5, 2)
 
 
+def test_a_proof_leaves_out_images_without_a_bound(folders):
+    maps, masks, file = folders
+    calibrator = Calibrator.load(file)
+    assert np.isnan(
+        proof(review_maps(calibrator, maps, masks, level=0.9999))['covered']
+    ).all()
+    assert proof(review_maps(calibrator, maps, masks))['covered'][0] > 0.8
+
+
 @pytest.mark.parametrize('options', [{}, dict(depth=6, size=32)])
 def test_the_proof_is_that_of_loops(tmp_path, options):
     pytest.importorskip('nibabel')

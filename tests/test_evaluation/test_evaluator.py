@@ -36,7 +36,7 @@ def test_an_image_that_is_measured_twice_is_said():
     evaluator = Evaluator()
     for _ in range(2):
         evaluator.add('a.png', *SCENES[0])
-    with pytest.warns(UserWarning, match='more than once'):
+    with pytest.warns(UserWarning, match='two images have one name'):
         evaluator.result('A', 'x', resamples=0)
 
 

@@ -309,13 +309,14 @@ def _fit_area(pairs: Pairs, record: dict[str, Any]) -> dict[str, Any]:
     chosen = min(errors, key=errors.__getitem__)
     record['area'] = {'chosen': chosen, 'error': errors}
 
+    tail = max(0.05, 1 / (len(pairs) + 1))  # that so many images can tell
     in_unit = {}
     widths = {}
     for unit in UNITS:
         scale = np.array([area_of(*pair, unit, True) for pair in ways[chosen]])
         scale = scale.clip(1e-3)
         in_unit[unit] = apart[chosen] / scale
-        ends = [weighted_quantile(in_unit[unit], tail) for tail in (0.05, 0.95)]
+        ends = [weighted_quantile(in_unit[unit], end) for end in (tail, 1 - tail)]
         widths[unit] = np.log(scale).mean() + np.log(max(ends[1] - ends[0], 1e-9))
     unit = min(widths, key=widths.__getitem__)
     return {

@@ -20,6 +20,7 @@ from ....common.arguments import (
     optional,
 )
 from ....common.outputs import check_output, check_outputs
+from ....files.images import CALIBRATED
 from ....files.prob_maps import BITS, write_prob_map
 from ....files.review import (
     Reviewed,
@@ -127,9 +128,13 @@ class ProbMapHook(ScoresHook):
 
     def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
         """Write a map."""
-        prob = prob if self.calibrator is None else self.calibrator(prob)
+        software = ''
+        if self.calibrator is not None:
+            prob = self.calibrator(prob)
+            software = CALIBRATED
         # A sampler may give an image to two processes.
-        write_prob_map(self.out_dir / f'{stem}.png', prob, self.bits, overwrite=True)
+        file = self.out_dir / f'{stem}.png'
+        write_prob_map(file, prob, self.bits, overwrite=True, software=software)
 
 
 @HOOKS.register_module()

@@ -6,8 +6,11 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmaslp import ProbMapHook
+from mmaslp import Calibrator, ProbMapHook
+from mmaslp.files.images import check_uncalibrated
 from mmaslp.files.prob_maps import MapReader
+
+LINE = [([0, 1], [0, 1])]
 
 
 def output(path, scores):
@@ -42,6 +45,16 @@ def test_maps_are_written_by_the_name_of_their_image(tmp_path, bits):
     for name in ('one', 'two'):
         found = MapReader().read(tmp_path / 'maps' / f'{name}.png')
         assert np.abs(found - prob[0].numpy()).max() <= 0.51 / (2**bits - 1)
+
+
+def test_a_calibrated_map_says_so(tmp_path):
+    for calibrator in (None, Calibrator('identity', 'single', 'confidence', LINE)):
+        hook = ProbMapHook(str(tmp_path), calibrator=calibrator, overwrite=True)
+        run(hook, output('x.jpg', torch.full((1, 2, 2), 0.3)))
+        if calibrator is None:
+            check_uncalibrated(tmp_path / 'x.png')
+    with pytest.raises(ValueError, match='calibrated already'):
+        check_uncalibrated(tmp_path / 'x.png')
 
 
 def test_equal_names_and_more_classes_are_refused(tmp_path):
