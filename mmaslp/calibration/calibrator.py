@@ -403,8 +403,7 @@ class Calibrator:
         check_places(values)
         if values.dim() in (2, 5):  # else they may be images or slices
             self.check_axes(2 if values.dim() == 2 else 3)
-        one_map = self.target == 'probability' and values.dim() > 3
-        if one_map and add_up(values, axis=1):
+        if self.target == 'probability' and add_up(values, axis=1):
             raise ValueError(
                 'background and foreground of a softmax are calibrated together: give '
                 'the foreground alone, [:, 1], or wrap the network'

@@ -62,7 +62,6 @@ def examine(config: str | None, data: str | None = None) -> 'Diagnosis':
     """
     from ..integrations.mmseg.checks.findings import (
         Diagnosis,
-        Finding,
         check_environment,
         installed_versions,
         noted,
@@ -82,14 +81,6 @@ def examine(config: str | None, data: str | None = None) -> 'Diagnosis':
         from ..integrations.mmseg.doctor import examine_config
 
         examine_config(config, data, found)
-        if found.original and 'type' not in (found.original.get('model') or {}):
-            found.findings.append(
-                Finding(
-                    'error',
-                    f'{config} has not a model that can be built: its type is missing',
-                    "model = dict(type='EncoderDecoder', ...), or a _base_ that has it",
-                )
-            )
     return found
 
 
@@ -99,12 +90,8 @@ def _give_patch(config: str, file: str | None, original: dict, mended: dict) -> 
     from ..integrations.mmseg.doctor import child_config, pasted
 
     if file is None:
-        print(
-            f'\n# Paste at the end of {config}, or add --patch FILE:',
-            pasted(config, original, mended),
-            '',
-            sep='\n',
-        )
+        print(f'\n# Paste at the end of {config}, or add --patch FILE:')
+        print(pasted(config, original, mended) + '\n')
         return
     folder = os.path.dirname(os.path.abspath(file))
     base = os.path.relpath(find_config(config), folder)

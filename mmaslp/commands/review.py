@@ -159,6 +159,7 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
 
 def _print_review(rows: 'list[Reviewed]') -> None:
     from ..common.table import number_text
+    from ..files.review import range_said
 
     print(f'{"most doubtful images":<32}{"Dice":>8}{"at least":>10}{"objects":>9}')
     for row in rows[:10]:
@@ -175,12 +176,8 @@ def _print_review(rows: 'list[Reviewed]') -> None:
             'what `mmaslp fit` said'
         )
 
-    outside = sum(row.estimate.out_of_range for row in rows)
-    if outside:
-        print(
-            f'{outside} of {len(rows)} images are outside of the range of the fit: '
-            'they come first and have no bounds'
-        )
+    if said := range_said(rows):
+        print(said)
 
 
 def _print_proof(rows: 'list[Reviewed]') -> None:

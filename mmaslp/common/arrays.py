@@ -53,8 +53,7 @@ def binary_maps(
     """Check two-class maps whose pixels keep their places, as ``(N, M, H, W)``."""
     prob, label, valid = binary_pixels(prob, label, ignore_index)
     check_places(prob)
-    if label.dim() > 3:
-        check_foreground(prob, label, axis=1)
+    check_foreground(prob, label, axis=1)
     if valid is None:
         prob = checked(prob)
     else:
@@ -90,8 +89,8 @@ def check_foreground(prob: Tensor, label: Tensor, axis: int) -> None:
 
 
 def add_up(values: Tensor, axis: int) -> bool:
-    """Whether an axis holds two numbers of the sum 1, as of a softmax."""
-    two = values.numel() > 0 and values.shape[axis] == 2
+    """Whether an axis before those of a map holds two of sum 1, as of a softmax."""
+    two = values.dim() > axis + 2 and values.numel() > 0 and values.shape[axis] == 2
     return two and bool((values.sum(axis) - 1).abs().max() < SUM_TOLERANCE)
 
 

@@ -204,7 +204,8 @@ def prepare_dataset(
     check_number('--val-ratio', val_ratio, at_least=0, below=1)
     optional(check_number, '--test-ratio', test_ratio, at_least=0, below=1)
     if test_ratio is None:
-        test_ratio = 0.0 if LAYOUTS.get(layout or '', LAYOUTS['folder']).home else 0.2
+        spec = LAYOUTS.get(layout or '', LAYOUTS['folder'])
+        test_ratio = 0.0 if spec.home else 0.2
 
     located = {
         part: place

@@ -60,9 +60,10 @@ def write_picture(
 ) -> None:
     """Write a PNG, which keeps the name of the software."""
     info = PngInfo()
-    info.add_text('Software', software)
+    if software:
+        info.add_text('Software', software)
     buffer = io.BytesIO()
-    Image.fromarray(values).save(buffer, 'PNG', pnginfo=info if software else None)
+    Image.fromarray(values).save(buffer, 'PNG', pnginfo=info)
     write_output(path, buffer.getvalue(), overwrite)
 
 

@@ -291,6 +291,17 @@ def compare_review(
     return comparison, [replace(row, estimate=estimate) for row, estimate in pairs]
 
 
+def range_said(rows: Sequence[Reviewed]) -> str:
+    """Say how many images are outside of the range of the fit; '' if none is."""
+    outside = sum(row.estimate.out_of_range for row in rows)
+    if not outside:
+        return ''
+    return (
+        f'{outside} of {len(rows)} images are outside of the range of the fit: they '
+        'come first and have no bounds'
+    )
+
+
 def most_doubtful_first(rows: Sequence[Reviewed]) -> list[Reviewed]:
     """Sort rows; those of which nothing can be told come first."""
     return sorted(rows, key=lambda row: np.nan_to_num(row.estimate.score, nan=-1.0))

@@ -12,7 +12,7 @@ from ..common.outputs import write_output
 from ..common.table import number_text
 from ..files.names import short_names
 from ..files.object_volumes import COLOURS, UNKNOWN
-from ..files.review import Reviewed
+from ..files.review import Reviewed, range_said
 from ..files.suspects import all_suspects
 from ..files.volumes import place_text
 from .page import render_page, time_text
@@ -122,7 +122,7 @@ def write_review_page(
         with_truth=any(row.truth is not None for row in rows),
         with_volumes=any(row.grid is not None for row in rows),
         with_slices=any(row.objects.box.shape[1] == 3 for row in rows),
-        outside=sum(row.estimate.out_of_range for row in rows),
+        outside=range_said(rows),
         silent=sum(np.isnan(row.estimate.dice) for row in rows),
         calibrator=_provenance(calibrator, calibrator_file),
         measured=calibrator.summary(),

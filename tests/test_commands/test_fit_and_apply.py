@@ -1,6 +1,7 @@
 """Two commands, from a folder of maps to calibrated maps."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from mmaslp.calibration import Calibrator
 from mmaslp.commands import run_command
+from mmaslp.commands.fit import group_numbers
 from mmaslp.files.prob_maps import MapReader
 from tests.map_folders import write_set
 
@@ -116,6 +118,12 @@ def test_two_processes_write_the_same(folders, tmp_path):
         assert run_command('apply', [*args, '--workers', workers]) == 0
     for path in (tmp_path / '1').iterdir():
         assert path.read_bytes() == (tmp_path / '2' / path.name).read_bytes()
+
+
+@pytest.mark.parametrize('pattern', [r'\d$', r'\d(\d)$', r'(x)?\d(\d)$'])
+def test_files_of_a_group_share_what_the_pattern_finds(pattern):
+    names = [f'{k:03}' for k in range(40)]
+    assert group_numbers(re.compile(pattern), names) == [k % 10 for k in range(40)]
 
 
 def test_what_is_asked_for_is_fitted(folders, tmp_path, capsys):

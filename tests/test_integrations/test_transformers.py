@@ -38,12 +38,13 @@ def test_loss_is_bce_of_the_resized_logits():
     z = interpolate(logits, size=(32, 32), mode='bilinear', align_corners=False)
     z, valid = z[:, 1] - z[:, 0], labels != 255
     wanted = binary_cross_entropy_with_logits(z[valid], labels[valid].float())
-    loss = SelfCalibration(levels=None).loss
-    for outputs in ({'logits': logits}, (logits,)):
-        with torch.no_grad():
-            torch.testing.assert_close(loss(outputs, labels), wanted)
+    calibration = SelfCalibration(levels=None)
+    loss = calibration.loss
     with pytest.raises(ValueError, match='without the callback'):
-        loss(outputs, labels)
+        loss((logits,), labels)
+    calibration.on_train_begin(*schedule(), None)
+    for outputs in ({'logits': logits}, (logits,)):
+        torch.testing.assert_close(loss(outputs, labels), wanted)
 
 
 def test_evaluation_measures_without_keeping_logits(tmp_path):

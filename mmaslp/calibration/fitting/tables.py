@@ -97,8 +97,7 @@ class CalibrationTables:
             channels = False
 
         check_places(prob)
-        if prob.dim() > 2 and prob.shape == label.shape and not logits:
-            check_foreground(prob, label, axis=0)
+        check_foreground(prob, label, axis=0)
         fits = prob.dim() > 1 and prob.shape[-2:] == label.shape[-2:]
         if not fits or not prob.numel() or _long_axes(prob) != _long_axes(label):
             raise ValueError(
