@@ -155,7 +155,11 @@ def test_a_validation_loss_is_binary_cross_entropy():
     expected = F.binary_cross_entropy_with_logits(logits, labels)
     assert criterion(logits, labels) > expected + 0.1
     assert criterion.eval()(logits, labels) == expected
-    assert SelfCalibratingBCE(alpha=0.4).eval()(logits, labels) == expected
+    many = (logits.expand(64, -1, -1), labels.expand(64, -1, -1))  # one is drawn surely
+    for deterministic in (True, False):
+        fixed = SelfCalibratingBCE(alpha=0.4, deterministic=deterministic)
+        assert fixed(*many) > expected + 0.1
+        assert fixed.eval()(*many) == pytest.approx(expected.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize(('number', 'depth'), [(2, None), (3, 4)])
