@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -173,6 +173,7 @@ class Calibrator:
         values = as_floats(given)
         volumes = values.dim() == 5 or (values.dim() == 3 and len(values) > 1)
         self.check_axes(3 if volumes else 2, '; a batch of images is (N, 1, H, W)')
+        self._check_channels(values, logits)
         if choice == 'keep':
             checked(values, logits)
             return given > (0 if logits else 0.5)
@@ -247,14 +248,14 @@ class Calibrator:
         return [self.judge(image, logits, level) for image in images]
 
     def compare_set(
-        self, estimates: Sequence[ImageEstimate]
+        self, estimates: Iterable[ImageEstimate]
     ) -> tuple[SetComparison, list[ImageEstimate]]:
         """Compare a whole set of judged images with the images of the fit.
 
         Returns what differs, and the estimates with the bounds that hold then; see
         :func:`~mmaslp.calibration.estimates.compare_set`.
         """
-        return compare_set(self.need_decisions(), estimates)
+        return compare_set(self.need_decisions(), list(estimates))
 
     def scores(
         self,
@@ -403,11 +404,7 @@ class Calibrator:
         check_places(values)
         if values.dim() in (2, 5):  # else they may be images or slices
             self.check_axes(2 if values.dim() == 2 else 3)
-        if self.target == 'probability' and add_up(values, axis=1):
-            raise ValueError(
-                'background and foreground of a softmax are calibrated together: give '
-                'the foreground alone, [:, 1], or wrap the network'
-            )
+        self._check_channels(values, logits)
 
         maps = checked(values[None].flatten(0, -3), logits)
         found = maps.clone(memory_format=torch.contiguous_format)
@@ -415,6 +412,18 @@ class Calibrator:
             self._calibrate(found, logits)
         found = found.view(values.shape)
         return found.numpy() if isinstance(given, np.ndarray) else marked(found)
+
+    def _check_channels(self, values: Tensor, logits: bool) -> None:
+        """Refuse background and foreground, of which each would be a binary map."""
+        softmax = self.target == 'probability' and add_up(values, axis=1)
+        two_logits = logits and values.dim() > 3 and values.shape[1] == 2
+        # Decisions are those of a fit to one channel.
+        if softmax or (two_logits and self.decisions is not None):
+            raise ValueError(
+                'background and foreground of a softmax are calibrated together: give '
+                'the foreground alone, [:, 1], of logits the difference, [:, 1] - '
+                '[:, 0], or wrap the network'
+            )
 
     def _calibrate(self, values: Tensor, logits: bool) -> None:
         """Calibrate ``(M, H, W)`` maps in place, piece by piece."""

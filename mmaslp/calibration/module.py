@@ -19,7 +19,7 @@ def fingerprint_of(network: nn.Module) -> str | None:
     None of a network without weights, and where they are sharded: no process has all.
     """
     if not isinstance(network, nn.Module):
-        raise ValueError(f'network must be a module, got {network!r}')
+        raise ValueError(f'network must be a module, got {network!r:.100}')
     weights = list(network.parameters())
     if not weights or any(type(weight.data) is not Tensor for weight in weights):
         return None
@@ -83,7 +83,9 @@ class CalibratedModule(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(module, nn.Module) or isinstance(module, CalibratedModule):
-            raise ValueError(f'wrap takes a module that is not wrapped, got {module!r}')
+            raise ValueError(
+                f'wrap takes a module that is not wrapped, got {module!r:.100}'
+            )
         self.module = module
         self.independent = check_bool('independent', independent)
         self.with_raw = check_bool('with_raw', with_raw)

@@ -174,7 +174,7 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
 
 def _processes(text: str) -> int:
     most = os.cpu_count() or 1  # more would only cost memory
-    if not 1 <= int(text) <= most:
+    if not text.isdecimal() or not 1 <= int(text) <= most:
         raise argparse.ArgumentTypeError(f'{text}: name 1 to {most} processes')
     return int(text)
 

@@ -167,6 +167,8 @@ class Evaluator:
         Raises:
             ValueError: The image cannot be measured. Nothing of it is counted then.
         """
+        if calibrated is None and estimates is not None:
+            raise ValueError('estimates are of calibrated maps: give calibrated too')
         raw = evaluate_image(name, prob, label, **self.options)
         if self._axes not in (None, prob.ndim):
             raise ValueError('images and volumes are mixed: measure each kind alone')

@@ -19,10 +19,12 @@ from mmaslp import (
     fit_calibrator,
 )
 from mmaslp.commands import main
+from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.files.calibrated_maps import apply_calibrator
 from mmaslp.files.review import review_maps
 from mmaslp.integrations.mmseg.testing import evaluate, sets_of_test
 from mmaslp.integrations.mmseg.training import prepare_training
+from mmaslp.metrics.objects import MaskTable
 from mmaslp.training.sessions import CalibratorSession, LevelsSession
 from tests.map_folders import write_set
 
@@ -173,6 +175,8 @@ SAID = {
 }
 SOFTMAX = torch.rand(5, 2, 16, 16).softmax(1)
 LAST = torch.rand(5, 16, 16, 1)  # the channel
+PROBS = LAST[..., 0]
+TWO_LOGITS = torch.randn(2, 2, 16, 16)
 SOFTMAX_AS_LOGITS = {
     'loss': lambda: SelfCalibratingBCE()(SOFTMAX, LABELS),
     'judge_batch': lambda: fit_calibrator(SOFTMAX[:, 1], LABELS).judge_batch(
@@ -183,6 +187,11 @@ SOFTMAX_AS_LOGITS = {
     'levels': lambda: LevelsSession().update(SOFTMAX[:, 1], LABELS, logits=True),
     'calibrator': lambda: CalibratorSession().update(SOFTMAX, LABELS, logits=True),
 }
+
+
+def judging():
+    """A calibrator that was fitted to maps of one channel."""
+    return fit_calibrator(PROBS, LABELS)
 
 
 def test_no_object_found_ever_more_surely_is_no_table_observed_twice(recwarn):
@@ -261,6 +270,22 @@ def test_an_exported_network_is_not_looked_at(recwarn):
         (
             lambda: fit_calibrator(LAST[..., 0], LABELS, groups=dict(a=1)),
             'and not a dict',
+        ),
+        (
+            lambda: fit_calibrator(PROBS, LABELS, groups=np.zeros((5, 2))),
+            'groups must be',
+        ),
+        (lambda: fit_calibrator(PROBS, LABELS, network=[0.5] * 99), 'got .{,100}$'),
+        (lambda: fit_calibrator([dict(map=PROBS, mask=LABELS)]), 'pairs of a map'),
+        (lambda: fit_calibrator(PROBS, LABELS * 0 + 255), 'are ignored'),
+        (lambda: judging().logits(TWO_LOGITS), 'are calibrated together'),
+        (
+            lambda: judging().masks(TWO_LOGITS, 'keep', logits=True),
+            'are calibrated together',
+        ),
+        (
+            lambda: Evaluator().add('a', PROBS[0], LABELS[0], estimates=MaskTable),
+            'give calibrated too',
         ),
         (lambda: BorderLevels().observe(BandTable(), whole='yes'), 'whole must be'),
         (observe_twice, 'the table holds the last validation too'),

@@ -335,7 +335,8 @@ def test_an_option_of_nothing(capsys, option):
     assert f'{option} is empty' in capsys.readouterr().err
 
 
-def test_no_process_at_all(capsys):
+@pytest.mark.parametrize('number', ['0', 'auto'])
+def test_no_process_at_all(capsys, number):
     with pytest.raises(SystemExit):
-        main(['fit', 'maps', 'masks', '--out', 'x.json', '--workers', '0'])
+        main(['fit', 'maps', 'masks', '--out', 'x.json', '--workers', number])
     assert 'name 1 to' in capsys.readouterr().err

@@ -68,7 +68,7 @@ def judged(calibrator, number, change=lambda prob: prob):
 
 def test_a_set_like_the_fit_keeps_its_bounds(calibrator):
     estimates = judged(calibrator, 40)
-    comparison, same = calibrator.compare_set(estimates)
+    comparison, same = calibrator.compare_set(each for each in estimates)
     assert not comparison.differs
     assert same == estimates
     assert 'are like the 60 of the fit' in str(comparison)

@@ -122,8 +122,8 @@ def test_bad_input(change, message):
 
 def test_masks_upside_down_are_noticed():
     prob, label = maps(20)
-    assert 'as many as without' not in fit_calibrator(prob, label).summary()
-    assert 'as many as without' in fit_calibrator(prob, 1 - label).summary()
+    assert 'no more than without' not in fit_calibrator(prob, label).summary()
+    assert 'no more than without' in fit_calibrator(prob, 1 - label).summary()
 
 
 def png_images(folder):

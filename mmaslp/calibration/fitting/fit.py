@@ -224,8 +224,8 @@ def _remarks(counts: np.ndarray, cases: np.ndarray, target: str) -> Iterator[str
         yield 'All probabilities are 0 or 1, as of masks: give those before the cut.'
     if correct <= max(objects, 1 - objects):
         yield (
-            f'Decisions are right for {correct:.1%} of the pixels, as many as without '
-            'a network: check that foreground is 1 in maps and masks.'
+            f'Decisions are right for {correct:.1%} of the pixels, no more than '
+            'without a network: check that foreground is 1 in maps and masks.'
         )
 
     if cases.sum() < 10:
@@ -243,10 +243,9 @@ def _check_enough(counts: np.ndarray, cases: int, number: str) -> None:
             'or groups or, better, a hundred'
         )
     if not labels.all():
-        name = 'background' if labels[0] else 'foreground'
+        only = 'background' if labels[0] else 'foreground' if labels[1] else 'ignored'
         raise ValueError(
-            f'all {labels.sum()} pixels are {name}: check that masks hold 0 and 1, not '
-            '0 and 255'
+            f'all pixels are {only}: check that masks hold 0 and 1, not 0 and 255'
         )
 
 
@@ -262,7 +261,7 @@ def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
     try:
         for key in keys:
             # A tensor is equal to no other one as a key.
-            name: Any = key.tolist() if isinstance(key, Tensor) else key
+            name: Any = key.tolist() if isinstance(key, Tensor | np.ndarray) else key
             if name != name:
                 raise TypeError('one is nan')
             yield numbers.setdefault(name, len(numbers))
@@ -282,7 +281,7 @@ def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
         raise ValueError(f'give maps and their labels: {error}') from error
     batched = not arrays and getattr(prob, 'batch_sampler', None) is not None
     for number, pair in enumerate(items):
-        if len(pair) != 2:
+        if len(pair) != 2 or isinstance(pair, Mapping):
             raise ValueError('give labels too, or pairs of a map and its labels')
         image, mask = pair
         if image is END or mask is END:
