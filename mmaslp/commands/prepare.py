@@ -50,8 +50,9 @@ def run(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
     )
     for part, names in found.parts.items():
-        listed = f'listed in {args.root}/{part}.txt'
-        print(f'{part}: {len(names)} images, {listed if found.lists else "as divided"}')
+        divided = 'as divided (--overwrite divides lists anew)'
+        listed = f'listed in {args.root}/{part}.txt' if found.lists else divided
+        print(f'{part}: {len(names)} images, {listed}')
 
     number = sum(map(len, found.parts.values()))
     if found.without_object:

@@ -58,6 +58,7 @@ def evaluate_maps(
         reader,
         workers=workers,
         what=f'measuring {display_name(pred_dir)}',
+        calibrated=True,
     )
 
     return counted.result(

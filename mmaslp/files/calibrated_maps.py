@@ -13,7 +13,7 @@ from ..calibration.calibrator import Calibrator, check_calibrator
 from ..calibration.masks import MASKS
 from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.outputs import check_outputs, write_output
-from .images import CALIBRATED, check_uncalibrated, write_picture
+from .images import CALIBRATED, write_picture
 from .map_pairs import MapFiles, count_files
 from .nnunet_maps import with_foreground
 from .prob_maps import (
@@ -126,7 +126,6 @@ class _Writer:
 
     def add(self, name: str, key: int, given: np.ndarray, label: None) -> None:
         path, _ = self.files.pairs[name]
-        check_uncalibrated(path)
         self.calibrator.check_axes(given.ndim)
         if self.masks:
             self._write_mask(path, self._mask(given, self.masks))

@@ -93,8 +93,25 @@ def upright(photo: Path, shape: tuple[int, ...]) -> tuple[Image.Image, bool]:
     for image in (turned, stored):
         ratio = image.width * shape[0] / (image.height * shape[1])
         if max(ratio, 1 / ratio) <= SAME_ASPECT:
-            return image.convert('RGB'), True
-    return turned.convert('RGB'), False
+            return _in_colour(image), True
+    return _in_colour(turned), False
+
+
+# Percentiles of a scan or of a photograph of more than 8 bits: black and white.
+GREYS = (1, 99)
+
+
+def _in_colour(photo: Image.Image) -> Image.Image:
+    if photo.mode[0] not in 'IF':  # whose greys Pillow would cut at 255
+        return photo.convert('RGB')
+    values = np.asarray(photo, np.float64)
+    return grey_picture(values, *np.percentile(values, GREYS))
+
+
+def grey_picture(values: np.ndarray, low: float, high: float) -> Image.Image:
+    """Show values from black at ``low`` to white at ``high``."""
+    grey = np.clip((values - low) / max(high - low, 1e-9), 0, 1) * 255
+    return Image.fromarray(np.rint(grey).astype(np.uint8)).convert('RGB')
 
 
 # The greys of a mask lie at the two ends; those between belong to edges.

@@ -14,7 +14,7 @@ import torch
 
 from ..calibration.fitting.tables import CalibrationTables
 from ..common.inputs import naming
-from .images import IMAGE_SUFFIXES, read_binary_mask
+from .images import IMAGE_SUFFIXES, check_uncalibrated, read_binary_mask
 from .names import display_name, raise_problems, some
 from .nnunet_maps import LABEL_ENDINGS, find_dataset, labels_in, read_label
 from .prob_maps import (
@@ -180,6 +180,7 @@ def count_files(
     workers: int | None = 1,
     what: str = 'reading',
     chunk: int | None = None,
+    calibrated: bool = False,
 ) -> Any:
     """Count every map against its mask, if there is one; each file is read once.
 
@@ -200,6 +201,8 @@ def count_files(
         what (str): What is going on, for the progress bar.
         chunk (int, optional): Maps that a process reads before it hands its counts
             over. Defaults to 16.
+        calibrated (bool): Whether maps that a calibrator made are read too. Defaults to
+            False.
 
     Raises:
         ValueError: A folder or a file is not usable, images and volumes are mixed, or
@@ -214,7 +217,7 @@ def count_files(
 
     whole = _Counted(new_counter(), [*files.problems])
     count = joblib.delayed(_count)
-    jobs = (count(new_counter, reader, chunk) for chunk in chunks)
+    jobs = (count(new_counter, reader, calibrated, chunk) for chunk in chunks)
     run = joblib.Parallel(n_jobs=workers, return_as='generator')
     for part in track(run(jobs), what, len(chunks)):
         whole.counter.merge(part.counter)
@@ -240,6 +243,7 @@ class _Counted:
     problems: list[str] = field(default_factory=list)
     highest: float = 0.0
     first_of_rank: dict[int, Path] = field(default_factory=dict)
+    calibrated: bool = False
 
     def add(
         self, reader: MapReader, name: str, key: int, pred: Path, gt: Path | None
@@ -249,15 +253,20 @@ class _Counted:
         self.highest = max(self.highest, float(prob.max(initial=0)))
         self.first_of_rank.setdefault(prob.ndim, pred)
         with naming(pred):
+            if not self.calibrated:
+                check_uncalibrated(pred)
             if not self.problems:  # else only look for more problems
                 self.counter.add(name, key, prob, label)
 
 
 def _count(
-    new_counter: Callable[[], Any], reader: MapReader, items: list[tuple]
+    new_counter: Callable[[], Any],
+    reader: MapReader,
+    calibrated: bool,
+    items: list[tuple],
 ) -> _Counted:
     """Count some pairs, in this process or in another one."""
-    counted = _Counted(new_counter())
+    counted = _Counted(new_counter(), calibrated=calibrated)
     for name, key, pred, gt in items:
         try:
             with one_thread():

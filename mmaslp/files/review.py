@@ -22,7 +22,6 @@ from ..metrics.errors import binned_error
 from ..metrics.image_metrics import aurc_of, dice_error, object_auroc, object_nll
 from ..metrics.objects import MaskTable, MaskTruth, find_objects, is_real, renumbered
 from .csv_tables import write_csv
-from .images import check_uncalibrated
 from .map_pairs import MapFiles, count_files
 from .prob_maps import MapReader
 from .volumes import AXES, Grid
@@ -185,7 +184,6 @@ class _Reviews:
         self, name: str, key: int, prob: np.ndarray, label: np.ndarray | None
     ) -> None:
         path, _ = self.files.pairs[name]
-        check_uncalibrated(path)
         grid = self.reader.grid_of(path)
         axis = self.reader.slice_axis(path) if prob.ndim == 3 else 0
         row = self.review(name, prob, label, path=path, grid=grid, slice_axis=axis)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from ..common.inputs import naming
-from ..files.images import upright
+from ..files.images import GREYS, grey_picture, upright
 from ..files.object_volumes import colour_of
 from ..files.review import Judged
 from ..files.volumes import (
@@ -31,8 +31,6 @@ QUALITY = 80
 MOST_OBJECTS = 6
 # Voxels around an object whose values decide about black and white of a scan.
 GROWN = 8
-# Percentiles of them that become black and white.
-GREYS = (1, 99)
 WIDTH = 2  # of an outline, outside of the object
 UNSEEN = 'the network does not see this label'
 
@@ -90,7 +88,7 @@ def _photo_view(image: Judged, photo: Path | None) -> View:
         'truth': image.label,
     }
     if photo is None:
-        return draw(_grey_picture(image.prob, 0, 1), title='map', **drawn)
+        return draw(grey_picture(image.prob, 0, 1), title='map', **drawn)
     picture, fits = upright(photo, image.prob.shape)
     note = '' if fits else 'the map has another aspect and is stretched'
     return draw(picture, title='photograph', note=note, **drawn)
@@ -183,7 +181,7 @@ class _Volume:
     ) -> View:
         spacing = np.ones(3) if self.grid is None else self.grid.turned_spacing
         return draw(
-            _grey_picture(self.values.take(place, axis), *greys),
+            grey_picture(self.values.take(place, axis), *greys),
             self.labels.take(place, axis),
             self.probability,
             self._title(axis, place, box),
@@ -225,11 +223,6 @@ def _scan_of(
         )
     grid = of_scan if of_scan.is_placed else of_map
     return values if grid is None else grid.turned(values), of_map or grid
-
-
-def _grey_picture(values: np.ndarray, low: float, high: float) -> Image.Image:
-    grey = np.clip((values - low) / max(high - low, 1e-9), 0, 1) * 255
-    return Image.fromarray(np.rint(grey).astype(np.uint8)).convert('RGB')
 
 
 def draw(

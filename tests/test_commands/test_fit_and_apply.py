@@ -56,7 +56,11 @@ def test_maps_are_not_calibrated_twice(folders, tmp_path, capsys):
     cal, out = str(root / 'cal.json'), str(tmp_path / 'out')
     assert run_command('apply', [cal, str(maps), '--out', out]) == 0
     again = ['--out', str(tmp_path / 'again')]
-    for words in (['apply', cal, out], ['review', out, '--calibrator', cal]):
+    for words in (
+        ['apply', cal, out],
+        ['review', out, '--calibrator', cal],
+        ['fit', out, str(masks)],
+    ):
         assert run_command(words[0], [*words[1:], *again]) == 2
         assert 'calibrated already' in capsys.readouterr().err
     assert run_command('eval-maps', [out, str(masks), '--resamples', '0']) == 0

@@ -17,3 +17,10 @@ def test_every_option_reaches_the_package(tmp_path, capsys):
 def test_problems_are_messages(tmp_path, capsys):
     assert run_command('prepare', [str(tmp_path), '--layout', 'HKU-IS']) == 2
     assert 'error: no HKU-IS in' in capsys.readouterr().err
+
+
+def test_a_divided_set_says_how_it_is_divided_anew(tmp_path, capsys):
+    write_images(tmp_path / 'mine', 10, seed=0)
+    for again in (False, True):
+        assert run_command('prepare', [str(tmp_path / 'mine')]) == 0
+        assert ('--overwrite' in capsys.readouterr().out) == again

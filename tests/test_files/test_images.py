@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.files.images import open_image, write_picture
+from mmaslp.files.images import open_image, upright, write_picture
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
@@ -18,3 +18,12 @@ def test_a_picture_of_several_frames_is_refused_where_one_is_read(tmp_path):
     assert open_image(tmp_path / 'x.gif').size == (4, 4)
     with pytest.raises(ValueError, match='has 2 frames, and one is read'):
         open_image(tmp_path / 'x.gif', frames=1)
+
+
+@pytest.mark.parametrize('scale', [np.uint16(257), np.uint16(16), np.float32(1 / 255)])
+def test_photographs_of_more_than_8_bits_are_neither_white_nor_black(tmp_path, scale):
+    greys = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(greys * scale).save(tmp_path / 'x.tif')
+    picture, fits = upright(tmp_path / 'x.tif', (16, 16))
+    assert fits
+    assert abs(np.asarray(picture.convert('L')) - greys.astype(float)).max() < 5
