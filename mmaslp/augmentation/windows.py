@@ -123,8 +123,9 @@ class ObjectFreeWindows:
         prob (float): How often, in [0, 1]. Defaults to 0.125.
         smallest (float): Least side of a window, as a share of the image's, in (0, 1].
             Defaults to 0.25.
-        seed (int, optional): Defaults to None: numpy's global generator, which loaders
-            seed in each worker.
+        seed (int, optional): Of the main process: with it all workers of a loader draw
+            alike. Defaults to None: numpy's global generator, which loaders seed in
+            each worker.
 
     Raises:
         ValueError: An argument is out of its range; in a call, image and mask differ in
@@ -181,12 +182,13 @@ class ObjectFreeWindows:
         """A window of the image, else of an earlier one, of the size of the image."""
         as_tensor(image, 'image')  # texts and complex numbers have no mean
         labels = as_tensor(mask, 'mask').cpu().numpy()
-        labels = labels.reshape(labels.shape[-2:])
+        labels = labels[0] if labels.shape[:-2] == (1,) else labels
         tensor = isinstance(image, Tensor)
         height, width = image.shape[-2:] if tensor else image.shape[:2]
         if (height, width) != labels.shape:
             raise ValueError(
-                f'image {(height, width)} and mask {labels.shape} differ: resize one'
+                f'image {(height, width)} and mask {labels.shape} differ: resize one, '
+                'and give a batch to batch(images, masks)'
             )
 
         window = find_window(labels, self.smallest, rng)

@@ -324,13 +324,16 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self._table = None
         prefix = _prefix(metrics)
         other = prefix != self._evaluation
-        if not self._training or (other and self._evaluation != 'eval'):
-            return
-        if other:
+        logged = {name for log in state.log_history[:-1] for name in log}
+        again = f'{prefix}_loss' in logged and f'{self._evaluation}_loss' not in logged
+        if self._training and other and (again or self._evaluation == 'eval'):
             raise ValueError(
-                'there are several evaluation sets: say which one moves the levels, '
-                f'such as SelfCalibration(evaluation={prefix!r})'
+                f'evaluation={self._evaluation!r} is none of the evaluation sets: say '
+                'which one moves the levels, such as '
+                f'SelfCalibration(evaluation={prefix!r})'
             )
+        if other or not self._training:
+            return
         self._loader = kwargs['eval_dataloader']
         if self.session is not None:
             self.session.end_validation(table, whole=True)

@@ -110,6 +110,11 @@ class ImageLevels(Levels):
 
     def target(self, perturbed: PerturbedByImage) -> Target:
         """See :class:`~mmaslp.losses.Levels`."""
+        if perturbed.alpha and self.rule.learns:
+            raise ValueError(
+                'ImageLevels learn how often labels are perturbed: leave alpha and eps '
+                "out of the loss, or keep them with rule='fixed'"
+            )
         return replace(perturbed, levels=self)
 
     @property

@@ -119,11 +119,6 @@ class SelfCalibratingBCE(nn.Module):
             beta = self.perturbation.beta
             alpha = check_number('eps', eps, at_least=0, below=1) / beta
             deterministic = True
-        if levels is not None and alpha:
-            raise ValueError(
-                f'{type(levels).__name__} say how strongly labels are perturbed: leave '
-                'alpha and eps out of the loss'
-            )
 
         self.alpha = alpha
         self._perturbed = PerturbedByImage(
@@ -132,6 +127,7 @@ class SelfCalibratingBCE(nn.Module):
         self.reduction = check_choice('reduction', reduction, REDUCTIONS)
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.channels = check_choice('channels', channels, (None, 'independent'))
+        self._own_levels = levels
         self.bind(levels)
 
     def bind(self, levels: Levels | None) -> None:
@@ -143,6 +139,11 @@ class SelfCalibratingBCE(nn.Module):
         if not isinstance(levels, (Levels, type(None))):
             raise ValueError(
                 f'levels must be BorderLevels or ImageLevels, got {levels!r}'
+            )
+        if self._own_levels not in (None, levels):
+            raise ValueError(
+                'the loss has levels of its own: give these to the callback or hook, '
+                f'or leave {type(self._own_levels).__name__} out of the loss'
             )
         self.target: Target = (
             self._perturbed if levels is None else levels.target(self._perturbed)
@@ -187,6 +188,11 @@ class SelfCalibratingBCE(nn.Module):
         """
         reduction = check_choice('reduction', reduction or self.reduction, REDUCTIONS)
         ignored = self.ignore_index if ignore_index is None else ignore_index
+        if ignored in (0, 1):
+            raise ValueError(
+                f'ignore_index={ignored} leaves all pixels of one class out of the '
+                'loss: take a value that is not a class, such as 255'
+            )
         values, labels = pair_shapes(logits, labels, self.channels is not None)
         if self.levels is not None and self.training and torch.is_grad_enabled():
             self.levels.count_batch()

@@ -191,8 +191,11 @@ def test_wrong_arguments(arguments, words):
 
 
 def test_image_and_mask_of_two_sizes():
+    windows = ObjectFreeWindows(prob=1.0)
     with pytest.raises(ValueError, match='differ'):
-        ObjectFreeWindows(prob=1.0)(np.zeros((8, 8)), np.zeros((8, 9)))
+        windows(np.zeros((8, 8)), np.zeros((8, 9)))
+    with pytest.raises(ValueError, match='batch'):
+        windows(torch.zeros(4, 3, 8, 8), torch.zeros(4, 8, 8))
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.int32, np.float16, np.float64])

@@ -219,6 +219,16 @@ def test_levels_that_cannot_move_are_refused(given, warmup):
         planned(*given, warmup=warmup)
 
 
+@pytest.mark.parametrize(('named', 'rounds'), [('eval', 1), ('eval_vla', 2)])
+def test_no_evaluation_of_the_name_that_is_given(tmp_path, named, rounds):
+    """The levels would stay at 0 to the end, and no calibrator would be fitted."""
+    sets = dict(val=Squares(6, seed=1), test=Squares(6, seed=2))
+    one = trainer(tmp_path, SelfCalibration(evaluation=named), val=sets)
+    with pytest.raises(ValueError, match='evaluation='):
+        one.train()
+    assert one.state.global_step == 2 * rounds
+
+
 @pytest.mark.parametrize('name', [5, ''])
 def test_the_name_of_an_evaluation_is_a_text(name):
     with pytest.raises(ValueError, match='evaluation must be'):

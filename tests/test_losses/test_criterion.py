@@ -203,6 +203,37 @@ def test_what_is_not_supported_is_one_clear_error(levels, logits, labels, match)
         criterion(torch.zeros(logits), torch.zeros(labels))
 
 
+@pytest.mark.parametrize('ignored', [0, 1])
+def test_a_class_cannot_be_ignored(ignored):
+    for criterion, given in (
+        (SelfCalibratingBCE(ignore_index=ignored), None),
+        (SelfCalibratingBCE(), ignored),
+    ):
+        with pytest.raises(ValueError, match=f'ignore_index={ignored}'):
+            criterion(torch.zeros(2, 8, 8), torch.ones(2, 8, 8), ignore_index=given)
+
+
+def test_levels_of_the_loss_are_not_replaced_silently():
+    criterion = SelfCalibratingBCE(BorderLevels(warmup=3))
+    criterion.bind(criterion.levels)
+    with pytest.raises(ValueError, match='levels of its own'):
+        criterion.bind(BorderLevels())
+    bound = SelfCalibratingBCE()
+    for _ in range(2):  # of two trainings
+        bound.bind(BorderLevels())
+
+
+@pytest.mark.parametrize('fixed', [dict(alpha=0.1), dict(eps=0.1)])
+def test_a_fixed_strength_does_not_stand_beside_levels_that_learn(fixed):
+    criterion = SelfCalibratingBCE(**fixed)
+    criterion.bind(ImageLevels(IDS, rule='fixed', alpha=0.1))
+    for levels in (ImageLevels(IDS), BorderLevels()):
+        with pytest.raises(ValueError, match='alpha'):
+            criterion.bind(levels)
+        with pytest.raises(ValueError, match='alpha'):
+            SelfCalibratingBCE(levels, **fixed)
+
+
 def test_points_of_a_host_take_the_mean_level():
     criterion = SelfCalibratingBCE(border_levels())
     logits, labels = torch.ones(2, 7), torch.ones(2, 7)

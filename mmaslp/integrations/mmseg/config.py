@@ -4,6 +4,7 @@ import copy
 import hashlib
 import os
 import os.path as osp
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import distributions
@@ -66,6 +67,14 @@ def read_config(path: str, options: dict | None = None) -> Config:
             ) from error
 
     if options:
+        parts = [names.split() for _, names in _PARTS.values()]
+        added = {key.partition('.')[0] for key in options}.difference(cfg, *parts)
+        if added:
+            warnings.warn(
+                f'--cfg-options adds {", ".join(sorted(added))}, which {path} does not '
+                'set: see that the name is right',
+                stacklevel=2,
+            )
         try:
             cfg.merge_from_dict(options)
         except Exception as error:  # by kind of list and key, MMSegmentation raises any

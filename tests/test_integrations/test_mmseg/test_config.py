@@ -17,12 +17,15 @@ from mmaslp.integrations.mmseg.config import (
 @pytest.mark.parametrize(
     'imports', ["'mmaslp'", "['mmaslp']", "dict(imports=['mmaslp'])"]
 )
-def test_imports_in_any_form(tmp_path, imports):
+def test_imports_in_any_form(tmp_path, recwarn, imports):
     path = tmp_path / 'config.py'
     path.write_text(f'custom_imports = {imports}\nmodel = dict(depth=1)\n')
     cfg = load_config(str(path), {'model.depth': 2})
     assert cfg.custom_imports == dict(imports=['mmaslp'])
     assert cfg.model.depth == 2
+    assert not recwarn.list
+    with pytest.warns(match='modle'):
+        load_config(str(path), {'modle.depth': 2})
     with pytest.raises(ImportError, match='nowhere'):
         load_config(str(path), {'custom_imports': ['nowhere']})
 

@@ -250,7 +250,12 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
             changed.append(loss)
         else:
             kinds.append(kind)
-            kept = {k: v for k, v in loss.items() if k == 'loss_weight' and v != 1}
+            kept = {
+                key: value
+                for key, value in loss.items()
+                if (key == 'loss_weight' and value != 1)
+                or (key == 'class_weight' and len(value or ()) == 2)
+            }
             changed += [] if kind in _OF_REGIONS else [dict(type='SCBCELoss', **kept)]
 
     if kinds:

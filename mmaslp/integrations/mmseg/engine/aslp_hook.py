@@ -158,7 +158,9 @@ class BorderTraining(Training, LevelsSession):
     # A third of the training.
     default_warmup_epochs = None
 
-    def __init__(self, gain: float = 1.0) -> None:
+    def __init__(self, gain: float = 1.0, **others: Any) -> None:
+        for name in others:
+            check_choice("an option of levels='border'", name, ('gain',))
         super().__init__(BorderLevels(gain), logger=MMLogger.get_current_instance())
 
     def findings(self, runner: Any, schedule: Schedule) -> Iterator[Finding]:

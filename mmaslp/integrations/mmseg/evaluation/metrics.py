@@ -123,6 +123,12 @@ class ScoreReader:
             )
         prob = self.probability(sample)
         label = sample['gt_sem_seg']['data'].to(prob.device)
+        if label.shape[-2:] != prob.shape[-2:]:
+            raise ValueError(
+                f'{sample.get("img_path")}: the mask is {tuple(label.shape[-2:])}, the '
+                f'prediction {tuple(prob.shape[-2:])}: put LoadBinaryAnnotations after '
+                'Resize in the pipelines of val_dataloader and test_dataloader'
+            )
         return prob, label.reshape(label.shape[-2:])
 
     def probability(self, sample: dict[str, Any]) -> Tensor:
@@ -263,10 +269,7 @@ class StreamingMetric(BaseMetric):
         if self.calibrator is not None:
             prob = self.calibrator(prob)
         if prob.ndim == 2:
-            valid = label != self.ignore_index
-            # Of another size it is refused later.
-            fits = valid.shape == prob.shape
-            return apply_protocol(prob, self.protocol, valid if fits else None)
+            return apply_protocol(prob, self.protocol, label != self.ignore_index)
         if self.protocol != 'raw':
             raise ValueError(
                 f"protocol {self.protocol!r} is for two classes only: take 'raw'"
@@ -479,7 +482,6 @@ class CalibrationMetric(StreamingMetric):
             self.table.totals = torch.from_numpy(np.sum(totals, axis=0))
 
         draw = not is_training() if self.draw is None else self.draw
-        calibrator = self.calibrator
         evaluator = Evaluator(self.bins, self.mode)
         evaluator.raw = ImageSet(self.histogram(), [row for row, _ in results])
         self.result = evaluator.result(
@@ -489,7 +491,8 @@ class CalibrationMetric(StreamingMetric):
             settings={
                 'protocol': self.protocol,
                 'ignore_index': self.ignore_index,
-                'calibrator': calibrator and f'{calibrator.by} {calibrator.method}',
+                'calibrator': self.calibrator
+                and f'{self.calibrator.by} {self.calibrator.method}',
                 'dataset': dict(self.dataset_meta or {}).get('dataset_name'),
             },
         )

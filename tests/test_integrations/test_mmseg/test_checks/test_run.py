@@ -248,3 +248,13 @@ def test_nothing_is_said_of_few_iterations(toy, tmp_path):
 def test_a_loss_without_a_hook_is_said(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', custom_hooks=[])
     assert 'SCBCELoss without ASLPHook' in words_of(cfg, 'note')
+
+
+@pytest.mark.parametrize('weights, kept', [([1.0, 5.0], True), ([1.0] * 19, False)])
+def test_the_patch_keeps_weights_of_two_classes(toy, tmp_path, weights, kept):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[])
+    head = cfg.model.decode_head
+    head.loss_decode = dict(type='CrossEntropyLoss', class_weight=weights)
+    assert [*check_settings(cfg)]
+    assert head.loss_decode.type == 'SCBCELoss'
+    assert ('class_weight' in head.loss_decode) == kept

@@ -394,6 +394,11 @@ def test_runs_that_cannot_train(toy, tmp_path, kind, change, match):
         Runner.from_cfg(change(make(*args))).train()
 
 
+def test_options_of_levels_by_image_do_not_fit_levels_by_band():
+    with pytest.raises(ValueError, match=r"levels='border'.*gain.*'rule'"):
+        ASLPHook(levels='border', rule='MC')
+
+
 def test_too_few_validations_are_an_error_with_the_line(toy, tmp_path):
     cfg = border(toy, tmp_path / 'run', **{'custom_hooks.0.warmup_iters': 18})
     line = r'train_cfg\.val_interval = 1, a longer training'

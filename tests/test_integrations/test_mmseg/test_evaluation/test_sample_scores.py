@@ -28,7 +28,7 @@ def test_a_training_run_does_not_end_by_positive_logits(monkeypatch):
     'change, words',
     [
         ({'gt_sem_seg': None}, 'no gt_sem_seg.*LoadBinaryAnnotations'),
-        ({'seg_logits': dict(data=torch.ones(1, 3, 3))}, '5.jpg.*shape'),
+        ({'seg_logits': dict(data=torch.ones(1, 3, 3))}, '5.jpg.*Resize'),
         ({'seg_logits': dict(data=torch.full((1, 17, 9), 2.0))}, '5.jpg.*sigmoid'),
         ({'seg_logits': dict(data=torch.full((1, 17, 9), np.nan))}, '5.jpg.*NaN'),
         (
