@@ -93,10 +93,13 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f'--groups {args.groups}: not a pattern ({error})') from error
 
     of_maps = Path(args.source).is_dir()
-    if of_maps and (args.windows or args.cfg_options or args.trust_checkpoint):
+    of_a_run = args.windows or args.cfg_options or args.trust_checkpoint
+    of_files = args.max_value or args.logits or args.key or args.channel
+    if of_a_run if of_maps else of_files:
         raise ValueError(
-            '--windows, --cfg-options and --trust-checkpoint run the network: give a '
-            'config and a checkpoint, or leave them out'
+            '--windows, --cfg-options and --trust-checkpoint are for a config and a '
+            'checkpoint, --max-value, --logits, --key and --channel for folders of '
+            'maps and masks: leave out what is for the other'
         )
     count = _count_maps if of_maps else _count_checkpoint
     tables = count(args, partial(group_numbers, pattern))
