@@ -73,7 +73,7 @@ def _print(comparison: 'Comparison') -> None:
 
     images = f'{comparison.images[0]} images'
     if not comparison.paired:
-        images += f' and {comparison.images[1]} others, unpaired'
+        images += f' and {comparison.images[1]}, not the same: unpaired'
     table = difference_table(comparison)
     print(display_name(table.caption))
     print(f'{images}, 95 % intervals over images, not over trainings')

@@ -261,7 +261,10 @@ def _chosen_key(names: Sequence[str], key: str | None) -> str:
     if key is None:
         key = names[0] if len(names) == 1 else 'probabilities'
     if key not in names:
-        raise ValueError(f'it holds {", ".join(names)}: name one with --key')
+        raise ValueError(
+            f'it holds {", ".join(names)}: name that of maps with --key, and '
+            'save masks alone'
+        )
     return key
 
 

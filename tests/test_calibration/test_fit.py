@@ -93,6 +93,26 @@ def test_inputs_agree():
     assert logits.method == first.method
 
 
+class Endless:
+    """A dataset as those of torch may be: it has a length, and no last item."""
+
+    def __init__(self, prob, label):
+        self.pairs = list(zip(prob, label))
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __getitem__(self, number):
+        assert number < len(self)
+        return self.pairs[number]
+
+
+def test_a_dataset_ends_by_its_length():
+    prob, label = maps(8)
+    found = fit_calibrator(Endless(prob, label), method='platt')
+    assert found == fit_calibrator(prob, label, method='platt')
+
+
 def test_groups_stay_together():
     prob, label = maps(20)
     calibrator = fit_calibrator(prob, label, groups=np.arange(20) // 4)

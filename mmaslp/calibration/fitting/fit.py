@@ -1,7 +1,7 @@
 """Fitting a calibrator: from images or from their tables, chosen out of fold."""
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Set
-from itertools import count, zip_longest
+from itertools import count, islice, zip_longest
 from typing import Any
 
 import numpy as np
@@ -276,7 +276,9 @@ def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
         raise ValueError('give as many labels as probabilities, as (N, ..., H, W)')
 
     try:
-        items = iter(prob) if label is None else zip_longest(prob, label, fillvalue=END)
+        # A Dataset of torch has a length, and need not end by itself.
+        maps = prob if hasattr(prob, '__iter__') else islice(prob, len(prob))
+        items = iter(maps) if label is None else zip_longest(maps, label, fillvalue=END)
     except TypeError as error:
         raise ValueError(f'give maps and their labels: {error}') from error
     batched = not arrays and getattr(prob, 'batch_sampler', None) is not None
