@@ -22,6 +22,7 @@ import torch
 from mmaslp.calibration import CalibrationTables
 from mmaslp.calibration.fitting.fit import choose
 from mmaslp.calibration.fitting.methods import (
+    HALFWAY_IMAGES,
     METRICS,
     OutOfFold,
     candidates,
@@ -81,12 +82,16 @@ def draws(folder: Path) -> dict[str, list[list[float]]]:
             if not counts[own].sum((0, 1, 2)).all():
                 continue  # all of one class, which fit_calibrator refuses
             measured = {
-                kind: out_of_fold(counts[own], images[own], *kind, 'confidence')
+                kind: out_of_fold(
+                    counts[own], images[own], *kind, 'confidence', HALFWAY_IMAGES
+                )
                 for kind in candidates()
             }
             for name, rule in RULES.items():
                 how = (*rule(measured), 'confidence')
-                maps = fit_maps(counts[own].sum(0), images[own].sum(), *how)
+                maps = fit_maps(
+                    counts[own].sum(0), images[own].sum(), *how, HALFWAY_IMAGES
+                )
                 logit = evaluate(maps, CENTRES, how[2])
                 logit = np.broadcast_to(logit, counts[rest].shape[:-1])
                 metrics = measure_groups(counts[rest], logit).metrics

@@ -25,7 +25,9 @@ def test_command_line(toy, tmp_path, capsys):
     cfg.pop('model')
     cfg.dump(path)
     assert run_command('doctor', [str(path)]) == 1
-    assert 'has not a model' in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert 'has not a model' in out
+    assert '\n1 error, ' in out
     path.write_text('model = (')
     assert run_command('doctor', [str(path)]) == 1
     assert 'cannot be read' in capsys.readouterr().out

@@ -69,6 +69,17 @@ def test_overconfident_maps_are_mended_and_masks_stay():
     assert ((found - label) ** 2).mean() < ((prob - label) ** 2).mean()
 
 
+def test_few_images_change_little():
+    """'auto' is drawn towards none; a named method is the published one."""
+    prob, label = maps(10)
+    calibrator = fit_calibrator(prob, label)
+    named = fit_calibrator(prob, label, by=calibrator.by, method=calibrator.method)
+    assert calibrator.method != 'identity'
+    between = np.sort([np.full(100, 0.9), named(np.full((10, 10), 0.9)).ravel()], 0)
+    found = calibrator(np.full((10, 10), 0.9)).ravel()
+    assert ((between[0] < found) & (found < between[1])).all()
+
+
 def test_calibrated_maps_stay_as_they_are():
     prob, label = maps(30, sharp=1.0)
     calibrator = fit_calibrator(prob, label)
@@ -180,10 +191,10 @@ def test_a_published_network(shared):
 
 
 def test_a_network_that_has_learnt_nothing():
-    label = torch.zeros(11, 32, 32)
+    label = torch.zeros(100, 32, 32)
     label[:, 8:24, 8:24] = 1  # a quarter
     calibrator = fit_calibrator(
-        torch.full((11, 32, 32), 0.4), label, target='probability'
+        torch.full((100, 32, 32), 0.4), label, target='probability'
     )
     found = calibrator(torch.full((32, 32), 0.4))
     assert float(found[0, 0]) == pytest.approx(0.25, abs=0.01)

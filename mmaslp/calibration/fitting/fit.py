@@ -15,6 +15,7 @@ from ..masks import MASK_KIND
 from ..module import fingerprint_of
 from .decisions import fit_decisions
 from .methods import (
+    HALFWAY_IMAGES,
     MAPS,
     METRICS,
     OutOfFold,
@@ -69,7 +70,8 @@ def fit_calibrator(
         by (str): 'band': a map for each band of distance from the border of the
             predicted mask; 'single': one for all. Defaults to 'auto'.
         method (str): 'identity', 'temperature', 'platt' or 'isotonic'. Defaults to
-            'auto'.
+            'auto', which also draws a map of few images towards none: of twelve
+            half-way, of a hundred by a hundredth.
         target (str): 'confidence' keeps every decision p > 1/2; 'probability' gives the
             probability of label 1 as on these images, and may move decisions. Defaults
             to 'confidence'.
@@ -138,8 +140,9 @@ def fit_tables(
     _check_enough(counts, int(cases.sum()), number)
     if len(tables.axes) > 1:
         raise ValueError('images and volumes are mixed: fit a calibrator to each kind')
+    halfway = HALFWAY_IMAGES if method == 'auto' else 0.0
     measured = {
-        kind: out_of_fold(counts, cases, *kind, target)
+        kind: out_of_fold(counts, cases, *kind, target, halfway)
         for kind in candidates()
         if kind[0] == 'identity'
         or (method in ('auto', kind[0]) and by in ('auto', kind[1]))
@@ -147,9 +150,8 @@ def fit_tables(
     chosen, reason = choose(measured, method, number)
     kind = (*chosen, target)
     whole = counts.sum(0)
-    maps, mask_maps = (
-        fit_maps(whole, cases.sum(), *wanted) for wanted in (kind, MASK_KIND)
-    )
+    maps = fit_maps(whole, cases.sum(), *kind, halfway)
+    mask_maps = fit_maps(whole, cases.sum(), *MASK_KIND)
     contents = tables.contents
     decisions = fit_decisions(contents, tables.negative_crops) if contents else None
 
@@ -184,7 +186,8 @@ def choose(
         return simplest(better), (
             'Of the maps whose NLL or Brier score is better than that of none '
             '(identity) by more than a standard error, and which make nothing worse, '
-            'the simplest that is no worse than the best.'
+            'the simplest that is no worse than the best. Few images draw it towards '
+            f'none: {HALFWAY_IMAGES:.0f} of them half-way, a hundred by a hundredth.'
         )
 
     return ('identity', 'single'), (

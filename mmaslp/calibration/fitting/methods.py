@@ -18,14 +18,29 @@ from ..maps import CENTRES, LIMIT, SIDE, Knots, evaluate
 PRIOR_IMAGES = 2.0
 # Images' worth of wrong pixels at the end of the logits: no pixel is certain.
 DOUBT_IMAGES = 0.01
+# 'auto' draws a map of so many images half-way towards none, and one of n images with the
+# square of this number over n. Of 0, 8, 12 and 16, on validation images of eight networks
+# and 8 to 60 of them, 12 was the least by which almost no map made the NLL worse.
+HALFWAY_IMAGES = 12.0
 
 
 def fit_maps(
-    counts: np.ndarray, images: int, method: str, by: str, target: str
+    counts: np.ndarray,
+    images: int,
+    method: str,
+    by: str,
+    target: str,
+    halfway: float = 0.0,
 ) -> list[Knots]:
-    """Fit one map, or one of each band, to ``(B, CELLS, 2)`` counts of labels."""
+    """Fit one map, or one of each band, to ``(B, CELLS, 2)`` counts of labels.
+
+    ``halfway`` draws it towards none, see :data:`HALFWAY_IMAGES`: it adds the same
+    pixels once more, with labels as probable as the network says.
+    """
     logit = CENTRES
-    counts = counts.astype(np.float64)
+    prob = 1 / (1 + np.exp(-logit))
+    agreeing = counts.sum(-1, keepdims=True) * np.stack([1 - prob, prob], -1)
+    counts = counts + (halfway / images) ** 2 * agreeing
     if target == 'confidence':
         logit = logit[SIDE + 1 :]
         counts = counts[:, SIDE::-1, ::-1] + counts[:, SIDE + 1 :]
@@ -195,14 +210,20 @@ def _means(
 
 
 def out_of_fold(
-    counts: np.ndarray, images: np.ndarray, method: str, by: str, target: str
+    counts: np.ndarray,
+    images: np.ndarray,
+    method: str,
+    by: str,
+    target: str,
+    halfway: float = 0.0,
 ) -> OutOfFold:
     """Fit to four fifths of ``(G, B, CELLS, 2)``, measure on the rest, five times."""
     fold = np.arange(len(images)) % FOLDS
     logit = np.zeros(counts.shape[:-1])
     for number in np.unique(fold):
         rest = fold != number
-        maps = fit_maps(counts[rest].sum(0), images[rest].sum(), method, by, target)
+        kind = (method, by, target)
+        maps = fit_maps(counts[rest].sum(0), images[rest].sum(), *kind, halfway)
         logit[~rest] = evaluate(maps, CENTRES, target)
     return measure_groups(counts, logit)
 

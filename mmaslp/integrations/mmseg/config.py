@@ -221,6 +221,11 @@ def build_runner(cfg: Config) -> 'Runner':
     from mmengine.runner import Runner
     from mmseg.registry import RUNNERS
 
+    if 'type' not in (cfg.get('model') or {}):
+        raise ValueError(
+            'the config has not a model that can be built: write model = '
+            "dict(type='EncoderDecoder', ...), or a _base_ that has it"
+        )
     folder = Path(cfg.work_dir).resolve()
     if cfg.filename and Path(cfg.filename).resolve().parent == folder:
         # The copy that MMEngine writes there would replace it.

@@ -31,12 +31,6 @@ _OF_REGIONS = ('DiceLoss', 'HuasdorffDisstanceLoss', 'LovaszLoss', 'TverskyLoss'
 def check_settings(cfg: Config) -> Iterator[Finding]:
     """Look through a whole config."""
     yield from _check_imports(cfg)
-    if 'type' not in (cfg.get('model') or {}):
-        yield Finding(
-            'error',
-            'the config has not a model that can be built: its type is missing',
-            "model = dict(type='EncoderDecoder', ...), or a _base_ that has it",
-        )
     if isinstance(cfg.get('model'), Mapping):
         yield from _check_aslp(cfg)
         yield from check_heads(cfg.model)
