@@ -334,6 +334,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
             )
         if other or not self._training:
             return
+
         self._loader = kwargs['eval_dataloader']
         if self.session is not None:
             self.session.end_validation(table, whole=True)

@@ -18,9 +18,10 @@ from ..maps import CENTRES, LIMIT, SIDE, Knots, evaluate
 PRIOR_IMAGES = 2.0
 # Images' worth of wrong pixels at the end of the logits: no pixel is certain.
 DOUBT_IMAGES = 0.01
-# 'auto' draws a map of so many images half-way towards none, and one of n images with the
-# square of this number over n. Of 0, 8, 12 and 16, on validation images of eight networks
-# and 8 to 60 of them, 12 was the least by which almost no map made the NLL worse.
+# 'auto' draws the map of n images towards none: pixels that agree with the network count
+# (12 / n)^2 times as much as theirs, so 12 images go half-way. Of 0, 8, 12 and 16, on
+# validation images of eight networks and 8 to 60 of them, 12 was the least by which
+# almost no map made the NLL worse.
 HALFWAY_IMAGES = 12.0
 
 
@@ -41,9 +42,11 @@ def fit_maps(
     prob = 1 / (1 + np.exp(-logit))
     agreeing = counts.sum(-1, keepdims=True) * np.stack([1 - prob, prob], -1)
     counts = counts + (halfway / images) ** 2 * agreeing
+
     if target == 'confidence':
         logit = logit[SIDE + 1 :]
         counts = counts[:, SIDE::-1, ::-1] + counts[:, SIDE + 1 :]
+
     whole = counts.sum(0)
     parts = (
         counts + PRIOR_IMAGES / images * whole if by == 'band' else whole[None].copy()
@@ -222,8 +225,9 @@ def out_of_fold(
     logit = np.zeros(counts.shape[:-1])
     for number in np.unique(fold):
         rest = fold != number
-        kind = (method, by, target)
-        maps = fit_maps(counts[rest].sum(0), images[rest].sum(), *kind, halfway)
+        maps = fit_maps(
+            counts[rest].sum(0), images[rest].sum(), method, by, target, halfway
+        )
         logit[~rest] = evaluate(maps, CENTRES, target)
     return measure_groups(counts, logit)
 
