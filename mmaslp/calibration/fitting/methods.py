@@ -18,10 +18,10 @@ from ..maps import CENTRES, LIMIT, SIDE, Knots, evaluate
 PRIOR_IMAGES = 2.0
 # Images' worth of wrong pixels at the end of the logits: no pixel is certain.
 DOUBT_IMAGES = 0.01
-# 'auto' draws the map of n images towards none: pixels that agree with the network count
-# (12 / n)^2 times as much as theirs, so 12 images go half-way. Of 0, 8, 12 and 16, on
-# validation images of eight networks and 8 to 60 of them, 12 was the least by which
-# almost no map made the NLL worse.
+# 'auto' draws the map of n images towards none: pixels that agree with the network
+# count (12 / n)^2 times as much as theirs, so 12 images go half-way. Of 0, 8, 12 and
+# 16, on validation images of eight networks and 8 to 60 of them, 12 was the least by
+# which almost no map made the NLL worse.
 HALFWAY_IMAGES = 12.0
 
 
