@@ -277,8 +277,10 @@ class BorderLevels(Levels):
             self._held = 'the labels of the validation set hold one class only'
             return
 
-        recent = [*self._recent, {key: figures[key] for key in KEPT}][-3:]
-        self._recent = recent
+        self._recent = recent = [
+            *self._recent[-2:],
+            {key: figures[key] for key in KEPT},
+        ]
         iou, acc = (
             lower_median([each[key] for each in recent]) for key in ('iou', 'acc')
         )

@@ -183,8 +183,10 @@ class LevelsSession:
 
     def scalars(self) -> dict[str, float]:
         """Level of every band, by the name that all toolkits log it under."""
-        levels = enumerate(self.levels.levels.tolist())
-        return {f'level_band{band}': level for band, level in levels}
+        return {
+            f'level_band{band}': level
+            for band, level in enumerate(self.levels.levels.tolist())
+        }
 
     def end_training(self) -> None:
         """Warn if levels are still 0, with the reason."""
@@ -209,8 +211,9 @@ class LevelsSession:
 
         Levels may be lists, as JSON keeps them.
         """
-        known = isinstance(state, Mapping)
-        self.levels.load_state_dict(state.get('levels', {}) if known else {})
+        self.levels.load_state_dict(
+            state.get('levels', {}) if isinstance(state, Mapping) else {}
+        )
 
 
 # How toolkits name the file beside their checkpoints.

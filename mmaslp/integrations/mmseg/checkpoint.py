@@ -49,10 +49,16 @@ def allow_history_buffers() -> None:
         for package in ('numpy._core', 'numpy.core')  # numpy 2 and 1
         for name in ('_reconstruct', 'scalar')
     ]
-    looked_up.append((_statistic, 'builtins.getattr'))
     dtypes = {type(np.dtype(kind)) for kind in kinds}
     torch.serialization.add_safe_globals(
-        [HistoryBuffer, np.ndarray, np.dtype, *dtypes, *looked_up]
+        [
+            HistoryBuffer,
+            np.ndarray,
+            np.dtype,
+            *dtypes,
+            *looked_up,
+            (_statistic, 'builtins.getattr'),
+        ]
     )
 
 
@@ -225,6 +231,11 @@ class WeightsHook(Hook):
         """Compare."""
         misfit = load_weights(runner.model, checkpoint)
         path = runner.cfg.get('load_from') or 'the checkpoint'
+        if runner._resume and 'meta' not in checkpoint:
+            raise ValueError(
+                f'{path} holds weights alone, and not where its training was: leave '
+                '--resume out, which starts a new training from them'
+            )
         # A folder of shards is not compared.
         if misfit and not osp.isdir(path):
             raise ValueError(

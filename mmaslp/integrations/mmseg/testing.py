@@ -324,10 +324,9 @@ def _test(run: Config, name: str, places: Places, options: EvaluationOptions) ->
     ours = [each for each in evaluator.metrics if isinstance(each, CalibrationMetric)]
     runner.register_hook(WeightsHook())
     report_findings(check_run(runner, ('test',)))
-    measures_iou = any(
+    if ours and any(
         is_type(each, 'IoUMetric') for each in metrics_of(run, 'test_evaluator')
-    )
-    if ours and measures_iou:
+    ):
         check_threshold(runner.model)
     shared = dict(
         scores=(measured or {}).get('scores', 'auto'),

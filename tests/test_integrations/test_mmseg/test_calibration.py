@@ -112,6 +112,23 @@ def test_few_images_do_not_spoil_a_training(toy, tmp_path):
     assert calibrator_of_checkpoint(str(tmp_path / 'run' / 'epoch_3.pth')) is None
 
 
+def test_the_calibrator_is_of_the_averaged_weights(toy, tmp_path):
+    """They are what a checkpoint holds; the model goes on with its own."""
+    cfg = toy.config(tmp_path / 'run')
+    ema = dict(type='EMAHook', momentum=0.5)
+    cfg.custom_hooks = [dict(type='CalibratorHook'), ema]
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    calibrator = Calibrator.load(tmp_path / 'run/calibrator.json')
+    with pytest.warns(match='other weights'):
+        calibrator.check_network(runner.model)
+    state = torch.load(tmp_path / 'run/epoch_3.pth', weights_only=False)['state_dict']
+    runner.model.load_state_dict(state)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        calibrator.check_network(runner.model)
+
+
 def maps_in(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 

@@ -22,13 +22,16 @@ def test_what_fits_is_loaded():
 
 
 def test_the_hook_refuses():
-    runner = SimpleNamespace(model=nn.Linear(2, 1), cfg={})
+    runner = SimpleNamespace(model=nn.Linear(2, 1), cfg={}, _resume=False)
     hook = WeightsHook()
     hook.after_load_checkpoint(runner, nn.Linear(2, 1).state_dict())
     with pytest.raises(ValueError, match=r'does not fit .*2 missing .*\(weight, bias'):
         hook.after_load_checkpoint(runner, {})
     with pytest.raises(ValueError, match='does not fit'):
         hook.after_load_checkpoint(runner, {'state_dict': 5})
+    runner._resume = True
+    with pytest.raises(ValueError, match='weights alone'):
+        hook.after_load_checkpoint(runner, {'state_dict': runner.model.state_dict()})
 
 
 def net(width=4, channels=1, depth=1):

@@ -58,6 +58,9 @@ class SODDataset(BaseDataset):
     METAINFO = {
         'classes': ('background', 'foreground'),
         'palette': [[0, 0, 0], [255, 255, 255]],
+        # As the data sets of mmseg have them.
+        'label_map': None,
+        'reduce_zero_label': False,
     }
 
     def __init__(
@@ -90,13 +93,6 @@ class SODDataset(BaseDataset):
             metainfo=metainfo,
             **kwargs,
         )
-
-    @classmethod
-    def _load_metainfo(cls, metainfo: dict | None = None) -> dict:
-        """Merge the meta information and add the keys of mmseg's datasets."""
-        merged = super()._load_metainfo(metainfo)
-        merged.update(label_map=None, reduce_zero_label=False)
-        return merged
 
     def load_data_list(self) -> list[dict]:
         """Pair the images with their masks, as mmseg's datasets list them."""

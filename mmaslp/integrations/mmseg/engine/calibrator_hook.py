@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
 
@@ -73,12 +73,23 @@ class CalibratorHook(Hook):
     def after_train(self, runner: Any) -> None:
         """Fit, and keep the calibrator with the last checkpoint."""
         loop = runner.val_loop
-        metrics = loop.evaluator.metrics
-        options = next((m for m in metrics if isinstance(m, StreamingMetric)), None)
-        scores = getattr(options, 'scores', 'auto')
-        reader = ScoreReader(scores, getattr(options, 'ignore_index', 255), True)
+        options = next(
+            (m for m in loop.evaluator.metrics if isinstance(m, StreamingMetric)), None
+        )
+        reader = ScoreReader(
+            getattr(options, 'scores', 'auto'),
+            getattr(options, 'ignore_index', 255),
+            binary=True,
+        )
 
+        # Checkpoints hold the averaged weights; each call exchanges them.
+        averaging = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
+        for hook in averaging:
+            hook.before_val_epoch(runner)
         self.session.take(lambda: collect_tables(runner.model, loop.dataloader, reader))
+        for hook in averaging:
+            hook.after_val_epoch(runner)
+
         calibrator = self.session.calibrator if is_main_process() else None
         if calibrator is None:
             return
