@@ -417,8 +417,7 @@ def compare_set(
     if comparison.withheld:
         return comparison, [without_bounds(estimate) for estimate in estimates]
     if differs:
-        weighted = [with_bounds(decisions, own, weights) for own in estimates]
-        return comparison, weighted
+        return comparison, [with_bounds(decisions, own, weights) for own in estimates]
     return comparison, list(estimates)
 
 

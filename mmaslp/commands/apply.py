@@ -56,8 +56,9 @@ def run(args: argparse.Namespace) -> None:
     least = args.min_object_prob
     if args.keep_real is not None or args.max_false is not None:
         calibrator.check_objects()
-        decisions = calibrator.need_decisions()
-        least = decisions.least_probability(args.keep_real, args.max_false)
+        least = calibrator.need_decisions().least_probability(
+            args.keep_real, args.max_false
+        )
         print(f'objects below a probability of {least:g} are left out')
     folders = apply_calibrator(
         calibrator,

@@ -33,8 +33,9 @@ def run(args: argparse.Namespace) -> int:
 
     check_outputs({'--json': args.json}, [args.maps, args.calibrator], args.overwrite)
     calibrator = Calibrator.load(args.calibrator)
-    reader = map_reader(args)
-    rows = review_maps(calibrator, args.maps, reader=reader, workers=args.workers)
+    rows = review_maps(
+        calibrator, args.maps, reader=map_reader(args), workers=args.workers
+    )
     comparison, _ = calibrator.compare_set([row.estimate for row in rows])
 
     print(f'{"mean over images":<48}{"fit":>10}{"new":>10}')

@@ -50,8 +50,11 @@ def run(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
     )
     for part, names in found.parts.items():
-        divided = 'as divided (--overwrite divides lists anew)'
-        listed = f'listed in {args.root}/{part}.txt' if found.lists else divided
+        listed = (
+            f'listed in {args.root}/{part}.txt'
+            if found.lists
+            else 'as divided (--overwrite divides lists anew)'
+        )
         print(f'{part}: {len(names)} images, {listed}')
 
     number = sum(map(len, found.parts.values()))

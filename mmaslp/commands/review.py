@@ -87,8 +87,7 @@ def run(args: argparse.Namespace) -> None:
     from ..files.review import compare_review, review_maps
 
     check_number('--smallest', args.smallest, at_least=0)
-    masks = args.labels or args.truth
-    files = MapFiles.of(args.maps, masks, args.suffix or '')
+    files = MapFiles.of(args.maps, args.labels or args.truth, args.suffix or '')
     _check_outputs(args, files)
     calibrator = Calibrator.load(args.calibrator)
     rows = review_maps(

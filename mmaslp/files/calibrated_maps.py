@@ -146,8 +146,7 @@ class _Writer:
     def _calibrated(self, given: np.ndarray) -> np.ndarray:
         if not self.reader.logits:
             return self.calibrator(given)
-        logit = torch.from_numpy(self.calibrator.logits(given))
-        return torch.sigmoid(logit).numpy()
+        return torch.from_numpy(self.calibrator.logits(given)).sigmoid().numpy()
 
     def _write_map(self, path: Path, prob: np.ndarray) -> None:
         suffix = suffix_of(path)

@@ -47,8 +47,9 @@ class CocoEncoder:
         photo = self.photos.get(image.name, image.path)
         if image.name in self.photos:
             size = upright(photo, labels.shape)[0].size
-            resized = Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)
-            labels = np.asarray(resized)
+            labels = np.asarray(
+                Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)
+            )
 
         objects = []
         for number in image.objects.label:

@@ -186,8 +186,9 @@ class _Reviews:
         path, _ = self.files.pairs[name]
         grid = self.reader.grid_of(path)
         axis = self.reader.slice_axis(path) if prob.ndim == 3 else 0
-        row = self.review(name, prob, label, path=path, grid=grid, slice_axis=axis)
-        self.rows.append(row)
+        self.rows.append(
+            self.review(name, prob, label, path=path, grid=grid, slice_axis=axis)
+        )
 
     def merge(self, other: '_Reviews') -> None:
         self.rows += other.rows
