@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
@@ -124,6 +125,14 @@ class ASLPCallback(Callback):
                 f'ASLPCallback found no SelfCalibratingBCE in '
                 f'{type(pl_module).__name__}: make one in its __init__ (self.criterion '
                 '= mmaslp.SelfCalibratingBCE()) and call it in training_step'
+            )
+        if self.calibrators is not None and any(
+            isinstance(each, StochasticWeightAveraging) for each in trainer.callbacks
+        ):
+            raise ValueError(
+                'StochasticWeightAveraging changes the weights after the last '
+                'validation, to which a calibrator is fitted: leave calibrator out of '
+                'ASLPCallback, and fit one to the finished network (fit_calibrator)'
             )
         for loss in losses:
             loss.bind(self.levels)

@@ -12,6 +12,7 @@ from torch import nn
 
 pytest.importorskip('lightning', reason='needs the extra [lightning]')
 
+from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader, DistributedSampler
 
@@ -148,6 +149,12 @@ def test_every_checkpoint_holds_the_calibrator_of_its_weights(tmp_path):
         assert (found.method, found.by) == (wanted.method, wanted.by)
         np.testing.assert_allclose(found.maps, wanted.maps, rtol=1e-3)
     assert model.calibration.listener is None
+
+
+def test_weights_that_change_after_the_last_validation_get_no_calibrator(tmp_path):
+    callbacks = [ASLPCallback(calibrator=True), StochasticWeightAveraging(1e-2)]
+    with pytest.raises(ValueError, match='fit_calibrator'):
+        toy.train(tmp_path, EPOCHS, None, callbacks=callbacks)
 
 
 def test_a_checkpoint_of_version_0_5_is_refused():

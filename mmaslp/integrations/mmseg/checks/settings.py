@@ -85,7 +85,10 @@ def _check_aslp(cfg: Config) -> Iterator[Finding]:
         for _, head in heads_of(cfg.model)
         for loss in listed(head.get('loss_decode'))
     ]
-    if not hooks and any(is_type(loss, 'SCBCELoss') for loss in losses):
+    ours = any(is_type(loss, 'SCBCELoss') for loss in losses)
+    if hooks and not ours:
+        yield Finding('error', 'ASLPHook needs the loss SCBCELoss in a head', PATCH)
+    if ours and not hooks:
         yield Finding(
             'note',
             'SCBCELoss without ASLPHook perturbs labels by its own arguments; without '

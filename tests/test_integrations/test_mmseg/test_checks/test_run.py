@@ -250,6 +250,13 @@ def test_a_loss_without_a_hook_is_said(toy, tmp_path):
     assert 'SCBCELoss without ASLPHook' in words_of(cfg, 'note')
 
 
+def test_a_hook_without_its_loss_is_an_error(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.model.decode_head.loss_decode.type = 'SCBCELos'
+    errors = [each for each in check_settings(cfg) if each.level == 'error']
+    assert ['SCBCELoss' in each.message for each in errors] == [True]
+
+
 @pytest.mark.parametrize('weights, kept', [([1.0, 5.0], True), ([1.0] * 19, False)])
 def test_the_patch_keeps_weights_of_two_classes(toy, tmp_path, weights, kept):
     cfg = toy.config(tmp_path / 'run', custom_hooks=[])
