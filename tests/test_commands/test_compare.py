@@ -172,3 +172,9 @@ def test_rows_that_belong_together(folders, tmp_path, capsys):
     Path(files[1]).write_text(json.dumps(named[1]))
     assert compare(files) == 2
     assert 'not clear which rows belong together' in capsys.readouterr().err
+
+
+def test_a_file_is_not_a_metric(capsys):
+    with pytest.raises(SystemExit, match='2'):
+        compare(['--fail-if-worse', 'base.json', 'tonight.json'])
+    assert 'base.json is a file' in capsys.readouterr().err
