@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('first', help='result file of the first model, or of both')
     add('second', nargs='?', help='result file of the second model')
+
     add(
         '--fail-if-worse',
         action='extend',

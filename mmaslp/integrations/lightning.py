@@ -126,6 +126,7 @@ class ASLPCallback(Callback):
                 f'{type(pl_module).__name__}: make one in its __init__ (self.criterion '
                 '= mmaslp.SelfCalibratingBCE()) and call it in training_step'
             )
+
         if self.calibrators is not None and any(
             isinstance(each, StochasticWeightAveraging) for each in trainer.callbacks
         ):
@@ -134,6 +135,7 @@ class ASLPCallback(Callback):
                 'validation, to which a calibrator is fitted: leave calibrator out of '
                 'ASLPCallback, and fit one to the finished network (fit_calibrator)'
             )
+
         for loss in losses:
             loss.bind(self.levels)
         self._metric_of(pl_module)

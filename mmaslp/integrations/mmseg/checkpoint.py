@@ -50,6 +50,7 @@ def allow_history_buffers() -> None:
         for name in ('_reconstruct', 'scalar')
     ]
     dtypes = {type(np.dtype(kind)) for kind in kinds}
+
     torch.serialization.add_safe_globals(
         [
             HistoryBuffer,
