@@ -238,7 +238,11 @@ class ImageTraining(Training):
     def before_iter(self, data_batch: Any, step: int) -> None:
         """Draw once per image, for all heads."""
         self._sample = self.levels.sample(
-            [sample.img_path for sample in data_batch['data_samples']], step
+            [
+                sample.get('img_path', 'no img_path: see meta_keys of PackSegInputs')
+                for sample in data_batch['data_samples']
+            ],
+            step,
         )
 
     def after_iter(self) -> None:

@@ -8,11 +8,13 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmseg.structures import SegDataSample
 from PIL import Image
 
 from mmaslp import ASLPHook, SCBCELoss
 from mmaslp.integrations.mmseg.checkpoint import allow_history_buffers
-from mmaslp.levels import BorderLevels, update_alpha
+from mmaslp.integrations.mmseg.engine.aslp_hook import ImageTraining
+from mmaslp.levels import BorderLevels, ImageLevels, update_alpha
 from mmaslp.metrics import BandTable
 from tests.scripts import run_script
 
@@ -398,6 +400,13 @@ def test_runs_that_cannot_train(toy, tmp_path, kind, change, match):
     args = (toy, tmp_path / 'run') if kind == 'border' else (tmp_path / 'run',)
     with pytest.raises(ValueError, match=match):
         Runner.from_cfg(change(make(*args))).train()
+
+
+def test_a_batch_whose_images_have_no_names_says_why():
+    training = ImageTraining()
+    training.levels = ImageLevels(['a.png'])
+    with pytest.raises(ValueError, match='meta_keys'):
+        training.before_iter(dict(data_samples=[SegDataSample()]), 0)
 
 
 def test_options_of_levels_by_image_do_not_fit_levels_by_band():
