@@ -140,7 +140,10 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
     from ..files.suspects import find_suspects
     from ..report.views import Painter
 
-    photos = find_photos(args.images, files.pairs) if args.images else {}
+    problems: list[str] = []
+    photos = find_photos(args.images, files.pairs, problems) if args.images else {}
+    if problems:
+        print(f'--images: {display_name(some(problems))}')
     alone = [display_name(name) for name in files.pairs if name not in photos]
     if args.images and alone:
         print(

@@ -117,14 +117,17 @@ def list_files(
     return found
 
 
-def find_photos(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
+def find_photos(
+    folder: str | Path, names: Iterable[str], problems: list[str]
+) -> dict[str, Path]:
     """Find the photograph or the scan of each map, by its name.
+
+    What else lies in the folder is added to ``problems``.
 
     Raises:
         ValueError: There is none of any map.
     """
     suffixes = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES)
-    problems: list[str] = []
     there = list_files(Path(folder), suffixes, 'photograph', problems)
 
     photos = {

@@ -291,6 +291,17 @@ def test_photographs_that_are_not_there_or_broken(
     assert re.search(said, ''.join(capsys.readouterr()))
 
 
+def test_a_photograph_twice_is_said(folders, tmp_path, capsys):
+    maps, _, file = folders
+    photos = tmp_path / 'photos'
+    photos.mkdir()
+    for name in ('500.jpg', '500.png'):
+        Image.new('RGB', (48, 48)).save(photos / name)
+    args = [str(maps), '--calibrator', str(file), '--report', str(tmp_path / 'p.html')]
+    assert run_command('review', [*args, '--images', str(photos)]) == 0
+    assert '500.png: the same name as 500.jpg' in capsys.readouterr().out
+
+
 def test_a_broken_scan_is_named(tmp_path):
     empty = np.zeros((2, 4, 4), int)
     image = Judged(tmp_path, 'a', empty / 1, table_of(empty, []), estimate())
