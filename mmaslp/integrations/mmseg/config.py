@@ -67,8 +67,9 @@ def read_config(path: str, options: dict | None = None) -> Config:
             ) from error
 
     if options:
-        parts = [names.split() for _, names in _PARTS.values()]
-        added = {key.partition('.')[0] for key in options}.difference(cfg, *parts)
+        added = {key.partition('.')[0] for key in options}.difference(
+            cfg, *(names.split() for _, names in _PARTS.values())
+        )
         if added:
             warnings.warn(
                 f'--cfg-options adds {", ".join(sorted(added))}, which {path} does not '

@@ -100,7 +100,12 @@ def use_folder(cfg: Config, folder: str) -> str:
         cfg.tta_pipeline = with_binary_masks(cfg.tta_pipeline)
     if cfg.get('test_sets'):
         cfg.test_sets = {}
-    return words
+    return (
+        words
+        if 'test' in parts
+        else f'{words}; a test takes the validation images, to which calibrators are '
+        'fitted: they look better than on other images'
+    )
 
 
 def with_binary_masks(steps: Any) -> Any:

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
 
 from mmaslp.integrations.mmseg.checks.run import check_datasets
+from mmaslp.integrations.mmseg.data import use_folder
 
 
 @TRANSFORMS.register_module()
@@ -57,3 +59,12 @@ def test_shared_images(build):
     (finding,) = check_datasets(dict(train=a, val=b, test=b))
     assert finding.level == 'warning'
     assert finding.message.startswith('2 of the 2 test images are val images')
+
+
+@pytest.mark.parametrize('parts', ['train val', 'train val test'])
+def test_validation_images_in_the_place_of_test_images_are_said(tmp_path, parts):
+    for part in parts.split():
+        for kind in ('images', 'masks'):
+            (tmp_path / part / kind).mkdir(parents=True)
+    words = use_folder(Config(), str(tmp_path))
+    assert ('fitted' in words) == ('test' not in parts)
