@@ -290,13 +290,10 @@ class Calibrator:
         volumes = self.record.get('axes') != 2
         return CalibratedModule(module, self.table, independent, with_raw, volumes)
 
-    def is_fitted_to(self, network: nn.Module) -> bool:
-        """Whether the weights are those of the fit; True if that is not known."""
-        return same_weights(network, self.record.get('network'))
-
     def check_network(self, network: nn.Module) -> None:
         """Warn if the calibrator is known to be fitted to other weights."""
-        if isinstance(network, nn.Module) and not self.is_fitted_to(network):
+        fitted_to = self.record.get('network')
+        if isinstance(network, nn.Module) and not same_weights(network, fitted_to):
             warnings.warn(
                 'the calibrator was fitted to a network of other weights, or of '
                 'another precision: a calibrator belongs to one set of weights, so fit '
