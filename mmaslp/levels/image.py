@@ -262,9 +262,10 @@ class ImageLevels(Levels):
 
         accuracy = check_number('accuracy', accuracy)
         confidence = optional(check_number, 'confidence', confidence)
-        before = getattr(self.validation, 'landmark', None)
         landmark = self.rule.next_landmark(
-            before, accuracy, warming_up=self.steps <= self.warmup
+            getattr(self.validation, 'landmark', None),
+            accuracy,
+            warming_up=self.steps <= self.warmup,
         )
         self.validation = Validation(accuracy, confidence, landmark)
 
@@ -298,8 +299,9 @@ class ImageLevels(Levels):
 
         with reading('the state of ImageLevels is damaged'):
             seed = check_integer('seed', state['seed'])
-            given = torch.as_tensor(state['steps']).cpu()
-            steps = check_array('steps', given, (), int, low=0)
+            steps = check_array(
+                'steps', torch.as_tensor(state['steps']).cpu(), (), int, low=0
+            )
             measured = state['validation']
             validation = measured and Validation(**measured)
             names = state['ids']
