@@ -224,8 +224,8 @@ def build_runner(cfg: Config) -> 'Runner':
 
     if 'type' not in (cfg.get('model') or {}):
         raise ValueError(
-            'the config has not a model that can be built: write model = '
-            "dict(type='EncoderDecoder', ...), or a _base_ that has it"
+            f'{cfg.filename or "the config"} has not a model that can be built: write '
+            "model = dict(type='EncoderDecoder', ...), or a _base_ that has it"
         )
     folder = Path(cfg.work_dir).resolve()
     if cfg.filename and Path(cfg.filename).resolve().parent == folder:
