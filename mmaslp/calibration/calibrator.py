@@ -292,8 +292,9 @@ class Calibrator:
 
     def check_network(self, network: nn.Module) -> None:
         """Warn if the calibrator is known to be fitted to other weights."""
-        fitted_to = self.record.get('network')
-        if isinstance(network, nn.Module) and not same_weights(network, fitted_to):
+        if isinstance(network, nn.Module) and not same_weights(
+            network, self.record.get('network')
+        ):
             warnings.warn(
                 'the calibrator was fitted to a network of other weights, or of '
                 'another precision: a calibrator belongs to one set of weights, so fit '
