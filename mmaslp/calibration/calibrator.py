@@ -244,8 +244,10 @@ class Calibrator:
                 'give a batch (N, 1, H, W) or (N, 1, D, H, W), or two logits, not '
                 f'{tuple(values.shape)}'
             )
-        images = one_logit(checked(values, logits))
-        return [self.judge(image, logits, level) for image in images]
+        return [
+            self.judge(image, logits, level)
+            for image in one_logit(checked(values, logits))
+        ]
 
     def compare_set(
         self, estimates: Iterable[ImageEstimate]
@@ -287,8 +289,13 @@ class Calibrator:
         network of other weights.
         """
         self.check_network(module)
-        volumes = self.record.get('axes') != 2
-        return CalibratedModule(module, self.table, independent, with_raw, volumes)
+        return CalibratedModule(
+            module,
+            self.table,
+            independent,
+            with_raw,
+            volumes=self.record.get('axes') != 2,
+        )
 
     def check_network(self, network: nn.Module) -> None:
         """Warn if the calibrator is known to be fitted to other weights."""
@@ -413,7 +420,9 @@ class Calibrator:
 
     def _check_channels(self, values: Tensor, logits: bool) -> None:
         """Refuse background and foreground, of which each would be a binary map."""
-        softmax = self.target == 'probability' and add_up(values, axis=1)
+        softmax = self.target == 'probability' and add_up(
+            values, -3 if values.dim() == 3 else 1
+        )
         two_logits = logits and values.dim() > 3 and values.shape[1] == 2
         # Decisions are those of a fit to one channel.
         if softmax or (two_logits and self.decisions is not None):

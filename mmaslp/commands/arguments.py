@@ -39,6 +39,8 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
+        if 'are required: ' in message and 'are required: -' not in message:
+            message += '; name them before options'
         self.exit(2, f'error: {message} ({self.prog} --help)\n')
 
 

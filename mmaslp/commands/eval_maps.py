@@ -120,8 +120,11 @@ def _write(args: argparse.Namespace, results: 'list[Result]') -> None:
     from ..report.page import write_report
 
     if args.json:
-        content = results if len(results) > 1 else results[0]
-        save_result(args.json, content, overwrite=args.overwrite)
+        save_result(
+            args.json,
+            results if len(results) > 1 else results[0],
+            overwrite=args.overwrite,
+        )
     if args.plot:
         named = {result.model: result for result in results}
         save_figure(reliability_figure(named), args.plot, args.overwrite)

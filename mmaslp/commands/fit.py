@@ -102,8 +102,12 @@ def run(args: argparse.Namespace) -> None:
             'maps and masks: leave out what is for the other'
         )
     count = _count_maps if of_maps else _count_checkpoint
-    tables = count(args, partial(group_numbers, pattern))
-    calibrator = fit_tables(tables, args.by, args.method, args.target)
+    calibrator = fit_tables(
+        count(args, partial(group_numbers, pattern)),
+        args.by,
+        args.method,
+        args.target,
+    )
 
     calibrator.save(args.out, args.overwrite)  # before what a closed pipe would end
     print(calibrator.summary())
@@ -144,8 +148,12 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
 def _count_maps(args: argparse.Namespace, group: 'Group') -> 'CalibrationTables':
     from ..files.map_pairs import MapFiles, count_tables
 
-    files = MapFiles.of(args.source, args.labels)
-    return count_tables(files, map_reader(args), keys=group, workers=args.workers)
+    return count_tables(
+        MapFiles.of(args.source, args.labels),
+        map_reader(args),
+        keys=group,
+        workers=args.workers,
+    )
 
 
 def _count_checkpoint(args: argparse.Namespace, group: 'Group') -> 'CalibrationTables':

@@ -169,8 +169,9 @@ def _print_review(rows: 'list[Reviewed]') -> None:
             number_text(value, 3)
             for value in (row.estimate.dice, row.estimate.dice_low)
         )
-        name = display_name(row.name)
-        print(f'{name:<32}{dice:>8}{low:>10}{row.estimate.objects:>9}')
+        print(
+            f'{display_name(row.name):<32}{dice:>8}{low:>10}{row.estimate.objects:>9}'
+        )
     silent = sum(math.isnan(row.estimate.dice) for row in rows)
     if silent:
         print(

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from .arguments import check_bool, check_path
 
+# Endings of programs that could not open what is written.
+FOREIGN = ('.xlsx', '.xls', '.docx', '.pdf')
 # The files of one option: a path, several of them, or None where it is not given.
 Outputs = str | Path | Iterable[str | Path] | None
 
@@ -46,6 +48,8 @@ def check_outputs(
             name = f'{option} {path}'
             if os.path.isdir(path) or str(given).endswith(os.sep):
                 raise ValueError(f'{name} is a folder: name a file')
+            if str(path).lower().endswith(FOREIGN) and '--plot' not in option:
+                raise ValueError(f'{name}: it holds CSV, JSON or HTML: name it so')
             if _is_stream(path):
                 continue
 

@@ -103,5 +103,4 @@ def as_text(table: Table) -> str:
 def _as_text(each: Cell) -> str:
     if not each.interval:
         return each.text
-    sign = '*' if each.mark else ' '
-    return f'{each.text} {each.interval} {sign}'
+    return f'{each.text} {each.interval} {"*" if each.mark else " "}'

@@ -42,8 +42,9 @@ class Measured:
             names = stems
 
         order = sorted(range(len(names)), key=names.__getitem__)
-        images = self.result.images.take(order)
-        return replace(images, names=[names[row] for row in order])
+        return replace(
+            self.result.images.take(order), names=[names[row] for row in order]
+        )
 
     @cached_property
     def drawn(self) -> Resamples:

@@ -125,7 +125,8 @@ class Result:
         """
         if content.get('format') != FORMAT:
             raise ValueError(
-                'it was written by another version: evaluate the model again'
+                f'the format {content.get("format")!r} is not that of a result, or '
+                'of another version: evaluate the model again'
             )
         settings = content['settings']
         bins = settings['bins']

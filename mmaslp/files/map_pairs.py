@@ -1,5 +1,6 @@
 """Maps and masks of two folders, matched by name; counting them, also in parallel."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ from .volumes import NIFTI_SUFFIXES, grid_of, is_nifti
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.gif', *ARRAY_SUFFIXES)
 # What nnU-Net writes beside its maps; its masks too, which may be images.
 BESIDE_NPZ = ('.pkl', '.json', '.nii.gz', '.nii')
+PREDICT_NPZ = (
+    'of nnU-Net give the .npz that --save_probabilities writes (in a training --npz)'
+)
 # nnU-Net numbers the channels of a scan; the first one is shown.
 FIRST_CHANNEL = '_0000'
 # Files of file managers; hidden files are left out too.
@@ -70,8 +74,10 @@ def pair_files(
         # Labels of nnU-Net are those of a whole set.
         alone = [masks[stem] for stem in sorted(masks.keys() - preds.keys())]
         problems += [f'{path}: no map of this name in {pred_dir}' for path in alone]
-    both = sorted(preds.keys() & masks.keys())
-    return {stem: (preds[stem], masks[stem]) for stem in both}, problems
+    pairs = {
+        stem: (preds[stem], masks[stem]) for stem in sorted(preds.keys() & masks.keys())
+    }
+    return pairs, problems
 
 
 def list_maps(folder: Path, suffix: str, problems: list[str]) -> dict[str, Path]:
@@ -90,6 +96,7 @@ def list_files(
     entries = sorted(folder.iterdir())
     npz = {path.stem for path in entries if suffix_of(path) == '.npz' and what == 'map'}
     beside = BESIDE_NPZ + (LABEL_ENDINGS if npz and find_dataset(folder) else ())
+    labels = {p.name.split('.')[0] for p in entries if p.name.endswith(LABEL_ENDINGS)}
     found: dict[str, Path] = {}
     for path in entries:
         name = path.name.lower()
@@ -105,9 +112,12 @@ def list_files(
             problems.append(f'{path}: a folder among the {what}s; name it itself')
         elif suffix is None:
             known = ', '.join(suffixes)
-            problems.append(f'{path}: not a {what}; known endings are {known}')
+            hint = f'; {PREDICT_NPZ}' if name.endswith(BESIDE_NPZ[:2]) else ''
+            problems.append(f'{path}: not a {what}; known endings are {known}{hint}')
         elif (stem := normalize('NFC', path.name[: -len(suffix)])) in found:
             problems.append(f'{path}: the same name as {found[stem].name}')
+        elif npz & labels and name.endswith(LABEL_ENDINGS):
+            problems.append(f'{path}: a mask without its map; {PREDICT_NPZ}')
         else:
             found[stem] = path
     if not found and not problems:
@@ -219,14 +229,17 @@ def count_files(
     chunks = [items[k : k + size] for k in range(0, len(items), size)]
 
     whole = _Counted(new_counter(), [*files.problems])
-    count = joblib.delayed(_count)
-    jobs = (count(new_counter, reader, calibrated, chunk) for chunk in chunks)
+    jobs = (
+        joblib.delayed(_count)(new_counter, reader, calibrated, chunk)
+        for chunk in chunks
+    )
     run = joblib.Parallel(n_jobs=workers, return_as='generator')
     for part in track(run(jobs), what, len(chunks)):
         whole.counter.merge(part.counter)
         whole.problems += part.problems
         whole.highest = max(whole.highest, part.highest)
         whole.first_of_rank |= {**part.first_of_rank, **whole.first_of_rank}
+        whole.disagree |= part.disagree
 
     if len(whole.first_of_rank) > 1:
         image, volume = (whole.first_of_rank[rank] for rank in (2, 3))
@@ -235,6 +248,12 @@ def count_files(
         )
     raise_problems(whole.problems, files.where)
     reader.check_highest(whole.highest, [path for path, _ in files.pairs.values()])
+    if not whole.disagree and whole.highest > 0.5:
+        warnings.warn(
+            f'{files.where}: every pixel is right, as if these masks were cut from the '
+            'maps: give true masks',
+            stacklevel=2,
+        )
     return whole.counter
 
 
@@ -246,6 +265,7 @@ class _Counted:
     problems: list[str] = field(default_factory=list)
     highest: float = 0.0
     first_of_rank: dict[int, Path] = field(default_factory=dict)
+    disagree: bool = False
     calibrated: bool = False
 
     def add(
@@ -255,6 +275,8 @@ class _Counted:
         prob, label = read_pair(reader, pred, gt)
         self.highest = max(self.highest, float(prob.max(initial=0)))
         self.first_of_rank.setdefault(prob.ndim, pred)
+        in_mask = prob > (0 if reader.logits else 0.5)
+        self.disagree |= label is None or bool((in_mask != label)[label < 2].any())
         with naming(pred):
             if not self.calibrated:
                 check_uncalibrated(pred)
@@ -276,8 +298,9 @@ def _count(
                 counted.add(reader, name, key, pred, gt)
         except OSError as error:
             file = error.filename or pred
-            reason = error.strerror or error
-            counted.problems.append(f'{file}: cannot be read ({reason})')
+            counted.problems.append(
+                f'{file}: cannot be read ({error.strerror or error})'
+            )
         except ValueError as error:
             counted.problems.append(str(error))
 
@@ -352,8 +375,8 @@ def read_pair(
     if grid is not None and is_nifti(gt):
         other = grid_of(gt, dataset is not None and dataset.reorient)
         shape = (1, *label.shape)[-3:]
-        mirrored = grid.orientation != other.orientation
-        if mirrored or not grid.same_place(shape, other, shape):
+        same_axes = grid.orientation == other.orientation
+        if not (same_axes and grid.same_place(shape, other, shape)):
             raise ValueError(
                 f'{pred}: its voxels lie elsewhere than those of its mask {gt} (axes '
                 f'lead to {grid.orientation} and {other.orientation}): save both with '

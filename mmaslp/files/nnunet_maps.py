@@ -51,7 +51,7 @@ class NNUNetDataset:
             listed = ', '.join(f'{k} {name!r}' for k, name in names.items())
             raise ValueError(
                 f'channel {channel!r} is not one of its foregrounds: name one of '
-                f'{listed}'
+                f'{listed} (with --channel)'
             )
         return meant[0]
 
@@ -187,5 +187,6 @@ def _described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDatas
 
 def labels_in(values: np.ndarray) -> set[int | float]:
     """Values that occur, slice by slice to bound the memory."""
-    slices = values.reshape(-1, *values.shape[-2:])
-    return set().union(*(np.unique(plane).tolist() for plane in slices))
+    return set().union(
+        *(np.unique(plane).tolist() for plane in values.reshape(-1, *values.shape[-2:]))
+    )

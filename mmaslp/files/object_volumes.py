@@ -55,8 +55,10 @@ class ObjectVolumes:
             )
 
         labels = np.moveaxis(image.objects.labels, 0, image.slice_axis)
-        numbers = labels.T.astype(np.uint16)  # x, y, z
-        volume = nibabel.Nifti1Image(numbers, np.array(image.grid.affine))
+        volume = nibabel.Nifti1Image(
+            labels.T.astype(np.uint16),  # x, y, z
+            np.array(image.grid.affine),
+        )
         volume.header.set_xyzt_units('mm')
         table = ['0 0 0 0 0 0 0 "Clear Label"']
         colours = []

@@ -183,8 +183,10 @@ class MapReader:
             return self._scaled(values, usual)
         if suffix not in ARRAY_SUFFIXES:
             known = ', '.join(ARRAY_SUFFIXES if self.logits else MAP_SUFFIXES)
-            what = 'logits' if self.logits else 'maps'
-            raise ValueError(f'{what} are read from files that end with {known}')
+            raise ValueError(
+                f'{"logits" if self.logits else "maps"} are read from files that end '
+                f'with {known}'
+            )
 
         values = read_array(path, self.key)
         if values.dtype.kind not in ('f' if self.logits else 'biuf'):
@@ -229,8 +231,7 @@ def nifti_of(path: str | Path) -> Path | None:
     path = Path(path)
     if is_nifti(path):
         return path
-    stem = stem_of(path)
-    beside = (path.with_name(f'{stem}{suffix}') for suffix in NIFTI_SUFFIXES)
+    beside = (path.with_name(stem_of(path) + suffix) for suffix in NIFTI_SUFFIXES)
     return next((file for file in beside if file.is_file()), None)
 
 

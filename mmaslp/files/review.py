@@ -224,8 +224,7 @@ def review_image(
     truth = None
     if label is not None:
         label = np.reshape(label, p.shape)
-        number = len(objects)
-        truth = MaskTruth.of(p > 0.5, label, objects.labels, number, ignore_index)
+        truth = MaskTruth.of(p > 0.5, label, objects.labels, len(objects), ignore_index)
 
     image = Judged(
         path,
@@ -286,8 +285,9 @@ def compare_review(
         comparison, estimates = calibrator.compare_set([row.estimate for row in rows])
     except TooFewImages:
         return None, list(rows)
-    pairs = zip(rows, estimates)
-    return comparison, [replace(row, estimate=estimate) for row, estimate in pairs]
+    return comparison, [
+        replace(row, estimate=estimate) for row, estimate in zip(rows, estimates)
+    ]
 
 
 def range_said(rows: Sequence[Reviewed]) -> str:

@@ -42,6 +42,11 @@ def test_what_is_calibrated_is_not_calibrated_again():
         calibrator(found)
 
 
+def test_background_and_foreground_of_one_image_are_one_map():
+    with pytest.raises(ValueError, match='foreground alone'):
+        halving('probability')(torch.randn(2, 8, 8).softmax(0))
+
+
 @pytest.mark.parametrize('target', TARGETS)
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 def test_apply_by_band(target, dtype):

@@ -40,3 +40,12 @@ def test_options_that_do_not_parse(word, capsys):
         parse('--cfg-options', word)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f'error: --cfg-options {word}: ')
+
+
+def test_folders_after_an_option_of_many_values(capsys):
+    parser = CommandParser(prog='mmaslp x')
+    parser.add_argument('maps')
+    parser.add_argument('--limit', nargs='+')
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--limit', 'ece=.1', 'maps'])
+    assert 'before options' in capsys.readouterr().err

@@ -161,3 +161,10 @@ def test_a_folder_is_not_a_file_and_a_home_of_nobody_is_a_name(tmp_path, monkeyp
     check_outputs({'--json': '~nosuchuser/x'}, ['~nosuchuser/y'])
     write_output('~nosuchuser/x', 'a')
     assert (tmp_path / '~nosuchuser' / 'x').read_text() == 'a'
+
+
+def test_an_ending_of_another_program_is_refused():
+    for name in ('review.xlsx', 'page.PDF'):
+        with pytest.raises(ValueError, match=name):
+            check_outputs({'--out': name})
+    check_outputs({'--plot': 'figure.pdf'})

@@ -180,3 +180,22 @@ def test_rank_and_shape_travel_with_a_map(ending, shape, other):
             return
         with pytest.raises(ValueError, match='map'):
             read_pair(MapReader(), pred, gt)
+
+
+@pytest.mark.parametrize('logits', [False, True])
+def test_masks_cut_from_the_maps_are_called_so(tmp_path, recwarn, logits):
+    maps, masks = (tmp_path / kind for kind in ('maps', 'masks'))
+    for folder in (maps, masks):
+        folder.mkdir()
+    z = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    np.save(maps / 'a.npy', z if logits else 1 / (1 + np.exp(-z)))
+    np.save(masks / 'a.npy', z > 0)
+
+    def warned():
+        recwarn.clear()
+        count_files(MapFiles.of(maps, masks), Names, MapReader(logits=logits))
+        return len(recwarn)
+
+    assert warned() == 1
+    np.save(masks / 'a.npy', (z > 0).T)
+    assert warned() == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.files.map_pairs import pair_files, read_pair
+from mmaslp.files.map_pairs import list_maps, pair_files, read_pair
 from mmaslp.files.nnunet_maps import find_dataset, read_label, with_foreground
 from mmaslp.files.prob_maps import MapReader
 
@@ -55,7 +55,7 @@ def test_regions_are_named_or_numbered(tmp_path):
         (dict(probabilities=np.full((2, 1, 4, 4), np.nan)), 'has 32 NaN'),
         (dict(probabilities=np.full((2, 4, 4), 0.5)), 'two planes of it add up to 1'),
         (dict(probabilities=np.zeros((2, 1, 4, 4, 1))), r'\(D, H, W\), not'),
-        (dict(a=np.zeros((4, 4)), b=np.zeros((4, 4))), 'holds a, b: name one'),
+        (dict(a=np.zeros((4, 4)), b=np.zeros((4, 4))), 'holds a, b: name'),
         (dict(probabilities=np.array([{}])), 'cannot be read'),
     ],
 )
@@ -118,3 +118,24 @@ def test_pairs_of_a_fold(tmp_path):
     (labels / 'case.png').unlink()
     with pytest.raises(ValueError, match=r'such as case\.npz and other\.png'):
         pair_files(maps, labels)
+
+
+def test_a_mask_beside_the_maps_is_none_of_them(tmp_path):
+    for case in 'ab':
+        softmax(tmp_path, volume())
+        (tmp_path / 'case.npz').rename(tmp_path / f'{case}.npz')
+        (tmp_path / f'{case}.nii.gz').touch()
+    problems = []
+    assert [*list_maps(tmp_path, '', problems)] == ['a', 'b']
+    assert not problems
+    (tmp_path / 'b.npz').unlink()
+    assert [*list_maps(tmp_path, '', problems)] == ['a']
+    assert '--save_probabilities' in problems[0]
+
+
+@pytest.mark.parametrize('name', ['dataset.json', 'case.pkl'])
+def test_a_folder_without_npz_says_what_writes_them(tmp_path, name):
+    (tmp_path / name).touch()
+    problems = []
+    list_maps(tmp_path, '', problems)
+    assert '--save_probabilities' in problems[0]
