@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ....metrics.catalogue import METRICS
 from ..config import is_type
 from ..data import dataset_of, image_ids, leaf_sets, nested
 from ..evaluation.metrics import CalibrationMetric
@@ -114,6 +115,14 @@ def check_hooks(runner: Any) -> Iterator[Finding]:
     for hook in runner.hooks:
         if hasattr(hook, 'findings'):
             yield from hook.findings(runner)
+        for key in {metric.key for metric in METRICS} & {
+            *(getattr(hook, 'save_best', None) or ())
+        }:
+            yield Finding(
+                'error',
+                f'save_best={key!r} lacks the prefix of the metric',
+                f"default_hooks.checkpoint.save_best = 'calib/{key}'",
+            )
 
 
 def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:

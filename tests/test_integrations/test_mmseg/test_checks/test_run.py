@@ -187,6 +187,10 @@ CASES = {
         setting('train_dataloader.dataset.data_root', 'nowhere'),
         'train_dataloader.dataset: there is no ',
     ),
+    'a metric without its prefix': (
+        lambda cfg: cfg.default_hooks.checkpoint.update(save_best='ece', rule='less'),
+        "save_best = 'calib/ece'",
+    ),
     'no validation at all': (
         lambda cfg: [
             cfg.pop(f'val_{key}') for key in ('dataloader', 'cfg', 'evaluator')
