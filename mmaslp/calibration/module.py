@@ -105,8 +105,10 @@ class CalibratedModule(nn.Module):
             or torch.jit.is_tracing()
         ):
             self._seen = True  # once: to look takes time
-            parts = self.module.modules()
-            if any(each.training and isinstance(each, _RANDOM) for each in parts):
+            if any(
+                each.training and isinstance(each, _RANDOM)
+                for each in self.module.modules()
+            ):
                 warnings.warn(
                     'the network is in training mode, where dropout and batches change '
                     'its logits: call eval() first',

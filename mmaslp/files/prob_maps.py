@@ -253,8 +253,9 @@ def load_array(path: Path, key: str | None = None) -> tuple[np.ndarray, str]:
             check_unpacked(member.file_size, member.compress_size)
             return np.asarray(stored[name]), name  # a member may be text
     except Exception as error:  # numpy and zipfile raise a dozen types
-        reason = getattr(error, 'strerror', None) or error
-        raise ValueError(f'cannot be read ({reason})') from error
+        raise ValueError(
+            f'cannot be read ({getattr(error, "strerror", None) or error})'
+        ) from error
 
 
 def _chosen_key(names: Sequence[str], key: str | None) -> str:
