@@ -38,6 +38,8 @@ PREDICT_NPZ = (
 FIRST_CHANNEL = '_0000'
 # Files of file managers; hidden files are left out too.
 LITTER = ('thumbs.db', 'desktop.ini')
+# So far from the cut maps of half precision, as nnU-Net's, may lie beside their masks.
+AT_CUT = 1e-3
 # Pairs that a process reads before it hands its counts over, which costs as much as a
 # few small maps. The number of processes changes nothing.
 CHUNK = 16
@@ -275,8 +277,11 @@ class _Counted:
         prob, label = read_pair(reader, pred, gt)
         self.highest = max(self.highest, float(prob.max(initial=0)))
         self.first_of_rank.setdefault(prob.ndim, pred)
-        in_mask = prob > (0 if reader.logits else 0.5)
-        self.disagree |= label is None or bool((in_mask != label)[label < 2].any())
+        cut = 0 if reader.logits else 0.5
+        self.disagree |= label is None or bool(
+            (prob > cut + AT_CUT)[label == 0].any()
+            or (prob < cut - AT_CUT)[label == 1].any()
+        )
         with naming(pred):
             if not self.calibrated:
                 check_uncalibrated(pred)
