@@ -58,7 +58,6 @@ def at_95(measured: Measured) -> tuple[str, str]:
 
 RULES = {
     'none': lambda measured: IDENTITY,
-    'one temperature': lambda measured: ('temperature', 'single'),
     'fit': lambda measured: choose(measured, 'auto', '')[0],
     'fit, at 95 %': at_95,
     'fit, any': simplest,

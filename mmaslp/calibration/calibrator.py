@@ -428,8 +428,8 @@ class Calibrator:
         if softmax or (two_logits and self.decisions is not None):
             raise ValueError(
                 'background and foreground of a softmax are calibrated together: give '
-                'the foreground alone, [:, 1], of logits the difference, [:, 1] - '
-                '[:, 0], or wrap the network'
+                'the foreground alone, of logits the difference of the two, or wrap '
+                'the network. Give two channels of their own one by one'
             )
 
     def _calibrate(self, values: Tensor, logits: bool) -> None:

@@ -93,13 +93,15 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f'--groups {args.groups}: not a pattern ({error})') from error
 
     of_maps = Path(args.source).is_dir()
-    of_a_run = args.windows or args.cfg_options or args.trust_checkpoint
-    of_files = args.max_value or args.logits or args.key or args.channel
-    if of_a_run if of_maps else of_files:
+    if of_maps and (args.windows or args.cfg_options or args.trust_checkpoint):
         raise ValueError(
-            '--windows, --cfg-options and --trust-checkpoint are for a config and a '
-            'checkpoint, --max-value, --logits, --key and --channel for folders of '
-            'maps and masks: leave out what is for the other'
+            '--windows, --cfg-options and --trust-checkpoint run the network: give a '
+            'config and a checkpoint, or leave them out'
+        )
+    if not of_maps and (args.max_value or args.logits or args.key or args.channel):
+        raise ValueError(
+            f'{args.source} is not a folder of maps, which --max-value, --logits, '
+            '--key and --channel are for: give the folder, or leave them out'
         )
     count = _count_maps if of_maps else _count_checkpoint
     calibrator = fit_tables(

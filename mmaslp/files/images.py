@@ -104,7 +104,7 @@ GREYS = (1, 99)
 def _in_colour(photo: Image.Image) -> Image.Image:
     if photo.mode[0] not in 'IF':  # whose greys Pillow would cut at 255
         return photo.convert('RGB')
-    values = np.asarray(photo, np.float64)
+    values = np.nan_to_num(np.asarray(photo, np.float64))
     return grey_picture(values, *np.percentile(values, GREYS))
 
 

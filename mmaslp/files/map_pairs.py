@@ -114,7 +114,11 @@ def list_files(
             problems.append(f'{path}: a folder among the {what}s; name it itself')
         elif suffix is None:
             known = ', '.join(suffixes)
-            hint = f'; {PREDICT_NPZ}' if name.endswith(BESIDE_NPZ[:2]) else ''
+            hint = (
+                f'; {PREDICT_NPZ}'
+                if what == 'map' and name.endswith(BESIDE_NPZ[:2])
+                else ''
+            )
             problems.append(f'{path}: not a {what}; known endings are {known}{hint}')
         elif (stem := normalize('NFC', path.name[: -len(suffix)])) in found:
             problems.append(f'{path}: the same name as {found[stem].name}')

@@ -325,11 +325,22 @@ class SelfCalibration(TrainerCallback, ExportableState):
         prefix = _prefix(metrics)
         other = prefix != self._evaluation
         logged = {name for log in state.log_history[:-1] for name in log}
-        again = f'{prefix}_loss' in logged and f'{self._evaluation}_loss' not in logged
-        if self._training and other and (again or self._evaluation == 'eval'):
+        # A callback may evaluate other sets, such as the training images.
+        if (
+            self._training
+            and other
+            and str(prefix).startswith('eval')
+            and (
+                self._evaluation == 'eval'
+                or (
+                    f'{prefix}_loss' in logged
+                    and f'{self._evaluation}_loss' not in logged
+                )
+            )
+        ):
             raise ValueError(
-                f'evaluation={self._evaluation!r} is none of the evaluation sets: say '
-                'which one moves the levels, such as '
+                f'there is an evaluation {prefix!r}, and none {self._evaluation!r}: '
+                'say which one moves the levels, such as '
                 f'SelfCalibration(evaluation={prefix!r})'
             )
         if other or not self._training:

@@ -131,10 +131,11 @@ class SelfCalibratingBCE(nn.Module):
         self.bind(levels)
 
     def bind(self, levels: Levels | None) -> None:
-        """Take levels in the place of the present ones, or of ``alpha``.
+        """Take levels in the place of those of an earlier training, or of none.
 
         Raises:
-            ValueError: They do not fit the other arguments of the loss.
+            ValueError: They do not fit the other arguments of the loss, or it was made
+                with other levels.
         """
         if not isinstance(levels, (Levels, type(None))):
             raise ValueError(

@@ -17,6 +17,7 @@ pytest.importorskip('accelerate')
 from transformers import (
     SegformerForSemanticSegmentation,
     SegformerImageProcessor,
+    TrainerCallback,
     pipeline,
 )
 
@@ -227,6 +228,21 @@ def test_no_evaluation_of_the_name_that_is_given(tmp_path, named, rounds):
     with pytest.raises(ValueError, match='evaluation='):
         one.train()
     assert one.state.global_step == 2 * rounds
+
+
+def test_another_evaluation_of_a_callback_goes_on(tmp_path):
+    """Such as one of the training images, before the first of the evaluation set."""
+    calibration = SelfCalibration(levels=None)
+    one = trainer(tmp_path, calibration)
+
+    class OfTraining(TrainerCallback):
+        def on_epoch_end(self, args, state, control, **kwargs):
+            for _ in range(2):
+                one.evaluate(one.train_dataset, metric_key_prefix='train')
+
+    one.add_callback(OfTraining())
+    one.train()
+    assert calibration.calibrator is not None
 
 
 @pytest.mark.parametrize('name', [5, ''])

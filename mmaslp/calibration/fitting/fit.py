@@ -70,8 +70,8 @@ def fit_calibrator(
         by (str): 'band': a map for each band of distance from the border of the
             predicted mask; 'single': one for all. Defaults to 'auto'.
         method (str): 'identity', 'temperature', 'platt' or 'isotonic'. Defaults to
-            'auto', which also draws a map of few images towards none: of twelve
-            half-way, of a hundred by a hundredth.
+            'auto', which also draws the map of few images, volumes or groups towards
+            none: of twelve half-way, of a hundred by a hundredth.
         target (str): 'confidence' keeps every decision p > 1/2; 'probability' gives the
             probability of label 1 as on these images, and may move decisions. Defaults
             to 'confidence'.
@@ -186,8 +186,8 @@ def choose(
         return simplest(better), (
             'Of the maps whose NLL or Brier score is better than that of none '
             '(identity) by more than a standard error, and which make nothing worse, '
-            'the simplest that is no worse than the best. Few images draw it towards '
-            f'none: {HALFWAY_IMAGES:.0f} of them half-way, a hundred by a hundredth.'
+            'the simplest that is no worse than the best. Few images or groups draw '
+            f'it towards none: {HALFWAY_IMAGES:.0f} half-way, a hundred by a hundredth.'
         )
 
     return ('identity', 'single'), (

@@ -7,6 +7,7 @@ import os.path as osp
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from difflib import get_close_matches
 from importlib.metadata import distributions
 from io import StringIO
 from pathlib import Path
@@ -67,15 +68,13 @@ def read_config(path: str, options: dict | None = None) -> Config:
             ) from error
 
     if options:
-        added = {key.partition('.')[0] for key in options}.difference(
-            cfg, *(names.split() for _, names in _PARTS.values())
-        )
-        if added:
-            warnings.warn(
-                f'--cfg-options adds {", ".join(sorted(added))}, which {path} does not '
-                'set: see that the name is right',
-                stacklevel=2,
-            )
+        known = {*cfg}.union(*(names.split() for _, names in _PARTS.values()))
+        for name in {key.partition('.')[0] for key in options} - known:
+            if close := get_close_matches(name, known, 1, 0.8):
+                warnings.warn(
+                    f'--cfg-options: {path} does not set {name}: is it {close[0]}?',
+                    stacklevel=2,
+                )
         try:
             cfg.merge_from_dict(options)
         except Exception as error:  # by kind of list and key, MMSegmentation raises any

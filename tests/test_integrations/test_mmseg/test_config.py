@@ -24,7 +24,9 @@ def test_imports_in_any_form(tmp_path, recwarn, imports):
     assert cfg.custom_imports == dict(imports=['mmaslp'])
     assert cfg.model.depth == 2
     assert not recwarn.list
-    with pytest.warns(match='modle'):
+    assert load_config(str(path), {'compile': True}).compile
+    assert not recwarn.list
+    with pytest.warns(match='is it model'):
         load_config(str(path), {'modle.depth': 2})
     with pytest.raises(ImportError, match='nowhere'):
         load_config(str(path), {'custom_imports': ['nowhere']})

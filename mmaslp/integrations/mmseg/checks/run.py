@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ....metrics.catalogue import METRICS
+from ....metrics.catalogue import SHOWN
 from ..config import is_type
 from ..data import dataset_of, image_ids, leaf_sets, nested
 from ..evaluation.metrics import CalibrationMetric
@@ -115,12 +115,11 @@ def check_hooks(runner: Any) -> Iterator[Finding]:
     for hook in runner.hooks:
         if hasattr(hook, 'findings'):
             yield from hook.findings(runner)
-        for key in {metric.key for metric in METRICS} & {
-            *(getattr(hook, 'save_best', None) or ())
-        }:
+        # Of CheckpointHook.
+        for key in {*SHOWN}.intersection(getattr(hook, 'key_indicators', ())):
             yield Finding(
-                'error',
-                f'save_best={key!r} lacks the prefix of the metric',
+                'warning',
+                f'save_best={key!r}: CalibrationMetric gives its metrics a prefix',
                 f"default_hooks.checkpoint.save_best = 'calib/{key}'",
             )
 

@@ -392,8 +392,6 @@ class ASLPHook(Hook):
 
     def findings(self, runner: Any) -> Iterator[Finding]:
         """Say what in a run does not fit the levels; the doctor asks too."""
-        if sum(isinstance(hook, ASLPHook) for hook in runner.hooks) > 1:
-            yield Finding('error', 'there are several ASLPHooks', 'keep one of them')
         if find_losses(runner.model):
             yield from self.training.findings(runner, self._schedule(runner))
         else:

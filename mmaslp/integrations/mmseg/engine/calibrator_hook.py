@@ -86,9 +86,13 @@ class CalibratorHook(Hook):
         averaging = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
         for hook in averaging:
             hook.before_val_epoch(runner)
-        self.session.take(lambda: collect_tables(runner.model, loop.dataloader, reader))
-        for hook in averaging:
-            hook.after_val_epoch(runner)
+        try:
+            self.session.take(
+                lambda: collect_tables(runner.model, loop.dataloader, reader)
+            )
+        finally:
+            for hook in averaging:
+                hook.after_val_epoch(runner)
 
         calibrator = self.session.calibrator if is_main_process() else None
         if calibrator is None:

@@ -127,7 +127,7 @@ class ScoreReader:
             raise ValueError(
                 f'{sample.get("img_path")}: the mask is {tuple(label.shape[-2:])}, the '
                 f'prediction {tuple(prob.shape[-2:])}: put LoadBinaryAnnotations after '
-                'Resize in the pipelines of val_dataloader and test_dataloader'
+                'Resize in the pipelines; if it is there, image and mask differ in size'
             )
         return prob, label.reshape(label.shape[-2:])
 

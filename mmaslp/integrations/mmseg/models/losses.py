@@ -28,8 +28,8 @@ class SCBCELoss(nn.Module):
     Args:
         beta (str | float): See :class:`~mmaslp.losses.SelfCalibratingBCE`; without
             meaning under ``ASLPHook(levels='border')``. Defaults to 'HI'.
-        alpha, deterministic, eps, per_pixel: See there; a hook that learns or has an
-            ``alpha`` overrides ``alpha`` and ``eps``.
+        alpha, deterministic, eps, per_pixel: See there; a hook that learns
+            refuses ``alpha`` and ``eps``.
         reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
         class_weight (Sequence[float], optional): Two weights, of background and of
             foreground pixels (by the unperturbed label). The mean still divides by the

@@ -376,15 +376,9 @@ def with_another_loss(cfg):
     return cfg
 
 
-def with_two_hooks(cfg):
-    cfg.custom_hooks = [*cfg.custom_hooks, *cfg.custom_hooks]
-    return cfg
-
-
 @pytest.mark.parametrize(
     ('kind', 'change', 'match'),
     [
-        ('image', with_two_hooks, 'several ASLPHooks'),
         ('image', with_another_loss, 'found no SCBCELoss.*_delete_=True'),
         ('border', without_validation, r"val_evaluator = \[dict\(type='Calibration"),
         ('image', with_evaluator(dict(type='IoUMetric')), r"\['IoUMetric'\] gives"),
