@@ -153,15 +153,19 @@ def levels_by_image(rule: str, beta: float, options: dict[str, Any]) -> list[Any
     return steps
 
 
+def counted(prob: Tensor, labels: Tensor) -> BandTable:
+    table = BandTable()
+    table.update(prob, labels, 255)
+    return table
+
+
 def levels_by_band(gain: float) -> list[Tensor]:
     """Levels after each of twelve validations."""
     levels = BorderLevels(gain, 1)
     steps = []
     for number in range(12):
         logits, labels = draw(50 + number, (3, 40, 40), number % 2 == 1)
-        table = BandTable()
-        table.update(torch.sigmoid(logits * (2 - 0.1 * number)), labels, 255)
-        levels.observe(table)
+        levels.observe(counted(torch.sigmoid(logits * (2 - 0.1 * number)), labels))
         steps.append(levels.levels.clone())
     return steps
 
@@ -175,12 +179,6 @@ def levels() -> Iterator[Case]:
         )
     for gain in (0.5, 1.0):
         yield f'levels by band | {gain}', lambda gain=gain: levels_by_band(gain)
-
-
-def counted(kind: Any, prob: Tensor, labels: Tensor) -> Any:
-    table = kind()
-    table.update(prob, labels, 255)
-    return table
 
 
 def measures() -> Iterator[Case]:
@@ -203,7 +201,7 @@ def measures() -> Iterator[Case]:
                     f'metric | {key} | {mode} | {bins} | {place}',
                     lambda value=value: float(value),
                 )
-        bands = counted(BandTable, prob, labels)
+        bands = counted(prob, labels)
         yield f'bands | {place}', lambda bands=bands: [bands.compute(), bands.sums]
         for function in functions:
             yield (

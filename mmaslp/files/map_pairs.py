@@ -282,10 +282,13 @@ class _Counted:
         self.highest = max(self.highest, float(prob.max(initial=0)))
         self.first_of_rank.setdefault(prob.ndim, pred)
         cut = 0 if reader.logits else 0.5
-        self.disagree |= label is None or bool(
-            (prob > cut + AT_CUT)[label == 0].any()
-            or (prob < cut - AT_CUT)[label == 1].any()
+        self.disagree = (
+            self.disagree  # one pair is enough: to look takes memory and time
+            or label is None
+            or bool((prob > cut + AT_CUT)[label == 0].any())
+            or bool((prob < cut - AT_CUT)[label == 1].any())
         )
+
         with naming(pred):
             if not self.calibrated:
                 check_uncalibrated(pred)

@@ -323,27 +323,19 @@ class SelfCalibration(TrainerCallback, ExportableState):
         table = self._table
         self._table = None
         prefix = _prefix(metrics)
-        other = prefix != self._evaluation
         logged = {name for log in state.log_history[:-1] for name in log}
         # A callback may evaluate other sets, such as the training images.
-        if (
-            self._training
-            and other
-            and str(prefix).startswith('eval')
-            and (
-                self._evaluation == 'eval'
-                or (
-                    f'{prefix}_loss' in logged
-                    and f'{self._evaluation}_loss' not in logged
-                )
-            )
-        ):
+        misnamed = str(prefix).startswith('eval') and (
+            self._evaluation == 'eval'
+            or (f'{prefix}_loss' in logged and f'{self._evaluation}_loss' not in logged)
+        )
+        if self._training and prefix != self._evaluation and misnamed:
             raise ValueError(
                 f'there is an evaluation {prefix!r}, and none {self._evaluation!r}: '
                 'say which one moves the levels, such as '
                 f'SelfCalibration(evaluation={prefix!r})'
             )
-        if other or not self._training:
+        if prefix != self._evaluation or not self._training:
             return
 
         self._loader = kwargs['eval_dataloader']

@@ -277,12 +277,9 @@ class BorderLevels(Levels):
             self._held = 'the labels of the validation set hold one class only'
             return
 
-        self._recent = recent = [
-            *self._recent[-2:],
-            {key: figures[key] for key in KEPT},
-        ]
+        self._recent = [*self._recent[-2:], {key: figures[key] for key in KEPT}]
         iou, acc = (
-            lower_median([each[key] for each in recent]) for key in ('iou', 'acc')
+            lower_median([each[key] for each in self._recent]) for key in ('iou', 'acc')
         )
         self._best = self._best.after(iou, figures['iou_se'], acc, figures['acc_se'])
         if self.validations <= self.warmup:
@@ -290,7 +287,7 @@ class BorderLevels(Levels):
 
         stepped = follow_gaps(
             self.levels,
-            [each['gaps'] for each in recent],
+            [each['gaps'] for each in self._recent],
             figures['shares'],
             figures['accuracies'],
             self.gain,

@@ -70,7 +70,7 @@ def test_overconfident_maps_are_mended_and_masks_stay():
 
 
 def test_few_images_change_little():
-    """'auto' is drawn towards none; a named method is the published one."""
+    """'auto' is drawn towards none; a named method is not."""
     prob, label = maps(10)
     calibrator = fit_calibrator(prob, label)
     named = fit_calibrator(prob, label, by=calibrator.by, method=calibrator.method)
