@@ -5,12 +5,18 @@ from typing import Any
 import torch.distributed as dist
 
 
+def rank_and_size() -> tuple[int, int]:
+    """Number of this process, and how many there are."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
 def gathered(part: Any) -> list[Any]:
     """What each process gave, in the order of the ranks; all processes must call it."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return [part]
-    parts = [part] * dist.get_world_size()
-    if len(parts) > 1:
+    _, size = rank_and_size()
+    parts = [part] * size
+    if size > 1:
         dist.all_gather_object(parts, part)
     return parts
 

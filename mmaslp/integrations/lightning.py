@@ -1,14 +1,12 @@
 """Levels by band and a calibrator in a training of Lightning."""
 
-import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor
 
 from ..calibration.calibrator import Calibrator
 from ..common.arguments import check_integer, check_text, optional
@@ -41,9 +39,6 @@ def validations(trainer: Any) -> int | None:
     if epochs is None:
         return int(steps // interval)
     return int(steps // epoch // epochs * max(1, epoch // interval))
-
-
-_logger = logging.getLogger('mmaslp')
 
 
 class ASLPCallback(Callback):
@@ -157,7 +152,7 @@ class ASLPCallback(Callback):
         )
         if number is not None:
             # The last validation moves levels in vain.
-            self.session.plan(max(0, number - 1)).check(remedy, _logger)
+            self.session.plan(max(0, number - 1)).check(remedy, self.session.logger)
         elif self.session.warmup is None:
             raise ValueError(
                 'levels warm up for a third of the training, whose length is not '
@@ -197,7 +192,7 @@ class ASLPCallback(Callback):
             metric.reset()
             if self.calibrators is not None and not trainer.sanity_checking:
                 self.calibrators.start_validation()
-                metric.listener = self._counter(trainer, self.calibrators)
+                metric.listener = self.calibrators.update
 
     def on_validation_epoch_end(
         self, trainer: Trainer, pl_module: LightningModule
@@ -219,7 +214,7 @@ class ASLPCallback(Callback):
             rank_zero_info(f'ASLP: {self.calibrator.summary()}')
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers and strings: batches so far, levels, the calibrator."""
+        """Numbers, texts, lists and dicts: batches so far, levels, the calibrator."""
         calibrator = {} if self.calibrators is None else self.calibrators.state_dict()
         return {'step': self._step, **self.session.state_dict(), **calibrator}
 
@@ -231,24 +226,6 @@ class ASLPCallback(Callback):
         if self.calibrators is not None:
             self.calibrators.load_state_dict(state_dict)
         self._step = check_integer('step', state_dict.get('step'), at_least=0)
-
-    def _counter(
-        self, trainer: Trainer, session: CalibratorSession
-    ) -> Callable[..., None]:
-        """What hands each batch that the metric counts to the session."""
-        images = 0
-
-        def count(prob: Tensor, target: Tensor, ignore_index: int | None) -> None:
-            nonlocal images
-            # As Lightning's sampler deals images out.
-            keys = [
-                (images + row) * trainer.world_size + trainer.global_rank
-                for row in range(len(prob))
-            ]
-            images += len(prob)
-            session.update(prob, target, keys, ignore_index=ignore_index)
-
-        return count
 
     def _seed_loader(self, trainer: Trainer) -> None:
         # A stream apart from that of the batches.

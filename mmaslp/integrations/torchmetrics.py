@@ -47,7 +47,7 @@ class SumMetric(Metric, Generic[Counter]):
         self.metric = optional(check_choice, 'metric', metric, choices=self.values())
         self.ignore_index = optional(check_integer, 'ignore_index', ignore_index)
         # Told of every update, while a callback wants to know more than the sums.
-        self.listener: Callable[[Tensor, Tensor, int | None], None] | None = None
+        self.listener: Callable[..., None] | None = None
 
     @property
     def higher_is_better(self) -> bool | None:
@@ -84,7 +84,7 @@ class SumMetric(Metric, Generic[Counter]):
 
         counter.update(prob, target, self.ignore_index)
         if self.listener is not None:
-            self.listener(prob, target, self.ignore_index)
+            self.listener(prob, target, ignore_index=self.ignore_index)
         for name in self.STATES:
             setattr(self, name, getattr(counter, name))
 

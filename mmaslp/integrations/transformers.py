@@ -1,6 +1,5 @@
 """Levels by band and a calibrator in a training of Hugging Face's ``Trainer``."""
 
-import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from transformers.trainer_callback import ExportableState, TrainerCallback
 from ..calibration.calibrator import Calibrator
 from ..calibration.module import fingerprint_of, same_weights
 from ..common.arguments import check_path, check_text
-from ..common.arrays import one_logit
+from ..common.arrays import at_least_float32, one_logit
 from ..common.processes import joined
 from ..levels.border import BorderLevels
 from ..losses.criterion import SelfCalibratingBCE
@@ -44,8 +43,8 @@ def foreground_logits(outputs: Any, size: Sequence[int]) -> Tensor:
             'load a model for semantic segmentation with num_labels=2'
         )
 
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return resized(one_logit(logits).unsqueeze(1), size).squeeze(1)
+    logit = one_logit(at_least_float32(logits)).unsqueeze(1)
+    return resized(logit, size).squeeze(1)
 
 
 def resized(logits: Tensor, size: Sequence[int]) -> Tensor:
@@ -138,9 +137,6 @@ def calibrated(model: Model, calibrator: Calibrator | str | Path) -> Model:
     model.register_forward_hook(hook, with_kwargs=True)
     model._mmaslp_calibrated = True  # type: ignore[assignment]
     return model
-
-
-_logger = logging.getLogger('mmaslp')
 
 
 class SelfCalibration(TrainerCallback, ExportableState):
@@ -264,11 +260,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         }
 
     def _levels_state(self) -> dict[str, Any]:
-        """Levels as JSON keeps them."""
-        if self.session is None:
-            return {}
-        levels = self.session.state_dict()['levels']
-        return {'levels': {**levels, 'levels': levels['levels'].tolist()}}
+        return {} if self.session is None else self.session.state_dict()
 
     def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
         """Check the schedule; take the levels from the checkpoint, if there is one."""
@@ -290,9 +282,8 @@ class SelfCalibration(TrainerCallback, ExportableState):
                 "give TrainingArguments eval_strategy='steps' and lower eval_steps, or "
                 'more steps; or SelfCalibration levels=None'
             )
-            self.session.plan(evaluations_before_end(args, state)).check(
-                remedy, _logger
-            )
+            plan = self.session.plan(evaluations_before_end(args, state))
+            plan.check(remedy, self.session.logger)
             self.session.load_state_dict(saved if state.global_step else self._first)
         elif self._calibrators is not None and args.eval_strategy == 'no':
             raise ValueError(
@@ -366,7 +357,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         count_set(self._calibrators, model, self._loader)
         self.calibrator = self._calibrators.calibrator
         if self.calibrator is not None and state.is_world_process_zero:
-            _logger.info(f'ASLP: {self.calibrator.summary()}')
+            self._calibrators.logger.info(f'ASLP: {self.calibrator.summary()}')
             self.calibrator.save(
                 Path(args.output_dir) / CALIBRATOR_FILE, overwrite=True
             )

@@ -314,10 +314,10 @@ class BorderLevels(Levels):
         self._batches = -math.inf
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers and lists, loadable with ``weights_only=True``."""
+        """Numbers, lists and dicts, also for JSON."""
         return dict(
             version=STATE_VERSION,
-            levels=self.levels.clone(),
+            levels=self.levels.tolist(),
             validations=self.validations,
             best=asdict(self._best),
             recent=deepcopy(self._recent),
@@ -340,7 +340,7 @@ class BorderLevels(Levels):
         bands = (NUM_BANDS,)
         shares: dict[str, Any] = dict(low=0, high=1, nan=True)
         with reading('the state of BorderLevels is damaged'):
-            # From JSON they are a list of float64.
+            # In older files they are a tensor.
             saved = torch.as_tensor(state['levels'], dtype=torch.float64).cpu()
             levels = check_array('levels', saved, bands, low=0, high=MAX_LEVEL)
             number = check_integer('validations', state['validations'], at_least=0)

@@ -20,7 +20,7 @@ from ..common.arguments import (
     reading,
 )
 from ..common.arrays import as_floats, as_tensor, checked
-from ..common.processes import joined
+from ..common.processes import joined, rank_and_size
 from ..levels.border import BorderLevels
 from ..metrics.band_table import BandTable
 
@@ -203,7 +203,7 @@ class LevelsSession:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers, texts, lists and dicts for a checkpoint."""
+        """Numbers, texts, lists and dicts for a checkpoint."""
         return {'levels': self.levels.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -299,8 +299,8 @@ class CalibratorSession:
             labels (Tensor): Of {0, 1, ignore_index}, same shape, or without the channel
                 of ``(N, 1, ...)``.
             keys (Sequence[int], optional): Number of each image in the whole set, or of
-                its patient. Defaults to None: in the order of coming, which is right in
-                one process only.
+                its patient. Defaults to None: in the order of coming, as samplers of
+                torch deal images out to processes.
             logits (bool): Whether ``prob`` holds logits. Defaults to False.
             ignore_index (int, optional): In place of that of the constructor.
 
@@ -313,9 +313,12 @@ class CalibratorSession:
         prob = as_floats(prob)
         labels = as_tensor(labels, 'labels')
         channels = has_channels(prob)
-        numbers: list = [None] * len(labels)
-        if keys is not None:
-            numbers = check_array('keys', keys, (len(prob),), int).tolist()
+        if keys is None:
+            rank, size = rank_and_size()
+            first = int(self._tables.images.sum())
+            keys = [(first + row) * size + rank for row in range(len(prob))]
+
+        numbers = check_array('keys', keys, (len(prob),), int).tolist()
         for image, label, key in zip(prob, labels, numbers, strict=True):
             self._tables.update(image, label, key, ignored, logits, channels)
 

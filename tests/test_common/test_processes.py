@@ -1,4 +1,4 @@
-"""Levels of two processes on gloo are those of one."""
+"""Levels and calibrators of two processes on gloo are those of one."""
 
 import pytest
 import torch
@@ -6,6 +6,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from mmaslp import BandTable, BorderLevels, ImageLevels
+from mmaslp.training.sessions import CalibratorSession
 
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason='needs gloo')
 
@@ -40,6 +41,16 @@ def by_band(rank, world, whole=False):
     return levels
 
 
+def calibrated(rank, world):
+    prob = torch.linspace(0.1, 0.9, 6 * 64).view(6, 8, 8)
+    label = (prob + 0.3 * torch.sin(50 * prob) > 0.5).long()
+    session = CalibratorSession(method='temperature')
+    for own in (slice(rank, 4, world), slice(4 + rank, 6, world)):
+        session.update(prob[own], label[own])
+    session.end_validation()
+    return session
+
+
 def _rank(rank, world, folder, train, *args):
     dist.init_process_group(
         'gloo', init_method=f'file://{folder}/group', rank=rank, world_size=world
@@ -72,5 +83,12 @@ def test_levels_by_band_are_those_of_one_process(tmp_path, whole):
     one = by_band(0, 1).state_dict()
     assert one['levels'][0] > 0
     for rank in in_two_processes(tmp_path, by_band, whole):
-        assert torch.equal(one['levels'], rank['levels'])
+        assert rank['levels'] == one['levels']
         assert rank['best'] == one['best']
+
+
+def test_a_calibrator_is_that_of_one_process(tmp_path):
+    """Each process validates its share, as DistributedSampler deals it out."""
+    one = calibrated(0, 1).state_dict()
+    assert one['calibrator']['record']['groups'] == 6
+    assert in_two_processes(tmp_path, calibrated) == [one, one]
