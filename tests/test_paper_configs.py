@@ -128,7 +128,7 @@ def test_config_is_what_its_name_says(method):
         assert smoothing == 0
     else:  # the same target in expectation, so that rows can be compared
         assert smoothing == pytest.approx(0.1)
-    assert bool(loss.criterion.deterministic) == (kind == 'ls')
+    assert loss.criterion.target.deterministic == (kind == 'ls')
     if parts:
         assert loss.criterion.perturbation == resolve_perturbation(parts[-1].upper())
         rule = parts[0].upper() if kind == 'aslp' else 'fixed'
