@@ -33,7 +33,8 @@ class CommandParser(argparse.ArgumentParser):
     def check(self, args: argparse.Namespace) -> None:
         """Refuse an empty value, such as that of a variable that a script forgot."""
         for action in self._actions:
-            if getattr(args, action.dest, None) == '':
+            value = getattr(args, action.dest, None)
+            if value == '' or (isinstance(value, list) and '' in value):
                 name = [action.dest, *action.option_strings][-1]
                 self.error(f'{name} is empty: change it, or leave it out')
 
@@ -51,11 +52,13 @@ class _Options(argparse.Action):
         from mmengine.config import DictAction
 
         parse = DictAction(self.option_strings, self.dest, nargs='+')
+        before = getattr(namespace, self.dest) or {}
         try:
             parse(parser, namespace, values, option_string)
         except (ValueError, AssertionError, IndexError) as error:
             given = ' '.join(values)
             parser.error(f'{option_string} {given}: write key=value ({error})')
+        setattr(namespace, self.dest, before | getattr(namespace, self.dest))
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:

@@ -98,7 +98,10 @@ def _check(args: argparse.Namespace) -> None:
 
     check_resamples(args.resamples)
     if args.logits:
-        raise ValueError('eval-maps measures probabilities: leave --logits out')
+        raise ValueError(
+            'eval-maps measures probabilities: apply the sigmoid, write maps of them, '
+            'and leave --logits out'
+        )
     if args.plot and not args.plot.lower().endswith(FORMATS):
         raise ValueError(f'--plot {args.plot}: write one of {", ".join(FORMATS)}')
     check_outputs(

@@ -29,12 +29,13 @@ def add_arguments(parser: CommandParser) -> None:
     add('checkpoint', help='checkpoint file')
     add(
         '--eval',
+        action='extend',
         nargs='+',
         choices=EVALUATIONS,
         help='what to measure: calibration, SOD measures, IoU. By default the '
         "config's test_evaluator",
     )
-    add('--sets', nargs='+', help='names of test sets, default all')
+    add('--sets', action='extend', nargs='+', help='names of test sets, default all')
     add('--out-prob', metavar='DIR', help='write probability maps')
     add(
         '--report',

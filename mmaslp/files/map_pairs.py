@@ -66,7 +66,8 @@ def pair_files(
         one, other = (next(iter(files.values())).name for files in (preds, masks))
         raise ValueError(
             f'{pred_dir} and {gt_dir}: no name matches at all, such as {one} and '
-            f'{other}: is it the right folder?'
+            f'{other}: a map and its mask need the same name, but for the ending: '
+            'rename them, or name the right folder'
         )
 
     alone = [preds[stem] for stem in sorted(preds.keys() - masks.keys())]

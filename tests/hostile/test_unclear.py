@@ -335,6 +335,13 @@ def test_an_option_of_nothing(capsys, option):
     assert f'{option} is empty' in capsys.readouterr().err
 
 
+def test_a_folder_of_nothing(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # which '' would be
+    with pytest.raises(SystemExit):
+        main(['eval-maps', '', 'masks'])
+    assert 'pred_dir is empty' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('number', ['0', 'auto'])
 def test_no_process_at_all(capsys, number):
     with pytest.raises(SystemExit):

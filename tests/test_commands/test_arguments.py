@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from mmaslp.commands import test
 from mmaslp.commands.arguments import CommandParser, add_run_options, prepare_launcher
 
 
@@ -32,6 +33,16 @@ def test_only_a_launcher_needs_variables(monkeypatch):
     monkeypatch.delenv('SLURM_PROCID', raising=False)
     with pytest.raises(ValueError, match=r'SLURM_PROCID.* start with `srun'):
         prepare_launcher('slurm', 0)
+
+
+def test_an_option_of_many_values_given_twice():
+    options = ['--cfg-options', 'a=1', 'b=1', '--cfg-options', 'b=2', 'c=3']
+    assert parse(*options).cfg_options == {'a': 1, 'b': 2, 'c': 3}
+    parser = CommandParser(prog='mmaslp test')
+    test.add_arguments(parser)
+    words = ['--eval', 'ece', '--sets', 'a', '--eval', 'iou', '--sets', 'b']
+    args = parser.parse_args(['config', 'checkpoint', *words])
+    assert (args.eval, args.sets) == (['ece', 'iou'], ['a', 'b'])
 
 
 @pytest.mark.parametrize('word', ['a', 'a=[1,(2]'])

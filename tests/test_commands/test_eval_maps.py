@@ -209,7 +209,8 @@ def test_folders_that_do_not_belong_together(folders, capsys):
         path.rename(path.with_stem(f'case_{path.stem}'))
     assert folders.run() == 2
     error = capsys.readouterr().err
-    assert 'no name matches at all, such as 0.png and case_0.png: is it the' in error
+    assert 'no name matches at all, such as 0.png and case_0.png: a map and' in error
+    assert 'rename them' in error
 
 
 def test_the_same_folder_twice(folders, capsys):
