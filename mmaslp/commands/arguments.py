@@ -31,12 +31,17 @@ class CommandParser(argparse.ArgumentParser):
         )
 
     def check(self, args: argparse.Namespace) -> None:
-        """Refuse an empty value, such as that of a variable that a script forgot."""
+        """Refuse an empty value, such as that of a variable that a script forgot.
+
+        A shell leaves ~ as it is in --option=~/folder.
+        """
         for action in self._actions:
             value = getattr(args, action.dest, None)
             if value == '' or (isinstance(value, list) and '' in value):
                 name = [action.dest, *action.option_strings][-1]
                 self.error(f'{name} is empty: change it, or leave it out')
+            if isinstance(value, str) and value.startswith('~/'):
+                setattr(args, action.dest, os.path.expanduser(value))
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""

@@ -35,6 +35,16 @@ def test_only_a_launcher_needs_variables(monkeypatch):
         prepare_launcher('slurm', 0)
 
 
+def test_a_home_that_a_shell_leaves_as_it_is(monkeypatch):
+    monkeypatch.setenv('HOME', '/home/me')
+    parser = CommandParser(prog='mmaslp x')
+    add_run_options(parser)
+    for given, meant in (('~/x', '/home/me/x'), ('~x/y', '~x/y'), ('a/~', 'a/~')):
+        args = parser.parse_args([f'--work-dir={given}'])
+        parser.check(args)
+        assert args.work_dir == meant
+
+
 def test_an_option_of_many_values_given_twice():
     options = ['--cfg-options', 'a=1', 'b=1', '--cfg-options', 'b=2', 'c=3']
     assert parse(*options).cfg_options == {'a': 1, 'b': 2, 'c': 3}

@@ -7,7 +7,6 @@ import os.path as osp
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from difflib import get_close_matches
 from importlib.metadata import distributions
 from io import StringIO
 from pathlib import Path
@@ -19,6 +18,7 @@ from mmengine.utils import import_modules_from_strings
 
 from ...common.arguments import check_number, optional
 from ...common.inputs import MOST_TEXT, check_file, naming
+from ...files.names import some
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -68,13 +68,7 @@ def read_config(path: str, options: dict | None = None) -> Config:
             ) from error
 
     if options:
-        known = {*cfg}.union(*(names.split() for _, names in _PARTS.values()))
-        for name in {key.partition('.')[0] for key in options} - known:
-            if close := get_close_matches(name, known, 1, 0.8):
-                warnings.warn(
-                    f'--cfg-options: {path} does not set {name}: is it {close[0]}?',
-                    stacklevel=2,
-                )
+        _warn_of_unread(cfg, options)
         try:
             cfg.merge_from_dict(options)
         except Exception as error:  # by kind of list and key, MMSegmentation raises any
@@ -86,6 +80,40 @@ def read_config(path: str, options: dict | None = None) -> Config:
     return cfg
 
 
+def _warn_of_unread(cfg: Config, options: dict) -> None:
+    """Say which options change nothing, such as lr=.1, and what they may mean.
+
+    A name that only the file itself uses, it has used before options come.
+    """
+    read = {*_OTHERS.split()}.union(*(names.split() for _, names in _PARTS.values()))
+    for option in options:
+        first = option.partition('.')[0]
+        if first not in read:
+            end = f'.{option.rpartition(".")[2]}'
+            keys = [key for key in _keys(cfg) if key.endswith(end)]
+            meant = f', such as {some(keys, 3)}' if keys else ''
+            warnings.warn(
+                f'--cfg-options {option}: a run does not read {first}, so that this '
+                f'changes nothing: give the whole key{meant}',
+                stacklevel=3,
+            )
+
+
+def _keys(part: Mapping, place: str = '') -> Iterator[str]:
+    """Yield the keys of a config as options name them."""
+    for key, value in part.items():
+        yield f'{place}{key}'
+        if isinstance(value, Mapping):
+            yield from _keys(value, f'{place}{key}.')
+
+
+# What else MMEngine and the commands read of a config.
+_OTHERS = (
+    'val_evaluator test_evaluator param_scheduler auto_scale_lr data_preprocessor '
+    'launcher log_level log_processor custom_imports tta_model runner_type strategy '
+    'compile cfg sync_bn model_wrapper_cfg find_unused_parameters '
+    'efficient_conv_bn_eval activation_checkpointing'
+)
 # Parts of a config, all of which MMEngine can do without.
 _PARTS: dict[str, tuple[Any, str]] = {
     'a dict': (
