@@ -98,10 +98,12 @@ def run(args: argparse.Namespace) -> None:
             '--windows, --cfg-options and --trust-checkpoint run the network: give a '
             'config and a checkpoint, or leave them out'
         )
-    if not of_maps and (args.max_value or args.logits or args.key or args.channel):
+    of_files = args.max_value or args.logits or args.key or args.channel
+    if not of_maps and (of_files or args.workers > 1):
         raise ValueError(
             f'{args.source} is not a folder of maps, which --max-value, --logits, '
-            '--key and --channel are for: give the folder, or leave them out'
+            '--key, --channel and --workers are for: give the folder, or leave them '
+            'out'
         )
     count = _count_maps if of_maps else _count_checkpoint
     calibrator = fit_tables(

@@ -18,7 +18,7 @@ from ..common.inputs import MOST_TEXT, check_file, naming, read_file
 from ..common.outputs import check_outputs, write_output
 from .images import IMAGE_SUFFIXES, open_image, read_binary_mask
 from .layouts import LAYOUTS, find_folders
-from .names import raise_problems, some
+from .names import no_name_matches, raise_problems, some
 from .progress import track
 
 
@@ -39,6 +39,9 @@ class Pairs:
     def unpaired(self) -> list[str]:
         """Say which images have no mask, and which masks no image."""
         images, masks = self.folders
+        if self.masks and self.images.keys().isdisjoint(self.masks):
+            one, other = (next(iter(x.values())) for x in (self.images, self.masks))
+            return [no_name_matches(images, masks, one, other)]
         alone = sorted(self.images.keys() ^ self.masks.keys())
         return [
             f'image {stem} of {images} has no mask in {masks}'

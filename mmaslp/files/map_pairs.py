@@ -16,7 +16,7 @@ import torch
 from ..calibration.fitting.tables import CalibrationTables
 from ..common.inputs import naming
 from .images import IMAGE_SUFFIXES, check_uncalibrated, read_binary_mask
-from .names import display_name, raise_problems, some
+from .names import display_name, no_name_matches, raise_problems, some
 from .nnunet_maps import LABEL_ENDINGS, find_dataset, labels_in, read_label
 from .prob_maps import (
     ARRAY_SUFFIXES,
@@ -64,11 +64,7 @@ def pair_files(
         )
     if preds and masks and preds.keys().isdisjoint(masks):
         one, other = (next(iter(files.values())).name for files in (preds, masks))
-        raise ValueError(
-            f'{pred_dir} and {gt_dir}: no name matches at all, such as {one} and '
-            f'{other}: a map and its mask need the same name, but for the ending: '
-            'rename them, or name the right folder'
-        )
+        raise ValueError(no_name_matches(pred_dir, gt_dir, one, other))
 
     alone = [preds[stem] for stem in sorted(preds.keys() - masks.keys())]
     problems += [f'{path}: no mask of this name in {gt_dir}' for path in alone]

@@ -29,6 +29,15 @@ def raise_problems(problems: list[str], where: str) -> None:
     raise ValueError('\n'.join(lines))
 
 
+def no_name_matches(folder: object, masks: object, name: str, mask: str) -> str:
+    """Say that nothing in a folder belongs to a mask, with a name of each."""
+    return (
+        f'{folder} and {masks}: no name matches at all, such as {name} and {mask}: a '
+        'mask needs the name of its image or map, but for the ending: rename them, or '
+        'name the right folder'
+    )
+
+
 def some(names: Sequence[str], most: int = 5) -> str:
     """List the first of some names, and say how many more there are."""
     more = f', ... ({len(names) - most} more)' if len(names) > most else ''

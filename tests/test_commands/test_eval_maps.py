@@ -209,7 +209,7 @@ def test_folders_that_do_not_belong_together(folders, capsys):
         path.rename(path.with_stem(f'case_{path.stem}'))
     assert folders.run() == 2
     error = capsys.readouterr().err
-    assert 'no name matches at all, such as 0.png and case_0.png: a map and' in error
+    assert 'no name matches at all, such as 0.png and case_0.png: a mask' in error
     assert 'rename them' in error
 
 

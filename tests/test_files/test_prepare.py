@@ -48,6 +48,16 @@ def test_parts():
             divide(few, share, share, seed=1)
 
 
+def test_masks_with_a_suffix_are_one_problem(tmp_path, write_pairs):
+    write_pairs(tmp_path, NAMES, 'images', 'masks')
+    for path in (tmp_path / 'masks').iterdir():
+        path.rename(path.with_stem(f'{path.stem}_mask'))
+    with pytest.raises(ValueError, match=r'n00\.jpg and n00_mask\.png: .* rename'):
+        prepare_dataset(str(tmp_path))
+    with pytest.raises(ValueError, match=r'^1 problem.*\n.*n00_mask\.png'):
+        SODDataset(str(tmp_path))
+
+
 def test_all_problems_in_one_message(tmp_path, write_pairs):
     write_pairs(tmp_path, NAMES, 'images', 'masks')
     Image.new('L', (5, 5)).save(tmp_path / 'masks/n01.png')

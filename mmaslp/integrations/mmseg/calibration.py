@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import os.path as osp
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ from .checkpoint import (
 from .checks.findings import report_findings
 from .checks.run import check_datasets
 from .config import build_runner, calibration_of, name_run
-from .data import image_ids
+from .data import image_ids, sets_named
 from .evaluation.metrics import ScoreReader
 
 # From the paths of all images to the number of the group of each.
@@ -51,6 +52,12 @@ def tables_of_checkpoint(
             'test images: add one'
         )
 
+    if any(each in sets_named(cfg, 'train') for each in sets_named(cfg, 'val')):
+        warnings.warn(
+            'val_dataloader has the images of train_dataloader, of which the network '
+            'is too sure: a calibrator takes other images',
+            stacklevel=2,
+        )
     check_checkpoint(cfg.load_from, trust_checkpoint)
     run = copy.deepcopy(cfg)
     name_run(run, 'fit')
@@ -68,7 +75,13 @@ def tables_of_checkpoint(
         reader = ScoreReader(
             options.get('scores', 'auto'), options.get('ignore_index', 255), True
         )
-        numbers = group([*image_ids(loader.dataset)])
+        images = [*image_ids(loader.dataset)]
+        if len(images) < len(loader.dataset):
+            raise ValueError(
+                'val_dataloader.dataset gives images several times, as RepeatDataset '
+                'does: name the data set in it'
+            )
+        numbers = group(images)
         return collect_tables(runner.model, loader, reader, numbers, windows)
 
 

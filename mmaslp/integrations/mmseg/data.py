@@ -5,6 +5,7 @@ A data set may be the config of one, or built from it: both wrap others alike.
 
 import os.path as osp
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -32,6 +33,13 @@ def nested(dataset: Any) -> Iterator[tuple[Any, bool]]:
 def leaf_sets(dataset: Any) -> list[Any]:
     """List the data sets that one wraps, or is, which wrap no other."""
     return [part for part, is_leaf in nested(dataset) if is_leaf]
+
+
+def sets_named(cfg: Config, split: str) -> list[dict]:
+    """The data sets of a split, as a config names them, but for how they are read."""
+    loader = cfg.get(f'{split}_dataloader') or {}
+    leaves = leaf_sets(loader.get('dataset') or {})
+    return [{**leaf, 'pipeline': None, 'test_mode': None} for leaf in leaves]
 
 
 def dataset_of(loop: Any) -> Any:
@@ -88,12 +96,16 @@ def use_folder(cfg: Config, folder: str) -> str:
             # Without a part of its own a test is one of the validation images.
             part = 'val' if split == 'test' and split not in parts else split
             pipeline = leaf_sets(loader.dataset)[0].get('pipeline', [])
-            loader.dataset = dict(
+            dataset = dict(
                 type='SODDataset',
                 data_root=folder,
                 split=part,
                 pipeline=with_binary_masks(pipeline),
                 **({} if split == 'train' else {'test_mode': True}),
+            )
+            repeats = is_type(loader.dataset, 'RepeatDataset')
+            loader.dataset = (
+                {**loader.dataset, 'dataset': dataset} if repeats else dataset
             )
 
     if cfg.get('tta_pipeline'):
@@ -157,5 +169,15 @@ def _missing(dataset: Mapping[str, Any]) -> str:
         lists = f'\n`mmaslp prepare {osp.dirname(path)}{named}` writes lists of images'
         return (
             f'there is no {osp.abspath(path)}{lists if path.endswith(".txt") else ""}'
+        )
+
+    # Other data sets of MMSegmentation may have another ending by default.
+    usual = '.jpg' if is_type(dataset, 'BaseSegDataset') else ''
+    suffix = dataset.get('img_suffix', usual)
+    folder = Path(root, prefix.get('img_path') or '')
+    listed = dataset.get('ann_file') or not folder.is_dir()
+    if suffix and not listed and not any(folder.rglob(f'*{suffix}')):
+        return (
+            f'no image in {folder} ends with {suffix}: name their ending as img_suffix'
         )
     return ''

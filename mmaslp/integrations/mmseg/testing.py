@@ -28,7 +28,7 @@ from .checkpoint import WeightsHook, check_checkpoint, safe_loading, unwrap
 from .checks.findings import report_findings
 from .checks.run import check_run
 from .config import build_runner, calibration_of, is_type, metrics_of, name_run
-from .data import data_files
+from .data import data_files, leaf_sets
 from .engine.scores_hooks import ProbMapHook, ReviewHook
 from .evaluation.metrics import CalibrationMetric, loaded
 
@@ -279,7 +279,8 @@ def _config_of_run(
                 '--tta needs tta_pipeline and tta_model in the config: add them, or '
                 'leave --tta out'
             )
-        run.test_dataloader.dataset.pipeline = run.tta_pipeline
+        for leaf in leaf_sets(run.test_dataloader.dataset):
+            leaf.pipeline = run.tta_pipeline
         run.tta_model.module = run.model
         run.model = run.tta_model
 

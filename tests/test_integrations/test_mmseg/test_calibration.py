@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
@@ -93,6 +94,35 @@ def test_a_fit_refuses_masks_of_0_and_255(trained, tmp_path, capsys):
     assert run_command('fit', args) == 2
     remedy = 'LoadBinaryAnnotations reads them'
     assert remedy in capsys.readouterr().err
+
+
+def test_images_that_a_fit_must_not_take(trained, tmp_path, capsys):
+    config, checkpoint, _ = trained
+    cfg = Config.fromfile(config)
+    own = cfg.val_dataloader.dataset
+    out = ['--out', str(tmp_path / 'c.json'), '--overwrite']
+    # The last one is that of the training; its pipeline is another one's business.
+    trained_on = {**cfg.train_dataloader.dataset, 'pipeline': own.pipeline}
+    for dataset, words in (
+        (own, ''),
+        (dict(type='RepeatDataset', times=2, dataset=own), 'gives images several'),
+        (dict(type='ConcatDataset', datasets=[own, trained_on]), 'is too sure'),
+    ):
+        cfg.val_dataloader.dataset = dataset
+        cfg.dump(config)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            run_command('fit', [str(config), str(checkpoint), *out])
+        said = capsys.readouterr().err + ''.join(str(each.message) for each in caught)
+        assert words in said
+        assert ('too sure: a calibrator takes' in said) == (words == 'is too sure')
+
+
+def test_options_of_maps_are_not_for_a_network(trained, tmp_path, capsys):
+    config, checkpoint, _ = trained
+    args = [str(config), str(checkpoint), '--out', str(tmp_path / 'c.json')]
+    assert run_command('fit', [*args, '--workers', '2']) == 2
+    assert '--workers are for: give the folder' in capsys.readouterr().err
 
 
 def test_a_training_without_validation_is_refused(toy, tmp_path):

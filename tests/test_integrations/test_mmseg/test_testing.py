@@ -83,6 +83,23 @@ def test_evaluators_in_any_form(config, monkeypatch):
         evaluate(cfg, sets_of_test(cfg), EvaluationOptions(overwrite=True))
 
 
+def test_views_of_several_data_sets(config):
+    cfg = config('run')
+    one = cfg.test_dataloader.dataset
+    cfg.test_dataloader.dataset = dict(
+        type='ConcatDataset', datasets=[{**one, 'indices': k} for k in (1, 2)]
+    )
+    flips = [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)]
+    after = [[dict(type='LoadBinaryAnnotations')], [dict(type='PackSegInputs')]]
+    cfg.tta_pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='TestTimeAug', transforms=[flips, *after]),
+    ]
+    cfg.tta_model = dict(type='BinarySegTTAModel')
+    tested = evaluate(cfg, sets_of_test(cfg), EvaluationOptions(tta=True))
+    assert tested['test'].results[0].num_images == 3
+
+
 def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', channels=2, custom_hooks=[])
     runner = Runner.from_cfg(cfg)

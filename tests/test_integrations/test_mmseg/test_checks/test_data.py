@@ -8,7 +8,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
 
 from mmaslp.integrations.mmseg.checks.run import check_datasets
-from mmaslp.integrations.mmseg.data import use_folder
+from mmaslp.integrations.mmseg.data import check_data, use_folder
 
 
 @TRANSFORMS.register_module()
@@ -51,6 +51,33 @@ def test_ignored_objects(build, tmp_path):
     # One object is enough to show that the masks are label maps.
     Image.fromarray(np.eye(16, dtype=np.uint8)).save(tmp_path / 'a/masks/01.png')
     assert not found(build('a', 'LoadAnnotations'))
+
+
+def test_an_ending_that_no_image_has(toy, tmp_path):
+    prefix = dict(img_path='images', seg_map_path='masks')
+    dataset = dict(data_root=str(toy.root / 'val'), data_prefix=prefix)
+    cfg = toy.config(tmp_path / 'run')
+
+    def check(**more):
+        own = dict(type='BaseSegDataset', **dataset, **more)
+        cfg.train_dataloader.dataset = dict(type='RepeatDataset', dataset=own)
+        check_data(cfg)
+
+    with pytest.raises(FileNotFoundError, match=r'images ends with \.jpg: name'):
+        check()
+    check(img_suffix='.png')
+    (toy.root / 'val' / 'list.txt').write_text('00')
+    check(img_suffix='.tif', ann_file='list.txt')  # its lines have the endings
+
+
+def test_repeats_of_a_data_set_stay(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    own = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(type='RepeatDataset', times=3, dataset=own)
+    use_folder(cfg, str(toy.root))
+    assert cfg.train_dataloader.dataset.times == 3
+    assert cfg.train_dataloader.dataset.dataset.split == 'train'
+    assert cfg.val_dataloader.dataset.split == 'val'
 
 
 def test_shared_images(build):
