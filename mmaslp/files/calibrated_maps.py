@@ -1,6 +1,7 @@
 """Writing calibrated maps, and masks, of a folder of maps."""
 
 import tempfile
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,9 @@ from ..calibration.calibrator import Calibrator, check_calibrator
 from ..calibration.masks import MASKS
 from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.outputs import check_outputs, write_output
-from .images import CALIBRATED, write_picture
+from .images import CALIBRATED, MARK, write_picture
 from .map_pairs import MapFiles, count_files
+from .names import some
 from .nnunet_maps import with_foreground
 from .prob_maps import (
     ARRAY_SUFFIXES,
@@ -80,6 +82,13 @@ def apply_calibrator(
     outputs += [out / path.name for path in described]
     inputs = [maps, calibrator_file]
     check_outputs({'--out': outputs}, inputs, overwrite)
+    left = sorted({path.name for path in out.glob('[!.]*')} - {o.name for o in outputs})
+    if overwrite and left:
+        warnings.warn(
+            f'{out} holds other files too, which stay, maybe of an earlier run: '
+            f'{some(left)}',
+            stacklevel=2,
+        )
 
     folders = {'maps': out, 'masks': out.with_name(f'{out.name}_masks')}
     # A map is read once, so what is made of it waits until all could be read.
@@ -103,6 +112,8 @@ def apply_calibrator(
                 write_output(folder / part.name, part.read_bytes(), overwrite)
                 part.unlink()
 
+    if any(path.suffix != '.png' for path in outputs):
+        write_output(out / MARK, '', overwrite=True)
     for path in described:
         write_output(out / path.name, path.read_bytes(), overwrite)
     return {name: (folders[name], len(made)) for name, made in parts.items() if made}

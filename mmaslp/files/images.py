@@ -51,8 +51,9 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
     return image
 
 
-# The software that a PNG names if it is calibrated.
+# The software that a calibrated PNG names, and the file that says so of arrays.
 CALIBRATED = 'mmaslp calibrated'
+MARK = '.mmaslp_calibrated'
 
 
 def write_picture(
@@ -68,12 +69,17 @@ def write_picture(
 
 
 def check_uncalibrated(path: Path) -> None:
-    """Refuse a PNG that a calibrator made, of `apply` or of a test."""
-    if path.suffix.lower() != '.png':
-        return
-    with Image.open(path) as image:
-        if image.info.get('Software') == CALIBRATED:
-            raise ValueError('it is calibrated already: give the map of the network')
+    """Refuse a map that a calibrator made, of `apply` or of a test."""
+    if path.suffix.lower() == '.png':
+        with Image.open(path) as image:
+            calibrated = image.info.get('Software') == CALIBRATED
+    else:
+        calibrated = path.with_name(MARK).exists()
+    if calibrated:
+        raise ValueError(
+            'it is calibrated already: give the map of the network (of arrays the file '
+            f'{MARK} says so: remove it where it is wrong)'
+        )
 
 
 # Largest ratio of two aspects that rounding explains.

@@ -51,9 +51,15 @@ def test_calibrated_maps_are_better_and_keep_their_masks(folders, tmp_path, caps
     assert calibrated['nll'] < 0.8 * raw['nll']
 
 
-def test_maps_are_not_calibrated_twice(folders, tmp_path, capsys):
+@pytest.mark.parametrize('kind', ['png', 'npy'])
+def test_maps_are_not_calibrated_twice(folders, tmp_path, capsys, kind):
     root, _, (maps, masks) = folders
     cal, out = str(root / 'cal.json'), str(tmp_path / 'out')
+    if kind == 'npy':
+        maps, images = tmp_path / 'maps', maps
+        maps.mkdir()
+        for path in images.iterdir():
+            np.save(maps / f'{path.stem}.npy', MapReader().read(path))
     assert run_command('apply', [cal, str(maps), '--out', out]) == 0
     again = ['--out', str(tmp_path / 'again')]
     for words in (
@@ -74,6 +80,18 @@ def test_masks_that_are_not_the_maps_cut_at_half_are_said(folders, tmp_path, cap
         assert run_command('apply', args) == 0
         said = 'they give the masks of --masks keep' in capsys.readouterr().out
         assert said == (masks == 'accuracy')
+
+
+def test_maps_of_an_earlier_run_are_said(folders, tmp_path, recwarn):
+    root, _, (maps, _) = folders
+    copies = Path(shutil.copytree(maps, tmp_path / 'maps'))
+    args = [str(root / 'cal.json'), str(copies), '--out', str(tmp_path / 'out')]
+    assert run_command('apply', args) == 0
+    assert run_command('apply', [*args, '--overwrite']) == 0
+    assert not recwarn.list
+    min(copies.iterdir()).unlink()
+    with pytest.warns(match=r'holds other files too.*: 000\.png$'):
+        assert run_command('apply', [*args, '--overwrite']) == 0
 
 
 def test_a_map_is_read_once_and_all_or_nothing_is_written(
