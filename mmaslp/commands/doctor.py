@@ -37,8 +37,10 @@ def run(args: argparse.Namespace) -> int:
     from .. import register_components
 
     warnings.simplefilter('ignore')  # of MMSegmentation, while it builds
-    if args.patch and os.path.lexists(args.patch):
-        raise ValueError(f'--patch {args.patch} is there already: name another file')
+    if args.patch and (os.path.lexists(args.patch) or args.patch[-3:] != '.py'):
+        raise ValueError(
+            f'--patch {args.patch}: name a new file that ends with .py, as configs do'
+        )
     register_components()
     diagnosis = examine(args.config, args.data)
     print(*diagnosis.findings, sep='\n')

@@ -155,6 +155,8 @@ def test_masks_upside_down_are_noticed():
     prob, label = maps(20)
     assert 'no more than without' not in fit_calibrator(prob, label).summary()
     assert 'no more than without' in fit_calibrator(prob, 1 - label).summary()
+    twice = 1 / (1 + np.exp(-prob))
+    assert 'maps have one sigmoid' in fit_calibrator(twice, label).summary()
 
 
 def png_images(folder):

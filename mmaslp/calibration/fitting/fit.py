@@ -228,7 +228,8 @@ def _remarks(counts: np.ndarray, cases: np.ndarray, target: str) -> Iterator[str
     if correct <= max(objects, 1 - objects):
         yield (
             f'Decisions are right for {correct:.1%} of the pixels, no more than '
-            'without a network: check that foreground is 1 in maps and masks.'
+            'without a network: check that foreground is 1 in maps and masks, and that '
+            'maps have one sigmoid and the right scale.'
         )
 
     if cases.sum() < 10:

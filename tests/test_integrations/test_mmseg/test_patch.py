@@ -184,8 +184,10 @@ def test_a_patch_that_is_pasted_trains(tmp_path, monkeypatch):
 def test_a_patch_replaces_no_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path('mine.py').write_text('a = 1\n')
-    assert run_command('doctor', ['mine.py', '--patch', 'mine.py']) == 2
-    assert 'mine.py is there already' in capsys.readouterr().err
+    for file in ('mine.py', 'new.txt'):
+        assert run_command('doctor', ['mine.py', '--patch', file]) == 2
+        assert 'name a new file that ends with .py' in capsys.readouterr().err
+    assert Path('mine.py').read_text() == 'a = 1\n'
 
 
 @pytest.mark.parametrize(
