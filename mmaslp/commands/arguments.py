@@ -57,13 +57,11 @@ class _Options(argparse.Action):
         from mmengine.config import DictAction
 
         parse = DictAction(self.option_strings, self.dest, nargs='+')
-        before = getattr(namespace, self.dest) or {}
         try:
             parse(parser, namespace, values, option_string)
         except (ValueError, AssertionError, IndexError) as error:
             given = ' '.join(values)
             parser.error(f'{option_string} {given}: write key=value ({error})')
-        setattr(namespace, self.dest, before | getattr(namespace, self.dest))
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ Example:
 
 import argparse
 import os.path as osp
+import warnings
 from typing import TYPE_CHECKING
 
 from .arguments import (
@@ -121,7 +122,13 @@ def run(args: argparse.Namespace) -> None:
 def _check(
     args: argparse.Namespace, measured: bool, calibrator: 'Calibrator | None'
 ) -> None:
-    """Refuse options that would have no effect."""
+    """Refuse options that would have no effect; warn of a calibrator of one view."""
+    if args.tta and calibrator is not None and calibrator.record.get('network'):
+        warnings.warn(
+            'the calibrator is of the network, and the mean of the views of --tta is '
+            'less sure: fit one to maps of validation images (--tta --out-prob DIR)',
+            stacklevel=2,
+        )
     if args.report and not measured:
         raise ValueError('--report needs the metrics of calibration: add --eval ece')
     if args.review:

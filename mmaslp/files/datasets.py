@@ -4,6 +4,7 @@ import filecmp
 import os
 import os.path as osp
 import random
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -221,6 +222,7 @@ def prepare_dataset(
             'part train, or remove this division'
         )
 
+    warn_of_unlisted(located)
     paths = {}
     problems: list[str] = []
     without_object = 0
@@ -282,6 +284,22 @@ def divided_parts(
         with suppress(FileNotFoundError):
             parts[part] = locate(root, layout, part)
     return parts
+
+
+def warn_of_unlisted(parts: Mapping[str, tuple[tuple[str, str], str]]) -> None:
+    """Say which images lie in a set that lists divide, and are in none of them."""
+    if not parts or not all(list_file for _, list_file in parts.values()):
+        return
+    (folder, _), _ = next(iter(parts.values()))
+    images = list_stems(folder)
+    lists = (keep_listed(images, list_file, folder) for _, list_file in parts.values())
+    left = sorted(images.keys() - set(chain(*lists)))
+    if left:
+        warnings.warn(
+            f'{folder}: {len(left)} images are in no list of a part, and stay unused: '
+            f'{some(left)}; `mmaslp prepare ... --overwrite` divides all anew',
+            stacklevel=3,
+        )
 
 
 def _count(share: float, names: Sequence[str]) -> int:

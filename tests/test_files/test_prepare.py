@@ -2,10 +2,12 @@ import os
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from PIL import Image
 
 from mmaslp import SODDataset
 from mmaslp.files.datasets import divide, prepare_dataset
+from mmaslp.integrations.mmseg.data import use_folder
 
 NAMES = [f'n{i:02d}' for i in range(20)]
 LISTS = {'train.txt', 'val.txt', 'test.txt'}
@@ -46,6 +48,21 @@ def test_parts():
     for few, share in ((names, 0.5), ('ab', 0.1)):
         with pytest.raises(ValueError, match='leaves no image to train on'):
             divide(few, share, share, seed=1)
+
+
+def test_images_that_came_after_the_division_are_said(tmp_path, write_pairs, recwarn):
+    write_pairs(tmp_path, NAMES, 'images', 'masks')
+    for overwrite in (False, False, True):
+        prepare_dataset(str(tmp_path), overwrite=overwrite)
+    assert not recwarn.list
+    write_pairs(tmp_path, [*NAMES, 'new'], 'images', 'masks')
+    with pytest.warns(match='1 images are in no list of a part.*: new;'):
+        prepare_dataset(str(tmp_path))
+    with pytest.warns(match='1 images are in no list of a part.*: new;'):
+        use_folder(Config(), str(tmp_path))
+    recwarn.clear()
+    assert 'new' in str(prepare_dataset(str(tmp_path), overwrite=True).parts)
+    assert not recwarn.list
 
 
 def test_masks_with_a_suffix_are_one_problem(tmp_path, write_pairs):

@@ -94,7 +94,7 @@ def _warn_of_unread(cfg: Config, options: dict) -> None:
             meant = f', such as {some(keys, 3)}' if keys else ''
             warnings.warn(
                 f'--cfg-options {option}: a run does not read {first}, so that this '
-                f'changes nothing: give the whole key{meant}',
+                f'changes nothing unless code of yours does: give the whole key{meant}',
                 stacklevel=3,
             )
 

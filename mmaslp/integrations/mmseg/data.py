@@ -10,7 +10,12 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ...files.datasets import divided_parts, locate, prepare_dataset
+from ...files.datasets import (
+    divided_parts,
+    locate,
+    prepare_dataset,
+    warn_of_unlisted,
+)
 from .config import is_type
 
 _WAYS_ON = (
@@ -82,7 +87,9 @@ def use_folder(cfg: Config, folder: str) -> str:
         FileNotFoundError: There are no images and masks.
         ValueError: Some cannot be used, which are listed.
     """
-    parts = [*divided_parts(folder)]
+    divided = divided_parts(folder)
+    warn_of_unlisted(divided)
+    parts = [*divided]
     words = f'{folder} has {", ".join(parts)}'
     if not parts:
         prepared = prepare_dataset(folder).parts

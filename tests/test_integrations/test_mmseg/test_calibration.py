@@ -118,6 +118,33 @@ def test_images_that_a_fit_must_not_take(trained, tmp_path, capsys):
         assert ('too sure: a calibrator takes' in said) == (words == 'is too sure')
 
 
+def test_a_calibrator_of_one_view_is_not_that_of_their_mean(trained, tmp_path, recwarn):
+    config, checkpoint, file = trained
+    cfg = Config.fromfile(config)
+    flips = [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)]
+    after = [[dict(type='LoadBinaryAnnotations')], [dict(type='PackSegInputs')]]
+    cfg.tta_pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='TestTimeAug', transforms=[flips, *after]),
+    ]
+    cfg.tta_model = dict(type='BinarySegTTAModel')
+    cfg.dump(config)
+    args = [str(config), str(checkpoint), '--eval', 'ece', '--work-dir', str(tmp_path)]
+    of_maps = tmp_path / 'of_maps.json'  # such as those of --tta --out-prob
+    calibrator = Calibrator.load(file)
+    calibrator.record['network'] = None
+    calibrator.save(of_maps)
+    for options, said in (
+        (['--tta', '--calibrator', str(file)], True),
+        (['--tta', '--calibrator', str(of_maps)], False),
+        (['--calibrator', str(file)], False),
+    ):
+        recwarn.clear()
+        assert run_command('test', [*args, *options, '--overwrite']) == 0
+        found = any('mean of the views' in str(each.message) for each in recwarn)
+        assert found == said
+
+
 def test_options_of_maps_are_not_for_a_network(trained, tmp_path, capsys):
     config, checkpoint, _ = trained
     args = [str(config), str(checkpoint), '--out', str(tmp_path / 'c.json')]

@@ -190,6 +190,16 @@ def test_a_patch_replaces_no_file(tmp_path, monkeypatch, capsys):
     assert Path('mine.py').read_text() == 'a = 1\n'
 
 
+def test_a_config_that_needs_no_patch(toy, tmp_path, capsys):
+    toy.config(tmp_path / 'run').dump(tmp_path / 'good.py')
+    patch = tmp_path / 'patch.py'
+    assert (
+        run_command('doctor', [str(tmp_path / 'good.py'), '--patch', str(patch)]) == 0
+    )
+    assert f'so that {patch} was not written' in capsys.readouterr().out
+    assert not patch.exists()
+
+
 @pytest.mark.parametrize(
     'base', ['mmaslp::demo/bce.py', 'mmseg::_base_/models/fcn_unet_s5-d16.py']
 )
