@@ -292,7 +292,8 @@ class Calibrator:
         return CalibratedModule(
             module,
             self.table,
-            independent,
+            # One of several channels was fitted to independent ones.
+            independent or self.record.get('axes', 2) is None,
             with_raw,
             volumes=self.record.get('axes') != 2,
         )
@@ -420,12 +421,12 @@ class Calibrator:
 
     def _check_channels(self, values: Tensor, logits: bool) -> None:
         """Refuse background and foreground, of which each would be a binary map."""
-        softmax = self.target == 'probability' and add_up(
-            values, -3 if values.dim() == 3 else 1
-        )
+        axis = -3 if values.dim() == 3 else 1
+        one = self.decisions is not None  # channel, that it was fitted to
         two_logits = logits and values.dim() > 3 and values.shape[1] == 2
-        # Decisions are those of a fit to one channel.
-        if softmax or (two_logits and self.decisions is not None):
+        # Two are calibrated alike as long as no decision moves.
+        wrong = one if values.shape[axis] > 2 else self.target == 'probability'
+        if (wrong and add_up(values, axis)) or (two_logits and one):
             raise ValueError(
                 'background and foreground of a softmax are calibrated together: give '
                 'the foreground alone, of logits the difference of the two, or wrap '

@@ -81,7 +81,7 @@ def binary_pixels(
 
 def check_foreground(prob: Tensor, label: Tensor, axis: int) -> None:
     """Refuse background and foreground, of which the foreground is meant."""
-    if add_up(prob, axis) and add_up(label, axis):
+    if prob.shape[axis] == 2 and add_up(prob, axis) and add_up(label, axis):
         raise ValueError(
             f'label {tuple(label.shape)} is one-hot, of background and foreground: '
             'give the foreground of both alone'
@@ -89,9 +89,9 @@ def check_foreground(prob: Tensor, label: Tensor, axis: int) -> None:
 
 
 def add_up(values: Tensor, axis: int) -> bool:
-    """Whether an axis before those of a map holds two of sum 1, as of a softmax."""
-    two = values.dim() > axis + 2 and values.numel() > 0 and values.shape[axis] == 2
-    return two and bool((values.sum(axis) - 1).abs().max() < SUM_TOLERANCE)
+    """Whether an axis before those of a map adds up to 1, as that of a softmax."""
+    several = values.dim() > axis + 2 and values.numel() > 0 and values.shape[axis] > 1
+    return several and bool((values.sum(axis) - 1).abs().max() < SUM_TOLERANCE)
 
 
 def check_places(values: Tensor) -> None:
@@ -370,7 +370,8 @@ def split_labels(
         allowed = ', '.join(map(str, range(num_classes)))
         raise ValueError(
             f'label holds {other}: only {allowed} and ignore_index={ignore_index} are '
-            f'allowed: {REMEDY}'
+            f'allowed: {REMEDY}; what resizing or mixing has softened must be cut, '
+            'mask > 0.5'
         )
     return labels.masked_fill(~valid, 0), None if all_valid else valid
 

@@ -47,6 +47,27 @@ def test_background_and_foreground_of_one_image_are_one_map():
         halving('probability')(torch.randn(2, 8, 8).softmax(0))
 
 
+def test_classes_of_a_softmax_are_no_binary_maps():
+    prob, label = maps(12)
+    one = fit_calibrator(prob, label, method='platt')
+    classes = torch.randn(4, 3, 16, 16).softmax(1)
+    with pytest.raises(ValueError, match='foreground alone'):
+        one(classes)
+    with pytest.raises(ValueError, match='foreground alone'):
+        one(classes[0])
+    assert one(torch.rand(4, 3, 16, 16)).shape == classes.shape
+    several = [np.stack([each] * 3, 1) for each in (prob, label)]
+    assert fit_calibrator(*several)(classes).shape == classes.shape
+
+
+def test_what_was_fitted_to_channels_wraps_channels():
+    prob, label = (values.reshape(6, 2, *values.shape[1:]) for values in maps(12))
+    channels = fit_calibrator(prob, label, method='platt', by='single')
+    logit = torch.from_numpy(prob).logit()
+    expected = channels.logits(logit)
+    torch.testing.assert_close(channels.wrap(nn.Identity())(logit), expected)
+
+
 @pytest.mark.parametrize('target', TARGETS)
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 def test_apply_by_band(target, dtype):

@@ -104,6 +104,25 @@ def test_inputs_agree():
     assert logits.method == first.method
 
 
+def test_images_of_several_sizes_in_an_array_are_a_list():
+    prob, label = maps(8)
+    several = [np.empty(8, object) for _ in range(2)]
+    for image in range(8):
+        several[0][image] = prob[image, image:]
+        several[1][image] = label[image, image:]
+    found = fit_calibrator(*several, method='platt')
+    assert found == fit_calibrator(*map(list, several), method='platt')
+
+
+@pytest.mark.parametrize('shape', [(10, 2, 32, 32), (5, 1, 4, 32, 32)])
+def test_batches_are_read_as_one_array(shape):
+    """Several channels are none of the slices of a volume."""
+    prob, label = (values[:, :32, :32].reshape(shape) for values in maps(20))
+    whole = fit_calibrator(prob, label, method='platt')
+    batches = zip(np.split(prob, 5), np.split(label, 5))
+    assert fit_calibrator(batches, method='platt') == whole
+
+
 class Endless:
     """A dataset as those of torch may be: it has a length, and no last item."""
 
@@ -143,6 +162,8 @@ def test_groups_stay_together():
             'image 7: .*NaN',
         ),
         (lambda p, y: (p, y[:, 1:]), 'image 0: .*shape'),
+        (lambda p, y: (np.stack([1 - p, p], 1), y), 'softmax.*foreground alone'),
+        (lambda p, y: (p, y * 0.5), 'softened must be cut'),
         (lambda p, y: (p, y[1:]), 'as many labels'),
     ],
 )

@@ -1,7 +1,7 @@
 """Fitting a calibrator: from images or from their tables, chosen out of fold."""
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Set
-from itertools import count, islice, zip_longest
+from itertools import count, islice, repeat, zip_longest
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ def fit_calibrator(
             ``(N, 1, H, W)``, ``(N, C, H, W)`` of C binary channels or
             ``(N, C, D, H, W)`` of slices; or an iterable of images of any size,
             ``(H, W)`` or, of a volume, ``(D, H, W)``. Items of four and more axes, and
-            those of a ``DataLoader``, are batches of images. Give volumes as a list:
+            those of a ``DataLoader``, are batches, read as arrays. Give volumes as a list:
             each is one case, and its axes are in numpy's order, not in nibabel's. With
             ``logits``, two channels whose labels have one are background and
             foreground, as :meth:`Calibrator.wrap` takes them.
@@ -99,11 +99,10 @@ def fit_calibrator(
         >>> calibrator(np.full((32, 32), 0.9))[0, 0].round(2)
         np.float64(0.75)
     """
-    channels = has_channels(prob)
     tables = CalibrationTables()
     tables.network = None if network is None else fingerprint_of(network)
     keys = count() if groups is None else numbers_of(groups)
-    for number, (image, mask) in enumerate(_pairs(prob, label)):
+    for number, (image, mask, channels) in enumerate(_pairs(prob, label)):
         key = next(keys, None)
         if key is None:
             raise ValueError(f'there is no group for image {number}: give one for each')
@@ -273,9 +272,10 @@ def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
         raise ValueError(f'groups must be a name for each image: {error}') from error
 
 
-def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
-    """Pairs of one image and its labels."""
-    arrays = isinstance(prob, Tensor | np.ndarray)
+def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map, bool]]:
+    """One image, its labels, and whether it has several channels."""
+    # An array of objects is a list of images.
+    arrays = isinstance(prob, Tensor | np.ndarray) and prob.dtype != object
     if arrays and (prob.ndim < 3 or label is None or len(prob) != len(label)):
         raise ValueError('give as many labels as probabilities, as (N, ..., H, W)')
 
@@ -296,11 +296,11 @@ def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map]]:
                 'as many of both'
             )
         if arrays or not (batched or getattr(image, 'ndim', 0) > 3):
-            yield image, mask
+            yield image, mask, has_channels(prob)
             continue
         if len(image) != len(mask):
             raise ValueError(
                 f'a batch holds {len(image)} maps but {len(mask)} masks: give both as '
                 '(N, ..., H, W)'
             )
-        yield from zip(image, mask)
+        yield from zip(image, mask, repeat(has_channels(image)))

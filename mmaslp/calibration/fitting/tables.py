@@ -102,7 +102,9 @@ class CalibrationTables:
         if not fits or not prob.numel() or _long_axes(prob) != _long_axes(label):
             raise ValueError(
                 f'the map has shape {tuple(prob.shape)} but the mask '
-                f'{tuple(label.shape)}: give both as (H, W), resized to one size'
+                f'{tuple(label.shape)}: give both as (H, W), resized to one size; of a '
+                'softmax over background and foreground give the foreground alone, '
+                '[:, 1]'
             )
 
         label = label.reshape(-1, *prob.shape[-2:]).to(prob.device)
