@@ -101,6 +101,8 @@ class ASLPCallback(Callback):
         self.metric = optional(check_text, 'metric', metric)
         self.seed = check_integer('seed', seed)
         self._fits = False
+        self._measured: BinaryBandCalibration | None = None
+        self._first: dict[str, Any] = {}
         self._loader_seeded = False
         self._step = 0
 
@@ -133,7 +135,10 @@ class ASLPCallback(Callback):
 
         for loss in losses:
             loss.bind(self.levels)
-        self._metric_of(pl_module)
+        self._measured = self._metric_of(pl_module)
+        if not trainer.global_step:  # of a Trainer that has not trained yet
+            self._first = self._first or self.state_dict()
+            self.load_state_dict(self._first)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Seed the order of the first epoch, whose loader Lightning starts early."""
@@ -186,21 +191,22 @@ class ASLPCallback(Callback):
     def on_validation_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> None:
-        """Reset the metric."""
-        if trainer.state.fn == 'fit':
-            metric = self._metric_of(pl_module)
-            metric.reset()
-            if self.calibrators is not None and not trainer.sanity_checking:
-                self.calibrators.start_validation()
-                metric.listener = self.calibrators.update
+        """Reset the metric, also in a validation after the training."""
+        if self._measured is None:
+            return
+        self._measured.reset()
+        trains = trainer.state.fn == 'fit' and not trainer.sanity_checking
+        if trains and self.calibrators is not None:
+            self.calibrators.start_validation()
+            self._measured.listener = self.calibrators.update
 
     def on_validation_epoch_end(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> None:
         """Move the levels."""
-        if trainer.state.fn != 'fit' or trainer.sanity_checking:
+        metric = self._measured
+        if metric is None or trainer.state.fn != 'fit' or trainer.sanity_checking:
             return
-        metric = self._metric_of(pl_module)
         metric.listener = None
         self.session.end_validation(metric.counter())
         if self.calibrators is not None:

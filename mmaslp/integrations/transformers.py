@@ -61,7 +61,7 @@ def count_set(
     """Hand an evaluation set, which several processes share, to a session."""
     process = PartialState()
     seen = 0
-    session.start_validation()
+    session.start_validation(model)
     model.eval()
     for batch in loader:
         inputs = dict(batch)
@@ -130,6 +130,8 @@ def calibrated(model: Model, calibrator: Calibrator | str | Path) -> Model:
 
     def hook(module: nn.Module, args: tuple, kwargs: dict[str, Any], outputs: Any):
         pixels = kwargs['pixel_values'] if 'pixel_values' in kwargs else args[0]
+        if not hasattr(outputs, 'logits'):
+            raise ValueError('the model returns no logits: leave out return_dict=False')
         logits = resized(outputs.logits, pixels.shape[-2:])
         outputs.logits = calibrate.to(logits.device)(logits)
         return outputs
@@ -229,6 +231,10 @@ class SelfCalibration(TrainerCallback, ExportableState):
             Tensor: Mean over the valid pixels, times the batch's share of these labels.
         """
         self._called = True
+        if not isinstance(labels, Tensor):
+            raise ValueError(
+                'the batch holds no labels: name the column of the masks labels'
+            )
         share: Tensor | float = 1.0
         if num_items_in_batch is not None:
             # As the Trainer counts, on one device or (DataParallel) for each.

@@ -194,6 +194,11 @@ class SelfCalibratingBCE(nn.Module):
                 f'ignore_index={ignored} leaves all pixels of one class out of the '
                 'loss: take a value that is not a class, such as 255'
             )
+        if not isinstance(sample, (Sample, type(None))):
+            raise ValueError(
+                f'sample must be that of ImageLevels, got {type(sample)}: weights of '
+                'pixels are pixel_weight=...'
+            )
         values, labels = pair_shapes(logits, labels, self.channels is not None)
         if self.levels is not None and self.training and torch.is_grad_enabled():
             self.levels.count_batch()

@@ -210,14 +210,14 @@ class PerturbedByImage(Target):
 
     def _sample(self, num_images: int, training: bool) -> Sample:
         """Sample of the batch that the levels hold, or one without levels."""
-        if self.levels is None:
+        if self.levels is None or not training:
             return independent_sample(self.alpha if training else 0.0, num_images)
-        if training and self.levels.pending is None:
+        if self.levels.pending is None:
             raise ValueError(
                 'ImageLevels need the sample of the batch: call levels.sample(names, '
                 'step) before the loss'
             )
-        return self.levels.pending or independent_sample(0.0, num_images)
+        return self.levels.pending
 
     def _check(self, sample: Sample, num_images: int) -> None:
         if len(sample) != num_images:

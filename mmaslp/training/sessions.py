@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..calibration.calibrator import Calibrator
 from ..calibration.fitting.fit import BY, METHODS, fit_tables
 from ..calibration.fitting.tables import CalibrationTables, has_channels
 from ..calibration.maps import TARGETS
+from ..calibration.module import fingerprint_of
 from ..common.arguments import (
     check_array,
     check_bool,
@@ -278,9 +279,10 @@ class CalibratorSession:
             check_choice('an option of calibrator', name, ('by', 'method', 'target'))
         return cls(**options, ignore_index=ignore_index)
 
-    def start_validation(self) -> None:
-        """Forget the validation before."""
+    def start_validation(self, network: nn.Module | None = None) -> None:
+        """Forget the validation before; a calibrator remembers the weights."""
         self._tables = CalibrationTables()
+        self._tables.network = fingerprint_of(network) if network else None
         self._validated = False
 
     def update(

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,6 +45,8 @@ def test_loss_is_bce_of_the_resized_logits():
     with pytest.raises(ValueError, match='without the callback'):
         loss((logits,), labels)
     calibration.on_train_begin(*schedule(), None)
+    with pytest.raises(ValueError, match='no labels: name the column'):
+        loss((logits,), None)
     for outputs in ({'logits': logits}, (logits,)):
         torch.testing.assert_close(loss(outputs, labels), wanted)
 
@@ -73,6 +76,16 @@ def test_levels_move_and_the_calibrator_is_saved(tmp_path):
     first, *_, last = [log for log in one.state.log_history if 'eval_acc' in log]
     assert first['eval_level_band0'] == 0.0 < last['eval_level_band0']
     assert Calibrator.load(tmp_path / 'calibrator.json').record['images'] == 11
+    one.save_model()
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        own = calibrated(
+            SegformerForSemanticSegmentation.from_pretrained(tmp_path), tmp_path
+        )
+    with pytest.raises(ValueError, match='leave out return_dict=False'):
+        own(one.eval_dataset.images, return_dict=False)
+    with pytest.warns(UserWarning, match='other weights'):
+        calibrated(segformer(), tmp_path)
 
 
 def test_calibrated_model_returns_what_the_calibrator_gives(tmp_path):

@@ -160,6 +160,14 @@ def test_a_validation_loss_is_binary_cross_entropy():
         fixed = SelfCalibratingBCE(alpha=0.4, deterministic=deterministic)
         assert fixed(*many) > expected + 0.1
         assert fixed.eval()(*many) == pytest.approx(expected.item(), rel=1e-6)
+    levels = ImageLevels(IDS, rule='fixed', alpha=0.49)
+    criterion = SelfCalibratingBCE(levels).eval()
+    for step in range(20):  # the draws of the training are not those of a validation
+        sample = levels.sample(IDS[:1], step)
+        assert criterion(logits, labels) == expected
+        assert criterion(*(each[:1] for each in many)) == expected
+    criterion(logits, labels, sample)  # a sample that is given counts
+    assert sample.margin == 3.0
 
 
 @pytest.mark.parametrize(('number', 'depth'), [(2, None), (3, 4)])
@@ -201,6 +209,12 @@ def test_what_is_not_supported_is_one_clear_error(levels, logits, labels, match)
     criterion = SelfCalibratingBCE(levels)
     with pytest.raises(ValueError, match=match):
         criterion(torch.zeros(logits), torch.zeros(labels))
+
+
+@pytest.mark.parametrize('levels', [None, BorderLevels(), ImageLevels(IDS)])
+def test_weights_in_the_place_of_the_sample(levels):
+    with pytest.raises(ValueError, match='must be that of ImageLevels'):
+        SelfCalibratingBCE(levels)(LOGITS, LABELS, torch.ones(2, 2, 2))
 
 
 @pytest.mark.parametrize('ignored', [0, 1])

@@ -60,9 +60,9 @@ def fit_calibrator(
             ``(N, 1, H, W)``, ``(N, C, H, W)`` of C binary channels or
             ``(N, C, D, H, W)`` of slices; or an iterable of images of any size,
             ``(H, W)`` or, of a volume, ``(D, H, W)``. Items of four and more axes, and
-            those of a ``DataLoader``, are batches, read as arrays. Give volumes as a list:
-            each is one case, and its axes are in numpy's order, not in nibabel's. With
-            ``logits``, two channels whose labels have one are background and
+            those of a ``DataLoader``, are batches, read as arrays. Give volumes as a
+            list: each is one case, and its axes are in numpy's order, not in nibabel's.
+            With ``logits``, two channels whose labels have one are background and
             foreground, as :meth:`Calibrator.wrap` takes them.
         label (Tensor | np.ndarray | Iterable, optional): Labels of {0, 1,
             ignore_index}, in the same form. Defaults to None: ``prob`` gives pairs of

@@ -151,6 +151,34 @@ def test_every_checkpoint_holds_the_calibrator_of_its_weights(tmp_path):
     assert model.calibration.listener is None
 
 
+def test_another_training_begins_anew_and_the_same_goes_on(tmp_path):
+    callback = ASLPCallback(BorderLevels())
+    saved = BorderLevels()
+    saved.validations = 3
+    callback.levels.load_state_dict(saved.state_dict())  # before the first training
+    ends = []
+    for fold in ('first', 'second'):
+        model = toy.train(tmp_path / fold, EPOCHS, callback)
+        ends.append(repr(callback.state_dict()))  # nan too
+    assert ends[0] == ends[1]
+    assert callback.levels.validations == EPOCHS + 3
+    assert callback.levels.levels.any()
+    model.trainer.fit_loop.max_epochs = EPOCHS + 4
+    model.trainer.fit(model, *toy.loaders(toy.Squares(4, seed=1)))
+    assert callback.levels.validations == EPOCHS + 7
+
+
+def test_a_validation_after_the_training_counts_its_images_alone(tmp_path):
+    callback = ASLPCallback(BorderLevels())
+    model = toy.train(tmp_path, EPOCHS, callback)
+    levels = callback.levels.levels.clone()
+    for number in (6, 3):
+        loader = DataLoader(toy.Squares(number, seed=7), 2)
+        model.trainer.validate(model, loader, verbose=False)
+        assert model.calibration.counter().compute()['num_images'] == number
+    assert torch.equal(callback.levels.levels, levels)
+
+
 def test_weights_that_change_after_the_last_validation_get_no_calibrator(tmp_path):
     callbacks = [ASLPCallback(calibrator=True), StochasticWeightAveraging(1e-2)]
     with pytest.raises(ValueError, match='fit_calibrator'):
