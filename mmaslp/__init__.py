@@ -95,6 +95,10 @@ else:
     sys.meta_path.insert(0, _WhenMMSegIsImported())
 
 
+def __dir__():
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name):
     if name == 'functional':
         return import_module('.functional', __name__)

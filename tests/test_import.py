@@ -32,6 +32,8 @@ assert losses.SCBCELoss()(z, y).isfinite()
 assert mmaslp.SCBCELoss is losses.SCBCELoss
 h = CalibrationHistogram(); h.update(torch.sigmoid(z[:, 0]), y); h.compute()
 assert not [m for m in sys.modules if m.startswith('mmeng') and sys.modules[m]]
+names = {name for name, _ in __import__('inspect').getmembers(mmaslp)}
+assert {*mmaslp.__all__} <= names
 for name in ('ASLPHook', 'nothing'):
     try:
         getattr(mmaslp, name)

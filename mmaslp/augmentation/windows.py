@@ -92,6 +92,13 @@ def _kind(image: np.ndarray | Tensor) -> tuple:
     return np.ndarray, image.dtype, image.shape[2:]
 
 
+def _filled(given: Map, values: Map | int) -> Map:
+    """A copy of the same class, such as one of torchvision, that holds other values."""
+    copied = given.clone() if isinstance(given, Tensor) else given.copy()
+    copied[...] = values
+    return copied
+
+
 def resized(image: Map, height: int, width: int) -> Map:
     """Resize bilinearly, as F.interpolate does; integers are rounded.
 
@@ -166,8 +173,7 @@ class ObjectFreeWindows:
         window = self._window(image, mask, rng)
         if window is None:
             return image, mask
-        like = torch.zeros_like if isinstance(mask, Tensor) else np.zeros_like
-        return window, like(mask)
+        return _filled(image, window), _filled(mask, 0)
 
     def batch(self, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """The same for ``(N, C, H, W)`` and ``(N, H, W)`` or ``(N, 1, H, W)``.

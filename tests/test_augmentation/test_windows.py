@@ -56,6 +56,25 @@ def test_windows_are_drawn_from_all_that_are_free(shape, smallest):
         assert {place(window) for window in drawn} <= known
 
 
+def test_what_is_one_of_torchvision_stays_one():
+    tv_tensors = pytest.importorskip('torchvision.tv_tensors')
+    transforms = pytest.importorskip('torchvision.transforms.v2')
+    mask = torch.zeros(1, 16, 16, dtype=torch.uint8)
+    mask[:, :4] = 1
+    given = tv_tensors.Image(torch.rand(3, 16, 16)), tv_tensors.Mask(mask)
+    image, nothing = ObjectFreeWindows(prob=1.0, seed=0)(*given)
+    plain, _ = ObjectFreeWindows(prob=1.0, seed=0)(
+        given[0].as_subclass(torch.Tensor), mask
+    )
+    assert (type(image), type(nothing)) == (tv_tensors.Image, tv_tensors.Mask)
+    assert torch.equal(image, plain)
+    assert not torch.equal(image, given[0])
+    assert given[1].any()
+    assert not nothing.any()
+    smaller = transforms.Resize((8, 8))(image, nothing)
+    assert {each.shape[-2:] for each in smaller} == {(8, 8)}
+
+
 def test_sizes_and_places_are_uniform():
     mask = np.zeros((8, 8), bool)
     mask[:, 4:] = True  # free: the left half

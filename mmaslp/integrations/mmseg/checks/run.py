@@ -42,6 +42,7 @@ def measuring_metric(runner: Any) -> CalibrationMetric | None:
         for metric in runner.val_loop.evaluator.metrics
         if isinstance(metric, CalibrationMetric)
         and (metric.mode, metric.protocol) == ('top_label', 'raw')
+        and metric.calibrator is None
     )
     return next(measuring, None)
 
@@ -62,7 +63,8 @@ def check_validation(runner: Any) -> Iterator[Finding]:
             'error',
             'the levels of ASLPHook follow what a validation measures, which none '
             f"of val_evaluator's metrics {[type(each).__name__ for each in metrics]} "
-            "gives (CalibrationMetric does, with mode='top_label' and protocol='raw')",
+            "gives (CalibrationMetric does, with mode='top_label', protocol='raw' and "
+            'no calibrator)',
             _EVALUATOR,
         )
 

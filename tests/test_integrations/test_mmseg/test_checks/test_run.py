@@ -191,6 +191,10 @@ CASES = {
         lambda cfg: cfg.default_hooks.checkpoint.update(save_best='ece', rule='less'),
         "save_best = 'calib/ece'",
     ),
+    'a hook more than that of the base': (
+        lambda cfg: cfg.custom_hooks.append(dict(type='ASLPHook', levels='border')),
+        'there are two ASLPHooks',
+    ),
     'no validation at all': (
         lambda cfg: [
             cfg.pop(f'val_{key}') for key in ('dataloader', 'cfg', 'evaluator')

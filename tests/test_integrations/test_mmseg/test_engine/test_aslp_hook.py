@@ -11,8 +11,9 @@ from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from mmaslp import ASLPHook, SCBCELoss
+from mmaslp import ASLPHook, Calibrator, SCBCELoss
 from mmaslp.integrations.mmseg.checkpoint import allow_history_buffers
+from mmaslp.integrations.mmseg.checks.run import measuring_metric
 from mmaslp.integrations.mmseg.engine.aslp_hook import ImageTraining
 from mmaslp.levels import BorderLevels, ImageLevels, update_alpha
 from mmaslp.metrics import BandTable
@@ -394,6 +395,17 @@ def test_runs_that_cannot_train(toy, tmp_path, kind, change, match):
     args = (toy, tmp_path / 'run') if kind == 'border' else (tmp_path / 'run',)
     with pytest.raises(ValueError, match=match):
         Runner.from_cfg(change(make(*args))).train()
+
+
+def test_levels_follow_the_network_and_not_its_calibrator(toy, tmp_path):
+    file = str(tmp_path / 'calibrator.json')
+    Calibrator('temperature', 'single', 'confidence', [([0, 9], [0, 5])]).save(file)
+    calibrated = dict(type='CalibrationMetric', calibrator=file, prefix='after')
+    cfg = with_evaluator(calibrated)(toy.config(tmp_path / 'run'))
+    with pytest.raises(ValueError, match="'raw' and no calibrator"):
+        Runner.from_cfg(cfg).train()
+    both = with_evaluator(calibrated, dict(type='CalibrationMetric'))
+    assert measuring_metric(Runner.from_cfg(both(cfg))).calibrator is None
 
 
 def test_a_batch_whose_images_have_no_names_says_why():
