@@ -8,7 +8,6 @@ Example:
 """
 
 import argparse
-import os
 
 from .arguments import add_overwrite
 
@@ -28,8 +27,6 @@ def run(args: argparse.Namespace) -> None:
     from ..evaluation.result import load_results
     from ..report.page import json_beside, page_outputs, write_report
 
-    if len({*map(os.path.realpath, args.results)}) < len(args.results):
-        raise ValueError('a file of results is named twice: name each once')
     check_outputs(page_outputs(args.out, '--out'), args.results, args.overwrite)
     results = [result for file in args.results for result in load_results(file)]
     write_report(args.out, results, overwrite=args.overwrite, title=args.title)

@@ -389,5 +389,4 @@ def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:
     if protocol == 'raw' or not math.prod(seen.shape):
         return prob
     low = seen.min()
-    high = seen.max()
-    return ((prob - low) / (high - low + 1e-8) * 255).round() / 255
+    return ((prob - low) / (seen.max() - low + 1e-8) * 255).round() / 255

@@ -180,8 +180,7 @@ def _metrics(values: dict[str, Any]) -> dict[str, float]:
     """Read metrics of a file, see :func:`_numbers`; ValueError if one cannot be."""
     numbers = _numbers(values)
     for key, value in numbers.items():
-        signed = key.endswith(('gap', 'debiased', 'resolution'))
-        least = -1 if signed else 0
+        least = -1 if key.endswith(('gap', 'debiased', 'resolution')) else 0
         most = 1e6 if key.endswith(('nll', 'sweep_bins')) else 1
         if value < least - ROUNDING or value > most + ROUNDING:
             raise ValueError(f'{key} cannot be {value:g}')

@@ -208,8 +208,7 @@ def prepare_dataset(
     check_number('--val-ratio', val_ratio, at_least=0, below=1)
     optional(check_number, '--test-ratio', test_ratio, at_least=0, below=1)
     if test_ratio is None:
-        spec = LAYOUTS.get(layout or '', LAYOUTS['folder'])
-        test_ratio = 0.0 if spec.home else 0.2
+        test_ratio = 0.0 if LAYOUTS.get(layout or '', LAYOUTS['folder']).home else 0.2
 
     located = {
         part: place
@@ -288,12 +287,13 @@ def divided_parts(
 
 def warn_of_unlisted(parts: Mapping[str, tuple[tuple[str, str], str]]) -> None:
     """Say which images lie in a set that lists divide, and are in none of them."""
-    if not parts or not all(list_file for _, list_file in parts.values()):
+    lists = [list_file for _, list_file in parts.values()]
+    if not lists or not all(lists):
         return
     (folder, _), _ = next(iter(parts.values()))
     images = list_stems(folder)
-    lists = (keep_listed(images, list_file, folder) for _, list_file in parts.values())
-    left = sorted(images.keys() - set(chain(*lists)))
+    listed = chain(*(keep_listed(images, each, folder) for each in lists))
+    left = sorted(images.keys() - {*listed})
     if left:
         warnings.warn(
             f'{folder}: {len(left)} images are in no list of a part, and stay unused: '

@@ -70,8 +70,7 @@ def quantised(prob: np.ndarray, bits: int = 16) -> np.ndarray:
     top = 2**bits - 1
     grey = np.rint(np.clip(prob, 0, 1) * top)
     above = np.maximum(grey, top // 2 + 1)
-    sided = np.where(prob > 0.5, above, np.minimum(grey, top // 2))
-    return sided.astype(BITS[bits])
+    return np.where(prob > 0.5, above, np.minimum(grey, top // 2)).astype(BITS[bits])
 
 
 @dataclass(frozen=True)

@@ -214,8 +214,7 @@ def review_image(
 ) -> Reviewed:
     """Review one map ``(H, W)`` or ``(D, H, W)``, with its mask if there is one."""
     estimate, objects = calibrator.judge(prob, logits, level)
-    voxel = 1.0 if grid is None or prob.ndim == 2 else grid.voxel
-    least = smallest / voxel
+    least = smallest / (1.0 if grid is None or prob.ndim == 2 else grid.voxel)
     if least:
         objects = _without_small(objects, least)
         estimate = replace(estimate, objects=len(objects))

@@ -82,8 +82,7 @@ def average_gap(table: BinTable) -> np.ndarray:
     Zisserman and Vedaldi, Relaxed Softmax, 2018, and for segmentation
     `Barfoot et al. <https://arxiv.org/abs/2403.06759>`_, MONAI's ``AVERAGE``.
     """
-    gaps = np.nansum(np.abs(signed_gap(table)), -1)
-    return ratio(gaps, (table.count > 0).sum(-1))
+    return ratio(np.nansum(np.abs(signed_gap(table)), -1), (table.count > 0).sum(-1))
 
 
 def accuracy(table: BinTable) -> np.ndarray:
@@ -115,8 +114,7 @@ def debiased_l2(table: BinTable) -> np.ndarray:
 
 def squared_error(table: BinTable) -> np.ndarray:
     """Mean over pixels of the squared gap of their bin."""
-    squares = table.weight * signed_gap(table) ** 2
-    return _where_known(table, np.nansum(squares, -1))
+    return _where_known(table, np.nansum(table.weight * signed_gap(table) ** 2, -1))
 
 
 def brier_decomposition(

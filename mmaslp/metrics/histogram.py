@@ -55,8 +55,7 @@ class PixelCounts:
             histogram.update(prob, label, ignore_index)
             return histogram.pixels()
 
-        scores = _valid_scores(prob, label, ignore_index, num_classes)
-        [(codes, nll)] = _coded(scores)
+        [(codes, nll)] = _coded(_valid_scores(prob, label, ignore_index, num_classes))
         code, number = np.unique(codes.cpu().numpy(), return_counts=True)
         cell, place = np.unique(code // 2, return_inverse=True)
         counts = np.zeros((len(cell), 2), np.int64)

@@ -166,8 +166,7 @@ def reliability_figure(results: Mapping[str, Result]) -> Figure:
             place[place < 0.5] = 0.49
 
         table = result.bins.take(filled)
-        accuracy = table.accuracy
-        lower = np.minimum(accuracy, table.mean_conf)
+        lower = np.minimum(table.accuracy, table.mean_conf)
         top.bar(place, lower, width, color=BAR, zorder=2)
         _draw_gaps(top, bottom, place, width, table, result.bins.total)
         top.plot([start, 1], [start, 1], '--', color=INK, linewidth=0.9, zorder=5)

@@ -132,5 +132,3 @@ def test_command_reads_the_json_beside_a_page(tmp_path, capsys):
     assert (again.model, again.metrics) == (one.model, one.metrics)
     with pytest.raises(ValueError, match='is an input'):
         run(parser.parse_args([str(out), '-o', str(out)]))
-    with pytest.raises(ValueError, match='named twice'):
-        run(parser.parse_args([given[0], given[0], '-o', 'x.html']))

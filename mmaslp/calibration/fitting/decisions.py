@@ -78,8 +78,7 @@ def fit_decisions(
     if negative_crops:
         hits = sum(bool(crop.in_mask.any()) for crop in negative_crops)
         record['negative_crops'] = {'number': len(negative_crops), 'found': hits}
-    masks = [*images, *negative_crops]
-    empty = [image for image in masks if not image.in_mask.any()]
+    empty = [image for image in [*images, *negative_crops] if not image.in_mask.any()]
     nothing = sum(not image.counts[:, 1].any() for image in empty)
     columns = dict(
         features=[domain_features(image) for image in images],

@@ -70,8 +70,7 @@ def temperature(logit: np.ndarray, counts: np.ndarray) -> Knots:
 
 def platt(logit: np.ndarray, counts: np.ndarray) -> Knots:
     """Scale and shift, :math:`a z + c`, at the lowest NLL."""
-    inputs = np.stack([logit, np.ones_like(logit)], 1)
-    slope, shift = _lowest_nll(inputs, counts)
+    slope, shift = _lowest_nll(np.stack([logit, np.ones_like(logit)], 1), counts)
     return _line(logit, slope, shift)
 
 
@@ -208,8 +207,7 @@ def _means(
     """``(..., 4)`` metrics of sums, see :data:`METRICS`."""
     by_band = np.abs(gap_of_band).sum(-1)
     by_bin = np.abs(gap_of_bin).sum(-1)
-    sums = np.stack([nll, brier, by_band, by_bin], -1)
-    return sums / np.expand_dims(pixels, -1)
+    return np.stack([nll, brier, by_band, by_bin], -1) / np.expand_dims(pixels, -1)
 
 
 def out_of_fold(

@@ -81,8 +81,7 @@ def tables_of_checkpoint(
                 'val_dataloader.dataset gives images several times, as RepeatDataset '
                 'does: name the data set in it'
             )
-        numbers = group(images)
-        return collect_tables(runner.model, loader, reader, numbers, windows)
+        return collect_tables(runner.model, loader, reader, group(images), windows)
 
 
 @torch.no_grad()

@@ -89,12 +89,12 @@ def _warn_of_unread(cfg: Config, options: dict) -> None:
     for option in options:
         first = option.partition('.')[0]
         if first not in read:
-            end = f'.{option.rpartition(".")[2]}'
-            keys = [key for key in _keys(cfg) if key.endswith(end)]
-            meant = f', such as {some(keys, 3)}' if keys else ''
+            last = option.rpartition('.')[2]
+            keys = [key for key in _keys(cfg) if key.endswith(f'.{last}')]
             warnings.warn(
                 f'--cfg-options {option}: a run does not read {first}, so that this '
-                f'changes nothing unless code of yours does: give the whole key{meant}',
+                'changes nothing unless code of yours does: give the whole key, such '
+                f'as {some(keys, 3) or "model.backbone.depth"}',
                 stacklevel=3,
             )
 

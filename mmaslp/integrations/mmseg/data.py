@@ -42,8 +42,7 @@ def leaf_sets(dataset: Any) -> list[Any]:
 
 def sets_named(cfg: Config, split: str) -> list[dict]:
     """The data sets of a split, as a config names them, but for how they are read."""
-    loader = cfg.get(f'{split}_dataloader') or {}
-    leaves = leaf_sets(loader.get('dataset') or {})
+    leaves = leaf_sets((cfg.get(f'{split}_dataloader') or {}).get('dataset') or {})
     return [{**leaf, 'pipeline': None, 'test_mode': None} for leaf in leaves]
 
 
@@ -110,9 +109,10 @@ def use_folder(cfg: Config, folder: str) -> str:
                 pipeline=with_binary_masks(pipeline),
                 **({} if split == 'train' else {'test_mode': True}),
             )
-            repeats = is_type(loader.dataset, 'RepeatDataset')
             loader.dataset = (
-                {**loader.dataset, 'dataset': dataset} if repeats else dataset
+                {**loader.dataset, 'dataset': dataset}
+                if is_type(loader.dataset, 'RepeatDataset')
+                else dataset
             )
 
     if cfg.get('tta_pipeline'):
@@ -179,12 +179,13 @@ def _missing(dataset: Mapping[str, Any]) -> str:
         )
 
     # Other data sets of MMSegmentation may have another ending by default.
-    usual = '.jpg' if is_type(dataset, 'BaseSegDataset') else ''
-    suffix = dataset.get('img_suffix', usual)
     folder = Path(root, prefix.get('img_path') or '')
-    listed = dataset.get('ann_file') or not folder.is_dir()
-    if suffix and not listed and not any(folder.rglob(f'*{suffix}')):
-        return (
-            f'no image in {folder} ends with {suffix}: name their ending as img_suffix'
-        )
+    suffix = dataset.get('img_suffix', '.jpg')
+    if (
+        is_type(dataset, 'BaseSegDataset')
+        and not dataset.get('ann_file')
+        and folder.is_dir()
+        and not any(folder.rglob(f'*{suffix}'))
+    ):
+        return f'no image of {folder} ends with {suffix}: name their end as img_suffix'
     return ''
