@@ -100,8 +100,8 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--data',
         metavar='FOLDER',
-        help='images and masks in place of those of the config; what is not divided is '
-        'checked and divided',
+        help='images and masks in place of those of the config; undivided ones are '
+        'divided, or tested whole',
     )
 
 
@@ -115,7 +115,7 @@ def config_of_run(args: argparse.Namespace, trains: bool = False) -> 'Config':
     prepare_launcher(args.launcher, args.local_rank)
     cfg = read_config(args.config, args.cfg_options)
     if args.data:
-        print(use_folder(cfg, args.data))
+        print(use_folder(cfg, args.data, whole=not trains))
     if trains:
         check_data(cfg)  # before what takes seconds to import
 

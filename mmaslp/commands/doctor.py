@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
     warnings.simplefilter('ignore')  # of MMSegmentation, while it builds
     if args.patch and (os.path.lexists(args.patch) or args.patch[-3:] != '.py'):
         raise ValueError(
-            f'--patch {args.patch}: name a new file that ends with .py, as configs do'
+            f'--patch {args.patch} is there already, or is no config: name a new file '
+            'that ends with .py'
         )
     register_components()
     diagnosis = examine(args.config, args.data)

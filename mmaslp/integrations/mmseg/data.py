@@ -73,11 +73,12 @@ def data_files(dataset: Any) -> Iterator[str]:
             yield from filter(None, (info.get('img_path'), info.get('seg_map_path')))
 
 
-def use_folder(cfg: Config, folder: str) -> str:
+def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:
     """Let a config train, validate and test on a folder of images and masks.
 
-    A folder that is not divided is checked and divided as by ``mmaslp prepare``. The
-    pipelines of the config stay, but for the loader of the masks.
+    A folder that is not divided is checked and divided as by ``mmaslp prepare``; with
+    ``whole``, as for a test, all its images are taken. The pipelines of the config
+    stay, but for the loader of the masks.
 
     Returns:
         str: The parts of the folder, in words.
@@ -90,7 +91,11 @@ def use_folder(cfg: Config, folder: str) -> str:
     warn_of_unlisted(divided)
     parts = [*divided]
     words = f'{folder} has {", ".join(parts)}'
-    if not parts:
+    whole = whole and not parts
+    if whole:
+        locate(folder)  # or say what is missing
+        words = f'{folder} is not divided: all its images are taken'
+    elif not parts:
         prepared = prepare_dataset(folder).parts
         parts = [*prepared]
         numbers = [f'{len(names)} {part}' for part, names in prepared.items()]
@@ -105,7 +110,7 @@ def use_folder(cfg: Config, folder: str) -> str:
             dataset = dict(
                 type='SODDataset',
                 data_root=folder,
-                split=part,
+                split=None if whole else part,
                 pipeline=with_binary_masks(pipeline),
                 **({} if split == 'train' else {'test_mode': True}),
             )
@@ -121,7 +126,7 @@ def use_folder(cfg: Config, folder: str) -> str:
         cfg.test_sets = {}
     return (
         words
-        if 'test' in parts
+        if whole or 'test' in parts
         else f'{words}; a test takes the validation images, to which calibrators are '
         'fitted: they look better than on other images'
     )

@@ -70,6 +70,21 @@ def test_an_ending_that_no_image_has(toy, tmp_path):
     check(img_suffix='.tif', ann_file='list.txt')  # its lines have the endings
 
 
+def test_a_folder_that_is_not_divided_is_tested_whole(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[])
+    folder = toy.root / 'train'
+    before = sorted(folder.rglob('*'))
+    assert 'all its images' in use_folder(cfg, str(folder), whole=True)
+    assert len(DATASETS.build(cfg.test_dataloader.dataset)) == 10
+    assert sorted(folder.rglob('*')) == before
+    # A training divides it, and then a test has its part.
+    assert 'divided: ' in use_folder(cfg, str(folder))
+    assert 'has train, val, test' in use_folder(cfg, str(folder), whole=True)
+    assert len(DATASETS.build(cfg.test_dataloader.dataset)) == 2
+    with pytest.raises(FileNotFoundError, match='no images and masks'):
+        use_folder(cfg, str(tmp_path), whole=True)
+
+
 def test_repeats_of_a_data_set_stay(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run')
     own = cfg.train_dataloader.dataset
