@@ -68,8 +68,11 @@ def run(args: argparse.Namespace) -> int:
             {**asdict(comparison), 'verdict': verdict(comparison)}
             for comparison in comparisons
         ]
-        text = strict_json({'format': FORMAT, 'comparisons': content}, 1)
-        write_output(args.json, text + '\n', args.overwrite)
+        write_output(
+            args.json,
+            strict_json({'format': FORMAT, 'comparisons': content}, 1) + '\n',
+            args.overwrite,
+        )
     for comparison, sizes in zip(comparisons, worse):
         _print_worse(comparison, sizes)
     return int(any(worse))

@@ -68,11 +68,15 @@ def run(args: argparse.Namespace) -> None:
     picture = args.work_dir / 'bands.png'
     trainings = [folder / 'last_checkpoint' for folder in folders]
     files = [review, review.with_suffix('.csv'), picture, *trainings]
-    written = {**page_outputs(str(page)), '--work-dir': files}
-    check_outputs(written, overwrite=args.overwrite)
+    check_outputs(
+        {**page_outputs(str(page)), '--work-dir': files}, overwrite=args.overwrite
+    )
     own = {page.stem, review.stem, picture.stem, *MODELS.values()}
-    there = [path.name for path in args.work_dir.glob('[!.]*')]
-    others = [name for name in there if name.split('.')[0] not in own]
+    others = [
+        path.name
+        for path in args.work_dir.glob('[!.]*')
+        if path.name.split('.')[0] not in own
+    ]
     if others:
         raise ValueError(
             f'--work-dir {args.work_dir} holds other files than a demo writes '

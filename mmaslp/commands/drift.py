@@ -43,6 +43,9 @@ def run(args: argparse.Namespace) -> int:
         print(f'{name:<48}{of_fit:10.4f}{new:10.4f}')
     print(comparison)
     if args.json:
-        content = {'format': 'mmaslp drift 2', **asdict(comparison)}
-        write_output(args.json, strict_json(content, 1) + '\n', args.overwrite)
+        write_output(
+            args.json,
+            strict_json({'format': 'mmaslp drift 2', **asdict(comparison)}, 1) + '\n',
+            args.overwrite,
+        )
     return int(comparison.differs)

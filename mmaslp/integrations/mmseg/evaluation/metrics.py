@@ -82,8 +82,7 @@ def _step() -> int:
         return 0
     hub = MessageHub.get_current_instance()
     # MMEngine updates both before it trains, so they lag one behind in a validation.
-    counter = 'epoch' if hub.get_info('max_epochs') > 1 else 'iter'
-    return hub.get_info(counter) + 1
+    return hub.get_info('epoch' if hub.get_info('max_epochs') > 1 else 'iter') + 1
 
 
 def loaded(name: str, calibrator: str | Calibrator) -> Calibrator:
