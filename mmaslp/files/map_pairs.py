@@ -26,7 +26,7 @@ from .prob_maps import (
     suffix_of,
 )
 from .progress import track
-from .volumes import NIFTI_SUFFIXES, grid_of, is_nifti
+from .volumes import NIFTI_SUFFIXES, grid_of, is_nifti, stem_of
 
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.gif', *ARRAY_SUFFIXES)
 # What nnU-Net writes beside its maps; its masks too, which may be images.
@@ -95,14 +95,14 @@ def list_files(
     entries = sorted(folder.iterdir())
     npz = {path.stem for path in entries if suffix_of(path) == '.npz' and what == 'map'}
     beside = BESIDE_NPZ + (LABEL_ENDINGS if npz and find_dataset(folder) else ())
-    labels = {p.name.split('.')[0] for p in entries if p.name.endswith(LABEL_ENDINGS)}
+    labels = {stem_of(p) for p in entries if p.name.endswith(LABEL_ENDINGS)}
     found: dict[str, Path] = {}
     for path in entries:
         name = path.name.lower()
         if name.startswith('.') or name in LITTER:
             continue
         # nnU-Net describes all maps in JSON; the rest belongs to one of them.
-        of_nnunet = name.endswith('.json') or path.name.split('.')[0] in npz
+        of_nnunet = name.endswith('.json') or stem_of(path) in npz
         if npz and name.endswith(beside) and of_nnunet:
             continue
 

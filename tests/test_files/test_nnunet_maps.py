@@ -120,16 +120,19 @@ def test_pairs_of_a_fold(tmp_path):
         pair_files(maps, labels)
 
 
-def test_a_mask_beside_the_maps_is_none_of_them(tmp_path):
-    for case in 'ab':
+@pytest.mark.parametrize('cases', [['a', 'b'], ['1.2.840.7', '1.2.840.8']])  # DICOM's
+def test_a_mask_beside_the_maps_is_none_of_them(tmp_path, cases):
+    for case in cases:
         softmax(tmp_path, volume())
         (tmp_path / 'case.npz').rename(tmp_path / f'{case}.npz')
         (tmp_path / f'{case}.nii.gz').touch()
+        (tmp_path / f'{case}.pkl').touch()
     problems = []
-    assert [*list_maps(tmp_path, '', problems)] == ['a', 'b']
+    assert [*list_maps(tmp_path, '', problems)] == cases
     assert not problems
-    (tmp_path / 'b.npz').unlink()
-    assert [*list_maps(tmp_path, '', problems)] == ['a']
+    (tmp_path / f'{cases[1]}.pkl').unlink()
+    (tmp_path / f'{cases[1]}.npz').unlink()
+    assert [*list_maps(tmp_path, '', problems)] == cases[:1]
     assert '--save_probabilities' in problems[0]
 
 
