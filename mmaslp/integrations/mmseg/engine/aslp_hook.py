@@ -399,6 +399,7 @@ class ASLPHook(Hook):
                 'there are two ASLPHooks, and a training follows one kind of levels',
                 'custom_hooks: one ASLPHook',
             )
+
         if find_losses(runner.model):
             yield from self.training.findings(runner, self._schedule(runner))
         else:
