@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -329,7 +330,9 @@ class Calibrator:
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as numbers, texts, lists and dicts, for any checkpoint."""
-        content = {each.name: getattr(self, each.name) for each in fields(self)}
+        content = {
+            each.name: deepcopy(getattr(self, each.name)) for each in fields(self)
+        }
         for key in ('maps', 'mask_maps'):
             content[key] = [
                 dict(knots=knots.tolist(), levels=levels.tolist())

@@ -138,6 +138,8 @@ def test_save_and_load(tmp_path):
     loaded = Calibrator.load(tmp_path / 'cal.json')
     assert np.array_equal(loaded(prob), calibrator(prob))
     assert loaded.summary() == calibrator.summary()
+    calibrator.to_dict()['record'].clear()
+    assert loaded == calibrator
     assert [file.name for file in tmp_path.iterdir()] == ['cal.json']
 
 

@@ -102,13 +102,21 @@ def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
 
 
 def check_batches(split: str, loop: Any) -> Iterator[Finding]:
-    """Look for a loop that would do nothing."""
+    """Look for a loop that would do nothing, or not end."""
     loader: Any = getattr(loop, 'dataloader', None)
     if hasattr(dataset_of(loop), '__len__') and len(loader) == 0:
         yield Finding(
             'error',
             f'{split}_dataloader gives no batch: batch_size is above its images',
             f'{split}_dataloader.drop_last = False',
+        )
+
+    endless = type(getattr(loader, 'sampler', None)).__name__ == 'InfiniteSampler'
+    if split != 'train' and endless:
+        yield Finding(
+            'error',
+            f'{split}_dataloader never ends: InfiniteSampler is one for trainings',
+            f"{split}_dataloader.sampler = dict(type='DefaultSampler', shuffle=False)",
         )
 
 

@@ -183,6 +183,10 @@ CASES = {
         lambda cfg: cfg.train_dataloader.update(batch_size=99, drop_last=True),
         'train_dataloader gives no batch',
     ),
+    'a validation as endless as a training': (
+        setting('val_dataloader.sampler.type', 'InfiniteSampler'),
+        'val_dataloader never ends',
+    ),
     'no data': (
         setting('train_dataloader.dataset.data_root', 'nowhere'),
         'train_dataloader.dataset: there is no ',
