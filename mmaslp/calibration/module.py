@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..common.arguments import check_bool
-from ..common.arrays import checked, one_logit
+from ..common.arrays import at_least_float32, checked, one_logit
 from ..common.bands import border_bands
 from .maps import look_up
 
@@ -57,7 +57,7 @@ class CalibratedModule(nn.Module):
     ``torch.export`` and ``torch.onnx.export`` keep it, with any number of images. A
     calibrator by band keeps the height and width of the example, since the width of the
     bands scales with the image: a model of dynamic size is refused by the exporter, or
-    by what runs it.
+    by what runs it. Calibrated logits of half precision are float32.
 
     Args:
         module (nn.Module): Returns logits ``(N, H, W)``, or ``(N, C, H, W)``, of
@@ -127,6 +127,8 @@ class CalibratedModule(nn.Module):
                 f'(N, C, D, H, W), and it returns {kind}: wrap one that does'
             )
 
+        # Half precision rounds what is hardly foreground to 1/2.
+        logit = at_least_float32(logit)
         softmax = logit.dim() > 3 and not self.independent
         if softmax and logit.shape[1] == 2:
             half = self._calibrated(one_logit(logit)) / 2

@@ -131,6 +131,19 @@ def test_wrapped_heads_agree():
     assert torch.equal(channels[0], expected)
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_masks_of_half_precision_stay(dtype):
+    logit = torch.linspace(-4, 4, 4096, dtype=dtype).view(1, 64, 64)
+    knots = [0, 3, 10], [1e-4, 2e-4, 5]  # it is often wrong below a logit of 3
+    module = Calibrator('platt', 'single', 'confidence', [knots]).wrap(nn.Identity())
+    assert torch.equal(module(logit).sigmoid() > 0.5, logit > 0)
+    both = torch.stack([3 - logit / 2, 3 + logit / 2], 1)
+    calibrated = module(both)
+    assert torch.equal(calibrated.argmax(1), both.argmax(1))
+    assert torch.equal(calibrated.softmax(1)[:, 1] > 0.5, both.diff(dim=1)[:, 0] > 0)
+    assert module(logit.double()).dtype == torch.float64
+
+
 def test_save_and_load(tmp_path):
     prob, label = maps(20)
     calibrator = fit_calibrator(prob, label)
