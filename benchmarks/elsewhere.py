@@ -8,7 +8,8 @@ is fitted to val and measured on test, on test maps that are sharper (logits tim
 noisier (normal noise of 1 on each logit) or both, and on what else a run holds. Each
 row says whether the alarm rang, the share of images above the bound where one was
 given, how many had one, and of how many draws of half of the images it rang. `halves`
-is of how many divisions of val and test at random, all unchanged, it rings.
+is of how many divisions of val and test at random, all unchanged, it rings. ``--brief``
+writes a list of the columns that the page cites for each part.
 """
 
 import argparse
@@ -29,6 +30,10 @@ from mmaslp.calibration.features import count_image, domain_features, domain_inp
 from mmaslp.metrics.image_metrics import aurc
 
 TOP = 10
+BRIEF = (
+    *('auc', 'differs', 'withheld', 'above_bound', 'bounds_given', 'rings'),
+    *('true_dice', 'aurc', 'aurc_soft_dice', 'most_over_expected_of_surest'),
+)
 
 
 def changed(pairs: list[Pair], factor: float, noise: float) -> Iterator[Pair]:
@@ -86,12 +91,19 @@ def halves(pairs: list[Pair], draws: int) -> list[int]:
     return [rings, draws]
 
 
+def brief(row: dict) -> list:
+    """The values of ``BRIEF``, with four digits."""
+    values = [row[key] for key in BRIEF]
+    return [round(each, 4) if isinstance(each, float) else each for each in values]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--maps', nargs='*', default=[], metavar='NAME=FOLDER')
     parser.add_argument('--runs', nargs='*', default=[], metavar='NAME=FILE')
     parser.add_argument('--draws', type=int, default=20)
     parser.add_argument('--halves', type=int, default=0, metavar='DRAWS')
+    parser.add_argument('--brief', action='store_true')
     parser.add_argument('--out', required=True, type=Path)
     args = parser.parse_args()
     found = {}
@@ -106,10 +118,15 @@ def main() -> None:
             parts['both'] = [*changed(test, 1.6, 0.5)]
             found[name] = {'halves': halves([*val, *test], args.halves)}
             for part, pairs in parts.items():
-                found[name][part] = row = measure(calibrator, pairs, args.draws)
+                row = measure(calibrator, pairs, args.draws)
+                found[name][part] = brief(row) if args.brief else row
                 print(name, part, json.dumps(row), flush=True)
                 content = {'date': time.strftime('%Y-%m-%d'), 'sets': found}
-                args.out.write_text(json.dumps(content, indent=1) + '\n')
+                if args.brief:
+                    content['columns'] = BRIEF
+                args.out.write_text(
+                    json.dumps(content, indent=None if args.brief else 1) + '\n'
+                )
 
 
 if __name__ == '__main__':

@@ -329,8 +329,9 @@ class Run:
             images, labels = patches(images, labels)
         if self.args.replace:
             is_window = torch.rand(len(chosen)) < self.args.replace
+            labels = labels.float()
             for row in is_window.nonzero()[:, 0]:
-                images[row], labels[row] = self.window(), 0
+                images[row], labels[row] = self.window(), self.args.doubt
         if self.args.zoom:
             rows = (torch.rand(len(chosen)) < self.args.zoom) & ~is_window
             for row in rows.nonzero()[:, 0]:
@@ -421,6 +422,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         '--replace', type=float, help='share of samples that become windows'
+    )
+    parser.add_argument(
+        '--doubt', type=float, default=0.0, help='label of windows, a probability'
     )
     parser.add_argument(
         '--patches', action='store_true', help="MONAI's RandCropByPosNegLabeld"
