@@ -89,8 +89,9 @@ def calibration_error(
     Raises:
         ValueError: An argument is out of range, or the shapes differ.
     """
-    pixels = PixelCounts.of(prob, label, ignore_index)
-    return _error(equal_width, pixels, n_bins, norm, mode)
+    return _error(
+        equal_width, PixelCounts.of(prob, label, ignore_index), n_bins, norm, mode
+    )
 
 
 def equal_mass_calibration_error(
@@ -115,8 +116,9 @@ def equal_mass_calibration_error(
         >>> round(equal_mass_calibration_error(prob, label, n_bins=2), 4)
         0.25
     """
-    pixels = PixelCounts.of(prob, label, ignore_index)
-    return _error(equal_mass, pixels, n_bins, norm, mode)
+    return _error(
+        equal_mass, PixelCounts.of(prob, label, ignore_index), n_bins, norm, mode
+    )
 
 
 def band_calibration_error(

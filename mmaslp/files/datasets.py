@@ -221,7 +221,8 @@ def prepare_dataset(
             'part train, or remove this division'
         )
 
-    warn_of_unlisted(located)
+    if unused := unlisted(located):
+        warnings.warn(f'{root}: {unused}', stacklevel=2)
     paths = {}
     problems: list[str] = []
     without_object = 0
@@ -285,21 +286,21 @@ def divided_parts(
     return parts
 
 
-def warn_of_unlisted(parts: Mapping[str, tuple[tuple[str, str], str]]) -> None:
+def unlisted(parts: Mapping[str, tuple[tuple[str, str], str]]) -> str:
     """Say which images lie in a set that lists divide, and are in none of them."""
     lists = [list_file for _, list_file in parts.values()]
     if not lists or not all(lists):
-        return
+        return ''
     (folder, _), _ = next(iter(parts.values()))
     images = list_stems(folder)
     listed = chain(*(keep_listed(images, each, folder) for each in lists))
     left = sorted(images.keys() - {*listed})
-    if left:
-        warnings.warn(
-            f'{folder}: {len(left)} images are in no list of a part, and stay unused: '
-            f'{some(left)}; `mmaslp prepare ... --overwrite` divides all anew',
-            stacklevel=3,
-        )
+    return (
+        f'{len(left)} images are in no list of a part, and stay unused: {some(left)}; '
+        '`mmaslp prepare ... --overwrite` divides all anew'
+        if left
+        else ''
+    )
 
 
 def _count(share: float, names: Sequence[str]) -> int:

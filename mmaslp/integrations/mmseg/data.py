@@ -14,7 +14,7 @@ from ...files.datasets import (
     divided_parts,
     locate,
     prepare_dataset,
-    warn_of_unlisted,
+    unlisted,
 )
 from .config import is_type
 
@@ -88,9 +88,10 @@ def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:
         ValueError: Some cannot be used, which are listed.
     """
     divided = divided_parts(folder)
-    warn_of_unlisted(divided)
     parts = [*divided]
     words = f'{folder} has {", ".join(parts)}'
+    if unused := unlisted(divided):
+        words += f'; {unused}'
     whole = whole and not parts
     if whole:
         locate(folder)  # or say what is missing
