@@ -130,6 +130,11 @@ class SelfCalibratingBCE(nn.Module):
         self._own_levels = levels
         self.bind(levels)
 
+    @property
+    def levels(self) -> Levels | None:
+        """BorderLevels | ImageLevels, optional: See :meth:`bind`."""
+        return self._levels
+
     def bind(self, levels: Levels | None) -> None:
         """Take levels in the place of those of an earlier training, or of none.
 
@@ -149,7 +154,7 @@ class SelfCalibratingBCE(nn.Module):
         self.target: Target = (
             self._perturbed if levels is None else levels.target(self._perturbed)
         )
-        self.levels = levels
+        self._levels = levels
         self.watch = LabelWatch() if levels is None else levels.watch
 
     # The checks read values and the sample holds Python objects, so torch.compile

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader, TensorDataset
+from tqdm import tqdm
 
 from mmaslp.calibration import (
     CalibrationTables,
@@ -121,6 +123,13 @@ def test_batches_are_read_as_one_array(shape):
     whole = fit_calibrator(prob, label, method='platt')
     batches = zip(np.split(prob, 5), np.split(label, 5))
     assert fit_calibrator(batches, method='platt') == whole
+
+
+def test_a_loader_in_a_progress_bar_gives_batches():
+    prob, label = map(torch.from_numpy, maps(8))
+    loader = DataLoader(TensorDataset(prob, label), 3)
+    found = fit_calibrator(tqdm(loader, disable=True), method='platt')
+    assert found == fit_calibrator(prob, label, method='platt')
 
 
 class Endless:

@@ -227,6 +227,12 @@ def test_a_class_cannot_be_ignored(ignored):
             criterion(torch.zeros(2, 8, 8), torch.ones(2, 8, 8), ignore_index=given)
 
 
+def test_levels_are_not_assigned():
+    criterion = SelfCalibratingBCE(BorderLevels())
+    with pytest.raises(AttributeError, match='levels'):
+        criterion.levels = BorderLevels()
+
+
 def test_levels_of_the_loss_are_not_replaced_silently():
     criterion = SelfCalibratingBCE(BorderLevels(warmup=3))
     criterion.bind(criterion.levels)

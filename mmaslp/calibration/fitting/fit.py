@@ -285,7 +285,8 @@ def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map, bool]]:
         items = iter(maps) if label is None else zip_longest(maps, label, fillvalue=END)
     except TypeError as error:
         raise ValueError(f'give maps and their labels: {error}') from error
-    batched = not arrays and getattr(prob, 'batch_sampler', None) is not None
+    loader = getattr(prob, 'iterable', prob)  # in a progress bar of tqdm
+    batched = not arrays and getattr(loader, 'batch_sampler', None) is not None
     for number, pair in enumerate(items):
         if len(pair) != 2 or isinstance(pair, Mapping):
             raise ValueError('give labels too, or pairs of a map and its labels')
