@@ -79,8 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(comparison: 'Comparison') -> None:
-    from ..common.table import as_text
-    from ..report.tables import difference_table
+    from ..report.tables import as_text, difference_table
 
     images = f'{comparison.images[0]} images'
     if not comparison.paired:

@@ -134,14 +134,13 @@ def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
 
 def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
     """What else the options ask for of each image."""
-    from ..files.coco import CocoEncoder
-    from ..files.map_pairs import find_photos
-    from ..files.object_volumes import ObjectVolumes
-    from ..files.suspects import find_suspects
+    from ..files import coco, map_pairs, object_volumes, suspects
     from ..report.views import Painter
 
     problems: list[str] = []
-    photos = find_photos(args.images, files.pairs, problems) if args.images else {}
+    photos = (
+        map_pairs.find_photos(args.images, files.pairs, problems) if args.images else {}
+    )
     if problems:
         print(f'--images: {display_name(some(problems))}')
     alone = [display_name(name) for name in files.pairs if name not in photos]
@@ -152,16 +151,17 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
         )
     extras = {
         'views': args.report and Painter(photos, with_labels=bool(args.suspects)),
-        'coco': args.coco and CocoEncoder(photos),
-        'suspects': args.suspects and find_suspects,
-        'volumes': args.objects_out and ObjectVolumes(args.objects_out, args.overwrite),
+        'coco': args.coco and coco.CocoEncoder(photos),
+        'suspects': args.suspects and suspects.find_suspects,
+        'volumes': args.objects_out
+        and object_volumes.ObjectVolumes(args.objects_out, args.overwrite),
     }
     return {name: extra for name, extra in extras.items() if extra}
 
 
 def _print_review(rows: 'list[Reviewed]') -> None:
-    from ..common.table import number_text
     from ..files.review import range_said
+    from ..report.tables import number_text
 
     print(f'{"most doubtful images":<32}{"Dice":>8}{"at least":>10}{"objects":>9}')
     for row in rows[:10]:
@@ -184,9 +184,9 @@ def _print_review(rows: 'list[Reviewed]') -> None:
 
 
 def _print_proof(rows: 'list[Reviewed]') -> None:
-    from ..common.table import number_text
     from ..files.review import proof
     from ..metrics.catalogue import metric_of
+    from ..report.tables import number_text
 
     print(f'\n{"measured against the masks":<32}{"":>8} 95 % interval')
     for key, values in proof(rows).items():
@@ -203,9 +203,7 @@ def _write(
     alarm: bool,
 ) -> None:
     """Write what was asked for."""
-    from ..files.coco import write_coco
-    from ..files.review import write_objects, write_review
-    from ..files.suspects import write_suspects
+    from ..files import coco, review, suspects
     from ..report.review_page import write_review_page
 
     page = partial(
@@ -216,10 +214,10 @@ def _write(
         alarm=alarm,
     )
     for path, write in (
-        (args.out, write_review),
-        (args.objects, write_objects),
-        (args.coco, write_coco),
-        (args.suspects, write_suspects),
+        (args.out, review.write_review),
+        (args.objects, review.write_objects),
+        (args.coco, coco.write_coco),
+        (args.suspects, suspects.write_suspects),
         (args.report, page),
     ):
         if path:

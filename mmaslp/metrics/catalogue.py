@@ -5,104 +5,113 @@ import re
 from .errors import BIN_METRICS, PIXEL_METRICS, Metric
 from .image_metrics import IMAGE_METRICS, MASK_METRICS
 
-
-def _elsewhere(key: str, better: str, label: str, text: str) -> Metric:
-    """A metric that another library computes."""
-    return Metric(key, None, better, label, text)
-
-
 METRICS = (
     *BIN_METRICS,
     *PIXEL_METRICS,
     *IMAGE_METRICS,
     *MASK_METRICS,
-    _elsewhere(
+    # Those that other libraries compute.
+    Metric(
         'mae',
+        None,
         'lower',
         'MAE',
         'The mean absolute distance between probability and mask, over images.',
     ),
-    _elsewhere(
+    Metric(
         'max_f',
+        None,
         'higher',
         'max F',
         'The largest F-measure over all thresholds of the map.',
     ),
-    _elsewhere(
+    Metric(
         'mean_f',
+        None,
         'higher',
         'mean F',
         'The mean F-measure over all thresholds.',
     ),
-    _elsewhere(
+    Metric(
         'adp_f',
+        None,
         'higher',
         'adaptive F',
         'The F-measure at twice the mean of the map.',
     ),
-    _elsewhere(
+    Metric(
         'mean_e',
+        None,
         'higher',
         'mean E',
         'The mean enhanced-alignment measure over all thresholds.',
     ),
-    _elsewhere(
+    Metric(
         'adp_e',
+        None,
         'higher',
         'adaptive E',
         'The enhanced-alignment measure at twice the mean of the map.',
     ),
-    _elsewhere(
+    Metric(
         'weighted_f',
+        None,
         'higher',
         'weighted F',
         'An F-measure of the map itself that weighs errors by where they lie.',
     ),
-    _elsewhere(
+    Metric(
         'max_e',
+        None,
         'higher',
         'max E',
         'The largest enhanced-alignment measure over all thresholds.',
     ),
-    _elsewhere(
+    Metric(
         's',
+        None,
         'higher',
         'S',
         'Structure measure: how alike the structures of map and mask are.',
     ),
-    _elsewhere(
+    Metric(
         'ap',
+        None,
         'higher',
         'AP',
         'Average precision of the foreground over all thresholds.',
     ),
-    _elsewhere(
+    Metric(
         'auc',
+        None,
         'higher',
         'AUC',
         'Area under the ROC curve: how often a foreground pixel has a larger '
         'probability than one of the background.',
     ),
-    _elsewhere(
+    Metric(
         'mIoU %',
+        None,
         'higher',
         'mIoU %',
         'Mean intersection over union of both classes, in per cent.',
     ),
-    _elsewhere(
+    Metric(
         'aAcc %',
+        None,
         'higher',
         'pixel accuracy %',
         'The share of pixels whose class is right.',
     ),
-    _elsewhere(
+    Metric(
         'mAcc %',
+        None,
         'higher',
         'class accuracy %',
         'The share of right pixels of a class, averaged over both classes.',
     ),
-    _elsewhere('gap', '', 'gap', 'Confidence less accuracy.'),
-    _elsewhere('share', '', 'share', 'Share of the pixels.'),
+    Metric('gap', None, '', 'gap', 'Confidence less accuracy.'),
+    Metric('share', None, '', 'share', 'Share of the pixels.'),
 )
 _BY_KEY = {metric.key: metric for metric in METRICS}
 # Columns of tables; files have every metric.
@@ -117,4 +126,4 @@ def metric_of(key: str) -> Metric:
     name = re.sub(r'^band\d+_', '', key)
     if name in _BY_KEY:
         return _BY_KEY[name]
-    return _elsewhere(key, '', key, 'See the page of metrics in the documentation.')
+    return Metric(key, None, '', key, 'See the page of metrics in the documentation.')

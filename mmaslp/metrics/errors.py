@@ -31,10 +31,10 @@ class Metric:
     """
 
     key: str
-    function: Any
-    better: str
-    label: str
-    text: str
+    function: Any = None
+    better: str = ''
+    label: str = ''
+    text: str = ''
 
     @property
     def arrow(self) -> str:

@@ -1,5 +1,5 @@
 """Results in, pages and diagrams out, without MMSegmentation.
 
-``diagrams`` draws; ``analysis`` and ``tables`` compute what a page
-shows; ``page`` writes it.
+``diagrams`` and ``views`` draw, ``tables`` lays out numbers, ``page`` and
+``review_page`` write.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,11 @@ from markupsafe import Markup
 
 from ..common.bands import BORDER_EDGES
 from ..common.outputs import write_output
-from ..common.table import number_text
 from ..evaluation.result import Result
 from ..files.names import display_name
 from ..losses.perturbations import max_alpha
 from ..metrics.bins import BinTable, signed_gap
-from .tables import estimate
+from .tables import estimate, number_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -300,7 +298,7 @@ def _add_legend(figure: Figure, marks: Sequence[Any], number: int) -> None:
         _patch('over-confident', OVER + FADED, edgecolor=OVER),
         _patch('under-confident', UNDER + FADED, edgecolor=UNDER),
     ]
-    ncols = 3 if number == 1 else math.ceil(len(handles) / 2)
+    ncols = 3 if number == 1 else (len(handles) + 1) // 2
     figure.legend(handles=handles, loc='outside lower center', ncols=ncols, **LEGEND)
 
 

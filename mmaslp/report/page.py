@@ -197,8 +197,6 @@ def _reliability(member: Measured, place: str) -> Markup:
 
 def _private(result: Result) -> Result:
     """Leave the folders of this machine out of names and settings."""
-    names = result.images.names
-    short = dict(zip(names, short_names(names)))
     settings = {
         key: without_folders(value) if isinstance(value, str) else value
         for key, value in result.settings.items()
@@ -207,7 +205,7 @@ def _private(result: Result) -> Result:
     return replace(
         result,
         model=without_folders(result.model),
-        images=replace(result.images, names=[*short.values()]),
+        images=replace(result.images, names=short_names(result.images.names)),
         settings=settings,
     )
 

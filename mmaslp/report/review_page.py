@@ -9,13 +9,13 @@ import numpy as np
 
 from ..calibration.calibrator import Calibrator
 from ..common.outputs import write_output
-from ..common.table import number_text
 from ..files.names import short_names
 from ..files.object_volumes import COLOURS, UNKNOWN
 from ..files.review import Reviewed, range_said
 from ..files.suspects import all_suspects
 from ..files.volumes import place_text
 from .page import render_page, time_text
+from .tables import number_text
 from .views import doubtful_objects
 
 # Shares of the images that a person may have time for.
@@ -87,11 +87,12 @@ def write_review_page(
         for name, row in zip(names, rows)
         if 'views' in row.extras
     ]
-    listed = [
+    objects = [
         {'image': number, 'name': card['name'], **each}
         for number, card in enumerate(cards, 1)
         for each in card['objects']
     ]
+    order = doubtful_objects(np.array([each['probability'] for each in objects]))
 
     places = {row.name: place for place, row in enumerate(rows, 1)}
     suspects = [
@@ -104,7 +105,6 @@ def write_review_page(
         for row, each in all_suspects(rows)
     ]
 
-    listed.sort(key=lambda each: np.nan_to_num(each['probability'], nan=-1.0))
     page = render_page(
         'review.html.j2',
         ['report.js', 'review.js'],
@@ -114,8 +114,8 @@ def write_review_page(
         alarm=alarm,
         cards=cards,
         number=len(rows),
-        objects=listed[:MOST_OBJECTS],
-        number_of_objects=len(listed),
+        objects=[objects[k] for k in order[:MOST_OBJECTS]],
+        number_of_objects=len(objects),
         suspects=suspects[:MOST_OBJECTS] if 'suspects' in rows[0].extras else None,
         efforts=efforts(rows, calibrator.need_decisions().bias()),
         level=rows[0].estimate.level,
@@ -158,7 +158,7 @@ def _place(mm: np.ndarray) -> str:
 def _objects(row: Reviewed) -> list[dict[str, Any]]:
     """Objects of an image, the least probable first."""
     table = row.objects
-    mm = row.centres_mm
+    mm = row.in_mm(table.centre)
 
     return [
         {

@@ -1,20 +1,103 @@
-"""Tables of models and of differences, for terminals and pages."""
+"""Tables of models and of differences, for terminals and pages: one layout."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan, nan
 
-from ..common.table import Cell, Column, Row, Table, as_text, cell
 from ..evaluation.comparison import Comparison, Measured
 from ..evaluation.result import Result
 from ..evaluation.verdict import is_better
 from ..files.names import display_name
 from ..metrics.bootstrap import Difference
-from ..metrics.catalogue import SHOWN, metric_of
+from ..metrics.catalogue import SHOWN, Metric, metric_of
 
 
-def column_of(key: str) -> Column:
-    """The column of a metric."""
-    metric = metric_of(key)
-    return Column(metric.label, key, metric.arrow, metric.text)
+@dataclass(frozen=True)
+class Cell:
+    """A number as text.
+
+    Attributes:
+        text (str): The number; '-' where it is undefined.
+        interval (str): Its 95 % interval in brackets, or ''.
+        mark (str): 'better', 'worse' or ''.
+        sort (str): What a page sorts by.
+    """
+
+    text: str = '-'
+    interval: str = ''
+    mark: str = ''
+    sort: str = ''
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: its names, and a cell per column."""
+
+    names: tuple[str, ...]
+    cells: Sequence[Cell]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: headings of the names, columns of numbers, rows.
+
+    A column that is no metric has a ``label`` alone.
+    """
+
+    caption: str
+    heads: tuple[str, ...]
+    columns: Sequence[Metric]
+    rows: Sequence[Row]
+
+
+def number_text(value: float | None, digits: int = 4, signed: bool = False) -> str:
+    """Format a number; '-' where it is undefined."""
+    if value is None or isnan(value):
+        return '-'
+    rounded = round(value, digits) + 0.0  # what rounds to 0 has no sign of its own
+    return f'{rounded:+.{digits}f}' if signed else f'{rounded:.{digits}f}'
+
+
+def cell(
+    value: float | None,
+    low: float = nan,
+    high: float = nan,
+    *,
+    mark: str = '',
+    signed: bool = False,
+    digits: int = 4,
+) -> Cell:
+    """Format a number and its interval; an interval of nan is left out."""
+    text = number_text(value, digits, signed)
+    if value is None or text == '-':
+        return Cell()
+    ends = [number_text(end, digits, signed) for end in (low, high)]
+    interval = '' if '-' in ends else f'[{ends[0]}, {ends[1]}]'
+    return Cell(text, interval, mark, f'{value:.9g}')
+
+
+def as_text(table: Table) -> str:
+    """Lay a table out for a terminal: names to the left, numbers to the right.
+
+    A * marks what is better or worse beyond chance.
+    """
+    lines = [
+        [*table.heads, *(column.label for column in table.columns)],
+        *([*row.names, *map(_as_text, row.cells)] for row in table.rows),
+    ]
+    aligns = [*'<' * len(table.heads), *'>' * len(table.columns)]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    aligned = (
+        [f'{text:{align}{width}}' for text, align, width in zip(line, aligns, widths)]
+        for line in lines
+    )
+    return '\n'.join('  '.join(line).rstrip() for line in aligned)
+
+
+def _as_text(each: Cell) -> str:
+    if not each.interval:
+        return each.text
+    return f'{each.text} {each.interval} {"*" if each.mark else " "}'
 
 
 def format_table(
@@ -24,7 +107,7 @@ def format_table(
     table = Table(
         caption='',
         heads=('',),
-        columns=[column_of(key) for key in keys],
+        columns=[metric_of(key) for key in keys],
         rows=[
             Row(
                 (display_name(name),),
@@ -48,7 +131,7 @@ def model_table(
         for group in sets
         for member in group
     ]
-    columns = [column_of(key) for key in keys]
+    columns = [metric_of(key) for key in keys]
     return Table(caption, ('model', 'set', 'images'), columns, rows)
 
 
@@ -67,7 +150,10 @@ def difference_table(comparison: Comparison, keys: Iterable[str] = ()) -> Table:
     return Table(
         caption=f'{second} minus {first} on {comparison.dataset}',
         heads=('',),
-        columns=[Column(first), Column(second), Column('difference, 95 % interval')],
+        columns=[
+            Metric('', label=head)
+            for head in (first, second, 'difference, 95 % interval')
+        ],
         rows=rows,
     )
 

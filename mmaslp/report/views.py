@@ -110,28 +110,32 @@ class _Volume:
     @classmethod
     def of(cls, image: Judged, scan: Path | None) -> '_Volume':
         """Turn map, objects and scan alike."""
-
-        def stored(slices_first: np.ndarray) -> np.ndarray:
-            return np.moveaxis(slices_first, 0, image.slice_axis)
-
-        values = stored(image.prob)
-        labels = stored(image.objects.labels)
-        truth, unseen = None, np.zeros_like(labels)
-        if image.label is not None:
-            truth, unseen = stored(image.label), stored(image.unseen)
         grid = image.grid if image.grid and image.grid.is_placed else None
-        across = image.slice_axis
-
+        scanned = None
         if scan is not None:
-            values, grid = _scan_of(scan, values.shape, grid)
-        if grid is not None:
-            values = values if scan else grid.turned(values)
-            labels, unseen = grid.turned(labels), grid.turned(unseen)
-            truth = None if truth is None else grid.turned(truth)
-            across = int(np.argmax(grid.turned_spacing))
-        probability = image.objects.probability
-        is_scan = scan is not None
-        return cls(values, labels, truth, unseen, probability, grid, across, is_scan)
+            stored = np.moveaxis(image.prob, 0, image.slice_axis)
+            scanned, grid = _scan_of(scan, stored.shape, grid)
+
+        def turned(slices_first: np.ndarray) -> np.ndarray:
+            stored = np.moveaxis(slices_first, 0, image.slice_axis)
+            return stored if grid is None else grid.turned(stored)
+
+        labels = turned(image.objects.labels)
+        truth = image.label
+        return cls(
+            turned(image.prob) if scanned is None else scanned,
+            labels,
+            None if truth is None else turned(truth),
+            np.zeros_like(labels) if truth is None else turned(image.unseen),
+            image.objects.probability,
+            grid,
+            across=(
+                image.slice_axis
+                if grid is None
+                else int(np.argmax(grid.turned_spacing))
+            ),
+            is_scan=scan is not None,
+        )
 
     def views(self) -> Iterator[View]:
         """Three planes of the least probable object, a slice of each of the next.

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from mmaslp.common.table import number_text
 from mmaslp.evaluation.result import load_results, save_result
 from mmaslp.metrics import band_columns
 from mmaslp.report.diagrams import (
@@ -19,6 +18,7 @@ from mmaslp.report.diagrams import (
     reliability_figure,
     save_figure,
 )
+from mmaslp.report.tables import number_text
 
 from . import sections as helper
 
