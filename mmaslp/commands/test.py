@@ -110,9 +110,9 @@ def run(args: argparse.Namespace) -> None:
     print(f'metrics: {osp.join(testing.results_folder(cfg, args.tta), "results.json")}')
     for name, tested in results.items():
         if tested.results:
-            print(f'{name}: {osp.join(tested.places.folder, "reliability_test.png")}')
-        if tested.places.review:
-            print(f'review: {tested.places.review}')
+            print(f'{name}: {osp.join(tested.folder, "reliability_test.png")}')
+        if tested.review:
+            print(f'review: {tested.review}')
     if args.report:
         rows = [row for tested in results.values() for row in tested.results]
         write_report(args.report, rows, overwrite=args.overwrite)

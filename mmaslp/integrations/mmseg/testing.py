@@ -4,7 +4,6 @@ import copy
 import os.path as osp
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from math import nan
 from typing import Any
 
@@ -75,40 +74,25 @@ class EvaluationOptions:
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where the files of the test of one set go; None where they were not asked for.
-
-    Attributes:
-        folder (str): Of the metrics.
-        out (str | None): Of predictions.
-        maps (str | None): Of probability maps.
-        review (str | None): A file.
-    """
-
-    folder: str
-    out: str | None
-    maps: str | None
-    review: str | None
-
-
-@dataclass(frozen=True)
 class Tested:
     """What a test of a network on one set gave.
 
     Attributes:
-        places (Places): Where its files lie.
+        folder (str): Where its files lie.
         metrics (dict[str, float]): By last name; nan where undefined. The IoUMetric of
             MMSegmentation gives percentages.
         calibrated (dict[str, float]): The same of calibrated probabilities; empty
             without a calibrator.
         results (list[Result]): Of a CalibrationMetric on the main process: that of the
             network as it is, then with its calibrator.
+        review (str | None): File that says which masks to trust.
     """
 
-    places: Places
+    folder: str
     metrics: dict[str, float]
     calibrated: dict[str, float] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
+    review: str | None = None
 
 
 def sets_of_test(cfg: Config, names: Sequence[str] | None = None) -> dict[str, dict]:
@@ -192,19 +176,23 @@ def evaluate(
     """
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from, options.trust_checkpoint)
-    summary = osp.join(results_folder(cfg, options.tta), 'results.json')
-    places = {name: _places(cfg, options, name, len(sets) > 1) for name in sets}
+    results_of_all = results_folder(cfg, options.tta)
+    summary = osp.join(results_of_all, 'results.json')
+    given = {
+        name: _of_set(options, name) if len(sets) > 1 else options for name in sets
+    }
+    folders = {name: given[name].out or osp.join(results_of_all, name) for name in sets}
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     images = {
         name: [*data_files(DATASETS.build(copy.deepcopy(dataset)))]
         for name, dataset in sets.items()
     }
-    _check_outputs(summary, places, images, options.overwrite)
+    _check_outputs(summary, given, folders, images, options.overwrite)
     results = {}
     with safe_loading(options.trust_checkpoint):
         for name, dataset in sets.items():
-            run = _config_of_run(cfg, name, dataset, places[name], options)
-            results[name] = _test(run, name, places[name], options)
+            run = _config_of_run(cfg, name, dataset, folders[name], given[name])
+            results[name] = _test(run, name, folders[name], given[name])
 
     if is_main_process():
         rows = {
@@ -217,29 +205,21 @@ def evaluate(
     return results
 
 
-def _places(
-    cfg: Config, options: EvaluationOptions, name: str, several: bool
-) -> Places:
-    """Name the files of one set: with several sets each has a folder of its own."""
-
-    def place(base: str | None) -> str | None:
-        return osp.join(base, name) if base and several else base
-
-    out = place(options.out)
-    review = options.review
-    if review and several:
-        review = f'_{name}'.join(osp.splitext(review))
-    return Places(
-        folder=out or osp.join(results_folder(cfg, options.tta), name),
-        out=out,
-        maps=place(options.out_prob),
-        review=review,
-    )
+def _of_set(options: EvaluationOptions, name: str) -> EvaluationOptions:
+    """Options of one set of several, with folders and a review of its own."""
+    folders = {'out': options.out, 'out_prob': options.out_prob}
+    own: dict[str, Any] = {
+        key: osp.join(base, name) for key, base in folders.items() if base
+    }
+    if options.review:
+        own['review'] = f'_{name}'.join(osp.splitext(options.review))
+    return replace(options, **own)
 
 
 def _check_outputs(
     summary: str,
-    places: Mapping[str, Places],
+    given: Mapping[str, EvaluationOptions],
+    folders: Mapping[str, str],
     images: Mapping[str, Sequence[str]],
     overwrite: bool,
 ) -> None:
@@ -250,22 +230,17 @@ def _check_outputs(
         return [osp.join(folder, f'{stem}.png') for stem in stems] if folder else []
 
     outputs = {
-        '--out': [f for n, place in places.items() for f in maps_in(place.out, n)],
-        '--out-prob': [
-            f for n, place in places.items() for f in maps_in(place.maps, n)
-        ],
-        '--review': [place.review for place in places.values() if place.review],
-        '--work-dir': [
-            summary,
-            *(osp.join(place.folder, FILE) for place in places.values()),
-        ],
+        '--out': [f for n, own in given.items() for f in maps_in(own.out, n)],
+        '--out-prob': [f for n, own in given.items() for f in maps_in(own.out_prob, n)],
+        '--review': [own.review for own in given.values() if own.review],
+        '--work-dir': [summary, *(osp.join(f, FILE) for f in folders.values())],
     }
-    inputs = {osp.dirname(path) for path in chain(*images.values())}
+    inputs = {osp.dirname(path) for paths in images.values() for path in paths}
     check_outputs(outputs, sorted(inputs), overwrite)
 
 
 def _config_of_run(
-    cfg: Config, name: str, dataset: dict, places: Places, options: EvaluationOptions
+    cfg: Config, name: str, dataset: dict, folder: str, options: EvaluationOptions
 ) -> Config:
     """The config of the test of one set, with the metrics and their folder."""
     run = copy.deepcopy(cfg)
@@ -286,11 +261,11 @@ def _config_of_run(
 
     run.test_evaluator = _evaluators(cfg, options.evals)
     for metric in run.test_evaluator:
-        if places.out is not None:
-            metric.update(output_dir=places.out, keep_results=True)
+        if options.out is not None:
+            metric.update(output_dir=options.out, keep_results=True)
         if is_type(metric, 'CalibrationMetric'):
             metric.pop('calibrator', None)  # its row is raw; another one is calibrated
-            metric.update(output_dir=places.folder, overwrite=options.overwrite)
+            metric.update(output_dir=folder, overwrite=options.overwrite)
     return run
 
 
@@ -307,7 +282,7 @@ def _evaluators(cfg: Config, evals: Sequence[str]) -> list[dict]:
     return metrics
 
 
-def _test(run: Config, name: str, places: Places, options: EvaluationOptions) -> Tested:
+def _test(run: Config, name: str, folder: str, options: EvaluationOptions) -> Tested:
     """Test on one set, and sort what was measured."""
     runner = build_runner(run)
     evaluator = runner.test_loop.evaluator
@@ -318,10 +293,9 @@ def _test(run: Config, name: str, places: Places, options: EvaluationOptions) ->
             for key, value in measured.items()
             if key not in ('type', 'prefix', '_scope_')  # the last of mmaslp::
         }
-        metric = CalibrationMetric(
-            **given, prefix=PREFIX, calibrator=options.calibrator
+        evaluator.metrics.append(
+            CalibrationMetric(**given, prefix=PREFIX, calibrator=options.calibrator)
         )
-        evaluator.metrics.append(metric)
     ours = [each for each in evaluator.metrics if isinstance(each, CalibrationMetric)]
     runner.register_hook(WeightsHook())
     report_findings(check_run(runner, ('test',)))
@@ -334,7 +308,7 @@ def _test(run: Config, name: str, places: Places, options: EvaluationOptions) ->
         calibrator=options.calibrator,
         overwrite=options.overwrite,
     )
-    for kind, place in ((ProbMapHook, places.maps), (ReviewHook, places.review)):
+    for kind, place in ((ProbMapHook, options.out_prob), (ReviewHook, options.review)):
         if place is not None:
             runner.register_hook(kind(place, **shared))
 
@@ -360,8 +334,8 @@ def _test(run: Config, name: str, places: Places, options: EvaluationOptions) ->
     ]
     if completed:
         # The metric has written the first one.
-        save_result(osp.join(places.folder, FILE), completed, overwrite=True)
-    return Tested(places, metrics, calibrated, completed)
+        save_result(osp.join(folder, FILE), completed, overwrite=True)
+    return Tested(folder, metrics, calibrated, completed, options.review)
 
 
 def check_threshold(model: Any) -> None:

@@ -19,7 +19,6 @@ from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.review import review_maps
 from mmaslp.integrations.mmseg.testing import (
     EvaluationOptions,
-    Places,
     Tested,
     evaluate,
     measures_calibration,
@@ -116,11 +115,10 @@ def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
 
 
 def test_a_set_without_objects_says_so():
-    places = Places('folder', None, None, None)
     empty = SimpleNamespace(no_foreground=True)
     results = {
-        'a': Tested(places, {'ece': 0.1, 'acc': 0.9}, {'ece': 0.05, 'acc': 0.9}),
-        'b': Tested(places, {'ece': 0.9, 'acc': 0.9}, results=[empty]),
+        'a': Tested('folder', {'ece': 0.1, 'acc': 0.9}, {'ece': 0.05, 'acc': 0.9}),
+        'b': Tested('folder', {'ece': 0.9, 'acc': 0.9}, results=[empty]),
     }
     lines = [line.split() for line in summary_table(results, ['ece']).splitlines()]
     assert lines[0][:2] == ['ECE', 'accuracy']
