@@ -18,17 +18,15 @@ from .result import Result
 _MASKS = re.compile('(gts?|masks?|labels?|ground_?truths?|annotations?)', re.IGNORECASE)
 
 
-class _MapEvaluator(Evaluator):
-    """An evaluator of the maps of :func:`~mmaslp.files.map_pairs.count_files`."""
-
-    def __init__(self, bins: int, protocol: str) -> None:
-        super().__init__(bins)
-        self.protocol = protocol
-
-    def add(  # type: ignore[override]
-        self, name: str, key: int, prob: np.ndarray, label: np.ndarray
-    ) -> None:
-        super().add(name, apply_protocol(prob, self.protocol), label)
+def _add(
+    protocol: str,
+    evaluator: Evaluator,
+    name: str,
+    key: int,
+    prob: np.ndarray,
+    label: np.ndarray,
+) -> None:
+    evaluator.add(name, apply_protocol(prob, protocol), label)
 
 
 def evaluate_maps(
@@ -54,8 +52,9 @@ def evaluate_maps(
     check_choice('protocol', protocol, PROTOCOLS)
     counted = count_files(
         MapFiles.of(pred_dir, gt_dir),
-        partial(_MapEvaluator, bins, protocol),
+        partial(Evaluator, bins),
         reader,
+        add=partial(_add, protocol),
         workers=workers,
         what=f'measuring {display_name(pred_dir)}',
         calibrated=True,

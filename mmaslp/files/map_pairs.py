@@ -52,12 +52,10 @@ def pair_files(
 
     ``suffix`` is what the names of maps end with, and those of masks do not.
     """
-    pred_dir = Path(pred_dir)
-    gt_dir = Path(gt_dir)
     problems: list[str] = []
     preds = list_maps(pred_dir, suffix, problems)
     masks = list_files(gt_dir, MASK_SUFFIXES, 'mask', problems)
-    if pred_dir.resolve() == gt_dir.resolve():
+    if Path(pred_dir).resolve() == Path(gt_dir).resolve():
         raise ValueError(
             f'{pred_dir} and {gt_dir} are the same folder: name one of maps and one of '
             'masks'
@@ -79,20 +77,20 @@ def pair_files(
     return pairs, problems
 
 
-def list_maps(folder: Path, suffix: str, problems: list[str]) -> dict[str, Path]:
+def list_maps(folder: str | Path, suffix: str, problems: list[str]) -> dict[str, Path]:
     """List the maps of a folder, see :func:`list_files`."""
     endings = [suffix.lower() + end for end in MAP_SUFFIXES]
     return list_files(folder, endings, 'map', problems)
 
 
 def list_files(
-    folder: Path, suffixes: Sequence[str], what: str, problems: list[str]
+    folder: str | Path, suffixes: Sequence[str], what: str, problems: list[str]
 ) -> dict[str, Path]:
     """List a folder as {stem: path}; all other entries are problems.
 
     Stems are in Unicode's form NFC: the file systems of macOS write NFD.
     """
-    entries = sorted(folder.iterdir())
+    entries = sorted(Path(folder).iterdir())
     npz = {path.stem for path in entries if suffix_of(path) == '.npz' and what == 'map'}
     beside = BESIDE_NPZ + (LABEL_ENDINGS if npz and find_dataset(folder) else ())
     labels = {stem_of(p) for p in entries if p.name.endswith(LABEL_ENDINGS)}
@@ -141,7 +139,7 @@ def find_photos(
         ValueError: There is none of any map.
     """
     suffixes = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES)
-    there = list_files(Path(folder), suffixes, 'photograph', problems)
+    there = list_files(folder, suffixes, 'photograph', problems)
 
     photos = {
         name: there[stem]
@@ -182,9 +180,14 @@ class MapFiles:
             where = f'{display_name(maps)} and {display_name(masks)}'
             return cls(pairs, where, problems)
         problems = []
-        listed = list_maps(Path(maps), suffix, problems)
+        listed = list_maps(maps, suffix, problems)
         unpaired = {key: (path, None) for key, path in listed.items()}
         return cls(unpaired, display_name(maps), problems)
+
+
+def add_image(counter: Any, *image: Any) -> None:
+    """Count an image by the counter's own ``add``."""
+    counter.add(*image)
 
 
 def count_files(
@@ -192,10 +195,11 @@ def count_files(
     new_counter: Callable[[], Any],
     reader: MapReader | None = None,
     *,
+    add: Callable[..., None] = add_image,
     keys: Callable[[Sequence[str]], Sequence[int]] | None = None,
     workers: int | None = 1,
     what: str = 'reading',
-    chunk: int | None = None,
+    chunk: int = CHUNK,
     calibrated: bool = False,
 ) -> Any:
     """Count every map against its mask, if there is one; each file is read once.
@@ -206,10 +210,11 @@ def count_files(
     Args:
         files (MapFiles): The maps.
         new_counter (Callable): Makes an empty counter, for several processes a
-            picklable one. Its ``add(name, key, prob, label)`` counts an image, whose
-            label is None without a mask, its ``merge(other)`` adds the images of
-            another one, which come later.
+            picklable one. Its ``merge(other)`` adds the images of another one, which
+            come later.
         reader (MapReader, optional): How maps are read. Defaults to the usual way.
+        add (Callable): Counts an image, as ``add(counter, name, key, prob, label)``,
+            whose label is None without a mask. Defaults to the counter's own ``add``.
         keys (Callable, optional): From the sorted names to a number for each, such as
             that of its group. Defaults to 0, 1, 2, ...
         workers (int, optional): Processes. None takes the backend of
@@ -228,12 +233,11 @@ def count_files(
     names = [*files.pairs]
     numbers = range(len(names)) if keys is None else keys(names)
     items = [(name, key, *files.pairs[name]) for name, key in zip(names, numbers)]
-    size = chunk or CHUNK
-    chunks = [items[k : k + size] for k in range(0, len(items), size)]
+    chunks = [items[k : k + chunk] for k in range(0, len(items), chunk)]
 
-    whole = _Counted(new_counter(), [*files.problems])
+    whole = _Counted(new_counter(), add, [*files.problems])
     jobs = (
-        joblib.delayed(_count)(new_counter, reader, calibrated, chunk)
+        joblib.delayed(_count)(new_counter, add, reader, calibrated, chunk)
         for chunk in chunks
     )
     run = joblib.Parallel(n_jobs=workers, return_as='generator')
@@ -265,6 +269,7 @@ class _Counted:
     """What was counted of some maps, and what all maps of a set must agree in."""
 
     counter: Any
+    add_to: Callable[..., None]
     problems: list[str] = field(default_factory=list)
     highest: float = 0.0
     first_of_rank: dict[int, Path] = field(default_factory=dict)
@@ -290,17 +295,18 @@ class _Counted:
             if not self.calibrated:
                 check_uncalibrated(pred)
             if not self.problems:  # else only look for more problems
-                self.counter.add(name, key, prob, label)
+                self.add_to(self.counter, name, key, prob, label)
 
 
 def _count(
     new_counter: Callable[[], Any],
+    add: Callable[..., None],
     reader: MapReader,
     calibrated: bool,
     items: list[tuple],
 ) -> _Counted:
     """Count some pairs, in this process or in another one."""
-    counted = _Counted(new_counter(), calibrated=calibrated)
+    counted = _Counted(new_counter(), add, calibrated=calibrated)
     for name, key, pred, gt in items:
         try:
             with one_thread():
@@ -320,19 +326,21 @@ def count_tables(
     files: MapFiles, reader: MapReader | None = None, **options: Any
 ) -> CalibrationTables:
     """Count maps for a calibrator; options as those of :func:`count_files`."""
-    new_counter = partial(_TablesOfMaps, reader is not None and reader.logits)
-    return count_files(files, new_counter, reader, what='fitting', **options)
+    add = partial(_add_table, reader is not None and reader.logits)
+    return count_files(
+        files, CalibrationTables, reader, add=add, what='fitting', **options
+    )
 
 
-class _TablesOfMaps(CalibrationTables):
-    """Tables, as :func:`count_files` fills them."""
-
-    def __init__(self, logits: bool) -> None:
-        super().__init__()
-        self.logits = logits
-
-    def add(self, name: str, key: int, prob: np.ndarray, label: np.ndarray) -> None:
-        self.update(prob, label, key, logits=self.logits)
+def _add_table(
+    logits: bool,
+    tables: CalibrationTables,
+    name: str,
+    key: int,
+    prob: np.ndarray,
+    label: np.ndarray,
+) -> None:
+    tables.update(prob, label, key, logits=logits)
 
 
 @contextmanager

@@ -1,5 +1,4 @@
 import tracemalloc
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,10 +13,8 @@ from hypothesis.extra import numpy as hnp
 from mmaslp.calibration import fit_tables
 from mmaslp.evaluation.map_folders import evaluate_maps
 from mmaslp.evaluation.result import strict_json
-from mmaslp.files import map_pairs
 from mmaslp.files.map_pairs import (
     MapFiles,
-    _TablesOfMaps,
     count_files,
     count_tables,
     read_pair,
@@ -55,8 +52,7 @@ def test_names_and_numbers_come_in_order(folders):
 
 
 @pytest.mark.parametrize('workers', [2, None])
-def test_processes_change_nothing(folders, monkeypatch, workers):
-    monkeypatch.setattr(map_pairs, 'CHUNK', 7)
+def test_processes_change_nothing(folders, workers):
     one = evaluate_maps(*folders, resamples=50)
     with joblib.parallel_config('threading', n_jobs=2):
         several = evaluate_maps(*folders, resamples=50, workers=workers)
@@ -94,10 +90,9 @@ def test_logits_of_npz_and_npy(tmp_path):
         else:
             np.savez(path.with_suffix('.npz'), logits=logit)
         path.unlink()
-    new = partial(_TablesOfMaps, True)
-    counted = count_files(MapFiles.of(maps, masks), new, MapReader(logits=True))
+    counted = count_tables(MapFiles.of(maps, masks), MapReader(logits=True))
     again = write_set(tmp_path / 'again', 12)
-    plain = count_files(MapFiles.of(*again), partial(_TablesOfMaps, False))
+    plain = count_tables(MapFiles.of(*again))
     assert fit_tables(counted).method == fit_tables(plain).method
     found, wanted = (each.counts.sum(2) for each in (counted, plain))
     assert torch.equal(found, wanted)  # by band and label
@@ -107,14 +102,13 @@ def test_logits_of_npz_and_npy(tmp_path):
 def test_a_cluster_gives_the_same_table(folders):
     distributed = pytest.importorskip('distributed')
     options = dict(n_workers=2, threads_per_worker=1, dashboard_address=None)
-    new = partial(_TablesOfMaps, False)
-    one = count_files(MapFiles.of(*folders), new)
+    one = count_tables(MapFiles.of(*folders))
     with (
         distributed.LocalCluster(**options) as cluster,
         distributed.Client(cluster),
         joblib.parallel_config('dask'),
     ):
-        many = count_files(MapFiles.of(*folders), new, workers=None)
+        many = count_tables(MapFiles.of(*folders), workers=None)
     assert torch.equal(one.counts, many.counts)
     assert fit_tables(one).summary() == fit_tables(many).summary()
 
