@@ -48,9 +48,3 @@ def naming(what: object) -> Iterator[None]:
     except ValueError as error:
         reason = str(error).removeprefix(f'{what}: ')
         raise ValueError(f'{what}: {reason}') from error
-
-
-def stamp(path: str | Path) -> tuple[str, int, int]:
-    """Path, time and size of a file: the key under which what it says may be kept."""
-    status = os.stat(path)
-    return str(path), status.st_mtime_ns, status.st_size

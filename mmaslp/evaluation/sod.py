@@ -1,11 +1,11 @@
 """Measures of the salient-object field, by PySODMetrics."""
 
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from ..common.extras import import_extra
 from ..metrics.errors import average_precision, roc_auc
 from ..metrics.histogram import CalibrationHistogram
 
@@ -15,16 +15,9 @@ NEED_FOREGROUND = ('adp_f', 'f_curve', 'weighted_f')
 SOD_COLUMNS = ('mae', 'max_f', 'weighted_f', 'max_e', 's', 'ap', 'auc')
 
 
-def load_library() -> ModuleType:
+def load_library() -> Any:
     """Import PySODMetrics."""
-    try:
-        import py_sod_metrics
-    except ImportError as error:
-        raise ImportError(
-            'salient-object measures need PySODMetrics, which is not installed: run '
-            '`pip install "mmaslp[sod]"`'
-        ) from error
-    return py_sod_metrics
+    return import_extra('py_sod_metrics', 'sod', 'a salient-object measure')
 
 
 def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A review as COCO JSON, which annotation tools and viewers of datasets read."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..common.extras import import_extra
 from ..common.outputs import write_output
 from .images import upright
 from .review import Judged, Reviewed
@@ -35,11 +35,7 @@ class CocoEncoder:
             ValueError: It is a volume.
             ImportError: pycocotools is not installed.
         """
-        try:
-            from pycocotools import mask as rle
-        except ImportError as error:
-            message = '--coco needs pycocotools: pip install "mmaslp[coco]"'
-            raise ImportError(message) from error
+        rle = import_extra('pycocotools.mask', 'coco', '--coco')
         if image.prob.ndim != 2:
             raise ValueError('COCO holds images: write volumes with --objects-out')
 
@@ -116,5 +112,5 @@ def _told(values: dict[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in values.items()
-        if not (isinstance(value, float) and math.isnan(value))
+        if not (isinstance(value, float) and np.isnan(value))
     }

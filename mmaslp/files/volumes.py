@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from ..common.inputs import check_file, check_unpacked, stamp
+from ..common.extras import import_extra
+from ..common.inputs import check_file, check_unpacked
 
 NIFTI_SUFFIXES = ('.nii.gz', '.nii')
 AXES = ('z', 'y', 'x')
@@ -241,7 +241,8 @@ def _shape(image: Any) -> tuple[int, ...]:
 def _load(path: str | Path) -> Any:
     """Open a NIfTI file; its header is read once."""
     check_file(path)
-    return _loaded(*stamp(path))
+    status = Path(path).stat()
+    return _loaded(str(path), status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(8)
@@ -254,11 +255,5 @@ def _loaded(path: str, time: int, size: int) -> Any:
         raise ValueError(f'cannot be read as NIfTI ({error})') from error
 
 
-def _nibabel(path: str | Path) -> ModuleType:
-    try:
-        import nibabel
-    except ImportError as error:
-        raise ImportError(
-            f'{path}: NIfTI files need nibabel: pip install "mmaslp[volumes]"'
-        ) from error
-    return nibabel
+def _nibabel(path: str | Path) -> Any:
+    return import_extra('nibabel', 'volumes', f'{path}: a NIfTI file')
