@@ -30,7 +30,7 @@ _COMPONENTS = {
     'SCBCELoss': 'models.losses',
     'SODDataset': 'datasets.sod',
     'SODMetric': 'evaluation.metrics',
-    'WindowsHook': 'engine.windows_hook',
+    'WindowsHook': 'engine.scores_hooks',
 }
 _MMSEG = 'mmaslp.integrations.mmseg'
 _REGISTRY = 'mmseg.registry'

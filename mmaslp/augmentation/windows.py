@@ -9,7 +9,6 @@ from collections import deque
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.arguments import check_integer, check_number, optional
@@ -114,7 +113,7 @@ def resized(image: Map, height: int, width: int) -> Map:
     wide = torch.float64 if whole and image.element_size() > 2 else torch.float32
     wide = torch.promote_types(image.dtype, wide)
     flat = image.reshape(1, -1, *image.shape[-2:]).to(wide)
-    planes = F.interpolate(flat, (height, width), mode='bilinear')
+    planes = torch.nn.functional.interpolate(flat, (height, width), mode='bilinear')
     planes = planes.reshape(*image.shape[:-2], height, width)
     return (planes.round() if whole else planes).to(image.dtype)
 

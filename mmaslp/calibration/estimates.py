@@ -4,8 +4,6 @@ A set is compared with the images of the fit; where it is not like them, bounds 
 weighted or withheld.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import comb
@@ -215,7 +213,7 @@ class ObjectTable:
     def __len__(self) -> int:
         return len(self.label)
 
-    def without_labels(self) -> ObjectTable:
+    def without_labels(self) -> 'ObjectTable':
         """Leave the map out, for processes that send the table."""
         return replace(self, labels=np.zeros((0,) * self.labels.ndim, np.int32))
 
@@ -235,8 +233,7 @@ def table_of_objects(
     centres = np.zeros((number, labels.ndim))
     for row, box in enumerate(ndimage.find_objects(labels, number)):
         boxes[row] = [(side.start, side.stop - 1) for side in box]
-        own = np.argwhere(labels[box] == row + 1)
-        centres[row] = own.mean(0) + boxes[row, :, 0]
+        centres[row] = boxes[row, :, 0] + np.argwhere(labels[box] == row + 1).mean(0)
 
     area = image.sums_of_objects(np.ones(CODES))
     return ObjectTable(

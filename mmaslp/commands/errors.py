@@ -112,8 +112,11 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
     text = text.strip() or type(error).__name__
     if isinstance(error, OSError) and error.errno is not None:
-        given = (error.filename, error.filename2)
-        names = (os.fsdecode(n) for n in given if isinstance(n, (str, bytes, Path)))
+        names = [
+            os.fsdecode(name)
+            for name in (error.filename, error.filename2)
+            if isinstance(name, (str, bytes, Path))
+        ]
         return True, ': '.join([*names, error.strerror or 'it cannot be used'])
 
     codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]

@@ -44,8 +44,7 @@ def check_choice(name: str, value: T, choices: Collection[T]) -> T:
     """Refuse an argument that is not one of the choices, of the same type."""
     # Compared one by one: the value may be a list, which has no hash.
     if not any(type(value) is type(choice) and value == choice for choice in choices):
-        one_of = ', '.join(map(str, choices))
-        raise _refusal(name, f'one of {one_of}', value)
+        raise _refusal(name, f'one of {", ".join(map(str, choices))}', value)
     return value
 
 
@@ -96,7 +95,7 @@ def check_array(
     try:
         given = np.asarray(values, None if whole else float)
         # numpy takes a text for the number in it, and True for 1.
-        odd = isinstance(values, list) and any(
+        odd = isinstance(values, (list, tuple)) and any(
             isinstance(value, (bool, str)) for value in np.array(values, object).flat
         )
         array = given.reshape(shape)

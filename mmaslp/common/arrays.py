@@ -1,7 +1,7 @@
 """Probabilities, labels and logits that are given: checked, and in one shape."""
 
-import math
 import warnings
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -243,11 +243,11 @@ def warn_of_probabilities(low: float | Tensor, high: float | Tensor) -> None:
 MANY = 100
 
 
+@dataclass(eq=False)
 class LabelWatch:
     """Counts the training labels until one holds an object; then ``images`` is None."""
 
-    def __init__(self) -> None:
-        self.images: int | None = 0
+    images: int | None = 0
 
     def see(self, logits: Tensor, labels: Tensor, valid: Tensor | None) -> None:
         """Take in a batch, whose ignored labels are 0."""
@@ -386,7 +386,7 @@ def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:
     published numbers.
     """
     seen = prob if valid is None else prob[valid]
-    if protocol == 'raw' or not math.prod(seen.shape):
+    if protocol == 'raw' or 0 in seen.shape:
         return prob
     low = seen.min()
     return ((prob - low) / (seen.max() - low + 1e-8) * 255).round() / 255

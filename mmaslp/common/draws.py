@@ -39,11 +39,6 @@ def iteration_keys(keys: np.ndarray, seed: int, iteration: int) -> np.ndarray:
     return _mix(keys ^ np.uint64(_salt(seed, iteration)))
 
 
-def generator_seed(seed: int, iteration: int, rank: int) -> int:
-    """Seed in [0, 2**63) for the generators of one process in one iteration."""
-    return _next(_salt(seed, iteration) ^ (rank + 1)) >> 1
-
-
 def seed_torch(seed: int, iteration: int, rank: int) -> None:
     """Seed the generators of the CPU and, if it is in use, of the CUDA device.
 
@@ -51,7 +46,7 @@ def seed_torch(seed: int, iteration: int, rank: int) -> None:
     one. ``torch.manual_seed`` also queues seeds for accelerators that are not in use,
     each with a formatted traceback. In a loop that takes longer than the draws.
     """
-    number = generator_seed(seed, iteration, rank)
+    number = _next(_salt(seed, iteration) ^ (rank + 1)) >> 1  # in [0, 2**63)
     torch.default_generator.manual_seed(number)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed(number)

@@ -5,6 +5,7 @@ from math import ceil, comb, isnan, log2
 
 from scipy.special import ndtri
 
+from ..common.arguments import reading
 from ..metrics.bootstrap import ALARM, Difference
 from ..metrics.catalogue import METRICS, SHOWN, metric_of
 from .comparison import Comparison
@@ -95,10 +96,8 @@ def read_limits(texts: Sequence[str]) -> dict[str, float]:
             raise ValueError(
                 f'--limit {text}: name a metric that can be worse, of {keys}'
             )
-        try:
+        with reading(f'--limit {text}: write {key}=NUMBER'):
             limits[key] = limit = float(value)
-        except ValueError as error:
-            raise ValueError(f'--limit {text}: write {key}=NUMBER') from error
 
         largest = LARGEST_NLL if key == 'nll' else 1.0
         lower = metric.better == 'lower'

@@ -7,8 +7,6 @@ from itertools import combinations
 from pathlib import PurePath
 from typing import Any
 
-import numpy as np
-
 from ..common.inputs import naming
 from ..metrics.bootstrap import Difference, Resamples, differences, resample
 from ..metrics.image_table import ImageTable
@@ -246,6 +244,6 @@ def _check_masks(first: Measured, second: Measured) -> None:
         raise ValueError(
             f'{first.result.model} and {second.result.model} on '
             f'{first.result.dataset}: {int(differ.sum())} images have other masks in '
-            f'each result, such as {one.names[int(np.argmax(differ))]!r}: evaluate '
+            f'each result, such as {one.names[int(differ.argmax())]!r}: evaluate '
             'both models with the same masks'
         )

@@ -1,6 +1,5 @@
 """The one evaluator: images in, a result out, raw and calibrated in one pass."""
 
-import math
 import warnings
 import zlib
 from dataclasses import dataclass, field
@@ -81,8 +80,9 @@ def evaluate_image(
         masks=None if bands is None else estimates,
         checksums=np.array([mask_checksum(label)], np.int64),
     )
-    totals = None if bands is None else bands.totals.cpu().numpy()
-    return EvaluatedImage(pixels, row, totals)
+    return EvaluatedImage(
+        pixels, row, bands=None if bands is None else bands.totals.cpu().numpy()
+    )
 
 
 @dataclass
@@ -133,9 +133,8 @@ class Evaluator:
         ignore_index: int | None = 255,
         num_classes: int = 2,
     ) -> None:
-        check_bins(bins)
         self.options: dict[str, Any] = {
-            'bins': bins,
+            'bins': check_bins(bins),
             'mode': check_choice('mode', mode, MODES),
             'ignore_index': optional(check_integer, 'ignore_index', ignore_index),
             'num_classes': num_classes,
@@ -174,8 +173,11 @@ class Evaluator:
             raise ValueError('images and volumes are mixed: measure each kind alone')
         self._axes = prob.ndim
         if calibrated is not None:
-            options = {'estimates': estimates, **self.options}
-            self.calibrated.add(evaluate_image(name, calibrated, label, **options))
+            self.calibrated.add(
+                evaluate_image(
+                    name, calibrated, label, estimates=estimates, **self.options
+                )
+            )
         self.raw.add(raw)
 
     def merge(self, other: 'Evaluator') -> None:
@@ -231,7 +233,7 @@ class Evaluator:
 
         if table.bands is not None:
             scalars = band_scalars(table.bands.pooled().take(0))
-            metrics |= {k: v for k, v in scalars.items() if not math.isnan(v)}
+            metrics |= {k: v for k, v in scalars.items() if not np.isnan(v)}
         pixels = images.histogram.pixels()
         metrics |= pixels.compute(**measured)
         positive = settings['mode'] == 'top_label' and pixels.num_classes == 2

@@ -129,8 +129,7 @@ class Result:
                 'of another version: evaluate the model again'
             )
         settings = content['settings']
-        bins = settings['bins']
-        check_bins(bins)
+        bins = check_bins(settings['bins'])
         check_choice('mode', settings['mode'], MODES)
         check_resamples(settings.get('resamples', 0))
 
@@ -239,8 +238,10 @@ def load_results(path: str | Path) -> list[Result]:
         ValueError: It cannot be read, is not such a file, or is of another version of
             the format. The message names the file.
     """
-    made_by = '`mmaslp test` or `mmaslp eval-maps --json`'
-    with reading(f'{path}: is not a result file of mmaslp (make one with {made_by})'):
+    with reading(
+        f'{path}: is not a result file of mmaslp (make one with `mmaslp test` or '
+        '`mmaslp eval-maps --json`)'
+    ):
         content = json.loads(read_file(path, MAX_BYTES))
         contents = content if isinstance(content, list) else [content]
         if not contents:

@@ -195,8 +195,7 @@ class _Writer:
 
         if grid is not None:
             reorient = dataset is not None and dataset.reorient
-            content = nifti_like(grid, pixels, reorient)
-            Path(file + suffix_of(grid)).write_bytes(content)
+            Path(file + suffix_of(grid)).write_bytes(nifti_like(grid, pixels, reorient))
         elif mask.ndim == 2:
             # nnU-Net reads its labels as they are.
             top = np.uint8(255 if dataset is None else 1)

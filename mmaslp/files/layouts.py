@@ -64,13 +64,6 @@ LAYOUTS = {
 }
 
 
-def get_layout(name: str) -> Layout:
-    """Look up a published layout."""
-    if name not in LAYOUTS:
-        raise ValueError(f'unknown layout {name!r}; known are {", ".join(LAYOUTS)}')
-    return LAYOUTS[name]
-
-
 def find_folders(
     root: str, layout: str | None = None, split: str | None = None
 ) -> tuple[str, str]:
@@ -78,7 +71,9 @@ def find_folders(
 
     Without a layout they may have the names of any of them, in ``root`` itself.
     """
-    specs = [*LAYOUTS.values()] if layout is None else [get_layout(layout)]
+    if layout not in (None, *LAYOUTS):
+        raise ValueError(f'unknown layout {layout!r}; known are {", ".join(LAYOUTS)}')
+    specs = [*LAYOUTS.values()] if layout is None else [LAYOUTS[layout]]
     places = [('', '')] if split is None else [(split, ''), ('', split)]
     tried = [
         [osp.normpath(osp.join(home, before, folder, after)) for folder in pair]
@@ -94,7 +89,7 @@ def find_folders(
     where = osp.abspath(root or '.')
     state = '' if osp.isdir(where) else ', a folder that does not exist'
     part = '' if split is None else f', split {split},'
-    needed = '' if layout is None else f'\nneeded: {get_layout(layout).fetch}'
+    needed = '' if layout is None else f'\nneeded: {specs[0].fetch}'
     looked = some([' + '.join(pair) for pair in tried], _SHOWN)
     raise FileNotFoundError(
         f'no {layout or "images and masks"}{part} in {where}{state}\n'

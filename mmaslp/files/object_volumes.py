@@ -73,11 +73,11 @@ class ObjectVolumes:
                 f'{number} object_{number}_real_{told} {red} {green} {blue} 255'
             )
 
-        texts = ('\n'.join(table) + '\n', '\n'.join(colours) + '\n')
-        # Without the time, so that a second call gives the same bytes.
         contents: tuple[Any, ...] = (
+            # Without the time, so that a second call gives the same bytes.
             gzip.compress(volume.to_bytes(), 1, mtime=0),
-            *texts,
+            '\n'.join(table) + '\n',
+            '\n'.join(colours) + '\n',
         )
         for path, content in zip(files_of(self.folder, [image.name]), contents):
             write_output(path, content, self.overwrite)

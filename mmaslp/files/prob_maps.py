@@ -287,8 +287,11 @@ def _checked_rank(values: np.ndarray) -> np.ndarray:
     """Take ``(H, W)`` or ``(D, H, W)``, an image if D is 1, and no softmax."""
     if values.ndim not in (2, 3):
         raise ValueError(f'a map has shape (H, W) or (D, H, W), not {values.shape}')
-    of_two = [axis for axis in (0, -1) if values.ndim == 3 and values.shape[axis] == 2]
-    sums = [values.sum(axis, dtype=np.float64) for axis in of_two]
+    sums = [
+        values.sum(axis, dtype=np.float64)
+        for axis in (0, -1)
+        if values.ndim == 3 and values.shape[axis] == 2
+    ]
     if any(np.abs(total - 1).max() < SUM_TOLERANCE for total in sums):
         raise ValueError(
             f'its shape is {values.shape} and two planes of it add up to 1, as '

@@ -16,10 +16,15 @@ from ..calibration.estimates import (
     SetComparison,
     TooFewImages,
 )
-from ..metrics.bins import ratio
 from ..metrics.bootstrap import draw_weights, percentiles
-from ..metrics.errors import binned_error
-from ..metrics.image_metrics import aurc_of, dice_error, object_auroc, object_nll
+from ..metrics.image_metrics import (
+    aurc_of,
+    dice_error,
+    mean_of_known,
+    object_auroc,
+    object_ece,
+    object_nll,
+)
 from ..metrics.objects import MaskTable, MaskTruth, find_objects, is_real, renumbered
 from .csv_tables import write_csv
 from .map_pairs import MapFiles, count_files
@@ -101,11 +106,6 @@ class Reviewed:
     def voxel(self) -> float:
         """float: Volume of a voxel in mm3; nan where it is not known."""
         return np.nan if self.grid is None else self.grid.voxel
-
-    @property
-    def centres_mm(self) -> np.ndarray:
-        """``(O, 3)`` centres of the objects, see :meth:`in_mm`."""
-        return self.in_mm(self.objects.centre)
 
     def in_mm(self, places: np.ndarray) -> np.ndarray:
         """``(P, 3)`` mm towards right, front and head; nan where not known.
@@ -333,9 +333,10 @@ def _image_columns(row: Reviewed, with_volumes: bool) -> dict[str, object]:
         'pixels': expected.pixels,
     }
     if with_volumes:
-        for end in ('', '_low', '_high'):
-            area = getattr(expected, f'area{end}')
-            columns[f'volume_mm3{end}'] = _text(area * row.voxel)
+        columns |= {
+            f'volume_mm3{end}': _text(getattr(expected, f'area{end}') * row.voxel)
+            for end in ('', '_low', '_high')
+        }
 
     columns['out_of_range'] = int(expected.out_of_range)
     if row.truth is not None:
@@ -367,13 +368,15 @@ def _object_columns(row: Reviewed, k: int, with_volumes: bool) -> dict[str, obje
         *(table.area[k], _text(table.mean[k])),
     )
     columns = dict(zip(OBJECT_COLUMNS, values)) | box_columns(table.box[k])
-    for name, place in zip(_axes(table.centre[k]), table.centre[k]):
-        columns[f'{name}_centre'] = _text(place)
+    columns |= {
+        f'{name}_centre': _text(place)
+        for name, place in zip(_axes(table.centre[k]), table.centre[k])
+    }
 
     if with_volumes:
         volume = table.area[k] * row.voxel
         names = ('volume_mm3', 'right_mm', 'front_mm', 'head_mm')
-        columns |= zip(names, map(_text, [volume, *row.centres_mm[k]]))
+        columns |= zip(names, map(_text, [volume, *row.in_mm(table.centre)[k]]))
     if row.truth is not None:
         columns['real'] = int(row.truth.real[k]) if row.truth.known[k] else ''
     return columns
@@ -423,19 +426,14 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
     low, area, size = np.array([(e.dice_low, e.area, e.pixels) for e in estimates]).T
     above = np.where(np.isnan(low), np.nan, table.dice >= low)
 
-    def mean(values: np.ndarray, drawn: np.ndarray | None) -> np.ndarray:
-        drawn = np.ones(len(rows)) if drawn is None else drawn
-        known = ~np.isnan(values)
-        return ratio(drawn @ np.where(known, values, 0), drawn @ known)
-
     metrics: dict[str, Callable[[np.ndarray | None], Any]] = {
-        'ece_object': lambda drawn: binned_error(table.bins.pooled(drawn)),
+        'ece_object': partial(object_ece, table),
         'nll_object': partial(object_nll, table),
         'auroc_object': partial(object_auroc, table),
         'dice_error': partial(dice_error, table),
-        'covered': partial(mean, above),
+        'covered': partial(mean_of_known, above),
         'aurc': partial(aurc_of, table),
-        'area_error': partial(mean, np.abs(area - table.foreground) / size),
+        'area_error': partial(mean_of_known, np.abs(area - table.foreground) / size),
     }
     return {
         key: (float(metric(None)), *percentiles(metric(weights)).tolist())

@@ -31,8 +31,10 @@ def validations(trainer: Any) -> int | None:
         (trainer.max_steps, trainer.accumulate_grad_batches),
         (trainer.max_epochs, epoch),
     ]
-    lengths = [most * size for most, size in limits if most is not None and most >= 0]
-    steps = min(lengths, default=math.inf)
+    steps = min(
+        (most * size for most, size in limits if most is not None and most >= 0),
+        default=math.inf,
+    )
 
     if interval is None or math.isinf(max(steps, interval)):
         return None
@@ -239,8 +241,11 @@ class ASLPCallback(Callback):
 
     def _metric_of(self, pl_module: LightningModule) -> BinaryBandCalibration:
         """The metric of the module that measures what the levels follow."""
-        kind = BinaryBandCalibration
-        metrics = {n: m for n, m in pl_module.named_modules() if isinstance(m, kind)}
+        metrics = {
+            name: module
+            for name, module in pl_module.named_modules()
+            if isinstance(module, BinaryBandCalibration)
+        }
         name = self.metric or next(iter(metrics), None)
         if name not in metrics or (self.metric is None and len(metrics) > 1):
             raise ValueError(

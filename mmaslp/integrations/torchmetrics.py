@@ -77,9 +77,8 @@ class SumMetric(Metric, Generic[Counter]):
         and ``ignore_index``, or of another shape.
         """
         counter = self.counter()
-        preds = as_tensor(preds, 'preds')
         target = as_tensor(target, 'target')
-        preds = matched(preds, target, 'preds')
+        preds = matched(as_tensor(preds, 'preds'), target, 'preds')
         prob = _probabilities(preds, target, self.ignore_index)
 
         counter.update(prob, target, self.ignore_index)
@@ -211,9 +210,7 @@ class BinaryCalibration(SumMetric[CalibrationHistogram]):
         ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
-        check_bins(n_bins)
-        check_choice('mode', mode, MODES)
-        self._options = n_bins, mode
+        self._options = check_bins(n_bins), check_choice('mode', mode, MODES)
         super().__init__(metric, ignore_index, **kwargs)
 
     def values(self) -> dict[str, float]:

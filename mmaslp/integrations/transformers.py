@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import torch
 from accelerate.state import GradientState, PartialState
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 from transformers import PreTrainedModel
 from transformers.trainer_callback import ExportableState, TrainerCallback
 
@@ -43,15 +42,16 @@ def foreground_logits(outputs: Any, size: Sequence[int]) -> Tensor:
             'load a model for semantic segmentation with num_labels=2'
         )
 
-    logit = one_logit(at_least_float32(logits)).unsqueeze(1)
-    return resized(logit, size).squeeze(1)
+    return resized(one_logit(at_least_float32(logits)).unsqueeze(1), size).squeeze(1)
 
 
 def resized(logits: Tensor, size: Sequence[int]) -> Tensor:
     """Resize ``(N, C, h, w)`` bilinearly, as transformers does for its own losses."""
     if tuple(logits.shape[-2:]) == tuple(size):
         return logits
-    return interpolate(logits, size=tuple(size), mode='bilinear', align_corners=False)
+    return nn.functional.interpolate(
+        logits, size=tuple(size), mode='bilinear', align_corners=False
+    )
 
 
 @torch.no_grad()

@@ -305,10 +305,6 @@ class BorderLevels(Levels):
                 stacklevel=4,
             )
 
-    def set_warmup(self, warmup: int) -> None:
-        """Let so many validations pass before the levels begin to move."""
-        self.warmup = check_integer('warmup', warmup, at_least=0)
-
     def expect_validations(self) -> None:
         """Trust that a toolkit calls :meth:`observe`, however long an epoch is."""
         self._batches = -math.inf

@@ -1,6 +1,5 @@
 """The rules that move the levels of images: the paper's MC and ME, and our FB."""
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -10,8 +9,6 @@ from torch import Tensor
 
 from ..common.arguments import check_choice, check_number, optional
 from ..losses.perturbations import check_beta, max_alpha
-
-SOLVERS = ('implicit', 'explicit', 'released')
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ class Rule(ABC):
             )
 
         stepped = self._step(alpha.double(), margin.double(), beta, validation)
-        if not math.isfinite(stepped.sum()):  # levels are small: finite if all are
+        if not stepped.sum().isfinite():  # levels are small: finite if all are
             raise ValueError(
                 'alpha or margin is not finite: leave images with nan logits out'
             )
@@ -117,7 +114,7 @@ class PenaltyRule(Rule):
     def __post_init__(self) -> None:
         check_number('eta', self.eta, above=0)
         check_number('lam', self.lam, at_least=0)
-        check_choice('solver', self.solver, SOLVERS)
+        check_choice('solver', self.solver, ('implicit', 'explicit', 'released'))
 
     @abstractmethod
     def _penalty(self, beta: float, now: Validation) -> tuple[float, float]:

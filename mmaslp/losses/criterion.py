@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..common.arguments import check_choice, check_integer, check_number
+from ..common.arguments import check_choice, check_integer, check_number, reading
 from ..common.arrays import LabelWatch, pair_shapes, split_labels
 from .functional import image_margin, like_pixels, sc_bce, sc_bce_per_image
 from .perturbations import Perturbation, perturb_target, resolve_perturbation
@@ -265,13 +265,9 @@ class SelfCalibratingBCE(nn.Module):
 
 def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
     """Give every pixel of a loss ``(N, ...)`` its weight; 0 where it is not valid."""
-    try:
+    shape = getattr(weight, 'shape', type(weight))
+    with reading(f'weight of shape {shape} does not fit labels of {tuple(loss.shape)}'):
         if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
             weight = weight.squeeze(1)
         weight = weight.float().expand_as(loss)
-    except (AttributeError, RuntimeError) as error:
-        raise ValueError(
-            f'weight of shape {getattr(weight, "shape", type(weight))} does not fit '
-            f'the labels of shape {tuple(loss.shape)}'
-        ) from error
     return weight if valid is None else weight.masked_fill(~valid, 0.0)

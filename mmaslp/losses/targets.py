@@ -115,6 +115,7 @@ class Levels(ABC):
         """Take notice of a batch of the training, if that is of interest."""
 
 
+@dataclass(frozen=True)
 class SmoothedByBand(Target):
     """Labels smoothed by the level of their band; after ``eval()`` by none.
 
@@ -122,8 +123,7 @@ class SmoothedByBand(Target):
     take the mean level.
     """
 
-    def __init__(self, levels: Any) -> None:
-        self.levels = levels  # BorderLevels
+    levels: Any  # BorderLevels
 
     def as_maps(self, pixels: Tensor) -> Tensor:
         """See :meth:`Target.as_maps`: slices of volumes are maps of their own."""

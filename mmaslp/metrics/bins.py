@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -45,7 +44,7 @@ def _joined(parts: Sequence[Any]) -> Any:
     if any(part is None for part in parts):
         return None
     if isinstance(parts[0], list):
-        return [*chain(*parts)]
+        return [row for part in parts for row in part]
     if isinstance(parts[0], Columns):
         return type(parts[0]).join(parts)
     return np.concatenate(parts)
@@ -165,9 +164,9 @@ class ScoreTable:
 MAX_BINS = 4096
 
 
-def check_bins(bins: int) -> None:
+def check_bins(bins: int) -> int:
     """Refuse an invalid number of bins."""
-    check_integer('bins', bins, at_least=1, at_most=MAX_BINS)
+    return check_integer('bins', bins, at_least=1, at_most=MAX_BINS)
 
 
 def equal_width(table: ScoreTable, bins: int) -> BinTable:

@@ -106,10 +106,10 @@ def resample(images: ImageTable, resamples: int = 1000, seed: int = 0) -> Resamp
     """
     check_resamples(resamples, least=2)
     rng = np.random.default_rng(check_integer('seed', seed, at_least=0))
-    parts = []
-    for start in range(0, resamples, CHUNK):
-        rows = min(CHUNK, resamples - start)
-        parts.append(image_metrics(images, draw_weights(len(images), rows, rng)))
+    sizes = [min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK)]
+    parts = [
+        image_metrics(images, draw_weights(len(images), size, rng)) for size in sizes
+    ]
     drawn = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     return Resamples(image_metrics(images), drawn, len(images))
 

@@ -4,7 +4,6 @@ A metric takes a table and weights, ``(R, I)`` how often each resample holds eac
 and returns ``(R,)`` values; without weights one.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -24,16 +23,16 @@ def _times(number: int, weights: np.ndarray | None) -> np.ndarray:
     return np.ones(number) if weights is None else weights
 
 
-def _mean(values: np.ndarray, used: np.ndarray, weights: np.ndarray | None) -> Any:
-    """Mean of the values of the images that are used."""
-    times = _times(len(used), weights)
-    return ratio(times @ np.where(used, values, 0), times @ used)
+def mean_of_known(values: np.ndarray, weights: np.ndarray | None = None) -> Any:
+    """Mean of the values of images that are not nan."""
+    known = ~np.isnan(values)
+    times = _times(len(values), weights)
+    return ratio(times @ np.where(known, values, 0), times @ known)
 
 
 def mean_ece(images: ImageTable, weights: np.ndarray | None = None) -> Any:
     """Mean over images with valid pixels of the ECE of each alone."""
-    errors = binned_error(images.table)
-    return _mean(errors, ~np.isnan(errors), weights)
+    return mean_of_known(binned_error(images.table), weights)
 
 
 def band_error(
@@ -66,7 +65,7 @@ def overlap(
 def mean_iou(images: ImageTable) -> float:
     """Mean of the IoU of foreground and of background, pooled over images."""
     if images.masks is None:
-        return math.nan
+        return np.nan
     correct = int(images.table.correct.sum())
     wrong = int(images.num_pixels.sum()) - correct
     sizes = int(images.masks.foreground.sum() + images.masks.predicted.sum())
@@ -77,12 +76,14 @@ def mean_iou(images: ImageTable) -> float:
 
 def found_in_empty(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     """Share of the images without foreground in which some is predicted."""
-    return _mean(masks.predicted > 0, masks.is_empty, weights)
+    found = np.where(masks.is_empty, masks.predicted > 0, np.nan)
+    return mean_of_known(found, weights)
 
 
 def area_in_empty(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     """Mean share of the pixels that is predicted in images without foreground."""
-    return _mean(ratio(masks.predicted, masks.pixels), masks.is_empty, weights)
+    share = ratio(masks.predicted, masks.pixels)
+    return mean_of_known(np.where(masks.is_empty, share, np.nan), weights)
 
 
 def object_ece(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
@@ -117,12 +118,12 @@ def object_nll(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
 
 def dice_error(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     """Mean absolute error of the expected Dice, over images that have one."""
-    return _mean(np.abs(masks.expected - masks.dice), masks.has_estimate, weights)
+    return mean_of_known(np.abs(masks.expected - masks.dice), weights)
 
 
 def aurc_of(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     """:func:`aurc` of the images that have an estimate; the risk is 1 - Dice."""
-    rows = np.flatnonzero(masks.has_estimate)
+    rows = np.flatnonzero(~np.isnan(masks.expected))
     order = rows[np.argsort(-masks.score[rows], kind='stable')]
     risk = 1 - masks.dice[order]
     if weights is None:
@@ -247,12 +248,16 @@ def image_metrics(
     pooled = images.table.pooled(weights)
     times = _times(len(images), weights)
     values: dict[str, Any] = binned_metrics(pooled)
-    for key in ('brier', 'nll'):
-        values[key] = ratio(times @ getattr(images, key), pooled.total)
+    values |= {
+        key: ratio(times @ getattr(images, key), pooled.total)
+        for key in ('brier', 'nll')
+    }
 
-    for metric in IMAGE_METRICS:
-        values[metric.key] = metric.function(images, weights)
-    for metric in MASK_METRICS if images.masks is not None else ():
-        if not np.isnan(metric.function(images.masks)):
-            values[metric.key] = metric.function(images.masks, weights)
+    values |= {metric.key: metric.function(images, weights) for metric in IMAGE_METRICS}
+    if images.masks is not None:
+        values |= {
+            metric.key: metric.function(images.masks, weights)
+            for metric in MASK_METRICS
+            if not np.isnan(metric.function(images.masks))
+        }
     return {key: value for key, value in values.items() if value is not None}

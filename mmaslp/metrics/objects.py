@@ -169,11 +169,6 @@ class MaskTable(Columns):
         )
 
     @cached_property
-    def has_estimate(self) -> np.ndarray:
-        """``(I,)`` whether a Dice was estimated."""
-        return ~np.isnan(self.expected)
-
-    @cached_property
     def is_empty(self) -> np.ndarray:
         """``(I,)`` whether an image with valid pixels has no foreground."""
         return (self.foreground == 0) & (self.pixels > 0)

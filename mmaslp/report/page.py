@@ -16,7 +16,6 @@ from markupsafe import Markup
 from ..common.outputs import write_output
 from ..evaluation.comparison import (
     RESAMPLES,
-    Comparison,
     Measured,
     by_images,
     compare_within,
@@ -105,7 +104,7 @@ def report_html(
         table_of_models=model_table(sets, keys[0], 'With 95 % intervals over images'),
         further=[model_table(sets, part, 'Further metrics') for part in keys[1:]],
         comparisons=[
-            (verdict(each), difference_table(each, _shown(each)))
+            (verdict(each), difference_table(each, (*DECIDING, *SHOWN)))
             for group in sets
             for each in compare_within(group)
         ],
@@ -155,10 +154,6 @@ def _keys(results: Sequence[Result]) -> list[list[str]]:
     rest = [*shown, *(key for key in others if key not in measured)]
     parts = [rest[start : start + COLUMNS] for start in range(0, len(rest), COLUMNS)]
     return [[key for key in DECIDING if key in measured], *parts]
-
-
-def _shown(comparison: Comparison) -> list[str]:
-    return [key for key in (*DECIDING, *SHOWN) if key in comparison.metrics]
 
 
 def _headline(sets: Sequence[Sequence[Measured]]) -> dict[str, Any]:

@@ -136,9 +136,13 @@ def model_table(
 
 
 def difference_table(comparison: Comparison, keys: Iterable[str] = ()) -> Table:
-    """Lay out a comparison, a row for each metric."""
+    """Lay out a comparison, a row for each of the metrics that it has."""
     first, second = comparison.titles
-    changes = {key: comparison.metrics[key] for key in keys or comparison.metrics}
+    changes = {
+        key: comparison.metrics[key]
+        for key in keys or comparison.metrics
+        if key in comparison.metrics
+    }
     rows = [
         Row(
             (metric_of(key).label,),

@@ -76,9 +76,9 @@ def fit_decisions(
     record['masks'] = _dice_of_masks(pairs)
 
     if negative_crops:
-        hits = sum(bool(crop.in_mask.any()) for crop in negative_crops)
-        record['negative_crops'] = {'number': len(negative_crops), 'found': hits}
-    empty = [image for image in [*images, *negative_crops] if not image.in_mask.any()]
+        found = [crop for crop in negative_crops if crop.in_mask.any()]
+        record['negative_crops'] = {'number': len(negative_crops), 'found': len(found)}
+    empty = [each for each in (*images, *negative_crops) if not each.in_mask.any()]
     nothing = sum(not image.counts[:, 1].any() for image in empty)
     columns = dict(
         features=[domain_features(image) for image in images],
@@ -274,9 +274,8 @@ def _risk_of_order(
         surest = risk[kept][order[: max(1, len(order) // 5)]]
         return np.array([aurc(score[kept], risk[kept]), surest.mean()])
 
-    everything = np.ones(len(score), bool)
     without = [metrics(groups != group) for group in np.unique(groups)]
-    return OutOfFold(metrics(everything), np.stack(without))
+    return OutOfFold(metrics(np.ones(len(score), bool)), np.stack(without))
 
 
 def _is_relative(expected: np.ndarray, dice: np.ndarray) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from ...common.arguments import check_choice
+from ...common.arguments import check_choice, reading
 from ...common.inputs import naming
 from ..calibrator import Calibrator
 from ..maps import SIDE, TARGETS
@@ -261,15 +261,13 @@ def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
             f'{type(keys).__name__}'
         )
 
-    try:
+    with reading('groups must be a name for each image'):
         for key in keys:
             # A tensor is equal to no other one as a key.
             name: Any = key.tolist() if isinstance(key, Tensor | np.ndarray) else key
             if name != name:
-                raise TypeError('one is nan')
+                raise ValueError('one is nan')
             yield numbers.setdefault(name, len(numbers))
-    except TypeError as error:
-        raise ValueError(f'groups must be a name for each image: {error}') from error
 
 
 def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map, bool]]:

@@ -189,8 +189,8 @@ def measure_groups(counts: np.ndarray, logit: np.ndarray) -> OutOfFold:
     gap_of_bin = [
         np.where(bin_of_cell == number, gap, 0).sum((1, 2)) for number in range(BINS)
     ]
-    pixel_sums = [each.sum((1, 2)) for each in (total, nll, brier)]
-    sums = [*pixel_sums, gap.sum(2), np.stack(gap_of_bin, 1)]
+    sums = [each.sum((1, 2)) for each in (total, nll, brier)]
+    sums += [gap.sum(2), np.stack(gap_of_bin, 1)]
     # Group by group, so that every sum is added up in the same order.
     whole = [np.cumsum(each, 0)[-1] for each in sums]
     without = [all_groups - each for all_groups, each in zip(whole, sums)]

@@ -3,7 +3,6 @@
 import copy
 import json
 import os
-import os.path as osp
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size
 from mmengine.structures import PixelData
 
-from ...augmentation.windows import SMALLEST, find_window, resized
+from ...augmentation.windows import find_window, resized
 from ...calibration.calibrator import Calibrator
 from ...calibration.fitting.tables import CalibrationTables
 from ...calibration.module import fingerprint_of
@@ -127,7 +126,7 @@ def collect_tables(
 
 
 def windows_of(
-    batch: dict[str, Any], rng: np.random.Generator, smallest: float = SMALLEST
+    batch: dict[str, Any], rng: np.random.Generator
 ) -> dict[str, Any] | None:
     """A batch of one window of each image that has room for one; None without any.
 
@@ -139,7 +138,7 @@ def windows_of(
     samples = []
     for image, sample in zip(batch['inputs'], batch['data_samples']):
         label = sample.gt_sem_seg.data
-        window = find_window(label[0].cpu().numpy(), smallest, rng)
+        window = find_window(label[0].cpu().numpy(), rng=rng)
         if window is None:
             continue
         rows, columns = (
@@ -170,7 +169,7 @@ def keep_in_checkpoint(path: str, calibrator: Calibrator) -> None:
 
 def calibrator_of_checkpoint(path: str, trust: bool = False) -> Calibrator | None:
     """Read the calibrator that :func:`keep_in_checkpoint` put into a checkpoint."""
-    if not osp.isfile(path):
+    if not os.path.isfile(path):
         return None
     checkpoint = load_safely(path, trust=trust)
     text = checkpoint.get('calibrator') if isinstance(checkpoint, dict) else None

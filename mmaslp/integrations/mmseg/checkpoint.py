@@ -13,7 +13,6 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import Tensor
 
@@ -131,11 +130,11 @@ def safe_loading(trust: bool = False) -> Iterator[None]:
 
     theirs = mmengine_checkpoint.load_url
     mmengine_checkpoint.load_url = fetch
-    CheckpointLoader.register_scheme('', load, force=True)
+    mmengine_checkpoint.CheckpointLoader.register_scheme('', load, force=True)
     try:
         yield
     finally:
-        CheckpointLoader.register_scheme(
+        mmengine_checkpoint.CheckpointLoader.register_scheme(
             '', mmengine_checkpoint.load_from_local, force=True
         )
         mmengine_checkpoint.load_url = theirs

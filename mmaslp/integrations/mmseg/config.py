@@ -23,7 +23,6 @@ from ...files.names import some
 if TYPE_CHECKING:
     from mmengine.runner import Runner
 
-_PREFIX = 'mmaslp::'
 # MMEngine reads a prefix only if it knows the distribution that it stands for.
 MODULE2PACKAGE.setdefault('mmaslp', 'mmaslp')
 # It does not know OneDL's distribution, and would find no mmseg:: base.
@@ -149,7 +148,7 @@ def find_config(name: str) -> str:
     package = Path(__file__).resolve().parents[2]
     folder = package / '.mim' / 'configs'
     folder = folder if folder.is_dir() else package.parent / 'configs'
-    own = folder / name.removeprefix(_PREFIX)
+    own = folder / name.removeprefix('mmaslp::')
     if own.is_file() and folder.resolve() in own.resolve().parents:
         return str(own)
     raise FileNotFoundError(

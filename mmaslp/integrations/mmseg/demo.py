@@ -1,16 +1,15 @@
 """A training of `mmaslp demo`, and its test."""
 
+import copy
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
 from ...evaluation.result import Result
-from .checkpoint import safe_loading
 from .config import load_config
 from .testing import EvaluationOptions, calibrator_of_test, evaluate, sets_of_test
-from .training import prepare_training
+from .training import run_training
 
 
 def train_and_test(
@@ -49,21 +48,12 @@ def train_and_test(
         redirect_stdout(log),
         redirect_stderr(log),
     ):
-        cfg = _read(config, settings, folder)
-        runner = prepare_training(cfg, overwrite=True)
-        with safe_loading():
-            runner.train()
+        cfg = load_config(f'mmaslp::demo/{config}.py', settings)
+        cfg.update(work_dir=str(folder), launcher='none')
+        runner = run_training(copy.deepcopy(cfg), overwrite=True)
 
-        cfg = _read(config, settings, folder)
         cfg.load_from = runner.message_hub.get_info('last_ckpt')
         return _test(cfg, name, str(folder / 'maps') if write_maps else None)
-
-
-def _read(config: str, settings: dict[str, Any], folder: Path) -> Config:
-    cfg = load_config(f'mmaslp::demo/{config}.py', settings)
-    cfg.work_dir = str(folder)
-    cfg.launcher = 'none'
-    return cfg
 
 
 def _test(cfg: Config, name: str, maps: str | None) -> list[Result]:

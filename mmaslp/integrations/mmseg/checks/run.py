@@ -37,14 +37,16 @@ or ASLPHook(levels='image', rule='fixed'), which needs no validation"""
 
 def measuring_metric(runner: Any) -> CalibrationMetric | None:
     """The CalibrationMetric of the validation that measures the network itself."""
-    measuring = (
-        metric
-        for metric in runner.val_loop.evaluator.metrics
-        if isinstance(metric, CalibrationMetric)
-        and (metric.mode, metric.protocol) == ('top_label', 'raw')
-        and metric.calibrator is None
+    return next(
+        (
+            metric
+            for metric in runner.val_loop.evaluator.metrics
+            if isinstance(metric, CalibrationMetric)
+            and (metric.mode, metric.protocol) == ('top_label', 'raw')
+            and metric.calibrator is None
+        ),
+        None,
     )
-    return next(measuring, None)
 
 
 def check_validation(runner: Any) -> Iterator[Finding]:
@@ -191,12 +193,8 @@ def _transforms(step: Any) -> Iterator[Any]:
 def _mask_loader(leaf: Any) -> Any:
     """The transform of a data set that reads its masks."""
     loaders = ('LoadAnnotations', 'LoadBinaryAnnotations')
-    reading = (
-        step
-        for step in _transforms(getattr(leaf, 'pipeline', None))
-        if type(step).__name__ in loaders
-    )
-    return next(reading, None)
+    steps = _transforms(getattr(leaf, 'pipeline', None))
+    return next((step for step in steps if type(step).__name__ in loaders), None)
 
 
 def mask_values(leaf: Any, most: int) -> set[int]:

@@ -159,21 +159,21 @@ def check_heads(model: Mapping[str, Any], training: bool = True) -> Iterator[Fin
 
 def _why_two_channels(model: Mapping[str, Any], heads: Mapping[str, ConfigDict]) -> str:
     """Say why a segmentor cannot work with one channel; '' if it can."""
-    samplers = [head.get('sampler') for head in heads.values()]
-    stages = is_type(model.get('decode_head'), 'IterativeDecodeHead')
-
     reasons = {
         'PointRend looks for uncertain points between the two best channels': any(
             is_type(head, 'PointHead') for head in heads.values()
         ),
         'cascades and K-Net look for a threshold that they do not have': (
-            stages or is_type(model, 'CascadeEncoderDecoder')
+            is_type(model, 'CascadeEncoderDecoder')
+            or is_type(model.get('decode_head'), 'IterativeDecodeHead')
         ),
         'OHEMPixelSampler with thresh takes a softmax over the channels': any(
-            is_type(each, 'OHEMPixelSampler') and each.get('thresh')
-            for each in samplers
+            is_type(head.get('sampler'), 'OHEMPixelSampler')
+            and head.sampler.get('thresh')
+            for head in heads.values()
         ),
     }
+
     return next((reason for reason, holds in reasons.items() if holds), '')
 
 

@@ -5,16 +5,10 @@ import logging
 import math
 import os.path as osp
 from collections.abc import Iterator
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from mmengine.dist import (
-    broadcast_object_list,
-    get_rank,
-    get_world_size,
-    is_main_process,
-)
+from mmengine.dist import get_rank, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
 from mmengine.runner import IterBasedTrainLoop
@@ -29,6 +23,7 @@ from ....common.arguments import (
 )
 from ....common.draws import seed_torch
 from ....common.outputs import check_output
+from ....common.processes import gathered
 from ....files.csv_tables import write_csv
 from ....levels.border import BorderLevels
 from ....levels.image import ImageLevels
@@ -175,9 +170,7 @@ class BorderTraining(Training, LevelsSession):
 
     def observe(self, metrics: dict[str, Any]) -> None:
         """Move the levels by the table that the metric has counted."""
-        tables = [self._metric.table]
-        broadcast_object_list(tables)
-        self.end_validation(tables[0], whole=True)
+        self.end_validation(gathered(self._metric.table)[0], whole=True)
 
 
 class ImageTraining(Training):
@@ -280,8 +273,11 @@ class ImageTraining(Training):
     def end_training(self) -> None:
         """Write the table of images and levels, lowest level first."""
         if is_main_process():
-            levels = sorted(self.levels.levels.items(), key=itemgetter(1))
-            rows = [{'img_path': name, 'alpha': f'{a:.8f}'} for name, a in levels]
+            levels = self.levels.levels
+            rows = [
+                {'img_path': name, 'alpha': f'{levels[name]:.8f}'}
+                for name in sorted(levels, key=levels.__getitem__)
+            ]
             write_csv(self._table, rows, ('img_path', 'alpha'), overwrite=True)
             print_log(f'ASLP: levels of images written to {self._table}', 'current')
 
@@ -377,9 +373,7 @@ class ASLPHook(Hook):
         """Check the run, make the levels, restore the state of a resumed run."""
         check_once(runner, ('train', 'val'))
         # One seed for all ranks, independent of randomness.diff_rank_seed.
-        seeds = [int(runner.seed)]
-        broadcast_object_list(seeds)
-        (self.seed,) = seeds
+        self.seed = gathered(int(runner.seed))[0]
         self.schedule = self._schedule(runner)
         losses = find_losses(runner.model)
         self.training.start(runner, losses, self.schedule, self.seed)

@@ -1,4 +1,4 @@
-"""Hooks that read the probabilities of a test: they write maps, and a review."""
+"""Hooks that read probabilities: of a test, or of windows in a validation."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.dist import all_gather_object, barrier, is_main_process
+import torch
+from mmengine.dist import (
+    all_gather_object,
+    all_reduce,
+    barrier,
+    is_main_process,
+)
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmseg.registry import HOOKS
@@ -15,7 +21,6 @@ from ....calibration.calibrator import Calibrator
 from ....common.arguments import (
     check_bool,
     check_choice,
-    check_number,
     check_path,
     optional,
 )
@@ -29,6 +34,7 @@ from ....files.review import (
     review_image,
     write_review,
 )
+from ..calibration import windows_of
 from ..data import dataset_of, image_ids
 from ..evaluation.metrics import ScoreReader, check_scores, loaded
 
@@ -147,8 +153,6 @@ class ReviewHook(ScoresHook):
     Args:
         out (str): The file, ``.csv``.
         calibrator (str | Calibrator): File of ``mmaslp fit``.
-        level (float): Share of images that a bound holds for, in (0, 1). Defaults to
-            0.9.
         scores (str): See ``ScoreReader``. Defaults to 'auto'.
         overwrite (bool): Replace a file that is there. Defaults to False.
 
@@ -162,7 +166,6 @@ class ReviewHook(ScoresHook):
         self,
         out: str,
         calibrator: str | Calibrator,
-        level: float = 0.9,
         scores: str = 'auto',
         overwrite: bool = False,
     ) -> None:
@@ -172,7 +175,6 @@ class ReviewHook(ScoresHook):
         check_output(self.out, overwrite)
         self.calibrator = loaded('calibrator', calibrator)
         self.calibrator.need_decisions()
-        self.level = check_number('level', level, above=0, below=1)
 
     def begin(self, runner: Any) -> None:
         """Forget an earlier run."""
@@ -182,9 +184,7 @@ class ReviewHook(ScoresHook):
         """Review an image."""
         truth = sample.get('gt_sem_seg')
         label = None if truth is None else truth['data'].cpu().numpy()
-        self._rows[path] = review_image(
-            self.calibrator, stem, prob, label, level=self.level
-        )
+        self._rows[path] = review_image(self.calibrator, stem, prob, label)
 
     def end(self) -> None:
         """Write the images of all processes, each once."""
@@ -197,3 +197,57 @@ class ReviewHook(ScoresHook):
             if comparison is not None:
                 print_log(str(comparison), 'current')
             print_log(f'review: {self.out}', 'current')
+
+
+@HOOKS.register_module()
+class WindowsHook(Hook):
+    """Measure object-free windows of the validation images, the same in each epoch.
+
+    It logs, after each validation, ``windows/empty_found``, the share of windows in
+    which the network finds something, and ``windows/nll_windows``, their mean negative
+    log-likelihood. A metric of MMEngine never sees the network, so this is a hook. It
+    costs one more pass over the validation images.
+
+    Args:
+        scores (str): See ``ScoreReader``. Defaults to 'auto'.
+
+    Raises:
+        ValueError: ``scores`` has another value; or a head has more than two classes.
+
+    Example:
+        >>> custom_hooks = [dict(type='WindowsHook')]
+    """
+
+    def __init__(self, scores: str = 'auto') -> None:
+        self._reader = ScoreReader(scores, binary=True)
+
+    def before_val_epoch(self, runner: Any) -> None:
+        """Begin with the same windows."""
+        self._rng = np.random.default_rng(0)
+        # Windows, those whose mask is not empty, pixels, their summed NLL.
+        self._sums = torch.zeros(4, dtype=torch.float64)
+
+    def after_val_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Run the network on a window of each image."""
+        windows = windows_of(data_batch, self._rng)
+        if windows is None:
+            return
+        for sample in runner.model.val_step(windows):
+            prob, _ = self._reader.read(sample.to_dict())
+            prob = prob.double().cpu()
+            nll = torch.nn.functional.binary_cross_entropy(
+                prob, torch.zeros_like(prob), reduction='sum'
+            )
+            not_empty = float((prob > 0.5).any())
+            self._sums += torch.tensor([1, not_empty, prob.numel(), nll.item()])
+
+    def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:
+        """Log both metrics of the windows of all processes."""
+        all_reduce(self._sums)
+        windows, not_empty, pixels, nll = self._sums.tolist()
+        if windows:
+            hub = runner.message_hub
+            hub.update_scalar('val/windows/empty_found', not_empty / windows)
+            hub.update_scalar('val/windows/nll_windows', nll / pixels)

@@ -199,8 +199,6 @@ class StreamingMetric(BaseMetric):
 
     Attributes:
         result (dict | None): On the main process, the result of the last evaluation.
-        has_foreground (bool | None): Whether a mask of the last evaluation had a pixel
-            of foreground; None without pixels and with more than two classes.
 
     Raises:
         ValueError: An argument is out of its range. In an evaluation: an image cannot
@@ -229,11 +227,10 @@ class StreamingMetric(BaseMetric):
         self.output_dir = optional(check_path, 'output_dir', output_dir)
         self.calibrator = optional(loaded, 'calibrator', calibrator)
         self.result: Any = None
-        self.has_foreground: bool | None = None
         self._reset()
 
     def _reset(self) -> None:
-        self._merged: CalibrationHistogram | None = None
+        self.histogram: Any = None  # of the images that count
         self._pending: deque[PixelCounts] = deque()
         self._reader = ScoreReader(self.scores, self.ignore_index)
         self._ignored = False  # whether a pixel was left out
@@ -246,11 +243,11 @@ class StreamingMetric(BaseMetric):
             with naming(name):
                 pixels, record = self.measure(str(name), prob, label)
             self._ignored = self._ignored or pixels.scores.total < label.numel()
-            if self._merged is None:
-                self._merged = CalibrationHistogram(pixels.num_classes)
+            if self.histogram is None:
+                self.histogram = CalibrationHistogram(pixels.num_classes)
             self._pending.append(pixels)
             if len(self._pending) > self.PENDING:
-                self._merged.merge(self._pending.popleft())
+                self.histogram.merge(self._pending.popleft())
             self.results.append(record)
 
     @abstractmethod
@@ -284,13 +281,6 @@ class StreamingMetric(BaseMetric):
             self.results.clear()
             self._reset()
 
-    def histogram(self) -> CalibrationHistogram:
-        """Return the histogram of all images that count, on the CPU."""
-        merged = self._merged or CalibrationHistogram()
-        while self._pending:
-            merged.merge(self._pending.popleft())
-        return merged
-
     def _drop_repeated(self, size: int) -> None:
         """Leave out the images that MMSegmentation will cut, and join the ranks."""
         here = self._pending[0].num_classes if self._pending else 0
@@ -309,16 +299,13 @@ class StreamingMetric(BaseMetric):
 
         for _ in range(lengths[get_rank()] - kept[get_rank()]):
             self._pending.pop()
-        merged = CalibrationHistogram(max(2, *classes))
-        if self.results:
-            merged.merge(self.histogram())
-        all_reduce(merged.counts)
-        all_reduce(merged.nll)
-        self._merged = merged
-        pixels = merged.pixels()
-        has_masks = pixels.num_classes == 2 and pixels.scores.total > 0
-        self.has_foreground = bool(pixels.foreground) if has_masks else None
-        if self.has_foreground is False and any(ignored):
+        self.histogram = self.histogram or CalibrationHistogram(max(2, *classes))
+        for pixels in self._pending:
+            self.histogram.merge(pixels)
+        all_reduce(self.histogram.counts)
+        all_reduce(self.histogram.nll)
+        pixels = self.histogram.pixels()
+        if any(ignored) and pixels.foreground == 0 < pixels.scores.total:
             raise ValueError(
                 'no pixel of the masks is foreground, and some are ignored '
                 f'({self.ignore_index}), as the objects of 0/255 masks are if '
@@ -372,7 +359,7 @@ class SODMetric(StreamingMetric):
 
     def compute_metrics(self, results: list) -> dict:
         """Average the records of the images."""
-        self.result = sod_metrics(results, self.histogram())
+        self.result = sod_metrics(results, self.histogram)
         return dict(self.result)
 
 
@@ -434,8 +421,7 @@ class CalibrationMetric(StreamingMetric):
         overwrite: bool = False,
         **kwargs: Any,
     ) -> None:
-        check_bins(bins)
-        self.bins = bins
+        self.bins = check_bins(bins)
         self.mode = check_choice('mode', mode, MODES)
         self.draw = optional(check_bool, 'draw', draw)
         self.resamples = check_resamples(resamples)
@@ -467,14 +453,6 @@ class CalibrationMetric(StreamingMetric):
 
     def compute_metrics(self, results: list) -> dict:
         """Compute the metrics of all images and write the files; undefined is nan."""
-        if self.has_foreground is False and self.calibrator is None:
-            print_log(
-                f'{loop_stage()}_dataloader: no mask has a pixel of foreground, so '
-                'accuracy and confidence are those of the background alone',
-                logger='current',
-                level=logging.WARNING,
-            )
-
         totals = [bands for _, bands in results if bands is not None]
         self.table = BandTable() if totals else None
         if self.table is not None:
@@ -482,7 +460,7 @@ class CalibrationMetric(StreamingMetric):
 
         draw = not is_training() if self.draw is None else self.draw
         evaluator = Evaluator(self.bins, self.mode)
-        evaluator.raw = ImageSet(self.histogram(), [row for row, _ in results])
+        evaluator.raw = ImageSet(self.histogram, [row for row, _ in results])
         self.result = evaluator.result(
             'model',
             loop_stage(),
@@ -495,6 +473,13 @@ class CalibrationMetric(StreamingMetric):
                 'dataset': dict(self.dataset_meta or {}).get('dataset_name'),
             },
         )
+        if self.result.no_foreground and self.calibrator is None:
+            print_log(
+                f'{loop_stage()}_dataloader: no mask has a pixel of foreground, so '
+                'accuracy and confidence are those of the background alone',
+                logger='current',
+                level=logging.WARNING,
+            )
         self._write(self.result, draw)
         return dict(self.result.metrics)
 

@@ -1,20 +1,19 @@
 """Self-calibrating binary cross entropy."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ....common.arguments import (
+    check_array,
     check_bool,
-    check_choice,
-    check_integer,
     check_number,
     check_text,
+    optional,
 )
 from ....common.arrays import check_channels
-from ....losses.criterion import REDUCTIONS, SelfCalibratingBCE, run_eagerly
+from ....losses.criterion import SelfCalibratingBCE, run_eagerly
 
 
 class SCBCELoss(nn.Module):
@@ -69,10 +68,14 @@ class SCBCELoss(nn.Module):
         avg_non_ignore: bool = True,
     ) -> None:
         super().__init__()
-        self.reduction = check_choice('reduction', reduction, REDUCTIONS)
-        self.class_weight = _load_class_weight(class_weight)
+        self.class_weight = optional(
+            check_array,
+            'class_weight, of background and foreground,',
+            class_weight,
+            shape=(2,),
+            low=0,
+        )
         self.loss_weight = check_number('loss_weight', loss_weight, at_least=0)
-        self.ignore_index = check_integer('ignore_index', ignore_index)
         self.avg_non_ignore = check_bool('avg_non_ignore', avg_non_ignore)
         if 'loss' not in check_text('loss_name', loss_name):
             raise ValueError(
@@ -83,6 +86,8 @@ class SCBCELoss(nn.Module):
         self.loss_name = loss_name
         self.criterion = SelfCalibratingBCE(
             beta=beta,
+            ignore_index=ignore_index,
+            reduction=reduction,
             alpha=alpha,
             deterministic=deterministic,
             eps=eps,
@@ -128,8 +133,7 @@ class SCBCELoss(nn.Module):
                 is outside {0, 1, ignore_index}, or the hook's sample is for another
                 batch.
         """
-        reduction = reduction_override or self.reduction
-        check_choice('reduction_override', reduction, REDUCTIONS)
+        reduction = reduction_override or self.criterion.reduction
         if avg_factor is not None and reduction == 'sum':
             raise ValueError('avg_factor can not be used with reduction="sum"')
         check_channels(cls_score)
@@ -148,21 +152,6 @@ class SCBCELoss(nn.Module):
             pixel_weight=weight,
             avg_factor=avg_factor,
             reduction=reduction,
-            ignore_index=self.ignore_index if ignore_index is None else ignore_index,
+            ignore_index=ignore_index,
             margin_weight=self.loss_weight,
         )
-
-
-def _load_class_weight(class_weight: Any) -> tuple[float, float] | None:
-    if class_weight is None:
-        return None
-    if not isinstance(class_weight, Sequence) or len(class_weight) != 2:
-        raise ValueError(
-            'class_weight must be two numbers, of background and of foreground, got '
-            f'{class_weight!r}'
-        )
-    background, foreground = class_weight
-    return (
-        check_number('class_weight of the background', background, at_least=0),
-        check_number('class_weight of the foreground', foreground, at_least=0),
-    )

@@ -28,11 +28,10 @@ class BinarySegTTAModel(BaseTTAModel):
     def _merge(self, views: list) -> Any:
         scores = [view.seg_logits.data for view in views]
         one_channel = len(scores[0]) == 1
-        total = sum(
+        prob = sum(
             score.float() if one_channel else score.float().softmax(dim=0)
             for score in scores
-        )
-        prob = total / len(scores)
+        ) / len(scores)
         sample = views[0]
         if one_channel:
             pred = (prob > self.module.decode_head.threshold).to(scores[0])

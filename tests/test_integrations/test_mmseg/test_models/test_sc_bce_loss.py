@@ -247,7 +247,7 @@ def test_is_registered_and_copies():
         )
     )
     assert loss.loss_name == 'loss_x'
-    assert loss.class_weight == (1.0, 3.0)
+    assert loss.class_weight.tolist() == [1.0, 3.0]
     assert not list(loss.parameters())
     assert not loss.state_dict()
     logits, labels = batch()
