@@ -81,7 +81,7 @@ def binary_pixels(
 
 def check_foreground(prob: Tensor, label: Tensor, axis: int) -> None:
     """Refuse background and foreground, of which the foreground is meant."""
-    if prob.shape[axis] == 2 and add_up(prob, axis) and add_up(label, axis):
+    if add_up(prob, axis) and prob.shape[axis] == 2 and add_up(label, axis):
         raise ValueError(
             f'label {tuple(label.shape)} is one-hot, of background and foreground: '
             'give the foreground of both alone'
