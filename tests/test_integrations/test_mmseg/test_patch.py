@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from mmaslp.commands import run_command
 from mmaslp.integrations.mmseg.config import load_config
+from mmaslp.integrations.mmseg.data import leaf_sets
 from mmaslp.integrations.mmseg.doctor import child_config, pasted
 from mmaslp.integrations.mmseg.training import run_training
 from tests.toy import write_images
@@ -87,7 +88,7 @@ def small(path):
     for split in ('train', 'val', 'test'):
         loader = cfg[f'{split}_dataloader']
         loader.update(num_workers=0, persistent_workers=False)
-        for step in loader.dataset.pipeline:
+        for step in leaf_sets(loader.dataset)[0].pipeline:
             for key in ('scale', 'crop_size'):
                 if key in step:
                     step[key] = size
