@@ -95,8 +95,11 @@ def run(args: argparse.Namespace) -> None:
     )
     results = [result for of_one in rows for result in of_one]
     write_report(page, results, title='Demo', overwrite=True)
-    named = {row.model: row for row in results if not row.no_foreground}
-    save_figure(band_figure(named), picture, overwrite=True)
+    save_figure(
+        band_figure({row.model: row for row in results if not row.no_foreground}),
+        picture,
+        overwrite=True,
+    )
 
     _review(folders[0], review)
     print()

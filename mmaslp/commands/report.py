@@ -27,7 +27,11 @@ def run(args: argparse.Namespace) -> None:
     from ..evaluation.result import load_results
     from ..report.page import json_beside, page_outputs, write_report
 
-    check_outputs(page_outputs(args.out, '--out'), args.results, args.overwrite)
-    results = [result for file in args.results for result in load_results(file)]
-    write_report(args.out, results, overwrite=args.overwrite, title=args.title)
+    check_outputs(page_outputs(args.out, '-o'), args.results, args.overwrite)
+    write_report(
+        args.out,
+        [result for file in args.results for result in load_results(file)],
+        overwrite=args.overwrite,
+        title=args.title,
+    )
     print(f'report: {args.out}\nits JSON: {json_beside(args.out)}')

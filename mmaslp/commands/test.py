@@ -114,8 +114,11 @@ def run(args: argparse.Namespace) -> None:
         if tested.review:
             print(f'review: {tested.review}')
     if args.report:
-        rows = [row for tested in results.values() for row in tested.results]
-        write_report(args.report, rows, overwrite=args.overwrite)
+        write_report(
+            args.report,
+            [row for tested in results.values() for row in tested.results],
+            overwrite=args.overwrite,
+        )
         print(f'report: {args.report}')
 
 

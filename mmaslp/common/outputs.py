@@ -15,7 +15,17 @@ from pathlib import Path
 from .arguments import check_bool, check_path
 
 # Endings of programs that could not open what is written.
-FOREIGN = ('.xlsx', '.xls', '.docx', '.pdf')
+FOREIGN = {'.xlsx', '.xls', '.docx', '.pdf'}
+# How the file of an option ends; files of others may end with any of these.
+ENDINGS = {
+    '--json': '.json',
+    '--coco': '.json',
+    '--report': '.html',
+    '-o': '.html',
+    '--review': '.csv',
+    '--objects': '.csv',
+    '--suspects': '.csv',
+}
 # The files of one option: a path, several of them, or None where it is not given.
 Outputs = str | Path | Iterable[str | Path] | None
 
@@ -48,8 +58,12 @@ def check_outputs(
             name = f'{option} {path}'
             if os.path.isdir(path) or str(given).endswith(os.sep):
                 raise ValueError(f'{name} is a folder: name a file')
-            if str(path).lower().endswith(FOREIGN) and '--plot' not in option:
-                raise ValueError(f'{name}: it holds CSV, JSON or HTML: name it so')
+            ending = ENDINGS.get(option)
+            wrong = FOREIGN | ({*ENDINGS.values()} - {ending} if ending else set())
+            if path.suffix.lower() in wrong and '--plot' not in option:
+                raise ValueError(
+                    f'{name}: must end with {ending or ".csv, .json or .html"}'
+                )
             if _is_stream(path):
                 continue
 

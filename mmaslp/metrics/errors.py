@@ -151,8 +151,7 @@ def ks_error(table: ScoreTable) -> float:
     together.
     """
     running = np.cumsum(table.score * table.count - table.unit * table.correct)
-    largest = np.abs(running).max(initial=0)
-    return float(ratio(largest / table.unit, table.total))
+    return float(ratio(np.abs(running).max(initial=0) / table.unit, table.total))
 
 
 def brier_score(table: ScoreTable) -> float:

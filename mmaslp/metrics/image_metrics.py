@@ -137,8 +137,7 @@ def aurc(score: np.ndarray, risk: np.ndarray) -> float:
 
     Source: `Geifman et al. <https://arxiv.org/abs/1805.08206>`_.
     """
-    order = np.argsort(-np.asarray(score), kind='stable')
-    return _area(np.asarray(risk)[order])
+    return _area(np.asarray(risk)[np.argsort(-np.asarray(score), kind='stable')])
 
 
 def _area(risk: np.ndarray) -> float:

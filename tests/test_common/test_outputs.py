@@ -168,3 +168,11 @@ def test_an_ending_of_another_program_is_refused():
         with pytest.raises(ValueError, match=name):
             check_outputs({'--out': name})
     check_outputs({'--plot': 'figure.pdf'})
+
+
+def test_the_ending_of_another_option_is_refused(tmp_path):
+    for option, name in (('--report', 'r.csv'), ('--json', 'r.HTML'), ('-o', 'r.json')):
+        with pytest.raises(ValueError, match=f'{option} {name}: must end with '):
+            check_outputs({option: name})
+    fine = {'--report': 'r.htm', '--json': 'r', '--out': 'r.json', '--coco': 'c.json'}
+    check_outputs({option: tmp_path / name for option, name in fine.items()})

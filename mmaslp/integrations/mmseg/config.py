@@ -88,8 +88,11 @@ def _warn_of_unread(cfg: Config, options: dict) -> None:
     for option in options:
         first = option.partition('.')[0]
         if first not in read:
-            last = option.rpartition('.')[2]
-            keys = [key for key in _keys(cfg) if key.endswith(f'.{last}')]
+            keys = [
+                key
+                for key in _keys(cfg)
+                if '.' in key and key.rpartition('.')[2] == option.rpartition('.')[2]
+            ]
             warnings.warn(
                 f'--cfg-options {option}: a run does not read {first}, so that this '
                 'changes nothing unless code of yours does: give the whole key, such '
