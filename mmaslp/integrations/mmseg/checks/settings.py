@@ -229,6 +229,13 @@ def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Findi
 
 
 def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
+    if head.get('ignore_index') in (0, 1):
+        yield Finding(
+            'error',
+            f'{place}.ignore_index leaves all pixels of a class out of the loss',
+            f'{place}.ignore_index = 255',
+        )
+
     arguments = inspect.signature(SCBCELoss).parameters.keys() | {'type'}
     changed = []
     kinds = []

@@ -173,6 +173,10 @@ CASES = {
         setting('model.decode_head.loss_decode.beta', 'XX'),
         'beta',
     ),
+    'a class that is ignored': (
+        head(ignore_index=0),
+        'model.decode_head.ignore_index leaves all pixels of a class',
+    ),
     'unknown type': (
         setting('custom_hooks.0.type', 'ASLPHok'),
         'ASLPHok is not in the',
