@@ -227,6 +227,7 @@ class Calibrator:
             3 if values.dim() == 3 and len(values) > 1 else 2,
             '; several images, and two logits of one, go to judge_batch',
         )
+
         image, labels = count_image(values, logits)
         prob = self._code_probabilities
         estimate = estimate_image(decisions, image, prob, level)

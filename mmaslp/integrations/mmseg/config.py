@@ -85,6 +85,7 @@ def _warn_of_unread(cfg: Config, options: dict) -> None:
     A name that only the file itself uses, it has used before options come.
     """
     read = {*_OTHERS.split()}.union(*(names.split() for _, names in _PARTS.values()))
+
     for option in options:
         first = option.partition('.')[0]
         if first not in read:
