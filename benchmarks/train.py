@@ -108,25 +108,6 @@ def cut(image: Tensor, window: Any, size: int) -> Tensor:
     return part[0].round().clamp(0, 255).byte()
 
 
-def zoomed(image: Tensor, label: Tensor, smallest: float) -> tuple[Tensor, Tensor]:
-    """A window around a pixel of an object, as large as windows without one may be."""
-    size = image.shape[-1]
-    objects = label.nonzero()
-    if not len(objects):
-        return image, label
-    row, column = objects[int(torch.randint(len(objects), ()))].tolist()
-    side = int(torch.randint(max(1, int(smallest * size)), size + 1, ()))
-
-    def span(pixel: int) -> slice:
-        first, last = max(0, pixel - side + 1), min(pixel, size - side)
-        start = int(torch.randint(first, last + 1, ()))
-        return slice(start, start + side)
-
-    window = span(row), span(column)
-    part = F.interpolate(label[window][None, None].float(), (size, size))[0, 0]
-    return cut(image, window, size), part.to(label.dtype)
-
-
 def disturbed(image: Tensor) -> Tensor:
     """An image ``(3, S, S)``, uint8, slightly blurred, noisy, darker or paler."""
     kind = int(torch.randint(4, ()))
@@ -332,12 +313,6 @@ class Run:
             labels = labels.float()
             for row in is_window.nonzero()[:, 0]:
                 images[row], labels[row] = self.window(), self.args.doubt
-        if self.args.zoom:
-            rows = (torch.rand(len(chosen)) < self.args.zoom) & ~is_window
-            for row in rows.nonzero()[:, 0]:
-                images[row], labels[row] = zoomed(
-                    images[row], labels[row], self.args.smallest
-                )
         if self.args.disturb:
             rows = torch.rand(len(chosen)) < self.args.disturb
             if self.args.disturb_objects:
@@ -438,9 +413,6 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         '--disturb', type=float, help='share of samples that are slightly corrupted'
-    )
-    parser.add_argument(
-        '--zoom', type=float, help='share of samples that become windows with an object'
     )
     parser.add_argument(
         '--disturb-objects', action='store_true', help='never disturb windows'

@@ -40,14 +40,14 @@ def data(tmp_path):
 def start(data, monkeypatch):
     monkeypatch.setitem(train.NETWORKS, 'unet', (16, 3e-3, 4))
 
-    def make(method='bce', name='out', epochs=4, replace=None, add=None):
+    def make(method='bce', name='out', epochs=4, replace=None, add=None, doubt=0.0):
         out = data / name
         out.mkdir(parents=True, exist_ok=True)
         args = argparse.Namespace(
             data=data, ood=None, other=None, shift=False, method=method, network='unet',
             train_images=None, patches=False, full=False, beta='HI', alpha=0.05,
             disturb=None, disturb_objects=False,
-            replace=replace, add=add, smallest=0.25,
+            replace=replace, add=add, doubt=doubt, smallest=0.25,
             epochs=epochs, seed=0, swap=False, out=out,
         )  # fmt: skip
         return train.Run(args)
@@ -91,6 +91,13 @@ def test_windows_come_into_every_batch(start, how):
     empty = ~labels.bool().flatten(1).any(1)
     assert len(labels) == 16 + how.get('add', 0)
     assert 2 <= empty.sum() < 16
+
+
+def test_windows_may_have_a_label_of_doubt(start):
+    _, labels = start(replace=0.5, doubt=0.1).batch(torch.arange(16))
+    windows = (labels == 0.1).flatten(1).all(1)
+    assert 2 <= windows.sum() < 16
+    assert set(labels[~windows].unique().tolist()) <= {0.0, 1.0}
 
 
 def test_trainings_are_compared_on_images_without_an_object(
