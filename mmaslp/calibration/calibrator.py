@@ -223,10 +223,12 @@ class Calibrator:
                 'give one image (H, W) or one volume (D, H, W), not '
                 f'{tuple(values.shape)}'
             )
-        self.check_axes(
-            3 if values.dim() == 3 and len(values) > 1 else 2,
-            '; several images, and two logits of one, go to judge_batch',
-        )
+        if values.dim() == 3 and len(values) > 1:
+            self.check_axes(
+                3, '; several images, and two logits of one, go to judge_batch'
+            )
+        else:
+            self.check_axes(2)
 
         image, labels = count_image(values, logits)
         prob = self._code_probabilities
@@ -428,12 +430,17 @@ class Calibrator:
 
     def _check_channels(self, values: Tensor, logits: bool) -> None:
         """Refuse background and foreground, of which each would be a binary map."""
+        if values.dim() == 3 and self.record.get('axes') == 3:
+            return  # slices of a volume
+
         axis = -3 if values.dim() == 3 else 1
-        one = self.decisions is not None  # channel, that it was fitted to
+        has_decisions = self.decisions is not None  # those of a fit to one channel
         two_logits = logits and values.dim() > 3 and values.shape[1] == 2
         # Two are calibrated alike as long as no decision moves.
-        wrong = one if values.shape[axis] > 2 else self.target == 'probability'
-        if (wrong and add_up(values, axis)) or (two_logits and one):
+        wrong = self.target == 'probability'
+        if values.shape[axis] > 2:
+            wrong = has_decisions
+        if (wrong and add_up(values, axis)) or (two_logits and has_decisions):
             raise ValueError(
                 'background and foreground of a softmax are calibrated together: give '
                 'the foreground alone, of logits the difference of the two, or wrap '

@@ -3,6 +3,7 @@
 import argparse
 import os
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import register_components
@@ -33,15 +34,16 @@ class CommandParser(argparse.ArgumentParser):
     def check(self, args: argparse.Namespace) -> None:
         """Refuse an empty value, such as that of a variable that a script forgot.
 
-        A shell leaves ~ as it is in --option=~/folder.
+        A shell leaves ~ as it is in --option=~/folder: the home folder takes its place.
         """
         for action in self._actions:
             value = getattr(args, action.dest, None)
             if value == '' or (isinstance(value, list) and '' in value):
                 name = [action.dest, *action.option_strings][-1]
                 self.error(f'{name} is empty: change it, or leave it out')
-            if isinstance(value, str) and value.startswith('~/'):
-                setattr(args, action.dest, os.path.expanduser(value))
+            if isinstance(value, (str, Path)) and str(value).startswith('~/'):
+                home = type(value)(os.path.expanduser(value))
+                setattr(args, action.dest, home)
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if diagnosis.mended and diagnosis.mended != diagnosis.original:
         _give_patch(args.config, args.patch, diagnosis.original, diagnosis.mended)
     elif args.patch:
-        print(f'there is nothing to patch, so that {args.patch} was not written')
+        print(f'there is no patch, so that {args.patch} was not written')
 
     counts = Counter(finding.level for finding in diagnosis.findings)
     numbers = [

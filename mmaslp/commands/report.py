@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
     from ..evaluation.result import load_results
     from ..report.page import json_beside, page_outputs, write_report
 
-    check_outputs(page_outputs(args.out, '-o'), args.results, args.overwrite)
+    check_outputs(page_outputs(args.out, '-o/--out'), args.results, args.overwrite)
     write_report(
         args.out,
         [result for file in args.results for result in load_results(file)],

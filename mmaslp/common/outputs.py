@@ -21,7 +21,7 @@ ENDINGS = {
     '--json': '.json',
     '--coco': '.json',
     '--report': '.html',
-    '-o': '.html',
+    '-o/--out': '.html',
     '--review': '.csv',
     '--objects': '.csv',
     '--suspects': '.csv',

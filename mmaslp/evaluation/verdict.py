@@ -107,7 +107,7 @@ def describe(result: Result) -> str:
     objects = result.positive.get('acc', nan)
     hints = {  # the first goes on with the sentence
         ', no more than without a network: see that foreground is 1 in maps and masks, '
-        'and that maps have one sigmoid and the right scale (--max-value)': (
+        'and that maps have one sigmoid and the right scale': (
             accuracy <= max(objects, 1 - objects) < 1
         ),
         '. All probabilities are 0 or 1, as of masks: give the maps before the cut, '

@@ -107,13 +107,13 @@ def apply_calibrator(
         parts = {name: [*Path(waiting, name).glob('*')] for name in folders}
         made = [folders['masks'] / part.name for part in parts['masks']]
         check_outputs({'--masks': made}, inputs, overwrite)
+        if any(part.suffix != '.png' for part in parts['maps']):
+            write_output(out / MARK, '', overwrite=True)
         for name, folder in folders.items():
             for part in parts[name]:
                 write_output(folder / part.name, part.read_bytes(), overwrite)
                 part.unlink()
 
-    if any(path.suffix != '.png' for path in outputs):
-        write_output(out / MARK, '', overwrite=True)
     for path in described:
         write_output(out / path.name, path.read_bytes(), overwrite)
     return {name: (folders[name], len(made)) for name, made in parts.items() if made}

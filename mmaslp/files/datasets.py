@@ -221,8 +221,6 @@ def prepare_dataset(
             'part train, or remove this division'
         )
 
-    if unused := unlisted(located):
-        warnings.warn(f'{root}: {unused}', stacklevel=2)
     paths = {}
     problems: list[str] = []
     without_object = 0
@@ -235,6 +233,8 @@ def prepare_dataset(
         without_object += empty
     raise_problems(problems, root)
     raise_problems(_shared_images(paths), root)
+    if unused := unlisted(located):
+        warnings.warn(f'{root}: {unused}', stacklevel=2)
     parts = {part: [*own] for part, own in paths.items()}
     if located:
         return Prepared(parts, without_object, [])
@@ -287,19 +287,26 @@ def divided_parts(
 
 
 def unlisted(parts: Mapping[str, tuple[tuple[str, str], str]]) -> str:
-    """Say which images lie in a set that lists divide, and are in none of them."""
+    """Say which images lie in a set that lists divide, and are in none of them.
+
+    A list that does not fit says so itself, where its part is read.
+    """
     lists = [list_file for _, list_file in parts.values()]
     if not lists or not all(lists):
         return ''
     (folder, _), _ = next(iter(parts.values()))
     images = list_stems(folder)
-    listed = chain(*(keep_listed(images, each, folder) for each in lists))
-    left = sorted(images.keys() - {*listed})
+    try:
+        listed = {*chain(*(keep_listed(images, each, folder) for each in lists))}
+    except ValueError:
+        return ''
+
+    left = sorted(images.keys() - listed)
+    if not left:
+        return ''
     return (
-        f'{len(left)} images are in no list of a part, and stay unused: {some(left)}; '
-        '`mmaslp prepare ... --overwrite` divides all anew'
-        if left
-        else ''
+        f'{len(left)} images are in no list of a part, and stay unused: {some(left)}: '
+        'add them to a list if they belong to it'
     )
 
 

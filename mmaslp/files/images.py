@@ -71,15 +71,14 @@ def write_picture(
 def check_uncalibrated(path: Path) -> None:
     """Refuse a map that a calibrator made, of `apply` or of a test."""
     if path.suffix.lower() == '.png':
+        hint = ''
         with Image.open(path) as image:
             calibrated = image.info.get('Software') == CALIBRATED
     else:
+        hint = f' (the file {MARK} beside it says so: remove that where it is wrong)'
         calibrated = path.with_name(MARK).exists()
     if calibrated:
-        raise ValueError(
-            'it is calibrated already: give the map of the network (of arrays the file '
-            f'{MARK} says so: remove it where it is wrong)'
-        )
+        raise ValueError(f'it is calibrated already: give the map of the network{hint}')
 
 
 # Largest ratio of two aspects that rounding explains.

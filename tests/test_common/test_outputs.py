@@ -171,7 +171,11 @@ def test_an_ending_of_another_program_is_refused():
 
 
 def test_the_ending_of_another_option_is_refused(tmp_path):
-    for option, name in (('--report', 'r.csv'), ('--json', 'r.HTML'), ('-o', 'r.json')):
+    for option, name in (
+        ('--report', 'r.csv'),
+        ('--json', 'r.HTML'),
+        ('-o/--out', 'r.json'),
+    ):
         with pytest.raises(ValueError, match=f'{option} {name}: must end with '):
             check_outputs({option: name})
     fine = {'--report': 'r.htm', '--json': 'r', '--out': 'r.json', '--coco': 'c.json'}

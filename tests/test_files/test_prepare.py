@@ -56,10 +56,14 @@ def test_images_that_came_after_the_division_are_said(tmp_path, write_pairs, rec
         prepare_dataset(str(tmp_path), overwrite=overwrite)
     assert not recwarn.list
     write_pairs(tmp_path, [*NAMES, 'new'], 'images', 'masks')
-    with pytest.warns(match='1 images are in no list of a part.*: new;'):
+    with pytest.warns(match='1 images are in no list of a part.*: new: add'):
         prepare_dataset(str(tmp_path))
     assert '; 1 images are in no list of a part' in use_folder(Config(), str(tmp_path))
     recwarn.clear()
+    # A list that names what is gone is the business of its part.
+    stale = tmp_path / 'test.txt'
+    stale.write_text(f'{stale.read_text()}gone\n')
+    assert 'gone' not in use_folder(Config(), str(tmp_path))
     assert 'new' in str(prepare_dataset(str(tmp_path), overwrite=True).parts)
     assert not recwarn.list
 

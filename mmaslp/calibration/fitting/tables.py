@@ -100,11 +100,12 @@ class CalibrationTables:
         check_foreground(prob, label, axis=0)
         fits = prob.dim() > 1 and prob.shape[-2:] == label.shape[-2:]
         if not fits or not prob.numel() or _long_axes(prob) != _long_axes(label):
+            of_softmax = prob.shape[0] == 2 and prob.dim() == label.dim() + 1
+            hint = '; of a softmax give the foreground alone, [:, 1]'
             raise ValueError(
                 f'the map has shape {tuple(prob.shape)} but the mask '
-                f'{tuple(label.shape)}: give both as (H, W), resized to one size; of a '
-                'softmax over background and foreground give the foreground alone, '
-                '[:, 1]'
+                f'{tuple(label.shape)}: give both as (H, W), resized to one size'
+                f'{hint if of_softmax else ""}'
             )
 
         label = label.reshape(-1, *prob.shape[-2:]).to(prob.device)

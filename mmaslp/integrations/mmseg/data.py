@@ -3,9 +3,9 @@
 A data set may be the config of one, or built from it: both wrap others alike.
 """
 
+import os
 import os.path as osp
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -185,13 +185,17 @@ def _missing(dataset: Mapping[str, Any]) -> str:
         )
 
     # Other data sets of MMSegmentation may have another ending by default.
-    folder = Path(root, prefix.get('img_path') or '')
+    folder = osp.join(root, prefix.get('img_path') or '')
     suffix = dataset.get('img_suffix', '.jpg')
     if (
         is_type(dataset, 'BaseSegDataset')
         and not dataset.get('ann_file')
-        and folder.is_dir()
-        and not any(folder.rglob(f'*{suffix}'))
+        and osp.isdir(folder)
+        and not any(
+            name.endswith(suffix)
+            for *_, names in os.walk(folder, followlinks=True)
+            for name in names
+        )
     ):
         return f'no image of {folder} ends with {suffix}: name their end as img_suffix'
     return ''

@@ -103,16 +103,17 @@ def test_images_that_a_fit_must_not_take(trained, tmp_path, capsys):
     out = ['--out', str(tmp_path / 'c.json'), '--overwrite']
     # The last one is that of the training; its pipeline is another one's business.
     trained_on = {**cfg.train_dataloader.dataset, 'pipeline': own.pipeline}
-    for dataset, words in (
-        (own, ''),
-        (dict(type='RepeatDataset', times=2, dataset=own), 'gives images several'),
-        (dict(type='ConcatDataset', datasets=[own, trained_on]), 'is too sure'),
+    repeated = dict(type='RepeatDataset', times=2, dataset=own)
+    for dataset, status, words in (
+        (own, 0, ''),
+        (repeated, 2, 'gives images several'),
+        (dict(type='ConcatDataset', datasets=[own, trained_on]), 0, 'is too sure'),
     ):
         cfg.val_dataloader.dataset = dataset
         cfg.dump(config)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter('always')
-            run_command('fit', [str(config), str(checkpoint), *out])
+            assert run_command('fit', [str(config), str(checkpoint), *out]) == status
         said = capsys.readouterr().err + ''.join(str(each.message) for each in caught)
         assert words in said
         assert ('too sure: a calibrator takes' in said) == (words == 'is too sure')
