@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ['PretrainedFPN', 'UNet']
+__all__ = ['PretrainedFPN', 'UNet', 'new_network']
 
 
 class UNet(nn.Module):
@@ -106,6 +106,12 @@ class PretrainedFPN(nn.Module):
         return F.interpolate(self.head(summed), images.shape[-2:], mode='bilinear')[
             :, 0
         ]
+
+
+def new_network(kind: str) -> nn.Module:
+    """Make one that is not trained, 'unet' or 'pretrained', as a CPU prefers it."""
+    network = UNet() if kind == 'unet' else PretrainedFPN()
+    return network.to(memory_format=torch.channels_last)
 
 
 def _conv(inputs: int, outputs: int) -> nn.Sequential:

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from networks import PretrainedFPN, UNet
+from networks import new_network
 from PIL import Image
 from scipy.special import logit
 from train import NETWORKS, load, logits_of
@@ -66,9 +66,8 @@ def predictor(network: str, package: Path) -> Callable[[Image.Image], np.ndarray
 
     if network == 'trained':
         kind = json.loads((package / 'run.json').read_text())['options']['network']
-        net = UNet() if kind == 'unet' else PretrainedFPN()
+        net = new_network(kind)
         net.load_state_dict(torch.load(package / 'network.pth', weights_only=True))
-        net = net.to(memory_format=torch.channels_last)
         side = NETWORKS[kind][0]
 
         def trained(image: Image.Image) -> np.ndarray:

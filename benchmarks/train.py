@@ -23,7 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from corruption import corrupted
-from networks import PretrainedFPN, UNet
+from networks import new_network
 from PIL import Image
 from rival_losses import RIVALS
 from torch import Tensor, nn
@@ -210,9 +210,8 @@ class Run:
         if args.full:
             self.full = load_full(args.data / 'train', args.train_images)
         torch.manual_seed(args.seed)
-        network = UNet() if args.network == 'unet' else PretrainedFPN()
-        self.network = network.to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=rate)
+        self.network = new_network(args.network)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=rate)
         self.steps = len(self.train['images']) // BATCH
         self.levels = make_levels(
             args.method, args.beta, self.epochs, self.train['names'], self.steps

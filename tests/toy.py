@@ -27,6 +27,17 @@ def write_images(folder, num_images, seed, size=16):
         Image.fromarray(mask).save(folder / 'masks' / f'{i:02d}.png')
 
 
+def add_views(cfg):
+    """Let a config test the mean of an image and its mirror image."""
+    flips = [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)]
+    after = [[dict(type='LoadBinaryAnnotations')], [dict(type='PackSegInputs')]]
+    cfg.tta_pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='TestTimeAug', transforms=[flips, *after]),
+    ]
+    cfg.tta_model = dict(type='BinarySegTTAModel')
+
+
 class Toy:
     """A tiny data set on disk and configs of a tiny network that trains on it."""
 

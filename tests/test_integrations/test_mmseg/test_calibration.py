@@ -26,7 +26,7 @@ from mmaslp.integrations.mmseg.calibration import (
 )
 from mmaslp.integrations.mmseg.engine import calibrator_hook
 from mmaslp.integrations.mmseg.evaluation.metrics import ScoreReader
-from tests.toy import Toy, write_images
+from tests.toy import Toy, add_views, write_images
 
 
 def text(calibrator):
@@ -122,13 +122,7 @@ def test_images_that_a_fit_must_not_take(trained, tmp_path, capsys):
 def test_a_calibrator_of_one_view_is_not_that_of_their_mean(trained, tmp_path, recwarn):
     config, checkpoint, file = trained
     cfg = Config.fromfile(config)
-    flips = [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)]
-    after = [[dict(type='LoadBinaryAnnotations')], [dict(type='PackSegInputs')]]
-    cfg.tta_pipeline = [
-        dict(type='LoadImageFromFile'),
-        dict(type='TestTimeAug', transforms=[flips, *after]),
-    ]
-    cfg.tta_model = dict(type='BinarySegTTAModel')
+    add_views(cfg)
     cfg.dump(config)
     args = [str(config), str(checkpoint), '--eval', 'ece', '--work-dir', str(tmp_path)]
     of_maps = tmp_path / 'of_maps.json'  # such as those of --tta --out-prob

@@ -28,6 +28,7 @@ from mmaslp.integrations.mmseg.testing import (
 )
 from mmaslp.report.page import report_html
 from tests.test_calibration.object_scenes import discs
+from tests.toy import add_views
 
 
 @pytest.fixture
@@ -88,13 +89,7 @@ def test_views_of_several_data_sets(config):
     cfg.test_dataloader.dataset = dict(
         type='ConcatDataset', datasets=[{**one, 'indices': k} for k in (1, 2)]
     )
-    flips = [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)]
-    after = [[dict(type='LoadBinaryAnnotations')], [dict(type='PackSegInputs')]]
-    cfg.tta_pipeline = [
-        dict(type='LoadImageFromFile'),
-        dict(type='TestTimeAug', transforms=[flips, *after]),
-    ]
-    cfg.tta_model = dict(type='BinarySegTTAModel')
+    add_views(cfg)
     tested = evaluate(cfg, sets_of_test(cfg), EvaluationOptions(tta=True))
     assert tested['test'].results[0].num_images == 3
 
