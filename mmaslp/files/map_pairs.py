@@ -388,8 +388,8 @@ def read_pair(
             f'{pred}: {size} pixels, but its mask {gt} has {of_mask}: {advice}'
         )
 
-    grid = reader.grid_of(pred)
-    if grid is not None and is_nifti(gt):
+    grid = reader.grid_of(pred) if is_nifti(gt) else None
+    if grid is not None:
         other = grid_of(gt, dataset is not None and dataset.reorient)
         shape = (1, *label.shape)[-3:]
         same_axes = grid.orientation == other.orientation

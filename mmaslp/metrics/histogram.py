@@ -57,10 +57,11 @@ class PixelCounts:
 
         [(codes, nll)] = _coded(_valid_scores(prob, label, ignore_index, num_classes))
         code, number = np.unique(codes.cpu().numpy(), return_counts=True)
-        cell, place = np.unique(code // 2, return_inverse=True)
-        counts = np.zeros((len(cell), 2), np.int64)
-        counts[place, code % 2] = number
-        return cls(_score_table(cell, counts), int(nll), num_classes)
+        # Codes ascend: both outcomes of a cell are neighbours.
+        first = np.diff(code // 2, prepend=-1) > 0
+        counts = np.zeros((np.count_nonzero(first), 2), np.int64)
+        counts[np.cumsum(first) - 1, code % 2] = number
+        return cls(_score_table(code[first] // 2, counts), int(nll), num_classes)
 
     @property
     def foreground(self) -> int | None:
@@ -187,7 +188,8 @@ class CalibrationHistogram:
 
     def reset(self) -> None:
         """Forget all pixels."""
-        self.counts = torch.zeros(2 * CELLS, dtype=torch.int64)
+        # numpy's zeros take no memory until they are written to.
+        self.counts = torch.from_numpy(np.zeros(2 * CELLS, np.int64))
         self.nll = torch.zeros((), dtype=torch.int64)
 
     def update(
@@ -232,10 +234,10 @@ class CalibrationHistogram:
             )
         pixels = other.pixels() if isinstance(other, CalibrationHistogram) else other
         correct = pixels.scores.correct
-        counts = np.stack([pixels.scores.count - correct, correct], 1)
-        rows = torch.from_numpy(pixels.scores.score).to(self.counts.device)
-        # Each cell is named once.
-        self.counts.view(-1, 2)[rows] += torch.from_numpy(counts).to(rows.device)
+        for outcome, number in enumerate((pixels.scores.count - correct, correct)):
+            codes = torch.from_numpy(2 * pixels.scores.score + outcome)
+            number = torch.from_numpy(number).to(self.counts.device)
+            self.counts.index_add_(0, codes.to(number.device), number)
         self.nll += pixels.nll
 
     @property
@@ -246,7 +248,7 @@ class CalibrationHistogram:
     def pixels(self) -> PixelCounts:
         """Return the cells that are not empty."""
         counts = self.counts.cpu().numpy().reshape(-1, 2)
-        cells = np.flatnonzero(counts.any(1))
+        cells = np.flatnonzero(counts[:, 0] | counts[:, 1])
         return PixelCounts(
             _score_table(cells, counts[cells]), int(self.nll), self.num_classes
         )
