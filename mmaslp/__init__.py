@@ -11,8 +11,17 @@ import warnings
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from .version import __version__
+
+if TYPE_CHECKING:  # editors and type checkers do not see what is imported later
+    from . import functional
+    from .augmentation.windows import ObjectFreeWindows
+    from .calibration import Calibrator, dice_optimal_mask, fit_calibrator
+    from .levels import BorderLevels, ImageLevels
+    from .losses import SelfCalibratingBCE
+    from .metrics import BandTable, CalibrationHistogram
 
 # The registered components, and the module of each.
 _COMPONENTS = {
@@ -46,7 +55,20 @@ _ROOMS = {
     'dice_optimal_mask': 'calibration',
     'fit_calibrator': 'calibration',
 }
-__all__ = ['__version__', 'functional', 'register_components', *_ROOMS]
+__all__ = [
+    'BandTable',
+    'BorderLevels',
+    'CalibrationHistogram',
+    'Calibrator',
+    'ImageLevels',
+    'ObjectFreeWindows',
+    'SelfCalibratingBCE',
+    '__version__',
+    'dice_optimal_mask',
+    'fit_calibrator',
+    'functional',
+    'register_components',
+]
 
 
 @cache

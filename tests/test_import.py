@@ -1,9 +1,14 @@
 """What importing the package does, with MMSegmentation and without it."""
 
+import ast
+import inspect
 import subprocess
 import sys
 
 import pytest
+
+import mmaslp
+from mmaslp import calibration
 
 BLOCK = """
 import sys
@@ -46,6 +51,23 @@ for name in ('ASLPHook', 'nothing'):
     assert component.startswith('ImportError mmaslp.ASLPHook is not there')
     assert 'pip install "mmaslp[onedl]"' in component
     assert nothing == "AttributeError module 'mmaslp' has no attribute 'nothing'"
+
+
+@pytest.mark.parametrize(
+    ('module', 'at_once'),
+    [
+        (mmaslp, {'__version__', 'register_components'}),
+        (calibration, {*calibration.__all__} - {*calibration._FITTING}),
+    ],
+)
+def test_editors_see_what_is_imported_later(module, at_once):
+    tree = ast.parse(inspect.getsource(module)).body
+    [typed] = [node for node in tree if isinstance(node, ast.If)][:1]
+    assert typed.test.id == 'TYPE_CHECKING'
+    names = {alias.name for line in typed.body for alias in line.names}
+    assert names == {*module.__all__} - at_once
+    for name in names:
+        assert getattr(module, name).__name__.endswith(name)
 
 
 def test_a_broken_mmsegmentation_is_warned_of(tmp_path):

@@ -6,12 +6,16 @@
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from .calibrator import Calibrator
 from .decisions import Decisions
 from .estimates import ImageEstimate, ObjectTable, SetComparison
 from .masks import dice_optimal_mask
 from .module import CalibratedModule
+
+if TYPE_CHECKING:
+    from .fitting import CalibrationTables, fit_calibrator, fit_tables
 
 _FITTING = ('CalibrationTables', 'fit_calibrator', 'fit_tables')
 

@@ -6,14 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
 import joblib
 import numpy as np
 import torch
 
-from ..calibration.fitting.tables import CalibrationTables
 from ..common.inputs import naming
 from .images import IMAGE_SUFFIXES, check_uncalibrated, read_binary_mask
 from .names import display_name, no_name_matches, raise_problems, some
@@ -27,6 +26,9 @@ from .prob_maps import (
 )
 from .progress import track
 from .volumes import NIFTI_SUFFIXES, grid_of, is_nifti, stem_of
+
+if TYPE_CHECKING:
+    from ..calibration.fitting.tables import CalibrationTables
 
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.gif', *ARRAY_SUFFIXES)
 # What nnU-Net writes beside its maps; its masks too, which may be images.
@@ -324,8 +326,11 @@ def _count(
 
 def count_tables(
     files: MapFiles, reader: MapReader | None = None, **options: Any
-) -> CalibrationTables:
+) -> 'CalibrationTables':
     """Count maps for a calibrator; options as those of :func:`count_files`."""
+    # Whoever reads maps needs no optimiser.
+    from ..calibration.fitting.tables import CalibrationTables
+
     add = partial(_add_table, reader is not None and reader.logits)
     return count_files(
         files, CalibrationTables, reader, add=add, what='fitting', **options
@@ -334,7 +339,7 @@ def count_tables(
 
 def _add_table(
     logits: bool,
-    tables: CalibrationTables,
+    tables: 'CalibrationTables',
     name: str,
     key: int,
     prob: np.ndarray,

@@ -215,12 +215,13 @@ from mmaslp import Calibrator
 calibrator = Calibrator.load(sys.argv[1])
 prob = np.full((32, 32), 0.9)
 calibrator(prob), calibrator.masks(prob), calibrator.judge(prob)
+import mmaslp.files.calibrated_maps, mmaslp.evaluation.map_folders
 odd = [name for name in sys.modules if '.fitting' in name or 'scipy.opt' in name]
 assert not odd, odd
 """
 
 
-def test_applying_imports_nothing_that_fits(tmp_path):
+def test_applying_and_measuring_import_nothing_that_fits(tmp_path):
     file = tmp_path / 'cal.json'
     fit_calibrator(*maps(20)).save(file)
     subprocess.run([sys.executable, '-c', APPLY, str(file)], check=True)
