@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files.names import display_name
+from ..files.names import display_name, short_names
 from .arguments import CommandParser, add_map_options, add_overwrite, map_reader
 
 if TYPE_CHECKING:
@@ -142,9 +142,8 @@ def _beside(plot: str) -> Path:
 
 
 def _names(folders: Sequence[str]) -> dict[str, str]:
-    """Name each folder by its last part, or by its path if last parts are the same."""
-    places = [Path(folder).resolve() for folder in folders]
+    """Name each folder by its last part, or by several if last parts are the same."""
+    places = [str(Path(folder).resolve()) for folder in folders]
     if len({*places}) < len(folders):
         raise ValueError('the same folder of maps is named twice: name it once')
-    names = [place.name for place in places]
-    return dict(zip(names if len({*names}) == len(names) else folders, folders))
+    return dict(zip(short_names(places), folders))

@@ -24,13 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Read the results and write the page."""
     from ..common.outputs import check_outputs
-    from ..evaluation.result import load_results
+    from ..evaluation.result import load_files
     from ..report.page import json_beside, page_outputs, write_report
 
     check_outputs(page_outputs(args.out, '-o/--out'), args.results, args.overwrite)
     write_report(
         args.out,
-        [result for file in args.results for result in load_results(file)],
+        load_files(args.results),
         overwrite=args.overwrite,
         title=args.title,
     )

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ..common.arrays import ROUNDING
 from ..common.bands import BORDER_EDGES
 from ..common.inputs import read_file
 from ..common.outputs import write_output
+from ..files.names import short_names
 from ..metrics.band_table import BORDERS, band_columns
 from ..metrics.bins import BinTable, check_bins
 from ..metrics.bootstrap import check_resamples
@@ -247,6 +249,19 @@ def load_results(path: str | Path) -> list[Result]:
         if not contents:
             raise ValueError('it is empty')
         return [Result.from_json(content) for content in contents]
+
+
+def load_files(paths: Sequence[str]) -> list[Result]:
+    """Read the results of several files; a model that two have is named by its file."""
+    files = dict(zip(paths, short_names(paths)))
+    rows = [(files[path], row) for path in files for row in load_results(path)]
+    times = Counter((row.model, row.dataset) for _, row in rows)
+    return [
+        replace(row, model=f'{file}: {row.model}')
+        if times[row.model, row.dataset] > 1
+        else row
+        for file, row in rows
+    ]
 
 
 def sha256_of(path: str | Path) -> str:

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -218,6 +219,18 @@ def test_the_same_folder_twice(folders, capsys):
     assert 'the same folder' in capsys.readouterr().err
     assert main([str(folders.pred), str(folders.pred), str(folders.gt)]) == 2
     assert 'named twice' in capsys.readouterr().err
+
+
+def test_folders_of_one_name_keep_the_part_that_differs(folders, tmp_path, capsys):
+    for place in ('a', 'b'):
+        shutil.copytree(folders.pred, tmp_path / place / 'maps')
+    args = [str(tmp_path / place / 'maps') for place in ('a', 'b')]
+    page = tmp_path / 'x.html'
+    assert main([*args, str(folders.gt), '--report', str(page)]) == 0
+    assert [row.model for row in load_results(tmp_path / 'x.report.json')] == [
+        'a/maps',
+        'b/maps',
+    ]
 
 
 def test_limits_end_with_a_status(folders, capsys):

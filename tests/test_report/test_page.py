@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mmaslp.commands import run_command
 from mmaslp.commands.report import add_arguments, run
-from mmaslp.evaluation.result import load_results
+from mmaslp.evaluation.result import load_results, save_result
 from mmaslp.report.page import json_beside, report_html, write_report
 
 from . import sections as helper
@@ -113,6 +114,17 @@ def test_page_and_json_name_no_folder_of_this_machine(tmp_path):
     assert '/usr/bin' not in written
     assert '<code>x.py maps ' in written
     assert json_beside('a/b.html') == Path('a/b.report.json')
+
+
+def test_models_of_one_name_are_told_apart_by_their_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in ('base', 'tonight'):
+        rows = [helper.result('maps', number=2), helper.result('other', number=2)]
+        save_result(f'{place}.json', [rows[0], replace(rows[1], dataset=place)])
+    assert run_command('report', ['base.json', 'tonight.json', '-o', 'x.html']) == 0
+    names = [row.model for row in load_results('x.report.json')]
+    assert names == ['base.json: maps', 'other', 'tonight.json: maps', 'other']
+    assert 'tonight.json: maps' in Path('x.html').read_text()
 
 
 def test_command_reads_the_json_beside_a_page(tmp_path, capsys):
