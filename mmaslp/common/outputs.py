@@ -23,6 +23,8 @@ ENDINGS = {
     '--report': '.html',
     '-o/--out': '.html',
     '--review': '.csv',
+    '--out (CSV)': '.csv',
+    '--out (JSON)': '.json',
     '--objects': '.csv',
     '--suspects': '.csv',
 }
