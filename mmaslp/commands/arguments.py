@@ -111,22 +111,24 @@ def config_of_run(args: argparse.Namespace, trains: bool = False) -> 'Config':
     """Read the config of a command and apply what :func:`add_run_options` added."""
     if find_spec('mmseg') is None:
         need_mmseg('this command')
-    from ..integrations.mmseg.config import import_modules, read_config, set_work_dir
-    from ..integrations.mmseg.data import check_data, use_folder
+    from ..integrations.mmseg.config import import_modules, read_config
+    from ..integrations.mmseg.data import check_data, sets_named, use_folder
 
     prepare_launcher(args.launcher, args.local_rank)
     cfg = read_config(args.config, args.cfg_options)
     if args.data:
         print(use_folder(cfg, args.data, whole=not trains))
     if trains:
-        check_data(cfg)  # before what takes seconds to import
+        # Before what takes seconds to import.
+        check_data([*sets_named(cfg, 'train'), *sets_named(cfg, 'val')])
 
     need_mmseg('this command')
     import_modules(cfg)
     cfg.launcher = args.launcher
     if args.quiet:
         cfg.log_level = 'WARNING'
-    set_work_dir(cfg, args.config, args.work_dir)
+    usual = f'./work_dirs/{Path(args.config).stem}'
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or usual
     return cfg
 
 

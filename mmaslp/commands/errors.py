@@ -58,9 +58,11 @@ def exit_code_of(
         if os.environ.get('MMASLP_TRACEBACK'):
             traceback.print_exception(error)
         mistake, text = describe(error, config)
-        doctor = ''
-        if config and not isinstance(error, FileNotFoundError):
-            doctor = f'`mmaslp doctor {shlex.quote(config)}` looks for causes; '
+        doctor = (
+            f'`mmaslp doctor {shlex.quote(config)}` looks for causes; '
+            if config and not isinstance(error, FileNotFoundError)
+            else ''
+        )
         _say(f'{"error" if mistake else "failed"}: {text}')
         _say(f'({doctor}MMASLP_TRACEBACK=1 shows where it was raised)')
         return REFUSED if mistake else FAILED

@@ -302,12 +302,11 @@ def unlisted(parts: Mapping[str, tuple[tuple[str, str], str]]) -> str:
         return ''
 
     left = sorted(images.keys() - listed)
-    if not left:
-        return ''
-    return (
+    words = (
         f'{len(left)} images are in no list of a part, and stay unused: {some(left)}: '
         'add them to a list if they belong to it'
     )
+    return words if left else ''
 
 
 def _count(share: float, names: Sequence[str]) -> int:

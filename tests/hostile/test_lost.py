@@ -248,7 +248,7 @@ def begin(tmp_path, monkeypatch):
     """What a training would start from: call, with the work directory ``run``."""
     monkeypatch.chdir(tmp_path)
 
-    def build(cfg):
+    def build(cfg, trains):
         raise Built(cfg.get('load_from'))
 
     monkeypatch.setattr(training, 'build_runner', build)
@@ -304,6 +304,13 @@ def test_resume_takes_the_last_checkpoint(begin):
 def test_resume_in_a_folder_that_was_moved(begin):
     whole('run/epoch_1.pth')
     last('/nowhere/run/epoch_1.pth')
+    assert begin(resume=True) == 'run/epoch_1.pth'
+
+
+def test_resume_in_a_copy_of_a_folder_takes_its_own_checkpoint(begin):
+    whole('run/epoch_1.pth')
+    whole('original/epoch_1.pth')
+    last(f'{Path.cwd()}/original/epoch_1.pth')
     assert begin(resume=True) == 'run/epoch_1.pth'
 
 

@@ -29,7 +29,7 @@ from .checkpoint import (
 from .checks.findings import report_findings
 from .checks.run import check_datasets
 from .config import build_runner, calibration_of, name_run
-from .data import image_ids, sets_named
+from .data import check_data, image_ids, sets_named
 from .evaluation.metrics import ScoreReader
 
 # From the paths of all images to the number of the group of each.
@@ -58,6 +58,7 @@ def tables_of_checkpoint(
             'is too sure: a calibrator takes other images',
             stacklevel=2,
         )
+    check_data(sets_named(cfg, 'val'), ways_on=())
     check_checkpoint(cfg.load_from, trust_checkpoint)
     run = copy.deepcopy(cfg)
     name_run(run, 'fit')

@@ -219,14 +219,6 @@ def calibration_of(cfg: Mapping, evaluator: str) -> Mapping | None:
     )
 
 
-def set_work_dir(cfg: Config, config_path: str, work_dir: str | None) -> None:
-    """Set ``cfg.work_dir``: the argument, else the config's, else ./work_dirs/NAME."""
-    if work_dir is not None:
-        cfg.work_dir = work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = osp.join('./work_dirs', Path(config_path).stem)
-
-
 def name_run(cfg: Config, purpose: str) -> None:
     """Name a run, so it has its own logger, message hub and visualizer.
 
@@ -246,8 +238,12 @@ def import_mmseg() -> None:
         import mmseg.models  # noqa: F401
 
 
-def build_runner(cfg: Config) -> 'Runner':
-    """Build the runner of a config, also one that it names."""
+def build_runner(cfg: Config, trains: bool = False) -> 'Runner':
+    """Build the runner of a config, also one that it names.
+
+    MMEngine writes a copy of the config into the work directory. It replaces that of a
+    training only if this run trains too, and never the config itself.
+    """
     import_mmseg()
     from mmengine.runner import Runner
     from mmseg.registry import RUNNERS
@@ -257,9 +253,9 @@ def build_runner(cfg: Config) -> 'Runner':
             f'{cfg.filename or "the config"} has not a model that can be built: write '
             "model = dict(type='EncoderDecoder', ...), or a _base_ that has it"
         )
-    folder = Path(cfg.work_dir).resolve()
-    if cfg.filename and Path(cfg.filename).resolve().parent == folder:
-        # The copy that MMEngine writes there would replace it.
+    given = Path(cfg.filename or '').resolve()
+    written = Path(cfg.work_dir, given.name).resolve()
+    if cfg.filename and written.exists() and (not trains or written == given):
         cfg = copy.copy(cfg)
         object.__setattr__(cfg, '_filename', None)
     return (RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg)(cfg)

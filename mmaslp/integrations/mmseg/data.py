@@ -5,7 +5,7 @@ A data set may be the config of one, or built from it: both wrap others alike.
 
 import os
 import os.path as osp
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -18,7 +18,7 @@ from ...files.datasets import (
 )
 from .config import is_type
 
-_WAYS_ON = (
+WAYS_ON = (
     'your own images and masks with the same config: add `--data FOLDER`; it holds '
     'images and masks, or img_dir and ann_dir, divided (train/images or images/train) '
     'or not',
@@ -144,23 +144,21 @@ def with_binary_masks(steps: Any) -> Any:
     return steps
 
 
-def check_data(cfg: Config) -> None:
-    """Refuse a training without images before anything is built or logged.
+def check_data(datasets: Iterable[Mapping], ways_on: Sequence[str] = WAYS_ON) -> None:
+    """Refuse data sets without images before anything is built or logged.
 
     Raises:
         FileNotFoundError: Says what is missing, where it was looked for, what to fetch,
-            how to train on other images, and what runs without.
+            how to take other images, and what runs without.
     """
-    for split in ('train', 'val'):
-        lines = missing_data(cfg, split)
-        if lines[0]:
-            raise FileNotFoundError('\n'.join(lines))
+    for dataset in datasets:
+        if missing := missing_data(dataset):
+            raise FileNotFoundError('\n'.join([missing, *ways_on]))
 
 
-def missing_data(cfg: Config, split: str) -> tuple[str, ...]:
-    """Say what of the files of a data set is not there, then what to do; '' if none."""
-    dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
-    return next(filter(None, map(_missing, leaf_sets(dataset))), ''), *_WAYS_ON
+def missing_data(dataset: Mapping[str, Any]) -> str:
+    """Say what of the files of a data set is not there; '' if nothing is missing."""
+    return next(filter(None, map(_missing, leaf_sets(dataset))), '')
 
 
 def _missing(dataset: Mapping[str, Any]) -> str:

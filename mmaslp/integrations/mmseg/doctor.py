@@ -8,7 +8,6 @@ import ast
 import copy
 import os.path as osp
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,14 @@ from .checks.findings import PATCH, Diagnosis, Finding, noted
 from .checks.run import check_batches, check_hooks, check_masks, shared_images
 from .checks.settings import check_settings
 from .config import build_runner, find_config, import_modules, name_run, read_config
-from .data import dataset_of, leaf_sets, missing_data, use_folder, with_binary_masks
+from .data import (
+    WAYS_ON,
+    dataset_of,
+    leaf_sets,
+    missing_data,
+    use_folder,
+    with_binary_masks,
+)
 
 
 def examine_config(config: str, data: str | None, found: Diagnosis) -> None:
@@ -27,27 +33,12 @@ def examine_config(config: str, data: str | None, found: Diagnosis) -> None:
     with noted(f'{config} cannot be read', found.findings):
         cfg = read_config(config)
         found.original = cfg.to_dict()
-        found.findings += _foreign_bases(find_config(config))
         if data is not None:
             found.findings.append(Finding('ok', use_folder(cfg, data)))
         found.findings += check_settings(cfg)
         import_modules(cfg)
         found.findings += check_parts(cfg)
         found.mended = cfg.to_dict()
-
-
-def _foreign_bases(file: str) -> Iterator[Finding]:
-    """Look for bases that the tools of MMSegmentation cannot find."""
-    for node in ast.walk(ast.parse(Path(file).read_text(encoding='utf-8'))):
-        text = node.value if isinstance(node, ast.Constant) else None
-        if isinstance(text, str) and text.startswith(('mmaslp::', 'mmseg::')):
-            yield Finding(
-                'note',
-                f'only the tools of mmaslp can read {text!r}: `mmaslp train` and '
-                "`python tools/train.py` of this package; MMSegmentation's own end "
-                'with an error',
-                'for those name the file by its path in _base_',
-            )
 
 
 def check_parts(cfg: Any) -> list[Finding]:
@@ -88,10 +79,14 @@ def _check_split(
 ) -> list[Finding]:
     """Build a loop, and look at the masks of its data set, which is added."""
     place = f'{split}_dataloader'
-    missing, *ways_on = missing_data(cfg, split)
-    if missing:
-        level = 'note' if split == 'test' else 'error'
-        return [Finding(level, f'{place}.dataset: {missing}', '\n'.join(ways_on))]
+    if missing := missing_data(cfg[place].dataset):
+        return [
+            Finding(
+                'note' if split == 'test' else 'error',
+                f'{place}.dataset: {missing}',
+                '\n'.join(WAYS_ON),
+            )
+        ]
 
     findings: list[Finding] = []
     with noted(place, findings):

@@ -27,7 +27,7 @@ from .checkpoint import WeightsHook, check_checkpoint, safe_loading, unwrap
 from .checks.findings import report_findings
 from .checks.run import check_run
 from .config import build_runner, calibration_of, is_type, metrics_of, name_run
-from .data import data_files, leaf_sets
+from .data import check_data, data_files, leaf_sets
 from .engine.scores_hooks import ProbMapHook, ReviewHook
 from .evaluation.metrics import CalibrationMetric, loaded
 
@@ -176,6 +176,7 @@ def evaluate(
     """
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from, options.trust_checkpoint)
+    check_data(sets.values())
     results_of_all = results_folder(cfg, options.tta)
     summary = osp.join(results_of_all, 'results.json')
     given = {

@@ -80,7 +80,7 @@ def prepare_training(
     _check_folder(cfg.work_dir, start, resume, overwrite)
     if start is not None:
         check_checkpoint(start, trust_checkpoint)
-    runner = build_runner(cfg)
+    runner = build_runner(cfg, trains=True)
     check_once(runner, ('train', 'val'))
     if resume:
         runner.register_hook(WeightsHook())
@@ -103,10 +103,9 @@ def _latest(folder: str) -> str | None:
     """The checkpoint that MMEngine would resume from; None where nothing is lost."""
     check_file(osp.join(folder, 'last_checkpoint'), MOST_TEXT)
     latest = find_latest_checkpoint(folder)
-    if latest is not None and not osp.exists(latest):
-        # The folder was moved or copied.
-        latest = osp.join(folder, osp.basename(latest))
-    return latest
+    own = osp.join(folder, osp.basename(latest or ''))
+    # Of a folder that was moved or copied the file names another place.
+    return own if latest is not None and osp.exists(own) else latest
 
 
 def _check_folder(

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
@@ -62,6 +63,32 @@ def test_equal_names_of_work_dirs_do_not_share(config):
         assert list(Path(cfg.work_dir).rglob('vis_image/reliability*.png'))
         hubs.append(MessageHub.get_current_instance())
     assert hubs[0] is not hubs[1]
+
+
+def test_the_config_that_a_training_left_stays(config, tmp_path):
+    config('run').dump(tmp_path / 'mine.py')
+    cfg = Config.fromfile(tmp_path / 'mine.py')
+    cfg.work_dir = str(tmp_path / 'run')
+    left = tmp_path / 'run' / 'mine.py'
+    cfg.test_evaluator = dict(type='CalibrationMetric')
+    evaluate(cfg, sets_of_test(cfg))
+    assert left.exists()  # nothing was there before
+
+    left.write_text('lr = 0.03  # what was trained\n')
+    evaluate(cfg, sets_of_test(cfg), EvaluationOptions(overwrite=True))
+    assert left.read_text() == 'lr = 0.03  # what was trained\n'
+
+
+def test_an_ending_that_no_test_image_has(config):
+    cfg = config('run')
+    cfg.test_dataloader.dataset = dict(
+        type='BaseSegDataset',
+        data_root=cfg.test_dataloader.dataset.data_root,
+        data_prefix=dict(img_path='images', seg_map_path='masks'),
+        img_suffix='.tif',
+    )
+    with pytest.raises(FileNotFoundError, match=r'ends with \.tif: name'):
+        evaluate(cfg, sets_of_test(cfg))
 
 
 def test_evaluators_in_any_form(config, monkeypatch):

@@ -4,13 +4,15 @@ import copy
 import os.path as osp
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from ....metrics.catalogue import SHOWN
+from ....metrics.catalogue import SHOWN, metric_of
 from ..config import is_type
-from ..data import dataset_of, image_ids, leaf_sets, nested
+from ..data import data_files, dataset_of, image_ids, leaf_sets, nested
 from ..evaluation.metrics import CalibrationMetric
 from ..models.losses import SCBCELoss
 from .findings import PATCH, Finding, report_findings
@@ -22,6 +24,9 @@ _SAMPLE = 8
 _MANY = 1000
 _OBJECT = 1
 _IGNORED = 255
+_PREFIX = CalibrationMetric.default_prefix
+# What MMEngine calls the side on which a metric is better.
+_RULES = {'lower': 'less', 'higher': 'greater'}
 _MIXING = re.compile(r'mosaic|mix_?up|cut_?mix|copy_?paste|class_?mix', re.IGNORECASE)
 _EVALUATOR = (
     "val_evaluator = [dict(type='CalibrationMetric'), dict(type='IoUMetric', "
@@ -113,6 +118,17 @@ def check_batches(split: str, loop: Any) -> Iterator[Finding]:
             f'{split}_dataloader.drop_last = False',
         )
 
+    if (
+        split != 'train'
+        and getattr(loader, 'drop_last', False)
+        and len(dataset_of(loop)) % (loader.batch_size or 1)
+    ):
+        yield Finding(
+            'error',
+            f'{split}_dataloader leaves images out of what it measures by drop_last',
+            f'{split}_dataloader.drop_last = False',
+        )
+
     endless = type(getattr(loader, 'sampler', None)).__name__ == 'InfiniteSampler'
     if split != 'train' and endless:
         yield Finding(
@@ -127,13 +143,25 @@ def check_hooks(runner: Any) -> Iterator[Finding]:
     for hook in runner.hooks:
         if hasattr(hook, 'findings'):
             yield from hook.findings(runner)
-        # Of CheckpointHook.
-        for key in {*SHOWN}.intersection(getattr(hook, 'key_indicators', ())):
-            yield Finding(
-                'warning',
-                f'save_best={key!r}: CalibrationMetric gives its metrics a prefix',
-                f"default_hooks.checkpoint.save_best = 'calib/{key}'",
-            )
+        # Of CheckpointHook, or of EarlyStoppingHook.
+        keys = getattr(hook, 'key_indicators', [getattr(hook, 'monitor', '')])
+        rules = getattr(hook, 'rules', [getattr(hook, 'rule', None)])
+        for key, rule in zip(keys, rules):
+            yield from _check_best(type(hook).__name__, key, rule)
+
+
+def _check_best(hook: str, key: str, rule: str | None) -> Iterator[Finding]:
+    """Look for a metric of ours by which a hook would not find the best weights."""
+    prefix, _, name = key.rpartition('/')
+    right = _RULES.get(metric_of(name).better)
+    wanted = (f'{_PREFIX}/{name}', right) if right else (f'{_PREFIX}/nll', 'less')
+    if (prefix == _PREFIX or key in SHOWN) and (key, rule) != wanted:
+        yield Finding(
+            'error' if prefix else 'warning',
+            f'{hook} would not find the best weights by {key!r} of CalibrationMetric '
+            f'with rule={rule!r}',
+            f'{hook}: {wanted[0]!r} with rule={wanted[1]!r}',
+        )
 
 
 def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:
@@ -145,7 +173,11 @@ def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:
 
 def shared_images(datasets: Mapping[str, Any]) -> Iterator[Finding]:
     """Look for images that are in two data sets."""
-    ids = {split: _paths(dataset) for split, dataset in datasets.items()}
+    ids = {}
+    for split, dataset in datasets.items():
+        with suppress(ValueError):  # of a data set that does not name its images
+            ids[split] = {*map(osp.abspath, image_ids(dataset))}
+
     for one, other in (('val', 'train'), ('test', 'train'), ('test', 'val')):
         shared = ids.get(one, set()) & ids.get(other, set())
         if shared:
@@ -156,14 +188,6 @@ def shared_images(datasets: Mapping[str, Any]) -> Iterator[Finding]:
                 'the network does on unseen images',
                 f'{one}_dataloader.dataset: other images',
             )
-
-
-def _paths(dataset: Any) -> set[str]:
-    """Paths of the images; none of a data set that does not name them."""
-    try:
-        return {*map(osp.abspath, image_ids(dataset))}
-    except ValueError:
-        return set()
 
 
 def mixed_images(dataset: Any, preprocessor: Any) -> Iterator[Finding]:
@@ -216,6 +240,15 @@ def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
     """Look for masks whose objects are ignored, and training sets without objects."""
     place = f'{split}_dataloader.dataset'
     leaves = leaf_sets(dataset)
+    for path in (path for leaf in leaves for path in islice(data_files(leaf), 2)):
+        if not osp.exists(path) and '://' not in path:
+            yield Finding(
+                'error',
+                f'{place}: there is no {path}',
+                f'{place}: data_prefix, img_suffix and seg_map_suffix as the files are',
+            )
+            return
+
     most = _MANY if split == 'train' else _SAMPLE
     values = [mask_values(leaf, most) for leaf in leaves]
     for leaf, held in zip(leaves, values):

@@ -481,7 +481,8 @@ class CalibrationMetric(StreamingMetric):
                 level=logging.WARNING,
             )
         self._write(self.result, draw)
-        return dict(self.result.metrics)
+        # Of save_best='auto' MMEngine takes the first, if it knows its better side.
+        return {'acc': self.result.metrics['acc'], **self.result.metrics}
 
     def _write(self, result: Result, draw: bool) -> None:
         """Write the JSON file and the diagrams, and show the diagrams."""

@@ -8,7 +8,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
 
 from mmaslp.integrations.mmseg.checks.run import check_datasets
-from mmaslp.integrations.mmseg.data import check_data, use_folder
+from mmaslp.integrations.mmseg.data import check_data, sets_named, use_folder
 
 
 @TRANSFORMS.register_module()
@@ -61,13 +61,34 @@ def test_an_ending_that_no_image_has(toy, tmp_path):
     def check(**more):
         own = dict(type='BaseSegDataset', **dataset, **more)
         cfg.train_dataloader.dataset = dict(type='RepeatDataset', dataset=own)
-        check_data(cfg)
+        check_data(sets_named(cfg, 'train'))
 
     with pytest.raises(FileNotFoundError, match=r'images ends with \.jpg: name'):
         check()
     check(img_suffix='.png')
     (toy.root / 'val' / 'list.txt').write_text('00')
     check(img_suffix='.tif', ann_file='list.txt')  # its lines have the endings
+
+
+@pytest.mark.parametrize('wrong', ['img_suffix', 'seg_map_suffix'])
+def test_an_ending_that_no_file_of_a_list_has(toy, build, tmp_path, wrong):
+    # MMSegmentation joins names of a list and endings, and opens what is not there.
+    prefix = dict(img_path='images', seg_map_path='masks')
+    (toy.root / 'val' / 'list.txt').write_text('00')
+    endings = dict(img_suffix='.png', seg_map_suffix='.png')
+    dataset = dict(
+        type='BaseSegDataset',
+        data_root=str(toy.root / 'val'),
+        data_prefix=prefix,
+        ann_file='list.txt',
+        pipeline=[],
+    )
+    right = DATASETS.build({**dataset, **endings})
+    assert not [*check_datasets(dict(test=right))]
+
+    bad = DATASETS.build({**dataset, **endings, wrong: '_x.png'})
+    (finding,) = check_datasets(dict(test=bad))
+    assert '00_x.png' in finding.message and wrong in finding.remedy
 
 
 def test_a_folder_that_is_not_divided_is_tested_whole(toy, tmp_path):

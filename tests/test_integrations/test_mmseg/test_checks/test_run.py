@@ -187,6 +187,10 @@ CASES = {
         lambda cfg: cfg.train_dataloader.update(batch_size=99, drop_last=True),
         'train_dataloader gives no batch',
     ),
+    'a validation of a part of its images': (
+        lambda cfg: cfg.val_dataloader.update(batch_size=2, drop_last=True),
+        'val_dataloader leaves images out',
+    ),
     'a validation as endless as a training': (
         setting('val_dataloader.sampler.type', 'InfiniteSampler'),
         'val_dataloader never ends',
@@ -197,7 +201,25 @@ CASES = {
     ),
     'a metric without its prefix': (
         lambda cfg: cfg.default_hooks.checkpoint.update(save_best='ece', rule='less'),
-        "save_best = 'calib/ece'",
+        "CheckpointHook: 'calib/ece' with rule='less'",
+    ),
+    'a metric whose worst checkpoint would stay': (
+        lambda cfg: cfg.default_hooks.checkpoint.update(
+            save_best='calib/ece', rule='greater'
+        ),
+        "CheckpointHook: 'calib/ece' with rule='less'",
+    ),
+    'a metric that there is not': (
+        lambda cfg: cfg.default_hooks.checkpoint.update(
+            save_best='calib/eec', rule='less'
+        ),
+        "CheckpointHook: 'calib/nll' with rule='less'",
+    ),
+    'a training that stops while it gets better': (
+        lambda cfg: cfg.custom_hooks.append(
+            dict(type='EarlyStoppingHook', monitor='calib/nll', rule='greater')
+        ),
+        "EarlyStoppingHook: 'calib/nll' with rule='less'",
     ),
     'a hook more than that of the base': (
         lambda cfg: cfg.custom_hooks.append(dict(type='ASLPHook', levels='border')),
@@ -255,6 +277,23 @@ def test_a_good_config(toy, tmp_path):
         'the network does on unseen images'
     ]
     assert mended.to_dict() == cfg.to_dict()
+
+
+@pytest.mark.parametrize(
+    'best, rule', [('calib/ece', 'less'), ('calib/acc', None), ('auto', None)]
+)
+def test_a_metric_that_finds_the_best_checkpoint(toy, tmp_path, best, rule):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.default_hooks.checkpoint.update(save_best=best, rule=rule)
+    assert 'best weights' not in words_of(cfg)
+    prepare_training(cfg).train()
+    assert [*(tmp_path / 'run').glob('best_*.pth')]
+
+
+def test_drop_last_where_nothing_is_left(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.val_dataloader.update(batch_size=1, drop_last=True)
+    assert not words_of(cfg, 'error')
 
 
 def test_nothing_is_said_of_few_iterations(toy, tmp_path):
