@@ -17,7 +17,14 @@ from .checkpoint import check_checkpoint
 from .checks.findings import PATCH, Diagnosis, Finding, noted
 from .checks.run import check_batches, check_hooks, check_masks, shared_images
 from .checks.settings import check_settings
-from .config import build_runner, find_config, import_modules, name_run, read_config
+from .config import (
+    build_runner,
+    find_config,
+    import_modules,
+    name_run,
+    read_config,
+    type_of,
+)
 from .data import (
     WAYS_ON,
     dataset_of,
@@ -89,7 +96,7 @@ def _check_split(
         ]
 
     findings: list[Finding] = []
-    with noted(place, findings):
+    with noted(f'{place}: {type_of(cfg[place].dataset)}', findings):
         loop = getattr(runner, f'{split}_loop')
         dataset = datasets[split] = dataset_of(loop)
         findings += check_batches(split, loop)

@@ -14,7 +14,7 @@ from ...common.inputs import MOST_TEXT, check_file
 from ...files.names import some
 from .checkpoint import WeightsHook, check_checkpoint, safe_loading
 from .checks.run import check_once
-from .config import build_runner, is_type
+from .config import build_runner, is_type, name_run
 
 # What a training leaves, and a later one would replace or take for its own.
 _REPLACED = re.compile(
@@ -73,9 +73,9 @@ def prepare_training(
     if amp:
         _use_amp(cfg)
     resume = cfg.resume = bool(resume or cfg.get('resume'))
-    start = cfg.get('load_from')
-    if start is None and resume:
-        start = cfg.load_from = _latest(cfg.work_dir)
+    latest = _latest(cfg.work_dir) if resume and not cfg.get('load_from') else None
+    start = cfg.load_from = cfg.get('load_from') or latest
+    name_run(cfg, 'train')
 
     _check_folder(cfg.work_dir, start, resume, overwrite)
     if start is not None:

@@ -23,3 +23,14 @@ def test_resuming_checks_the_latest_checkpoint(toy, tmp_path):
     assert torch.isfinite(
         torch.cat([p.flatten() for p in runner.model.parameters()])
     ).all()
+
+
+def test_trainings_of_one_process_write_their_own_scalars(toy, tmp_path):
+    for name in ('a', 'b'):
+        cfg = toy.config(tmp_path / name)
+        backends = [dict(type='LocalVisBackend')]
+        cfg.visualizer = dict(
+            type='SegLocalVisualizer', vis_backends=backends, name='visualizer'
+        )
+        prepare_training(cfg).train()
+        assert len([*(tmp_path / name).rglob('scalars.json')]) == 1

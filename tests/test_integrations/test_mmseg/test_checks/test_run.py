@@ -195,6 +195,17 @@ CASES = {
         setting('val_dataloader.sampler.type', 'InfiniteSampler'),
         'val_dataloader never ends',
     ),
+    'a wrapper that the data set does not fit': (
+        lambda cfg: setting(
+            'train_dataloader.dataset',
+            dict(
+                type='ClassBalancedDataset',
+                oversample_thr=0.1,
+                dataset=copy.deepcopy(cfg.train_dataloader.dataset),
+            ),
+        )(cfg),
+        'train_dataloader: ClassBalancedDataset: ',
+    ),
     'no data': (
         setting('train_dataloader.dataset.data_root', 'nowhere'),
         'train_dataloader.dataset: there is no ',
