@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -126,19 +127,23 @@ def calibrated(model: Model, calibrator: Calibrator | str | Path) -> Model:
         file = Path(check_path('calibrator', calibrator))
         calibrator = Calibrator.load(file / CALIBRATOR_FILE if file.is_dir() else file)
     calibrator.check_network(model)
-    calibrate = calibrator.wrap(nn.Identity())
-
-    def hook(module: nn.Module, args: tuple, kwargs: dict[str, Any], outputs: Any):
-        pixels = kwargs['pixel_values'] if 'pixel_values' in kwargs else args[0]
-        if not hasattr(outputs, 'logits'):
-            raise ValueError('the model returns no logits: leave out return_dict=False')
-        logits = resized(outputs.logits, pixels.shape[-2:])
-        outputs.logits = calibrate.to(logits.device)(logits)
-        return outputs
-
-    model.register_forward_hook(hook, with_kwargs=True)
+    model.register_forward_hook(
+        partial(_calibrate_outputs, calibrator.wrap(nn.Identity())), with_kwargs=True
+    )
     model._mmaslp_calibrated = True  # type: ignore[assignment]
     return model
+
+
+def _calibrate_outputs(
+    calibrate: nn.Module, model: nn.Module, args: tuple, kwargs: dict, outputs: Any
+) -> Any:
+    """The hook of a calibrated model, of a module so that it can be pickled."""
+    pixels = kwargs['pixel_values'] if 'pixel_values' in kwargs else args[0]
+    if not hasattr(outputs, 'logits'):
+        raise ValueError('the model returns no logits: leave out return_dict=False')
+    logits = resized(outputs.logits, pixels.shape[-2:])
+    outputs.logits = calibrate.to(logits.device)(logits)
+    return outputs
 
 
 class SelfCalibration(TrainerCallback, ExportableState):
@@ -216,7 +221,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
     def loss(
         self,
         outputs: Any,
-        labels: Tensor,
+        labels: Any = None,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Compute the loss of a batch; the ``compute_loss_func`` of the Trainer.
@@ -230,6 +235,11 @@ class SelfCalibration(TrainerCallback, ExportableState):
         Returns:
             Tensor: Mean over the valid pixels, times the batch's share of these labels.
         """
+        if not isinstance(self, SelfCalibration):
+            raise ValueError(
+                'SelfCalibration is a class: make an object, calibration = '
+                'SelfCalibration(), for compute_loss_func=calibration.loss'
+            )
         self._called = True
         if not isinstance(labels, Tensor):
             raise ValueError(
@@ -270,6 +280,16 @@ class SelfCalibration(TrainerCallback, ExportableState):
 
     def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
         """Check the schedule; take the levels from the checkpoint, if there is one."""
+        self._file = Path(args.output_dir) / CALIBRATOR_FILE
+        trained = self.calibrator or any(self._file.parent.glob('checkpoint-*'))
+        if self._calibrators and self._file.exists() and not trained:
+            raise FileExistsError(
+                f'{self._file} is there already, and not of a training here: name '
+                'another output_dir, or move the file'
+            )
+        if getattr(model, '_mmaslp_calibrated', False):
+            raise ValueError('the model is calibrated: load it anew, then train')
+
         self._table = None
         self._training = True
         self._called = False
@@ -364,9 +384,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self.calibrator = self._calibrators.calibrator
         if self.calibrator is not None and state.is_world_process_zero:
             self._calibrators.logger.info(f'ASLP: {self.calibrator.summary()}')
-            self.calibrator.save(
-                Path(args.output_dir) / CALIBRATOR_FILE, overwrite=True
-            )
+            self.calibrator.save(self._file, overwrite=True)
 
     def _figures(self, prefix: str) -> dict[str, float]:
         """Figures of the evaluation; the table becomes that of all processes."""

@@ -106,6 +106,37 @@ def test_calibrated_model_returns_what_the_calibrator_gives(tmp_path):
         calibrated(model, tmp_path)
 
 
+def test_a_calibrated_model_is_stored_whole_and_not_trained(tmp_path):
+    knots = [([0, 10], [0, 5])]
+    calibrator = Calibrator('temperature', 'single', 'confidence', knots)
+    model = calibrated(segformer().eval(), calibrator)
+    torch.save(model, tmp_path / 'whole.pt')
+    stored = torch.load(tmp_path / 'whole.pt', weights_only=False)
+    images = torch.randn(1, 3, 32, 32)
+    assert torch.equal(stored(images).logits, model(images).logits)
+    with pytest.raises(ValueError, match='load it anew, then train'):
+        trainer(tmp_path, SelfCalibration(), model=model).train()
+
+
+def test_a_calibrator_of_the_user_is_not_replaced(tmp_path):
+    file = tmp_path / 'calibrator.json'
+    file.write_text('of the user')
+    with pytest.raises(FileExistsError, match='name another output_dir'):
+        trainer(tmp_path, SelfCalibration()).train()
+    assert file.read_text() == 'of the user'
+    trainer(tmp_path, SelfCalibration(calibrator=False)).train()
+
+    (tmp_path / 'checkpoint-2').mkdir()  # as a training leaves it
+    for one in [trainer(tmp_path, SelfCalibration(levels=None))] * 2:
+        one.train()
+    assert Calibrator.load(file).record['images'] == 11
+
+
+def test_the_class_is_no_object(tmp_path):
+    with pytest.raises(ValueError, match='make an object'):
+        trainer(tmp_path, SelfCalibration).train()
+
+
 def test_processor_and_pipeline_take_a_calibrated_model():
     pytest.importorskip('torchvision')
     size = dict(height=32, width=32)
@@ -192,7 +223,12 @@ def test_checkpoint_without_levels_is_refused(tmp_path):
 
 def schedule(strategy='steps', steps=4, epochs=10, delay=0, max_steps=100):
     return (
-        SimpleNamespace(eval_strategy=strategy, eval_delay=delay, eval_on_start=False),
+        SimpleNamespace(
+            output_dir='out',
+            eval_strategy=strategy,
+            eval_delay=delay,
+            eval_on_start=False,
+        ),
         SimpleNamespace(
             eval_steps=steps,
             num_train_epochs=epochs,
