@@ -1,7 +1,6 @@
 """A fitted calibrator: its maps, the module that wraps a network, and its file."""
 
 import json
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
@@ -47,9 +46,11 @@ from .estimates import (
 from .features import count_image, probabilities
 from .maps import LIMIT, TARGETS, Knots, as_logits, look_up, segments
 from .masks import MASK_KIND, MASKS, dice_optimal_mask
-from .module import CalibratedModule, marked, same_weights
+from .module import CalibratedModule, check_weights, marked
 
 MAX_BYTES = 2**20
+# Two logits of one image are correlated like this, and those of two images are not.
+MIRRORED = -0.9
 # Largest calibrated logit of a knot; the least temperature gives 16500.
 MAX_LEVEL = 2e4
 # Images and volumes, by the axes of their maps.
@@ -83,7 +84,8 @@ def _checked_maps(
     return maps
 
 
-def _refuse_calibrated(given: Any) -> None:
+def refuse_calibrated(given: Any) -> None:
+    """Refuse a map that says that it is calibrated, see :func:`.module.marked`."""
     if getattr(given, 'is_calibrated', False):
         raise ValueError(
             'these maps are calibrated: give those of the network, such as the first '
@@ -145,8 +147,15 @@ class Calibrator:
         """Whether both give the same file."""
         return isinstance(other, Calibrator) and self._text() == other._text()
 
+    def __hash__(self) -> int:
+        return hash(self._text())
+
     def __call__(self, prob: Map) -> Map:
-        """Calibrate probabilities."""
+        """Calibrate probabilities.
+
+        What is calibrated already is refused, where that can be seen: of the tensor
+        that this returns, but not of an array, or of a part or a copy of the tensor.
+        """
         return self._apply(prob, logits=False)
 
     def logits(self, logit: Map) -> Map:
@@ -216,7 +225,7 @@ class Calibrator:
         """Give :meth:`image` and :meth:`objects` in one pass."""
         check_number('level', level, above=0, below=1)
         decisions = self.need_decisions()
-        _refuse_calibrated(given)
+        refuse_calibrated(given)
         values = checked(as_floats(given), logits)
         if values.dim() not in (2, 3) or not values.numel():
             raise ValueError(
@@ -243,7 +252,7 @@ class Calibrator:
         ``given`` is ``(N, 1, H, W)``, of volumes ``(N, 1, D, H, W)``; or the two logits
         of a softmax, ``(N, 2, ...)``.
         """
-        _refuse_calibrated(given)
+        refuse_calibrated(given)
         values = as_floats(given)
         channels = values.shape[1] if values.dim() > 3 else 0
         if channels not in ((1, 2) if logits else (1,)):
@@ -293,7 +302,7 @@ class Calibrator:
 
         With ``with_raw`` it gives the logits of the network and the calibrated ones:
         one export then serves a review too. It warns if the calibrator was fitted to a
-        network of other weights.
+        network of other weights, also where they are loaded or trained on later.
         """
         self.check_network(module)
         return CalibratedModule(
@@ -303,19 +312,12 @@ class Calibrator:
             independent or self.record.get('axes', 2) is None,
             with_raw,
             volumes=self.record.get('axes') != 2,
+            network=self.record.get('network'),
         )
 
     def check_network(self, network: nn.Module) -> None:
         """Warn if the calibrator is known to be fitted to other weights."""
-        if isinstance(network, nn.Module) and not same_weights(
-            network, self.record.get('network')
-        ):
-            warnings.warn(
-                'the calibrator was fitted to a network of other weights, or of '
-                'another precision: a calibrator belongs to one set of weights, so fit '
-                'it again',
-                stacklevel=3,
-            )
+        check_weights(network, self.record.get('network'))
 
     def save(self, file: str | Path, overwrite: bool = False) -> None:
         """Write it as JSON; FileExistsError if a file is there already."""
@@ -412,7 +414,7 @@ class Calibrator:
         return json.dumps(self.to_dict(), indent=1, allow_nan=False) + '\n'
 
     def _apply(self, given: Map, logits: bool) -> Map:
-        _refuse_calibrated(given)
+        refuse_calibrated(given)
         values = as_floats(given)
         if values.dim() < 2:
             raise ValueError(f'a map must be (..., H, W), not {tuple(values.shape)}')
@@ -435,7 +437,12 @@ class Calibrator:
 
         axis = -3 if values.dim() == 3 else 1
         has_decisions = self.decisions is not None  # those of a fit to one channel
-        two_logits = logits and values.dim() > 3 and values.shape[1] == 2
+        two_logits = (
+            logits
+            and values.dim() > 2
+            and values.shape[axis] == 2
+            and (values.dim() > 3 or torch.corrcoef(values.flatten(1))[0, 1] < MIRRORED)
+        )
         # Two are calibrated alike as long as no decision moves.
         wrong = self.target == 'probability'
         if values.shape[axis] > 2:

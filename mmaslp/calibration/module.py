@@ -40,11 +40,32 @@ def same_weights(network: nn.Module, saved: object) -> bool:
     return fingerprint in (None, saved)
 
 
+def check_weights(network: object, saved: object) -> None:
+    """Warn if a calibrator is known to be fitted to other weights."""
+    if isinstance(network, nn.Module) and not same_weights(network, saved):
+        warnings.warn(
+            'the calibrator was fitted to a network of other weights, or of another '
+            'precision: a calibrator belongs to one set of weights, so fit it again',
+            stacklevel=4,
+        )
+
+
 def marked(calibrated: Tensor) -> Tensor:
-    """Let a tensor say that it is calibrated, where nothing is being compiled."""
+    """Let a tensor say that it is calibrated, where nothing is being compiled.
+
+    What is computed from it, such as one image of a batch, does not say so.
+    """
     if not torch.compiler.is_compiling():
         calibrated.is_calibrated = True  # type: ignore[attr-defined]
     return calibrated
+
+
+def versions_of(network: nn.Module) -> list[tuple[int, int]]:
+    """What changes when a parameter is written to or replaced, in no time."""
+    return [
+        (id(weight), 0 if weight.is_inference() else weight._version)
+        for weight in network.parameters()
+    ]
 
 
 # What gives other values in training.
@@ -69,6 +90,9 @@ class CalibratedModule(nn.Module):
         with_raw (bool): Whether to return the logits of the module too, before the
             calibrated ones: a review takes those. Defaults to False.
         volumes (bool): Whether the calibrator is one of volumes too. Defaults to True.
+        network (str, optional): Fingerprint of the weights of the fit. A call after
+            ``eval()`` warns if parameters have changed since and are not those.
+            Defaults to None.
     """
 
     table: Tensor
@@ -80,6 +104,7 @@ class CalibratedModule(nn.Module):
         independent: bool = False,
         with_raw: bool = False,
         volumes: bool = True,
+        network: str | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(module, nn.Module) or isinstance(module, CalibratedModule):
@@ -92,18 +117,23 @@ class CalibratedModule(nn.Module):
         self.volumes = check_bool('volumes', volumes)
         self.register_buffer('table', table.float())
         self._seen = False
+        self._network = network
+        self._versions = versions_of(module)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, Tensor]:
         """Run the module and calibrate what it returns."""
         logit = self.module(*args, **kwargs)
         calibrated = self._calibrate_channels(logit)
 
-        if not (
-            self._seen
-            or logit.is_meta
-            or torch.compiler.is_compiling()
-            or torch.jit.is_tracing()
-        ):
+        looks = not (
+            logit.is_meta or torch.compiler.is_compiling() or torch.jit.is_tracing()
+        )
+        if looks and self._network and not self.training:
+            versions = versions_of(self.module)
+            if versions != self._versions:  # trained on, or loaded
+                self._versions = versions
+                check_weights(self.module, self._network)
+        if looks and not self._seen:
             self._seen = True  # once: to look takes time
             if any(
                 each.training and isinstance(each, _RANDOM)

@@ -1,9 +1,11 @@
 import copy
+import warnings
 
 import pytest
 import torch
 from torch import nn
 
+from mmaslp import Calibrator
 from mmaslp.calibration.module import fingerprint_of, same_weights
 
 
@@ -39,3 +41,51 @@ def test_half_precision_and_networks_without_weights():
     assert not same_weights(net, fingerprint_of(network()))
     assert fingerprint_of(nn.Identity()) is None
     assert same_weights(net, 12.5)  # of version 0.5
+
+
+def wrapped(net):
+    """A network that is wrapped by the calibrator of its own weights."""
+    record = dict(network=fingerprint_of(net))
+    knots = [([0, 10], [0, 5])]
+    return Calibrator('temperature', 'single', 'confidence', knots, record).wrap(net)
+
+
+def step(net):
+    with torch.no_grad():
+        net[2].weight.mul_(2)
+
+
+def load(net):
+    net.load_state_dict({key: value + 1 for key, value in net.state_dict().items()})
+
+
+def assign(net):
+    changed = {key: value + 1 for key, value in net.state_dict().items()}
+    net.load_state_dict(changed, assign=True)
+
+
+@pytest.mark.parametrize('change', [step, load, assign])
+def test_weights_that_change_after_wrap_are_said_once(change):
+    net = network()
+    module = wrapped(net).eval()
+    images = torch.randn(2, 1, 8, 8)
+    module(images)
+    change(net)
+    with pytest.warns(UserWarning, match='other weights'):
+        module(images)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        module(images)
+
+
+def test_weights_that_stay_or_are_trained_are_quiet(recwarn):
+    net = network()
+    module = wrapped(net).eval()
+    images = torch.randn(2, 1, 8, 8)
+    net.load_state_dict(copy.deepcopy(net.state_dict()))
+    with torch.inference_mode():
+        module(images)
+        copy.deepcopy(module)(images)
+    step(net)
+    module.train()(images - 1)  # the training goes on
+    assert not [w for w in recwarn if 'other weights' in str(w.message)]
