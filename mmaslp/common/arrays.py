@@ -347,13 +347,21 @@ def fill_ignored(values: Tensor, known: Tensor, logits: bool = False) -> Tensor:
     return values.masked_fill(~(usable | known), 0.0)
 
 
+# Types that torch does not compute with, and what takes their place.
+_COUNTED = {
+    torch.bool: torch.uint8,
+    torch.uint16: torch.int32,
+    torch.uint32: torch.int64,
+    torch.uint64: torch.int64,
+}
+
+
 def split_labels(
     labels: Tensor, ignore_index: int | None, num_classes: int = 2
 ) -> tuple[Tensor, Tensor | None]:
     """Check the labels and split off the mask of the valid ones, None if all are."""
     optional(check_integer, 'ignore_index', ignore_index)
-    if labels.dtype == torch.bool:
-        labels = labels.byte()
+    labels = labels.to(_COUNTED.get(labels.dtype, labels.dtype))
     if not labels.numel():
         return labels, None
     # One read of the values and one transfer; the masks are built only if needed.

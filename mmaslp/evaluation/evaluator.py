@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ..calibration.calibrator import refuse_calibrated
 from ..calibration.estimates import mask_estimates
 from ..common.arguments import check_choice, check_integer, check_text, optional
 from ..metrics.band_table import BandTable, band_scalars
@@ -168,11 +169,17 @@ class Evaluator:
         """
         if calibrated is None and estimates is not None:
             raise ValueError('estimates are of calibrated maps: give calibrated too')
+        if np.ndim(label) not in (2, 3):
+            raise ValueError(
+                f'give one image (H, W) or one volume (D, H, W), not {label.shape}'
+            )
+
         raw = evaluate_image(name, prob, label, **self.options)
         if self._axes not in (None, prob.ndim):
             raise ValueError('images and volumes are mixed: measure each kind alone')
         self._axes = prob.ndim
         if calibrated is not None:
+            refuse_calibrated(prob)
             self.calibrated.add(
                 evaluate_image(
                     name, calibrated, label, estimates=estimates, **self.options

@@ -24,7 +24,7 @@ from ..common.arrays import REMEDY, LabelWatch
 from ..common.bands import NUM_BANDS
 from ..common.processes import joined
 from ..losses.targets import Levels, PerturbedByImage, SmoothedByBand, Target
-from ..metrics.band_table import BandTable
+from ..metrics.band_table import MOMENTS, BandTable
 
 # The expected label keeps its side: half of this is below 1/2.
 MAX_LEVEL = 0.98
@@ -129,6 +129,13 @@ def lower_median(values: list[float]) -> float:
     return median_low(0.0 if math.isnan(value) else value for value in values)
 
 
+def _holds(totals: Tensor, last: Tensor) -> bool:
+    """Whether sums are the last ones, or those and as many images more."""
+    more = totals.cpu() - last.cpu()
+    doubled = more[-len(MOMENTS)] == last[-len(MOMENTS)] > 0
+    return totals is last or bool(doubled and (more >= 0).all())
+
+
 STATE_VERSION = 4
 # What is kept of the metrics of the last three validations.
 KEPT = ('gaps', 'shares', 'iou', 'acc')
@@ -187,7 +194,7 @@ class BorderLevels(Levels):
         self._held: str | None = None  # why the levels do not follow the gaps
         self._best = Best()
         self.figures: dict[str, Any] = {}
-        self._observed: Tensor | None = None  # sums of the last table
+        self._observed = BandTable().totals  # of the last table
         self._batches: float = 0  # since the last validation
 
     def __repr__(self) -> str:
@@ -249,10 +256,11 @@ class BorderLevels(Levels):
         """
         check_bool('whole', whole)
         observed = getattr(table, 'totals', None)
-        if observed is None or observed is self._observed:
+        if observed is None or _holds(observed, self._observed):
             raise ValueError(
-                'observe takes a new BandTable() after each validation: the table '
-                'holds the last validation too, or is not a BandTable'
+                'observe takes a new BandTable() after each validation, or the counter '
+                'of a metric after reset(): the table holds the last validation too, '
+                'or is not a BandTable'
             )
 
         table = table if whole else joined(table)

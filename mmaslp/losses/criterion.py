@@ -1,5 +1,6 @@
 """The criterion: binary cross entropy against labels that levels smooth or perturb."""
 
+import warnings
 from functools import wraps
 from typing import Any
 
@@ -21,8 +22,11 @@ def run_eagerly(function: Any) -> Any:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        compiling = torch.compiler.is_compiling()
-        eager = torch.compiler.disable(function) if compiling else function
+        eager = (
+            torch.compiler.disable(function)
+            if torch.compiler.is_compiling()
+            else function
+        )
         return eager(*args, **kwargs)
 
     return call
@@ -156,6 +160,16 @@ class SelfCalibratingBCE(nn.Module):
         )
         self._levels = levels
         self.watch = LabelWatch() if levels is None else levels.watch
+
+    def state_dict(self, *args: Any, prefix: str = '', **options: Any) -> Any:
+        """See :class:`torch.nn.Module`; a warning says that levels are not in it."""
+        if self.levels is not None and not prefix:
+            warnings.warn(
+                'the state of the loss does not hold its levels: save '
+                'levels.state_dict() too',
+                stacklevel=2,
+            )
+        return super().state_dict(*args, prefix=prefix, **options)
 
     # The checks read values and the sample holds Python objects, so torch.compile
     # cannot trace this call. It skips the call instead of failing.

@@ -1,5 +1,6 @@
 """What the criterion trains on: labels smoothed by band, or perturbed by image."""
 
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -36,12 +37,20 @@ class Sample:
     step: int = 0
     _total: Tensor | None = field(default=None, init=False, repr=False)
     _weight: float = field(default=0.0, init=False, repr=False)
+    _losses: int = field(default=0, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.alpha)
 
     def record(self, margin: Tensor, weight: float = 1.0) -> None:
         """Add the margins ``(N,)`` of one call of a loss of some weight."""
+        self._losses += 1
+        if self._losses == 100:  # more than the heads of any model
+            warnings.warn(
+                'ASLP: one sample has served 100 losses: call levels.sample(names, '
+                'step) for each batch, else all get the draws of one',
+                stacklevel=7,
+            )
         weight = abs(float(weight)) or 1e-12
         total = margin.float() * weight
         self._total = total if self._total is None else self._total + total

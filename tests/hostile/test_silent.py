@@ -1,12 +1,14 @@
 """What used to change a figure or a training without a word, and has to be refused."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torch.utils.data import DataLoader
 
 import mmaslp
 from mmaslp import (
@@ -166,7 +168,26 @@ def observe_twice():
 
 
 LABELS = (torch.rand(5, 16, 16) > 0.5).long()
+
+
+def criterion_of(levels):
+    return SelfCalibratingBCE(levels)
+
+
+def forget_samples(batches, fresh):
+    """Two heads a batch, with one sample of all batches or a fresh one of each."""
+    levels = ImageLevels(['a'], rule='fixed', alpha=0.2)
+    criterion = SelfCalibratingBCE(levels)
+    for step in range(batches):
+        if fresh or not step:
+            levels.sample(['a'], step)
+        for _ in range(2):
+            criterion(torch.zeros(1, 1, 4, 4), torch.ones(1, 4, 4))
+
+
 SAID = {
+    'does not hold its levels': lambda: criterion_of(BorderLevels()).state_dict(),
+    'one sample has served 100 losses': lambda: forget_samples(50, fresh=False),
     'leave the sigmoid out': lambda: SelfCalibratingBCE()(
         torch.rand(100, 1, 4, 4), torch.ones(100, 4, 4)
     ),
@@ -179,6 +200,9 @@ SOFTMAX = torch.rand(5, 2, 16, 16).softmax(1)
 LAST = torch.rand(5, 16, 16, 1)  # the channel
 PROBS = LAST[..., 0]
 TWO_LOGITS = torch.randn(2, 2, 16, 16)
+MIRRORED = torch.stack([-PROBS[0], PROBS[0] - 0.2]) * 4
+PAIRS = [*zip(PROBS, LABELS)]
+GROUPS = [*'abcde']
 SOFTMAX_AS_LOGITS = {
     'loss': lambda: SelfCalibratingBCE()(SOFTMAX, LABELS),
     'judge_batch': lambda: fit_calibrator(SOFTMAX[:, 1], LABELS).judge_batch(
@@ -194,6 +218,41 @@ SOFTMAX_AS_LOGITS = {
 def judging():
     """A calibrator that was fitted to maps of one channel."""
     return fit_calibrator(PROBS, LABELS)
+
+
+def observe_sizes(*sizes):
+    """Validations of so many images, each with a table of its own."""
+    levels = BorderLevels()
+    for size in sizes:
+        table = BandTable()
+        for row in range(size):
+            table.update(PROBS[row % 5], LABELS[row % 5])
+        levels.observe(table)
+
+
+def test_what_is_right_beside_what_is_refused(recwarn):
+    observe_sizes(2, 5, 5, 3)
+    forget_samples(100, fresh=True)
+    SelfCalibratingBCE().state_dict()
+    nn.ModuleList([criterion_of(BorderLevels())]).state_dict()
+    calibrator = judging()
+    two = torch.randn(2, 16, 16)
+    assert torch.equal(calibrator.logits(two)[1], calibrator.logits(two[1]))
+    for options in (
+        dict(),
+        dict(sampler=range(5)),
+        dict(batch_sampler=[[0, 1, 2, 3, 4]]),
+    ):
+        fit_calibrator(DataLoader(PAIRS, **options), groups=GROUPS)
+    fit_calibrator(DataLoader(PAIRS, shuffle=True), groups=iter(GROUPS))
+    assert {calibrator: 1}[Calibrator.from_dict(calibrator.to_dict())]
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize('wide', [torch.uint16, torch.uint32, torch.uint64])
+def test_unsigned_labels(wide):
+    logits = torch.zeros(1, 1, 4, 4)
+    assert SelfCalibratingBCE()(logits, torch.ones(1, 4, 4).to(wide)) < 0.7
 
 
 def test_no_object_found_ever_more_surely_is_no_table_observed_twice(recwarn):
@@ -291,6 +350,29 @@ def test_an_exported_network_is_not_looked_at(recwarn):
         ),
         (lambda: BorderLevels().observe(BandTable(), whole='yes'), 'whole must be'),
         (observe_twice, 'the table holds the last validation too'),
+        (lambda: observe_sizes(5, 10), r'after reset\(\)'),
+        (lambda: judging().logits(MIRRORED), 'are calibrated together'),
+        (
+            lambda: fit_calibrator(DataLoader(PAIRS, shuffle=True), groups=GROUPS),
+            'the loader shuffles',
+        ),
+        (
+            lambda: fit_calibrator(
+                DataLoader(PAIRS, None, shuffle=True), groups=tuple(GROUPS)
+            ),
+            'the loader shuffles',
+        ),
+        (lambda: fit_calibrator(Path('maps'), Path('masks')), 'to `mmaslp fit`'),
+        (
+            lambda: Evaluator().add(
+                'a', CALIBRATOR(PROBS[0]), LABELS[0], calibrated=PROBS[0]
+            ),
+            'these maps are calibrated',
+        ),
+        (
+            lambda: Evaluator().add('a', LAST[None], LABELS[None, ..., None]),
+            'one image',
+        ),
         (lambda: ImageLevels(['a', 'b', 'a']), 'every training image once'),
         (lambda: ImageLevels(100), 'ids must be strings'),
         (lambda: fit_calibrator([*LABELS / 2] * 8, [*LABELS] * 7), 'only 35 labels'),

@@ -1,11 +1,12 @@
 """Fitting a calibrator: from images or from their tables, chosen out of fold."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Set
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Set, Sized
 from itertools import count, islice, repeat, zip_longest
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
+from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 from ...common.arguments import check_choice, reading
 from ...common.inputs import naming
@@ -33,6 +34,7 @@ BY = ('auto', 'single', 'band')
 # Images, volumes or groups: each of the five folds needs one.
 LEAST_CASES = 5
 Map = Tensor | np.ndarray
+SHUFFLING = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 END = object()  # of the shorter one of maps and labels
 
 
@@ -102,7 +104,8 @@ def fit_calibrator(
     tables = CalibrationTables()
     tables.network = None if network is None else fingerprint_of(network)
     keys = count() if groups is None else numbers_of(groups)
-    for number, (image, mask, channels) in enumerate(_pairs(prob, label)):
+    pairs = _pairs(prob, label, in_order=isinstance(groups, Sized))
+    for number, (image, mask, channels) in enumerate(pairs):
         key = next(keys, None)
         if key is None:
             raise ValueError(f'there is no group for image {number}: give one for each')
@@ -248,7 +251,8 @@ def _check_enough(counts: np.ndarray, cases: int, number: str) -> None:
     if not labels.all():
         only = 'background' if labels[0] else 'foreground' if labels[1] else 'ignored'
         raise ValueError(
-            f'all pixels are {only}: check that masks hold 0 and 1, not 0 and 255'
+            f'all pixels are {only}: check that masks hold 0 and 1, not 0 and 255, and '
+            'that ignore_index is neither 0 nor 1'
         )
 
 
@@ -270,7 +274,9 @@ def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
             yield numbers.setdefault(name, len(numbers))
 
 
-def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map, bool]]:
+def _pairs(
+    prob: Any, label: Any, in_order: bool = False
+) -> Iterator[tuple[Map, Map, bool]]:
     """One image, its labels, and whether it has several channels."""
     # An array of objects is a list of images.
     arrays = isinstance(prob, Tensor | np.ndarray) and prob.dtype != object
@@ -282,9 +288,18 @@ def _pairs(prob: Any, label: Any) -> Iterator[tuple[Map, Map, bool]]:
         maps = prob if hasattr(prob, '__iter__') else islice(prob, len(prob))
         items = iter(maps) if label is None else zip_longest(maps, label, fillvalue=END)
     except TypeError as error:
-        raise ValueError(f'give maps and their labels: {error}') from error
+        raise ValueError(
+            f'give arrays of maps and labels, and folders to `mmaslp fit`: {error}'
+        ) from error
     loader = getattr(prob, 'iterable', prob)  # in a progress bar of tqdm
-    batched = not arrays and getattr(loader, 'batch_sampler', None) is not None
+    batches = getattr(loader, 'batch_sampler', None)
+    batched = not arrays and batches is not None
+    sampler = getattr(batches, 'sampler', getattr(loader, 'sampler', None))
+    if in_order and isinstance(sampler, SHUFFLING):
+        raise ValueError(
+            'the loader shuffles, so groups in the order of the set are not those of '
+            'its images: make it with shuffle=False'
+        )
     for number, pair in enumerate(items):
         if len(pair) != 2 or isinstance(pair, Mapping):
             raise ValueError('give labels too, or pairs of a map and its labels')
