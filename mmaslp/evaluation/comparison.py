@@ -92,8 +92,10 @@ class Comparison:
     @property
     def titles(self) -> tuple[str, str]:
         """tuple[str, str]: Names of both, which tell them apart."""
-        names = zip((self.first, self.second), self.calibrated)
-        one, other = (name + CALIBRATED * kind for name, kind in names)
+        one, other = (
+            name + CALIBRATED * kind
+            for name, kind in zip((self.first, self.second), self.calibrated)
+        )
         return (f'{one} (1)', f'{other} (2)') if one == other else (one, other)
 
     @property

@@ -109,13 +109,12 @@ class SumMetric(Metric, Generic[Counter]):
 
 def _probabilities(preds: Tensor, target: Tensor, ignore_index: int | None) -> Tensor:
     """Take the sigmoid of logits."""
-    known = ... if ignore_index is None else known_pixels(target, ignore_index)
-    valid = preds[known]
+    valid = preds if ignore_index is None else preds[known_pixels(target, ignore_index)]
     if valid.is_floating_point() and valid.numel():
         low, high = valid.aminmax()
-        beyond = low < -ROUNDING or high > 1 + ROUNDING
-        if beyond and valid.isfinite().all():  # one inf makes no logits of the others
-            return preds.sigmoid()
+        if low < -ROUNDING or high > 1 + ROUNDING:
+            # One inf makes no logits of the others.
+            return preds.sigmoid() if valid.isfinite().all() else preds
     return preds
 
 
@@ -161,8 +160,10 @@ class BinaryBandCalibration(SumMetric[BandTable]):
         """See :meth:`SumMetric.values`."""
         counter = self.counter()
         computed = counter.compute()
-        metrics = {name: computed[name] for name in BAND_ERRORS}
-        return {**metrics, **band_scalars(counter.table())}
+        return {
+            **{name: computed[name] for name in BAND_ERRORS},
+            **band_scalars(counter.table()),
+        }
 
 
 class BinaryCalibration(SumMetric[CalibrationHistogram]):

@@ -92,8 +92,9 @@ class ImageLevels(Levels):
         self.ids = _sorted_ids(ids)
         self._row_of = {name: row for row, name in enumerate(self.ids)}
 
-        start = check_alpha(alpha, self.beta)
-        self.alpha = torch.full((len(self.ids),), start, dtype=torch.float64)
+        self.alpha = torch.full(
+            (len(self.ids),), check_alpha(alpha, self.beta), dtype=torch.float64
+        )
         self.pending: Sample | None = None
         self.validation: Validation | None = None
         self.watch = LabelWatch()

@@ -149,8 +149,12 @@ def windows_of(
         )
 
         inputs.append(resized(image[:, rows, columns], *image.shape[-2:]))
-        nothing = PixelData(data=torch.zeros_like(label))
-        samples.append(SegDataSample(metainfo=sample.metainfo, gt_sem_seg=nothing))
+        samples.append(
+            SegDataSample(
+                metainfo=sample.metainfo,
+                gt_sem_seg=PixelData(data=torch.zeros_like(label)),
+            )
+        )
     return {'inputs': inputs, 'data_samples': samples} if samples else None
 
 

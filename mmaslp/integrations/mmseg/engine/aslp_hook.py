@@ -87,8 +87,9 @@ class Schedule:
             for time in range(max(loop.val_begin, 1), self.end)
             if time % self._interval(time) == 0
         ]
-        early = sum(time < self.warmup for time in self.validations)
-        self.plan = Plan(len(self.validations), early)
+        self.plan = Plan(
+            len(self.validations), sum(time < self.warmup for time in self.validations)
+        )
 
     @property
     def visits(self) -> float:
@@ -267,8 +268,10 @@ class ImageTraining(Training):
 
     def summary(self) -> str:
         """Say where the levels are."""
-        alpha = self.levels.alpha
-        return f'levels of {len(alpha)} images, mean {alpha.mean():.4f}'
+        return (
+            f'levels of {len(self.levels.ids)} images, '
+            f'mean {self.levels.alpha.mean():.4f}'
+        )
 
     def end_training(self) -> None:
         """Write the table of images and levels, lowest level first."""
