@@ -292,12 +292,11 @@ def compare_review(
 def range_said(rows: Sequence[Reviewed]) -> str:
     """Say how many images are outside of the range of the fit; '' if none is."""
     outside = sum(row.estimate.out_of_range for row in rows)
-    if not outside:
-        return ''
-    return (
+    words = (
         f'{outside} of {len(rows)} images are outside of the range of the fit: they '
         'come first and have no bounds'
     )
+    return words if outside else ''
 
 
 def most_doubtful_first(rows: Sequence[Reviewed]) -> list[Reviewed]:

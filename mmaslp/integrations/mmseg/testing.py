@@ -189,11 +189,11 @@ def evaluate(
         for name, dataset in sets.items()
     }
     _check_outputs(summary, given, folders, images, options.overwrite)
-    results = {}
     with safe_loading(options.trust_checkpoint):
-        for name, dataset in sets.items():
-            run = _config_of_run(cfg, name, dataset, folders[name], given[name])
-            results[name] = _test(run, name, folders[name], given[name])
+        results = {
+            name: _test(cfg, name, dataset, folders[name], given[name])
+            for name, dataset in sets.items()
+        }
 
     if is_main_process():
         rows = {
@@ -286,8 +286,11 @@ def _evaluators(cfg: Config, evals: Sequence[str]) -> list[dict]:
     return metrics
 
 
-def _test(run: Config, name: str, folder: str, options: EvaluationOptions) -> Tested:
+def _test(
+    cfg: Config, name: str, dataset: dict, folder: str, options: EvaluationOptions
+) -> Tested:
     """Test on one set, and sort what was measured."""
+    run = _config_of_run(cfg, name, dataset, folder, options)
     runner = build_runner(run)
     evaluator = runner.test_loop.evaluator
     measured = calibration_of(run, 'test_evaluator')
