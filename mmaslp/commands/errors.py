@@ -25,6 +25,7 @@ _BUILDERS = re.compile(
     r'sets_of_test|calibrator_of_test|_config_of_run'
 )
 _MAX_LENGTH = 500
+_MAX_PART = 200
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -121,9 +122,11 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
         ]
         return True, ': '.join([*names, error.strerror or 'it cannot be used'])
 
-    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
-    inside = bool(codes) and _PACKAGE in PurePath(codes[-1].co_filename).parents
-    building = any(_BUILDERS.fullmatch(code.co_name) for code in codes)
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    inside = (
+        bool(frames) and _PACKAGE in PurePath(frames[-1].f_code.co_filename).parents
+    )
+    building = any(_BUILDERS.fullmatch(frame.f_code.co_name) for frame in frames)
     refused = isinstance(error, (ValueError, OSError, ImportError))
     if refused and (inside or not building):
         return True, text
@@ -132,4 +135,10 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
     if isinstance(error, AssertionError) and str(error) and not inside:
         return True, f'{line}: MMSegmentation refuses it'
     place = f'{config or "the config"} cannot be built: ' if building else ''
-    return building, f'{place}{type(error).__name__}: {line}'
+    # What MMEngine builds is its `cfg`, a dict.
+    parts = (
+        f' (in {given})'[:_MAX_PART]
+        for frame in reversed(frames)
+        if building and isinstance(given := frame.f_locals.get('cfg'), dict)
+    )
+    return building, f'{place}{type(error).__name__}: {line}{next(parts, "")}'

@@ -128,3 +128,20 @@ def test_errors_while_the_host_builds_are_about_the_config():
     error = caught(lambda: build_from_cfg(ValueError('invalid literal')))
     expected = 'cannot be built: ValueError: invalid literal'
     assert describe(error, 'c.py') == (True, f'c.py {expected}')
+
+
+def test_the_part_that_cannot_be_built_is_told():
+    def build_from_cfg(cfg):
+        raise TypeError('None is not a callable object')
+
+    part = dict(type='OptimWrapper', optimizer=dict(type='Adm', betas=[0.9] * 99))
+    _, text = describe(caught(lambda: build_from_cfg(part)), 'c.py')
+    assert text.startswith('c.py cannot be built: TypeError: None is not a callable')
+    assert "(in {'type': 'OptimWrapper', 'optimizer': {'type': 'Adm'" in text
+    assert len(text) < 300
+
+    def measure(cfg):
+        raise TypeError('None is not a callable object')
+
+    _, text = describe(caught(lambda: measure(part)), 'c.py')
+    assert text == 'TypeError: None is not a callable object'  # not about the config
