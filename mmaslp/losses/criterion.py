@@ -87,7 +87,8 @@ class SelfCalibratingBCE(nn.Module):
         - labels: ``(N, ...)`` or ``(N, 1, ...)``, for independent channels
           ``(N, C, ...)``, of {0, 1, ignore_index}, any dtype.
         - ``...``: ``H, W``; ``D, H, W`` for volumes, whose bands lie in the plane of a
-          slice; or anything else, such as points, which take the mean level of bands.
+          slice; or anything else, such as points, which take the mean level of bands,
+          as does one image without an axis of its own.
         - output: scalar; with 'none' the shape of the labels.
 
     Example:

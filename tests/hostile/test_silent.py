@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
 import mmaslp
 from mmaslp import (
@@ -361,6 +361,20 @@ def test_an_exported_network_is_not_looked_at(recwarn):
                 DataLoader(PAIRS, None, shuffle=True), groups=tuple(GROUPS)
             ),
             'the loader shuffles',
+        ),
+        (
+            lambda: fit_calibrator(
+                DataLoader(
+                    PAIRS, None, sampler=BatchSampler(RandomSampler(PAIRS), 2, False)
+                ),
+                groups=GROUPS,
+            ),
+            'the loader shuffles',
+        ),
+        (lambda: fit_calibrator(CALIBRATOR(PROBS), LABELS), 'are calibrated'),
+        (
+            lambda: fit_calibrator([*map(CALIBRATOR, PROBS)], [*LABELS]),
+            'are calibrated',
         ),
         (lambda: fit_calibrator(Path('maps'), Path('masks')), 'to `mmaslp fit`'),
         (

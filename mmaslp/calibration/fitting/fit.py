@@ -10,7 +10,7 @@ from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomS
 
 from ...common.arguments import check_choice, reading
 from ...common.inputs import naming
-from ..calibrator import Calibrator
+from ..calibrator import Calibrator, refuse_calibrated
 from ..maps import SIDE, TARGETS
 from ..masks import MASK_KIND
 from ..module import fingerprint_of
@@ -166,8 +166,9 @@ def fit_tables(
         foreground=float(whole[..., 1].sum() / whole.sum()),
         candidates=_rows(measured, chosen),
     )
-    remarks = [*_remarks(counts, cases, target)]
-    record['summary'] = summarize(kind, reason, record, decisions, remarks)
+    record['summary'] = summarize(
+        kind, reason, record, decisions, [*_remarks(counts, cases, target)]
+    )
     return Calibrator(*kind, maps, record, mask_maps, decisions)
 
 
@@ -278,6 +279,7 @@ def _pairs(
     prob: Any, label: Any, in_order: bool = False
 ) -> Iterator[tuple[Map, Map, bool]]:
     """One image, its labels, and whether it has several channels."""
+    refuse_calibrated(prob)
     # An array of objects is a list of images.
     arrays = isinstance(prob, Tensor | np.ndarray) and prob.dtype != object
     if arrays and (prob.ndim < 3 or label is None or len(prob) != len(label)):
@@ -294,8 +296,11 @@ def _pairs(
     loader = getattr(prob, 'iterable', prob)  # in a progress bar of tqdm
     batches = getattr(loader, 'batch_sampler', None)
     batched = not arrays and batches is not None
-    sampler = getattr(batches, 'sampler', getattr(loader, 'sampler', None))
-    if in_order and isinstance(sampler, SHUFFLING):
+    sampler = batches or getattr(loader, 'sampler', None)
+    sampler = getattr(sampler, 'sampler', sampler)  # of batches
+    if in_order and (
+        isinstance(sampler, SHUFFLING) or getattr(sampler, 'shuffle', False)
+    ):
         raise ValueError(
             'the loader shuffles, so groups in the order of the set are not those of '
             'its images: make it with shuffle=False'
@@ -304,6 +309,7 @@ def _pairs(
         if len(pair) != 2 or isinstance(pair, Mapping):
             raise ValueError('give labels too, or pairs of a map and its labels')
         image, mask = pair
+        refuse_calibrated(image)
         if image is END or mask is END:
             raise ValueError(
                 f'there are only {number} {"maps" if image is END else "labels"}: give '
