@@ -193,8 +193,10 @@ def measure_groups(counts: np.ndarray, logit: np.ndarray) -> OutOfFold:
     sums += [gap.sum(2), np.stack(gap_of_bin, 1)]
     # Group by group, so that every sum is added up in the same order.
     whole = [np.cumsum(each, 0)[-1] for each in sums]
-    without = [all_groups - each for all_groups, each in zip(whole, sums)]
-    return OutOfFold(_means(*whole), _means(*without))
+    return OutOfFold(
+        _means(*whole),
+        _means(*(all_groups - each for all_groups, each in zip(whole, sums))),
+    )
 
 
 def _means(

@@ -49,14 +49,18 @@ from ....report.diagrams import (
 
 def loop_stage() -> str:
     """Return 'val' or 'test'; 'test' outside of a run."""
-    stage = MessageHub.get_current_instance().get_info('loop_stage')
-    return 'val' if stage in ('val', 'train') else 'test'
+    return (
+        'val'
+        if MessageHub.get_current_instance().get_info('loop_stage') in ('val', 'train')
+        else 'test'
+    )
 
 
 def is_training() -> bool:
     """Whether the present evaluation is one of many in a training run."""
-    trains = MessageHub.get_current_instance().get_info('max_iters') is not None
-    return trains and loop_stage() == 'val'
+    return loop_stage() == 'val' and (
+        MessageHub.get_current_instance().get_info('max_iters') is not None
+    )
 
 
 def send_picture(name: str, picture: np.ndarray) -> None:

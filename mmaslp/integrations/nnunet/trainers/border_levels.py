@@ -92,8 +92,11 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         loss = self.loss  # type: ignore[has-type]
 
         def measured_loss(output, target):
-            deep = self.enable_deep_supervision
-            finest = (output[0], target[0]) if deep else (output, target)
+            finest = (
+                (output[0], target[0])
+                if self.enable_deep_supervision
+                else (output, target)
+            )
             logits, labels = self.targets.binary(*finest)
             self.session.update(logits.float(), labels, logits=True)
             return loss(output, target)
