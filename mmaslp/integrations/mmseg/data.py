@@ -173,7 +173,7 @@ def _missing(dataset: Mapping[str, Any]) -> str:
             return str(error)
 
     for name in (*prefix.values(), dataset.get('ann_file') or ''):
-        path = osp.join(root, name)
+        path = osp.join(root, name or '')
         if not path or '://' in path or osp.exists(path):
             continue
         named = f' --layout {layout}' if layout else ''

@@ -5,14 +5,13 @@ import os.path as osp
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from ....metrics.catalogue import SHOWN, metric_of
 from ..config import is_type
-from ..data import data_files, dataset_of, image_ids, leaf_sets, nested
+from ..data import dataset_of, image_ids, leaf_sets, nested
 from ..evaluation.metrics import CalibrationMetric
 from ..models.losses import SCBCELoss
 from .findings import PATCH, Finding, report_findings
@@ -24,6 +23,12 @@ _SAMPLE = 8
 _MANY = 1000
 _OBJECT = 1
 _IGNORED = 255
+# What the loaders of files open.
+_OPENED = {
+    'LoadImageFromFile': 'img_path',
+    'LoadAnnotations': 'seg_map_path',
+    'LoadBinaryAnnotations': 'seg_map_path',
+}
 _PREFIX = CalibrationMetric.default_prefix
 # What MMEngine calls the side on which a metric is better.
 _RULES = {'lower': 'less', 'higher': 'greater'}
@@ -221,6 +226,18 @@ def _mask_loader(leaf: Any) -> Any:
     return next((step for step in steps if type(step).__name__ in loaders), None)
 
 
+def _absent_file(leaf: Any) -> str | None:
+    """A file of the first image that its pipeline opens, and that is not there."""
+    steps = [
+        step
+        for step in _transforms(getattr(leaf, 'pipeline', None))
+        if type(step).__name__ in _OPENED and not getattr(step, 'backend_args', None)
+    ]
+    info = leaf.get_data_info(0) if steps and len(leaf) else {}
+    paths = (info.get(_OPENED[type(step).__name__]) for step in steps)
+    return next((path for path in paths if path and not osp.exists(path)), None)
+
+
 def mask_values(leaf: Any, most: int) -> set[int]:
     """Values of up to ``most`` masks, in random order, up to one with an object."""
     loader = _mask_loader(leaf)
@@ -240,14 +257,13 @@ def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
     """Look for masks whose objects are ignored, and training sets without objects."""
     place = f'{split}_dataloader.dataset'
     leaves = leaf_sets(dataset)
-    for path in (path for leaf in leaves for path in islice(data_files(leaf), 2)):
-        if not osp.exists(path) and '://' not in path:
-            yield Finding(
-                'error',
-                f'{place}: there is no {path}',
-                f'{place}: data_prefix, img_suffix and seg_map_suffix as the files are',
-            )
-            return
+    for path in filter(None, map(_absent_file, leaves)):
+        yield Finding(
+            'error',
+            f'{place}: there is no {path}',
+            f'{place}: data_prefix, img_suffix and seg_map_suffix as the files are',
+        )
+        return
 
     most = _MANY if split == 'train' else _SAMPLE
     values = [mask_values(leaf, most) for leaf in leaves]

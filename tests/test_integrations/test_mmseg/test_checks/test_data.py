@@ -81,7 +81,7 @@ def test_an_ending_that_no_file_of_a_list_has(toy, build, tmp_path, wrong):
         data_root=str(toy.root / 'val'),
         data_prefix=prefix,
         ann_file='list.txt',
-        pipeline=[],
+        pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadBinaryAnnotations')],
     )
     right = DATASETS.build({**dataset, **endings})
     assert not [*check_datasets(dict(test=right))]
@@ -89,6 +89,11 @@ def test_an_ending_that_no_file_of_a_list_has(toy, build, tmp_path, wrong):
     bad = DATASETS.build({**dataset, **endings, wrong: '_x.png'})
     (finding,) = check_datasets(dict(test=bad))
     assert '00_x.png' in finding.message and wrong in finding.remedy
+    # Files that no loader opens, or not from a disk, may be anywhere.
+    lmdb = dict(type='LoadImageFromFile', backend_args=dict(backend='lmdb'))
+    for steps in ([], [lmdb]):
+        elsewhere = {**dataset, **endings, wrong: '_x.png', 'pipeline': steps}
+        assert not [*check_datasets(dict(test=DATASETS.build(elsewhere)))]
 
 
 def test_a_folder_that_is_not_divided_is_tested_whole(toy, tmp_path):
