@@ -168,7 +168,9 @@ class _Writer:
 
         prob = self._as_stored(path, prob)
         if is_nifti(path):
-            file.write_bytes(nifti_like(path, prob.astype(np.float32, copy=False)))
+            file.write_bytes(
+                nifti_like(path, np.asarray(prob, np.float32), comment=CALIBRATED)
+            )
             return
         values, key = load_array(path, self.reader.key)
         if key and not self.reader.logits and values.ndim == 4:

@@ -12,6 +12,7 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from ..common.inputs import check_file, naming, read_file
 from ..common.outputs import write_output
 from .names import some
+from .volumes import comments_of, is_nifti
 
 # What is opened, whatever the name says: of other formats Pillow runs programs, such as
 # Ghostscript.
@@ -51,7 +52,7 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
     return image
 
 
-# The software that a calibrated PNG names, and the file that says so of arrays.
+# What a calibrated PNG or NIfTI file says, and the file that says so of arrays.
 CALIBRATED = 'mmaslp calibrated'
 MARK = '.mmaslp_calibrated'
 
@@ -70,10 +71,12 @@ def write_picture(
 
 def check_uncalibrated(path: Path) -> None:
     """Refuse a map that a calibrator made, of `apply` or of a test."""
+    hint = ''
     if path.suffix.lower() == '.png':
-        hint = ''
         with Image.open(path) as image:
             calibrated = image.info.get('Software') == CALIBRATED
+    elif is_nifti(path) and CALIBRATED.encode() in comments_of(path):
+        calibrated = True
     else:
         hint = f' (the file {MARK} beside it says so: remove that where it is wrong)'
         calibrated = path.with_name(MARK).exists()

@@ -206,11 +206,13 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
     return values[0] if values.ndim == 3 and len(values) == 1 else values
 
 
-def nifti_like(path: str | Path, values: np.ndarray, reorient: bool = False) -> bytes:
+def nifti_like(
+    path: str | Path, values: np.ndarray, reorient: bool = False, comment: str = ''
+) -> bytes:
     """Bytes of a NIfTI file of other values on the grid of one, compressed as it is.
 
     ``values`` lie as :func:`read_nifti` gave them. Header and affine stay, but for the
-    type of the values.
+    type of the values and a comment that is added.
     """
     path = Path(path)
     image = _load(path)
@@ -223,11 +225,24 @@ def nifti_like(path: str | Path, values: np.ndarray, reorient: bool = False) -> 
     header = image.header.copy()
     header.set_data_dtype(values.dtype)
     header.set_slope_inter(1, 0)
+    if comment:
+        added = _nibabel(path).nifti1.Nifti1Extension('comment', comment.encode())
+        # The list of the header is that of the file, which is read once.
+        header.extensions = type(header.extensions)([*header.extensions, added])
 
     stored = values.T.reshape(image.shape, order='F')
     data = type(image)(stored, image.affine, header).to_bytes()
     # Without the time, so that a second call gives the same bytes.
     return gzip.compress(data, 1, mtime=0) if path.suffix == '.gz' else data
+
+
+def comments_of(path: str | Path) -> list[bytes]:
+    """The comments in the header of a NIfTI file."""
+    return [
+        extension.get_content()
+        for extension in _load(path).header.extensions
+        if extension.get_code() == 6  # a comment, as NIfTI has them
+    ]
 
 
 def _shape(image: Any) -> tuple[int, ...]:

@@ -72,6 +72,38 @@ def test_maps_are_not_calibrated_twice(folders, tmp_path, capsys, kind):
     assert run_command('eval-maps', [out, str(masks), '--resamples', '0']) == 0
 
 
+def test_a_calibrated_volume_says_so_wherever_it_is_copied(tmp_path, capsys):
+    nib = pytest.importorskip('nibabel')
+    (tmp_path / 'maps').mkdir()
+    rng = np.random.default_rng(0)
+    affine = np.diag([1.0, 2.0, 3.0, 1.0])
+    for k in range(5):
+        values = rng.random((6, 5, 4), np.float32)
+        image = nib.Nifti1Image(values, affine)
+        own = nib.nifti1.Nifti1Extension('comment', b'of the scanner')
+        image.header.extensions.append(own)
+        nib.save(image, tmp_path / 'maps' / f'{k}.nii.gz')
+    cal = str(tmp_path / 'cal.json')
+    Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])]).save(cal)
+    out = tmp_path / 'out'
+    assert run_command('apply', [cal, str(tmp_path / 'maps'), '--out', str(out)]) == 0
+
+    (tmp_path / 'copy').mkdir()
+    for path in out.glob('*.nii.gz'):
+        shutil.copy(path, tmp_path / 'copy')
+    again = ['--out', str(tmp_path / 'again')]
+    assert run_command('apply', [cal, str(tmp_path / 'copy'), *again]) == 2
+    assert '0.nii.gz: it is calibrated already: give' in capsys.readouterr().err
+    copied = nib.load(tmp_path / 'copy' / '0.nii.gz')
+    assert [each.get_content() for each in copied.header.extensions] == [
+        b'of the scanner',
+        b'mmaslp calibrated',
+    ]
+    assert (copied.affine == affine).all()
+    # The maps of the network are still what they are, also in this process.
+    assert run_command('apply', [cal, str(tmp_path / 'maps'), *again]) == 0
+
+
 def test_masks_that_are_not_the_maps_cut_at_half_are_said(folders, tmp_path, capsys):
     root, _, (maps, _) = folders
     for masks in ('keep', 'accuracy'):
