@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler
 
 import mmaslp
 from mmaslp import (
@@ -230,6 +230,13 @@ def observe_sizes(*sizes):
         levels.observe(table)
 
 
+class Stream(IterableDataset):
+    """A data set without a length, nor has its sampler one."""
+
+    def __iter__(self):
+        return iter(PAIRS)
+
+
 def test_what_is_right_beside_what_is_refused(recwarn):
     observe_sizes(2, 5, 5, 3)
     forget_samples(100, fresh=True)
@@ -245,6 +252,7 @@ def test_what_is_right_beside_what_is_refused(recwarn):
     ):
         fit_calibrator(DataLoader(PAIRS, **options), groups=GROUPS)
     fit_calibrator(DataLoader(PAIRS, shuffle=True), groups=iter(GROUPS))
+    fit_calibrator(DataLoader(Stream()), groups=GROUPS)
     assert {calibrator: 1}[Calibrator.from_dict(calibrator.to_dict())]
     assert not recwarn.list
 

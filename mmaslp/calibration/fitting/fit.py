@@ -296,7 +296,7 @@ def _pairs(
     loader = getattr(prob, 'iterable', prob)  # in a progress bar of tqdm
     batches = getattr(loader, 'batch_sampler', None)
     batched = not arrays and batches is not None
-    sampler = batches or getattr(loader, 'sampler', None)
+    sampler = getattr(loader, 'sampler', None) if batches is None else batches
     sampler = getattr(sampler, 'sampler', sampler)  # of batches
     if in_order and (
         isinstance(sampler, SHUFFLING) or getattr(sampler, 'shuffle', False)
