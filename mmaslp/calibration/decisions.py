@@ -44,8 +44,9 @@ _COLUMNS: dict[str, dict[str, Any]] = dict(
     accuracy_errors=dict(low=-1, high=1),
 )
 
-# Largest domain features: of shares, of the number of objects, of a spread of logits.
-_LARGEST = (*[1 + ROUNDING] * 6, 1e9, 1 + ROUNDING, 20)
+# Largest domain features: of shares, but for a number of objects, a spread of logits.
+_LARGEST = np.full(len(DOMAIN_FEATURES), 1 + ROUNDING)
+_LARGEST[[6, 8]] = 1e9, 20
 
 # From the simplest on. Networks are too sure of their objects as a rule, so what
 # corrects the mean probability comes before what does not.
@@ -197,7 +198,7 @@ class Decisions:
 
     @cached_property
     def inputs(self) -> np.ndarray:
-        """``(I, 9)`` inputs of the images of the fit, see :func:`domain_inputs`."""
+        """``(I, 17)`` inputs of the images of the fit, see :func:`domain_inputs`."""
         return domain_inputs(np.reshape(self.features, (-1, len(DOMAIN_FEATURES))))
 
     def least_probability(

@@ -20,6 +20,7 @@ from .features import (
     CODES,
     DOMAIN_FEATURES,
     UNCALIBRATED,
+    WEIGHT_FEATURES,
     ImageCounts,
     accuracy_of,
     area_of,
@@ -392,7 +393,8 @@ def compare_set(
     is_new = np.arange(len(inputs)) >= fitted
     auc, p_value = permutation_test(inputs, is_new)
     differs = p_value <= ALARM
-    weights = _weights(inputs, is_new) if differs else np.ones(fitted)
+    used = inputs[:, :WEIGHT_FEATURES]
+    weights = _weights(used, is_new) if differs else np.ones(fitted)
     effective = float(weights.sum() ** 2 / (weights**2).sum())
 
     dice = np.array([estimate.dice for estimate in estimates])

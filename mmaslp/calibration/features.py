@@ -164,6 +164,8 @@ IMAGE_FEATURES = (
 # Units of the error of an area: the pixels of the image, or those that are expected on
 # the wrong side.
 UNITS = ('image', 'doubt')
+# Edges of the bins of logits that a map is described by.
+LOGIT_EDGES = (-6, -4, -2, 0, 2, 4, 6)
 DOMAIN_FEATURES = (
     'Soft Dice Confidence',
     'uncertainty of as many pixels as the mask has',
@@ -174,11 +176,17 @@ DOMAIN_FEATURES = (
     'objects',
     'share of pixels at the border',
     'spread of the logits at the border',
+    'share of logits below -6',
+    *(f'share of logits from {low} to {low + 2}' for low in LOGIT_EDGES[:-1]),
+    'share of logits above 6',
 )
-# So many say whether one image is within the range of the fit; all compare sets.
+# So many say whether one image is within the range of the fit, and so many weight its
+# images; all tell sets apart.
 RANGE_FEATURES = 7
+WEIGHT_FEATURES = 9
 UNCALIBRATED = np.tile(special.expit(CENTRES), NUM_BANDS)
 _BAND_OF_CODE = np.repeat(np.arange(NUM_BANDS), CELLS)
+_BIN_OF_CODE = np.tile(np.digitize(CENTRES, LOGIT_EDGES), NUM_BANDS)
 
 
 def logit(values: np.ndarray, edge: float = 1e-6) -> np.ndarray:
@@ -280,6 +288,7 @@ def domain_features(image: ImageCounts) -> list[float]:
         pixels[uncertainty > 0.2].sum(),  # p in [0.1, 0.9]
         (pixels * np.where(mask, prob, 1 - prob)).sum(),
     ]
+    bins = np.bincount(_BIN_OF_CODE[image.codes], pixels, len(LOGIT_EDGES) + 1)
     return [
         expected_dice(image, UNCALIBRATED) if size else 0.5,
         float(top @ uncertainty[order] / top.sum()),
@@ -287,6 +296,7 @@ def domain_features(image: ImageCounts) -> list[float]:
         float(image.num_objects),
         float(pixels[at_border].sum() / pixels.sum()),
         _spread(np.abs(logit(prob[at_border])), pixels[at_border]),
+        *(bins / pixels.sum()).tolist(),
     ]
 
 
@@ -298,9 +308,11 @@ def _spread(values: np.ndarray, times: np.ndarray) -> float:
 
 
 def domain_inputs(features: np.ndarray) -> np.ndarray:
-    """Logits of the first six of ``(..., 9)`` domain features, logs of the others."""
+    """Logits of the first six of ``(..., 17)`` domain features, logs of the others."""
     shares = logit(features[..., :6], 1e-5)
-    return np.concatenate([shares, np.log1p(features[..., 6:])], -1)
+    counts = np.log1p(features[..., 6:WEIGHT_FEATURES])
+    bins = np.log(features[..., WEIGHT_FEATURES:] + 1e-4)
+    return np.concatenate([shares, counts, bins], -1)
 
 
 def area_of(

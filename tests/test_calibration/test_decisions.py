@@ -10,6 +10,7 @@ from torch import nn
 from mmaslp.calibration import CalibrationTables, Calibrator, fit_calibrator, fit_tables
 from mmaslp.calibration.decisions import Decisions, weighted_quantile
 from mmaslp.calibration.features import (
+    LOGIT_EDGES,
     domain_features,
     expected_dice,
     image_features,
@@ -60,10 +61,14 @@ def test_features_are_their_definitions():
     assert rows[:, 5] == pytest.approx(np.log(len(area)))
 
     at_border = border_bands(torch.as_tensor(prob > 0.5)[None])[0].numpy() == 0
-    share, spread = domain_features(contents)[-2:]
+    share, spread, *bins = domain_features(contents)[7:]
     assert share == pytest.approx(at_border.mean())
     steepness = np.abs(logit(prob[at_border]))
     assert spread == pytest.approx(steepness.std(), rel=0.02)  # cells of the logit
+    edges = [-np.inf, *LOGIT_EDGES, np.inf]
+    expected = np.histogram(logit(prob), edges)[0] / prob.size
+    assert bins == pytest.approx(expected, abs=0.01)
+    assert sum(bins) == pytest.approx(1)
 
 
 def test_objects_are_as_probable_as_they_are_real(calibrator):
