@@ -92,10 +92,8 @@ class Comparison:
     @property
     def titles(self) -> tuple[str, str]:
         """tuple[str, str]: Names of both, which tell them apart."""
-        one, other = (
-            name + CALIBRATED * kind
-            for name, kind in zip((self.first, self.second), self.calibrated)
-        )
+        names = zip((self.first, self.second), self.calibrated)
+        one, other = (name + CALIBRATED * kind for name, kind in names)
         return (f'{one} (1)', f'{other} (2)') if one == other else (one, other)
 
     @property

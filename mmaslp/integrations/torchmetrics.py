@@ -109,12 +109,13 @@ class SumMetric(Metric, Generic[Counter]):
 
 def _probabilities(preds: Tensor, target: Tensor, ignore_index: int | None) -> Tensor:
     """Take the sigmoid of logits."""
-    valid = preds if ignore_index is None else preds[known_pixels(target, ignore_index)]
+    known = ... if ignore_index is None else known_pixels(target, ignore_index)
+    valid = preds[known]
     if valid.is_floating_point() and valid.numel():
         low, high = valid.aminmax()
-        if low < -ROUNDING or high > 1 + ROUNDING:
-            # One inf makes no logits of the others.
-            return preds.sigmoid() if valid.isfinite().all() else preds
+        beyond = low < -ROUNDING or high > 1 + ROUNDING
+        if beyond and valid.isfinite().all():  # one inf makes no logits of the others
+            return preds.sigmoid()
     return preds
 
 
@@ -160,10 +161,8 @@ class BinaryBandCalibration(SumMetric[BandTable]):
         """See :meth:`SumMetric.values`."""
         counter = self.counter()
         computed = counter.compute()
-        return {
-            **{name: computed[name] for name in BAND_ERRORS},
-            **band_scalars(counter.table()),
-        }
+        metrics = {name: computed[name] for name in BAND_ERRORS}
+        return {**metrics, **band_scalars(counter.table())}
 
 
 class BinaryCalibration(SumMetric[CalibrationHistogram]):

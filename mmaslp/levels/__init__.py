@@ -2,7 +2,7 @@
 
 from .border import BorderLevels
 from .image import ImageLevels
-from .rules import FB, MC, ME, RULES, Fixed, Rule, Validation, make_rule
+from .rules import FB, MC, ME, RULES, Fixed, Rule, Validation, make_rule, update_alpha
 
 __all__ = [
     'FB',
@@ -15,4 +15,5 @@ __all__ = [
     'Rule',
     'Validation',
     'make_rule',
+    'update_alpha',
 ]

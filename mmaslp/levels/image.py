@@ -92,9 +92,8 @@ class ImageLevels(Levels):
         self.ids = _sorted_ids(ids)
         self._row_of = {name: row for row, name in enumerate(self.ids)}
 
-        self.alpha = torch.full(
-            (len(self.ids),), check_alpha(alpha, self.beta), dtype=torch.float64
-        )
+        start = check_alpha(alpha, self.beta)
+        self.alpha = torch.full((len(self.ids),), start, dtype=torch.float64)
         self.pending: Sample | None = None
         self.validation: Validation | None = None
         self.watch = LabelWatch()

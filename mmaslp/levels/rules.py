@@ -238,3 +238,43 @@ def make_rule(rule: str | Rule, **options: Any) -> Rule:
     for key in options:
         check_choice(f'an option of rule {rule!r}', key, names)
     return kind(**options)
+
+
+def update_alpha(
+    alpha: Tensor,
+    margin: Tensor,
+    *,
+    accuracy: float,
+    beta: float,
+    eta: float,
+    lam: float,
+    rule: str = 'MC',
+    landmark: float | None = None,
+    solver: str = 'implicit',
+) -> Tensor:
+    """One step of the levels of images by a rule of the paper, see :class:`MC`.
+
+    Args:
+        alpha (Tensor): Levels, ``(N,)``, floating, in [0, 1].
+        margin (Tensor): Margins of the same images
+            (:func:`~mmaslp.losses.image_margin`), ``(N,)``.
+        accuracy (float): Pixel accuracy on the validation set, in [0, 1].
+        beta (float): The paper's strength in (0, 2], for every solver.
+        eta (float): Step size, > 0.
+        lam (float): Weight of the penalty, >= 0.
+        rule (str): ``'MC'`` or ``'ME'``. Defaults to 'MC'.
+        landmark (float, optional): Accuracy that ``'ME'`` keeps. Defaults to None.
+        solver (str): See :class:`PenaltyRule`. Defaults to 'implicit'.
+
+    Returns:
+        Tensor: New levels, ``(N,)``, in the dtype of ``alpha`` (computed in float64).
+
+    Raises:
+        ValueError: If an argument is out of its range or unknown.
+    """
+    check_choice('rule', rule, ('MC', 'ME'))
+    if not alpha.is_floating_point() or ((alpha < 0) | (alpha > 1)).any():
+        raise ValueError('alpha must be a tensor of floats in [0, 1]')
+    now = Validation(accuracy=accuracy, landmark=landmark)
+    made = make_rule(rule, eta=eta, lam=lam, solver=solver)
+    return made.step(alpha, margin, beta=beta, validation=now)

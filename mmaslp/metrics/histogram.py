@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.arguments import check_choice, check_integer
+from ..common.arguments import check_array, check_choice, check_integer, reading
 from ..common.arrays import CHUNK, binary_scores, top_label_scores
 from .bins import ScoreTable, check_bins
 from .errors import Pixels, pixel_metrics
@@ -278,3 +279,31 @@ class CalibrationHistogram:
             ValueError: ``bins`` is not in [1, 4096], or the mode does not fit.
         """
         return {**self.pixels().compute(bins, mode), 'count': float(self.count)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the cells that are not empty, as plain tensors and integers."""
+        counts = self.counts.cpu().view(-1, 2)
+        cells = counts.sum(1).nonzero().flatten()
+        return {
+            'cells': cells,
+            'counts': counts[cells],
+            'nll': int(self.nll),
+            'levels': STEPS,
+            'num_classes': self.num_classes,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Replace the state by one of :meth:`state_dict`; ValueError if none is."""
+        with reading('histogram state is broken'):
+            kept = {key: torch.as_tensor(value).cpu() for key, value in state.items()}
+            check_choice('levels', state['levels'], [STEPS])
+            check_choice('num_classes', state['num_classes'], [self.num_classes])
+            cells = check_array(
+                'cells', kept['cells'], (-1,), int, low=0, high=CELLS - 1
+            )
+            check_array('steps of cells', np.diff(cells), (-1,), int, low=1)
+            counts = check_array('counts', kept['counts'], (len(cells), 2), int, low=0)
+            nll = check_array('nll', kept['nll'], (), int, low=0)
+        self.reset()
+        self.counts.view(-1, 2)[torch.from_numpy(cells)] = torch.from_numpy(counts)
+        self.nll = torch.from_numpy(nll)

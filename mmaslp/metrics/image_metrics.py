@@ -76,7 +76,8 @@ def mean_iou(images: ImageTable) -> float:
 
 def found_in_empty(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     """Share of the images without foreground in which some is predicted."""
-    return mean_of_known(np.where(masks.is_empty, masks.predicted > 0, np.nan), weights)
+    found = np.where(masks.is_empty, masks.predicted > 0, np.nan)
+    return mean_of_known(found, weights)
 
 
 def area_in_empty(masks: MaskTable, weights: np.ndarray | None = None) -> Any:

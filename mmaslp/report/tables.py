@@ -131,9 +131,8 @@ def model_table(
         for group in sets
         for member in group
     ]
-    return Table(
-        caption, ('model', 'set', 'images'), [metric_of(key) for key in keys], rows
-    )
+    columns = [metric_of(key) for key in keys]
+    return Table(caption, ('model', 'set', 'images'), columns, rows)
 
 
 def difference_table(comparison: Comparison, keys: Iterable[str] = ()) -> Table:

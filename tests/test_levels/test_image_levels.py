@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from mmaslp.levels import MC, ME, ImageLevels, Validation
+from mmaslp.levels import MC, ME, ImageLevels, update_alpha
 from mmaslp.losses import SelfCalibratingBCE
 
 IDS = [f'images/{i}.png' for i in range(6)]
@@ -30,11 +30,13 @@ def test_levels_move_by_the_rule():
     levels = learner()
     levels.observe(0.9)
     stepped(levels, IDS[1:3], [2.0, -1.0])
-    expected = MC(eta=0.01, lam=10.0).step(
+    expected = update_alpha(
         torch.tensor([0.1, 0.1], dtype=torch.float64),
         torch.tensor([2.0, -1.0]),
+        accuracy=0.9,
         beta=2.0,
-        validation=Validation(accuracy=0.9),
+        eta=0.01,
+        lam=10.0,
     )
     levels = levels.levels
     assert [levels[i] for i in IDS[1:3]] == pytest.approx(expected.tolist())

@@ -13,6 +13,7 @@ from mmaslp.levels import (
     Rule,
     Validation,
     make_rule,
+    update_alpha,
 )
 from mmaslp.losses import image_margin, max_alpha, sc_bce
 from tests.properties import given, settings, st
@@ -73,11 +74,17 @@ def test_golden_figures(shared):
         )
         for key in ('released_mc', 'explicit_mc', 'implicit_mc', 'explicit_me'):
             solver, rule = key.split('_')
-            made = make_rule(
-                rule.upper(), eta=case['eta'], lam=case['lam'], solver=solver
+            updated = update_alpha(
+                alpha,
+                margin,
+                accuracy=case['acc'],
+                beta=case['beta'],
+                eta=case['eta'],
+                lam=case['lam'],
+                rule=rule.upper(),
+                landmark=case['acc_lm'],
+                solver=solver,
             )
-            measured = Validation(accuracy=case['acc'], landmark=case['acc_lm'])
-            updated = made.step(alpha, margin, beta=case['beta'], validation=measured)
             expected = torch.tensor(case[key], dtype=torch.float64)
             torch.testing.assert_close(updated, expected, atol=1e-6, rtol=0)
 
@@ -184,6 +191,10 @@ def test_implicit_feedback_converges_whatever_gain_and_first_order_lag(
     assert alpha.max() <= max_alpha(beta)
 
 
-def test_a_tiny_strength_is_refused():
+@pytest.mark.parametrize('alpha', [torch.full((3,), 5.0), torch.zeros(3).long()])
+def test_levels_out_of_range_and_a_tiny_strength(alpha):
+    step = dict(accuracy=0.9, eta=1.0, lam=1.0)
+    with pytest.raises(ValueError, match='alpha must be'):
+        update_alpha(alpha, torch.ones(3), beta=2.0, **step)
     with pytest.raises(ValueError, match='beta must be'):
-        step(MC(), 0.0, 1.0, beta=1e-310)
+        update_alpha(torch.zeros(3), torch.ones(3), beta=1e-310, **step)

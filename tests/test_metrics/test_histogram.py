@@ -226,3 +226,20 @@ def test_metrics_stay_in_their_range(seed, n, sharpness):
         assert found['ks'] >= abs(found['conf'] - found['acc']) - 1e-12
         parts = found['brier_reliability'] - found['brier_resolution']
         assert parts + found['brier_uncertainty'] == pytest.approx(found['brier'])
+
+
+def test_a_state_goes_around():
+    histogram = CalibrationHistogram()
+    histogram.update(torch.tensor([0.9, 0.8, 0.3]), torch.tensor([1, 0, 0]))
+    other = CalibrationHistogram()
+    other.load_state_dict(histogram.state_dict())
+    assert other.compute() == histogram.compute()
+
+    twice = {**histogram.state_dict(), 'cells': torch.tensor([5, 5, 7])}
+    with pytest.raises(ValueError, match='steps of cells must be'):
+        other.load_state_dict(twice)
+    broken = {**histogram.state_dict(), 'counts': torch.tensor([[-1, 0]] * 3)}
+    with pytest.raises(ValueError, match='counts must be'):
+        other.load_state_dict(broken)
+    with pytest.raises(ValueError, match='num_classes must be'):
+        CalibrationHistogram(3).load_state_dict(histogram.state_dict())

@@ -41,9 +41,8 @@ def fit_linear(
         total = value.sum() + PENALTY / 2 * (apart**2).sum()
         return float(total), np.concatenate([[derivative.sum()], slopes])
 
-    weights = minimize(
-        loss, np.zeros(features.shape[1] + 1), jac=True, method='L-BFGS-B'
-    ).x
+    start = np.zeros(features.shape[1] + 1)
+    weights = minimize(loss, start, jac=True, method='L-BFGS-B').x
     slopes = weights[1:] / scale
     return [float(weights[0] - slopes @ mean), *slopes.tolist()]
 
@@ -95,9 +94,8 @@ def fit_few_objects(features: np.ndarray, true: np.ndarray) -> Predictor:
     curvature = inputs.T @ (inputs * (prob * (1 - prob))[:, None]) + penalty
     covariance = np.zeros((len(weights), len(weights)))
     covariance[np.ix_(used, used)] = np.linalg.pinv(curvature)
-    return Predictor(
-        FEW_OBJECTS, weights.tolist(), covariance.tolist(), edge=1 / (len(true) + 2)
-    )
+    edge = 1 / (len(true) + 2)
+    return Predictor(FEW_OBJECTS, weights.tolist(), covariance.tolist(), edge)
 
 
 def fit_image_predictor(name: str, features: np.ndarray, dice: np.ndarray) -> Predictor:

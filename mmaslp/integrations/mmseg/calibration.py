@@ -149,12 +149,8 @@ def windows_of(
         )
 
         inputs.append(resized(image[:, rows, columns], *image.shape[-2:]))
-        samples.append(
-            SegDataSample(
-                metainfo=sample.metainfo,
-                gt_sem_seg=PixelData(data=torch.zeros_like(label)),
-            )
-        )
+        nothing = PixelData(data=torch.zeros_like(label))
+        samples.append(SegDataSample(metainfo=sample.metainfo, gt_sem_seg=nothing))
     return {'inputs': inputs, 'data_samples': samples} if samples else None
 
 

@@ -119,11 +119,8 @@ def pasted(path: str, original: dict, mended: dict) -> str:
     """
     file = find_config(path)
     tree = ast.parse(Path(file).read_text(encoding='utf-8'))
-    own = {
-        node.targets[0].id
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
+    assigned = [node.targets[0] for node in tree.body if isinstance(node, ast.Assign)]
+    own = {target.id for target in assigned if isinstance(target, ast.Name)}
     base = _read_bases(file)
 
     lines = []
@@ -144,16 +141,11 @@ def pasted(path: str, original: dict, mended: dict) -> str:
 
 def child_config(base: str, original: dict, mended: dict) -> str:
     """A config that has another one as its base, and changes it."""
-    return '\n'.join(
-        [
-            f'_base_ = {base!r}',
-            *(
-                _assignment(name, _change(original, mended, name))
-                for name in _changed(original, mended)
-            ),
-            '',
-        ]
-    )
+    lines = [
+        _assignment(name, _change(original, mended, name))
+        for name in _changed(original, mended)
+    ]
+    return '\n'.join([f'_base_ = {base!r}', *lines, ''])
 
 
 def _assignment(name: str, value: Any) -> str:

@@ -236,11 +236,8 @@ def _check_outputs(
         '--review': [own.review for own in given.values() if own.review],
         '--work-dir': [summary, *(osp.join(f, FILE) for f in folders.values())],
     }
-    check_outputs(
-        outputs,
-        sorted({osp.dirname(path) for paths in images.values() for path in paths}),
-        overwrite,
-    )
+    inputs = {osp.dirname(path) for paths in images.values() for path in paths}
+    check_outputs(outputs, sorted(inputs), overwrite)
 
 
 def _config_of_run(
@@ -422,10 +419,10 @@ def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> s
 def verdicts(results: Mapping[str, Tested]) -> list[str]:
     """Say of each set what the calibrator changed, or how sure and right it is."""
     sets = [tested.results for tested in results.values() if tested.results]
+    names = [f'{rows[0].dataset}: ' if len(sets) > 1 else '' for rows in sets]
     return [
-        (f'{rows[0].dataset}: ' if len(sets) > 1 else '')
-        + overall_verdict([Measured(row) for row in rows])
-        for rows in sets
+        name + overall_verdict([Measured(row) for row in rows])
+        for name, rows in zip(names, sets)
     ]
 
 

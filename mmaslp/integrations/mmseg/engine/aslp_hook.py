@@ -87,9 +87,8 @@ class Schedule:
             for time in range(max(loop.val_begin, 1), self.end)
             if time % self._interval(time) == 0
         ]
-        self.plan = Plan(
-            len(self.validations), sum(time < self.warmup for time in self.validations)
-        )
+        early = sum(time < self.warmup for time in self.validations)
+        self.plan = Plan(len(self.validations), early)
 
     @property
     def visits(self) -> float:
@@ -268,10 +267,8 @@ class ImageTraining(Training):
 
     def summary(self) -> str:
         """Say where the levels are."""
-        return (
-            f'levels of {len(self.levels.ids)} images, '
-            f'mean {self.levels.alpha.mean():.4f}'
-        )
+        alpha = self.levels.alpha
+        return f'levels of {len(alpha)} images, mean {alpha.mean():.4f}'
 
     def end_training(self) -> None:
         """Write the table of images and levels, lowest level first."""

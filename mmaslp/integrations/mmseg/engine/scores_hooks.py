@@ -134,15 +134,13 @@ class ProbMapHook(ScoresHook):
 
     def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
         """Write a map."""
+        software = ''
         if self.calibrator is not None:
             prob = self.calibrator(prob)
-        write_prob_map(
-            self.out_dir / f'{stem}.png',
-            prob,
-            self.bits,
-            overwrite=True,  # a sampler may give an image to two processes
-            software=CALIBRATED if self.calibrator else '',
-        )
+            software = CALIBRATED
+        # A sampler may give an image to two processes.
+        file = self.out_dir / f'{stem}.png'
+        write_prob_map(file, prob, self.bits, overwrite=True, software=software)
 
 
 @HOOKS.register_module()

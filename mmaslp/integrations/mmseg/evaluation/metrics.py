@@ -518,11 +518,5 @@ class CalibrationMetric(StreamingMetric):
 def _log_dir() -> Path | None:
     """Folder of the run's log file, None outside of a run."""
     handlers = MMLogger.get_current_instance().handlers
-    return next(
-        (
-            Path(each.baseFilename).parent
-            for each in handlers
-            if isinstance(each, logging.FileHandler)
-        ),
-        None,
-    )
+    files = (each for each in handlers if isinstance(each, logging.FileHandler))
+    return next((Path(file.baseFilename).parent for file in files), None)

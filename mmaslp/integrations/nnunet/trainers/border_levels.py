@@ -63,9 +63,8 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         loss = super()._build_loss()
         deep = isinstance(loss, DeepSupervisionWrapper)
         dice = (loss.loss if deep else loss).dc if self.with_dice else None
-        ours = SelfCalibratingLoss(
-            SelfCalibratingBCE(self.levels, channels='independent'), self.targets, dice
-        )
+        criterion = SelfCalibratingBCE(self.levels, channels='independent')
+        ours = SelfCalibratingLoss(criterion, self.targets, dice)
         if deep:
             loss.loss = ours
         return loss if deep else ours

@@ -15,7 +15,7 @@ from mmaslp import ASLPHook, Calibrator, SCBCELoss
 from mmaslp.integrations.mmseg.checkpoint import allow_history_buffers
 from mmaslp.integrations.mmseg.checks.run import measuring_metric
 from mmaslp.integrations.mmseg.engine.aslp_hook import ImageTraining
-from mmaslp.levels import MC, BorderLevels, ImageLevels, Validation
+from mmaslp.levels import BorderLevels, ImageLevels, update_alpha
 from mmaslp.metrics import BandTable
 from tests.scripts import run_script
 
@@ -129,13 +129,14 @@ def test_levels_by_image_follow_the_rule_after_warm_up(toy, tmp_path, by_epoch):
             for name, value in zip(step['ids'], margin.tolist()):
                 by_image.setdefault(name, []).append(value)
             for name, values in by_image.items():
-                stepped = MC(eta=0.002, lam=2000.0).step(
+                levels[name] = update_alpha(
                     torch.tensor([levels[name]], dtype=torch.float64),
                     torch.tensor([np.mean(values)]),
+                    accuracy=accuracy,
                     beta=2.0,
-                    validation=Validation(accuracy=accuracy),
-                )
-                levels[name] = stepped.item()
+                    eta=0.002,
+                    lam=2000.0,
+                ).item()
         assert levels_then == pytest.approx(levels, abs=1e-8)
     assert min(levels.values()) > 0
     for step in recorder.iters:  # one draw for both heads
