@@ -189,7 +189,9 @@ class Calibrator:
             return given > (0 if logits else 0.5)
         prob = torch.as_tensor(self.mask_calibrator._apply(given, logits))
         prob = prob.sigmoid() if logits else prob
-        mask: Any = prob > 0.5 if choice == 'accuracy' else dice_optimal_mask(prob)
+        whole = prob[None, None] if prob.dim() == 3 else prob
+        mask: Any = whole > 0.5 if choice == 'accuracy' else dice_optimal_mask(whole)
+        mask = mask.reshape(prob.shape)
         return mask.numpy() if isinstance(given, np.ndarray) else mask
 
     def objects(self, given: Map, logits: bool = False) -> ObjectTable:

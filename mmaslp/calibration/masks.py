@@ -37,8 +37,8 @@ def dice_optimal_mask(prob: Tensor | np.ndarray) -> Tensor | np.ndarray:
     mean of the denominator; Dinkelbach, On Nonlinear Fractional Programming, 1967.
 
     Args:
-        prob (Tensor | np.ndarray): One image ``(H, W)``, one volume ``(D, H, W)``, or a
-            batch of them, ``(N, C, H, W)`` or ``(N, C, D, H, W)``; floating point in
+        prob (Tensor | np.ndarray): One image ``(H, W)``, or a batch of images
+            ``(N, C, H, W)`` or of volumes ``(N, C, D, H, W)``; floating point in
             [0, 1], calibrated probability of the foreground. Every channel of every
             image has its own threshold; a volume has one for all slices.
 
@@ -57,12 +57,13 @@ def dice_optimal_mask(prob: Tensor | np.ndarray) -> Tensor | np.ndarray:
         [[False, False], [False, False]]
     """
     values = checked(as_floats(prob))
-    if values.dim() not in (2, 3, 4, 5):
+    if values.dim() not in (2, 4, 5):
         raise ValueError(
-            'prob must be (H, W), a volume (D, H, W), or a batch (N, C, H, W) or '
-            f'(N, C, D, H, W), got {tuple(values.shape)}'
+            'prob must be (H, W), images (N, C, H, W) or volumes (N, C, D, H, W), got '
+            f'{tuple(values.shape)}: give images as prob[:, None], one volume as '
+            'prob[None, None]'
         )
-    pixels = math.prod(values.shape[-3 if values.dim() in (3, 5) else -2 :])
+    pixels = math.prod(values.shape[-3 if values.dim() == 5 else -2 :])
     flat = values.reshape(-1, pixels) if values.numel() else values.flatten(1)
     masks = torch.empty_like(flat, dtype=torch.bool)
     for image, mask in zip(flat, masks):

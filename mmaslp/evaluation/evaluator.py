@@ -19,6 +19,7 @@ from ..metrics.histogram import MODES, NLL_UNIT, CalibrationHistogram, PixelCoun
 from ..metrics.image_metrics import image_metrics
 from ..metrics.image_table import ImageTable
 from ..metrics.objects import MaskTable
+from .comparison import CALIBRATED
 from .result import Result
 
 
@@ -142,7 +143,7 @@ class Evaluator:
         }
         self.raw = ImageSet(CalibrationHistogram(num_classes))
         self.calibrated = ImageSet(CalibrationHistogram(num_classes))
-        self._axes: int | None = None  # of a map
+        self._axes: set[int] = set()  # of a map
 
     def add(
         self,
@@ -175,9 +176,7 @@ class Evaluator:
             )
 
         raw = evaluate_image(name, prob, label, **self.options)
-        if self._axes not in (None, prob.ndim):
-            raise ValueError('images and volumes are mixed: measure each kind alone')
-        self._axes = prob.ndim
+        self._axes.add(prob.ndim)
         if calibrated is not None:
             refuse_calibrated(prob)
             self.calibrated.add(
@@ -191,6 +190,7 @@ class Evaluator:
         """Add the images of another evaluator of the same settings."""
         if other is self or getattr(other, 'options', None) != self.options:
             raise ValueError(f'merge takes another evaluator, of {self.options}')
+        self._axes |= other._axes
         self.raw.merge(other.raw)
         self.calibrated.merge(other.calibrated)
 
@@ -208,14 +208,18 @@ class Evaluator:
         Args:
             model (str): Name of the model.
             dataset (str): Name of the set.
-            calibrated (bool): Whether to take calibrated probabilities. Defaults to
-                False.
+            calibrated (bool): Whether to take calibrated probabilities; the model is
+                then called '{model}, calibrated'. Defaults to False.
             resamples (int): Of the bootstrap; 0: no intervals. Defaults to 1000.
             settings (dict, optional): Kept in the result. Defaults to none.
         """
+        if len(self._axes) > 1:
+            raise ValueError('images and volumes are mixed: measure each kind alone')
         images = self.calibrated if calibrated else self.raw
         measured = {key: self.options[key] for key in ('bins', 'mode')}
         settings = {**(settings or {}), **measured}
+        if calibrated:
+            settings.setdefault('calibrator', 'given')
         rows = images.rows
         if calibrated and len(rows) != len(self.raw.rows):
             raise ValueError(
@@ -250,7 +254,7 @@ class Evaluator:
             {key: float(value) for key, value in metrics.items()},
             intervals,
             pixels.compute(settings['bins'], 'positive') if positive else {},
-            model,
+            model + CALIBRATED * calibrated,
             dataset,
             no_foreground=pixels.foreground == 0 < pixels.scores.total,
         )

@@ -42,12 +42,16 @@ def test_every_map_has_its_own_threshold_and_a_volume_has_one():
     alone = [[dice_optimal_mask(each) for each in image] for image in maps]
     assert np.array_equal(dice_optimal_mask(maps), alone)
     volume = dice_optimal_mask(maps[:, None])
-    assert np.array_equal(dice_optimal_mask(maps[0]), volume[0, 0])
     assert volume.shape == (2, 1, 3, 40, 30)
     for mask, image in zip(volume[:, 0], maps):
         assert np.array_equal(
             mask, dice_optimal_mask(image.reshape(120, 30)).reshape(3, 40, 30)
         )
+
+
+def test_three_axes_may_be_images_or_a_volume():
+    with pytest.raises(ValueError, match=r'images as prob\[:, None\], one volume as'):
+        dice_optimal_mask(np.zeros((3, 8, 8)))
 
 
 def test_kinds_and_types():
@@ -61,5 +65,5 @@ def test_kinds_and_types():
     for dtype in (torch.float16, torch.float32):
         found = dice_optimal_mask(torch.from_numpy(prob).to(dtype))
         assert (found.numpy() != expected).mean() < 1e-2
-    assert dice_optimal_mask(torch.zeros(0, 4, 5)).shape == (0, 4, 5)
-    assert dice_optimal_mask(torch.zeros(2, 0, 5)).shape == (2, 0, 5)
+    assert dice_optimal_mask(torch.zeros(0, 1, 4, 5)).shape == (0, 1, 4, 5)
+    assert dice_optimal_mask(torch.zeros(2, 1, 0, 5)).shape == (2, 1, 0, 5)
