@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # editors and type checkers do not see what is imported later
     from . import functional
     from .augmentation.windows import ObjectFreeWindows
     from .calibration import Calibrator, dice_optimal_mask, fit_calibrator
+    from .evaluation.evaluator import Evaluator
+    from .evaluation.result import load_results
     from .levels import BorderLevels, ImageLevels
     from .losses import SelfCalibratingBCE
     from .metrics import BandTable, CalibrationHistogram
@@ -49,17 +51,20 @@ _ROOMS = {
     'BorderLevels': 'levels',
     'CalibrationHistogram': 'metrics',
     'Calibrator': 'calibration',
+    'Evaluator': 'evaluation.evaluator',
     'ImageLevels': 'levels',
     'ObjectFreeWindows': 'augmentation.windows',
     'SelfCalibratingBCE': 'losses',
     'dice_optimal_mask': 'calibration',
     'fit_calibrator': 'calibration',
+    'load_results': 'evaluation.result',
 }
 __all__ = [
     'BandTable',
     'BorderLevels',
     'CalibrationHistogram',
     'Calibrator',
+    'Evaluator',
     'ImageLevels',
     'ObjectFreeWindows',
     'SelfCalibratingBCE',
@@ -67,6 +72,7 @@ __all__ = [
     'dice_optimal_mask',
     'fit_calibrator',
     'functional',
+    'load_results',
     'register_components',
 ]
 

@@ -1,8 +1,8 @@
 """Calibration metrics of probabilities and labels, as functions.
 
-All take arrays or tensors of any shape: ``prob``, the probability of the foreground,
-and ``label`` of 0 and 1, of the same shape or without the channel of ``(N, 1, ...)``.
-They return Python floats. For data that arrives in batches use
+All take arrays or tensors of any shape, by band only maps: ``prob``, the probability of
+the foreground, and ``label`` of 0 and 1, of the same shape or without the channel of
+``(N, 1, ...)``. They return Python floats. For data that arrives in batches use
 :class:`~mmaslp.metrics.CalibrationHistogram` and :class:`~mmaslp.metrics.BandTable`,
 which these functions fill once and which state the error of float probabilities.
 

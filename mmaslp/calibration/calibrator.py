@@ -151,10 +151,21 @@ class Calibrator:
         return hash(self._text())
 
     def __call__(self, prob: Map) -> Map:
-        """Calibrate probabilities.
+        """Calibrate probabilities of the foreground.
 
-        What is calibrated already is refused, where that can be seen: of the tensor
-        that this returns, but not of an array, or of a part or a copy of the tensor.
+        Args:
+            prob (Tensor | np.ndarray): As the network gives them, floating point in
+                [0, 1]: one image ``(H, W)``, images ``(N, H, W)`` or ``(N, C, H, W)``,
+                or volumes ``(N, C, D, H, W)``. A calibrator of volumes takes
+                ``(D, H, W)`` as one.
+
+        Returns:
+            Tensor | np.ndarray: Same kind, shape and device; half precision becomes
+            float32. With the target 'confidence' each stays on its side of 1/2.
+
+        Raises:
+            ValueError: They are not such maps; or a tensor that this returned, which
+            says so, as an array, a part or a copy of it does not.
         """
         return self._apply(prob, logits=False)
 

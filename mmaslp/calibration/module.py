@@ -78,7 +78,8 @@ class CalibratedModule(nn.Module):
     ``torch.export`` and ``torch.onnx.export`` keep it, with any number of images. A
     calibrator by band keeps the height and width of the example, since the width of the
     bands scales with the image: a model of dynamic size is refused by the exporter, or
-    by what runs it. Calibrated logits of half precision are float32.
+    by what runs it. Calibrated logits of half precision are float32. Cast the network
+    before it is wrapped: a cast of both rounds the calibrator.
 
     Args:
         module (nn.Module): Returns logits ``(N, H, W)``, or ``(N, C, H, W)``, of

@@ -60,7 +60,7 @@ class SelfCalibratingBCE(nn.Module):
         beta (str | float, optional): ``'HI'`` hard inversion 2, ``'SI'`` soft inversion
             1.5, ``'M'`` moderation 1, ``'DM'`` moderation with noise per pixel, or a
             strength in (0, 2]; without meaning for :class:`BorderLevels`. Defaults to
-            None: that of the levels, or 'HI'.
+            None: that of the levels given here, or 'HI'.
         ignore_index (int): Label of pixels without a label. Defaults to 255.
         reduction (str): 'none', 'mean' (over the valid pixels) or 'sum'. Defaults to
             'mean'.
@@ -89,7 +89,8 @@ class SelfCalibratingBCE(nn.Module):
         - ``...``: ``H, W``; ``D, H, W`` for volumes, whose bands lie in the plane of a
           slice; or anything else, such as points, which take the mean level of bands,
           as does one image without an axis of its own.
-        - output: scalar; with 'none' the shape of the labels.
+        - output: scalar; with 'none' the shape of the labels, without an axis of one
+          channel.
 
     Example:
         >>> from mmaslp.levels import BorderLevels

@@ -73,6 +73,15 @@ def independent_sample(alpha: float, num_images: int) -> Sample:
     )
 
 
+def unperturbed(num_images: int) -> Sample:
+    """Sample of a validation: it perturbs nothing and draws nothing."""
+    return Sample(
+        alpha=torch.zeros(num_images),
+        perturbed=torch.zeros(num_images, dtype=torch.bool),
+        keys=np.zeros(num_images, np.uint64),
+    )
+
+
 class Strength(NamedTuple):
     """How strongly the labels of a batch are perturbed, see ``perturb_target``."""
 
@@ -219,12 +228,14 @@ class PerturbedByImage(Target):
 
     def _sample(self, num_images: int, training: bool) -> Sample:
         """Sample of the batch that the levels hold, or one without levels."""
-        if self.levels is None or not training:
-            return independent_sample(self.alpha if training else 0.0, num_images)
+        if not training:
+            return unperturbed(num_images)
+        if self.levels is None:
+            return independent_sample(self.alpha, num_images)
         if self.levels.pending is None:
             raise ValueError(
                 'ImageLevels need the sample of the batch: call levels.sample(names, '
-                'step) before the loss'
+                'step) before the loss, and in a validation criterion.eval()'
             )
         return self.levels.pending
 

@@ -362,5 +362,5 @@ class CalibratorSession:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state_dict`; ValueError if it is damaged."""
         with reading('the state of the calibrator is damaged'):
-            if state.get('calibrator') is not None:
-                self._calibrator = Calibrator.from_dict(state['calibrator'])
+            saved = state.get('calibrator')
+            self._calibrator = None if saved is None else Calibrator.from_dict(saved)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mmaslp import fit_calibrator
+from mmaslp.evaluation.comparison import compare_files
 from mmaslp.evaluation.evaluator import Evaluator, evaluate_image
 from mmaslp.evaluation.result import load_results, save_result, strict_json
 from mmaslp.metrics import BandTable, CalibrationHistogram
@@ -141,3 +142,27 @@ def test_whatever_is_measured_is_read_back(tmp_path, seed):
     save_result(tmp_path / 'result.json', result)
     [read] = load_results(tmp_path / 'result.json')
     assert read.metrics == pytest.approx(result.metrics, nan_ok=True)
+
+
+def test_a_calibrated_result_is_compared_with_its_raw_one(tmp_path):
+    evaluator = Evaluator()
+    for number, (prob, label) in enumerate(SCENES):
+        evaluator.add(str(number), prob, label, prob**2)
+    rows = [
+        evaluator.result('net', 'x', calibrated=calibrated, resamples=20)
+        for calibrated in (False, True)
+    ]
+    file = tmp_path / 'both.json'
+    save_result(file, rows)
+    [comparison] = compare_files(file)
+    assert comparison.of_calibrator
+    assert comparison.second == 'net'
+
+
+def test_merged_images_and_volumes_are_refused():
+    evaluator, other = Evaluator(), Evaluator()
+    evaluator.add('a', np.full((8, 8), 0.2), np.zeros((8, 8), np.uint8))
+    other.add('b', np.full((3, 8, 8), 0.2), np.zeros((3, 8, 8), np.uint8))
+    evaluator.merge(other)
+    with pytest.raises(ValueError, match='images and volumes are mixed'):
+        evaluator.result('net', 'x')

@@ -270,3 +270,14 @@ def test_ignored_pixels_make_no_border():
     valid = labels != 255
     expected = bce(logits, smoothed(labels, valid, levels), valid.float())
     torch.testing.assert_close(criterion(logits, labels), expected)
+
+
+@pytest.mark.parametrize('options', [{}, {'alpha': 0.3}, {'eps': 0.1}])
+def test_a_validation_loss_draws_nothing(options):
+    criterion = SelfCalibratingBCE(**options).eval()
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    loss = criterion(torch.zeros(2, 1, 4, 4), torch.ones(2, 4, 4))
+    assert torch.rand(1) == expected
+    assert loss.item() == pytest.approx(0.6931, abs=1e-4)

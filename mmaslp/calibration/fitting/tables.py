@@ -43,7 +43,7 @@ class CalibrationTables:
             about objects and images; up to 16 KB an image and an object. None: of
             several channels.
         negative_crops (list[ImageCounts]): The same of crops without an object.
-        network (float | None): Fingerprint of the network that gave the maps.
+        network (str | None): Fingerprint of the network that gave the maps.
 
     Example:
         >>> tables = CalibrationTables()
