@@ -436,9 +436,8 @@ class Calibrator:
             self.check_axes(2 if values.dim() == 2 else 3)
         self._check_channels(values, logits)
 
-        found = checked(values[None].flatten(0, -3), logits).clone(
-            memory_format=torch.contiguous_format
-        )
+        maps = checked(values[None].flatten(0, -3), logits)
+        found = maps.clone(memory_format=torch.contiguous_format)
         if self.method != 'identity':
             self._calibrate(found, logits)
         found = found.view(values.shape)

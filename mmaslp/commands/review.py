@@ -128,11 +128,8 @@ def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
 
     if args.objects_out:
         outputs['--objects-out'] = files_of(args.objects_out, files.pairs)
-    check_outputs(
-        outputs,
-        [args.maps, args.truth, args.labels, args.calibrator, args.images],
-        args.overwrite,
-    )
+    inputs = [args.maps, args.truth, args.labels, args.calibrator, args.images]
+    check_outputs(outputs, inputs, args.overwrite)
 
 
 def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:

@@ -318,12 +318,8 @@ def write_review(
 ) -> None:
     """Write a row an image, in the order of the review; empty where nothing is told."""
     with_volumes = any(row.grid is not None for row in rows)
-    write_csv(
-        path,
-        [_image_columns(row, with_volumes) for row in rows],
-        ('image', 'dice'),
-        overwrite,
-    )
+    lines = [_image_columns(row, with_volumes) for row in rows]
+    write_csv(path, lines, ('image', 'dice'), overwrite)
 
 
 def _image_columns(row: Reviewed, with_volumes: bool) -> dict[str, object]:

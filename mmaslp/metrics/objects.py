@@ -177,9 +177,8 @@ class MaskTable(Columns):
     def flat(self) -> np.ndarray:
         """``(T, 3)`` image, probability and outcome of all objects."""
         image = np.repeat(np.arange(len(self.objects)), [*map(len, self.objects)])
-        return np.column_stack(
-            [image, np.concatenate([np.zeros((0, 2)), *self.objects])]
-        )
+        rows = np.concatenate([np.zeros((0, 2)), *self.objects])
+        return np.column_stack([image, rows])
 
     @cached_property
     def bins(self) -> BinTable:

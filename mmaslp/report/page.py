@@ -186,9 +186,8 @@ def _charts(member: Measured, place: str) -> list[Markup]:
 def _reliability(member: Measured, place: str) -> Markup:
     result = member.result
     figure = reliability_figure({result.model: result})
-    return figure_svg(
-        figure, f'Reliability of {result.model} on {result.dataset}', place
-    )
+    label = f'Reliability of {result.model} on {result.dataset}'
+    return figure_svg(figure, label, place)
 
 
 def _private(result: Result) -> Result:

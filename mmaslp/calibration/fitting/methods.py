@@ -193,10 +193,8 @@ def measure_groups(counts: np.ndarray, logit: np.ndarray) -> OutOfFold:
     sums += [gap.sum(2), np.stack(gap_of_bin, 1)]
     # Group by group, so that every sum is added up in the same order.
     whole = [np.cumsum(each, 0)[-1] for each in sums]
-    return OutOfFold(
-        _means(*whole),
-        _means(*(all_groups - each for all_groups, each in zip(whole, sums))),
-    )
+    without = [all_groups - each for all_groups, each in zip(whole, sums)]
+    return OutOfFold(_means(*whole), _means(*without))
 
 
 def _means(

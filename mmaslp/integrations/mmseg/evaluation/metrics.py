@@ -49,18 +49,14 @@ from ....report.diagrams import (
 
 def loop_stage() -> str:
     """Return 'val' or 'test'; 'test' outside of a run."""
-    return (
-        'val'
-        if MessageHub.get_current_instance().get_info('loop_stage') in ('val', 'train')
-        else 'test'
-    )
+    stage = MessageHub.get_current_instance().get_info('loop_stage')
+    return 'val' if stage in ('val', 'train') else 'test'
 
 
 def is_training() -> bool:
     """Whether the present evaluation is one of many in a training run."""
-    return loop_stage() == 'val' and (
-        MessageHub.get_current_instance().get_info('max_iters') is not None
-    )
+    trains = MessageHub.get_current_instance().get_info('max_iters') is not None
+    return trains and loop_stage() == 'val'
 
 
 def send_picture(name: str, picture: np.ndarray) -> None:

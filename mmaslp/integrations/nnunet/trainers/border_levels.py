@@ -91,11 +91,8 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         loss = self.loss  # type: ignore[has-type]
 
         def measured_loss(output, target):
-            finest = (
-                (output[0], target[0])
-                if self.enable_deep_supervision
-                else (output, target)
-            )
+            deep = self.enable_deep_supervision
+            finest = (output[0], target[0]) if deep else (output, target)
             logits, labels = self.targets.binary(*finest)
             self.session.update(logits.float(), labels, logits=True)
             return loss(output, target)
