@@ -187,6 +187,8 @@ class SelfCalibration(TrainerCallback, ExportableState):
         calibrator (Calibrator | None): The calibrator, once a training has ended.
 
     Raises:
+        FileExistsError: At the beginning of the training, if there is a calibrator in
+            ``output_dir`` and no checkpoint.
         ValueError: At the beginning of the training, if levels could not follow the
             gaps. In the training, if the model or the labels are not binary.
 
@@ -284,8 +286,8 @@ class SelfCalibration(TrainerCallback, ExportableState):
         trained = self.calibrator or any(self._file.parent.glob('checkpoint-*'))
         if self._calibrators and self._file.exists() and not trained:
             raise FileExistsError(
-                f'{self._file} is there already, and not of a training here: name '
-                'another output_dir, or move the file'
+                f'{self._file} is there already, beside no checkpoint of a training: '
+                'name another output_dir, or move the file'
             )
         if getattr(model, '_mmaslp_calibrated', False):
             raise ValueError('the model is calibrated: load it anew, then train')
