@@ -31,7 +31,7 @@ from mmaslp.metrics.image_metrics import aurc
 
 TOP = 10
 BRIEF = (
-    *('auc', 'differs', 'withheld', 'above_bound', 'bounds_given', 'rings'),
+    *('auc', 'differs', 'withheld', 'above_bound', 'bounds_given'),
     *('true_dice', 'aurc', 'aurc_soft_dice', 'most_over_expected_of_surest'),
 )
 
