@@ -134,7 +134,9 @@ def row_figures(
     for key, each in gaps.items():
         left = chance(each, pixels, len(labels['val']))
         found[f'{key}_chance'] = np.full(len(weights), left)
-    masks = dict(keep=kept, accuracy=prob > 0.5, dice=dice_optimal_mask(prob))
+    masks = dict(
+        keep=kept, accuracy=prob > 0.5, dice=dice_optimal_mask(prob[:, None])[:, 0]
+    )
     for name in MASKS:
         for key, values in mask_figures(masks[name], labels['test'], weights).items():
             found[f'{key}_{name}'] = values
