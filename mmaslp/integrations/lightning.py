@@ -70,8 +70,8 @@ class ASLPCallback(Callback):
     repeats images to fill the last batch of a validation; they count twice there.
 
     Args:
-        levels (BorderLevels, optional): Defaults to None: BorderLevels whose warm-up is
-            a third of the validations.
+        levels (str | BorderLevels): ``'border'``, levels that warm up for a third of
+            the validations, or levels of your own. Defaults to 'border'.
         metric (str, optional): Name of the metric in the module, such as
             ``'val_calibration'``. Defaults to None: the only one of its type.
         seed (int): Seed of torch's generators. Defaults to 0.
@@ -93,12 +93,12 @@ class ASLPCallback(Callback):
 
     def __init__(
         self,
-        levels: BorderLevels | None = None,
+        levels: str | BorderLevels = 'border',
         metric: str | None = None,
         seed: int = 0,
         calibrator: bool | Mapping[str, Any] = False,
     ) -> None:
-        self.session = LevelsSession(levels or 'border')
+        self.session = LevelsSession(levels)
         self.levels = self.session.levels
         self.calibrators = CalibratorSession.of(calibrator)
         self.metric = optional(check_text, 'metric', metric)
