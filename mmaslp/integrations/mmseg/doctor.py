@@ -8,6 +8,7 @@ import ast
 import copy
 import os.path as osp
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,27 @@ def examine_config(config: str, data: str | None, found: Diagnosis) -> None:
     with noted(f'{config} cannot be read', found.findings):
         cfg = read_config(config)
         found.original = cfg.to_dict()
+        found.findings += _foreign_bases(find_config(config))
         if data is not None:
             found.findings.append(Finding('ok', use_folder(cfg, data)))
         found.findings += check_settings(cfg)
         import_modules(cfg)
         found.findings += check_parts(cfg)
         found.mended = cfg.to_dict()
+
+
+def _foreign_bases(file: str) -> Iterator[Finding]:
+    """Look for bases that the tools of MMSegmentation cannot find."""
+    for node in ast.walk(ast.parse(Path(file).read_text(encoding='utf-8'))):
+        text = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(text, str) and text.startswith(('mmaslp::', 'mmseg::')):
+            yield Finding(
+                'note',
+                f'only the tools of mmaslp can read {text!r}: `mmaslp train` and '
+                "`python tools/train.py` of this package; MMSegmentation's own end "
+                'with an error',
+                'for those name the file by its path in _base_',
+            )
 
 
 def check_parts(cfg: Any) -> list[Finding]:
