@@ -199,3 +199,12 @@ def test_a_config_that_needs_no_patch(toy, tmp_path, capsys):
     )
     assert f'so that {patch} was not written' in capsys.readouterr().out
     assert not patch.exists()
+
+
+@pytest.mark.parametrize(
+    'base', ['mmaslp::demo/bce.py', 'mmseg::_base_/models/fcn_unet_s5-d16.py']
+)
+def test_bases_that_only_we_can_read_are_said(tmp_path, base):
+    (tmp_path / 'mine.py').write_text(f"_base_ = ['{base}']\n")
+    _, printed = doctor(tmp_path / 'mine.py')
+    assert f'only the tools of mmaslp can read {base!r}' in printed
