@@ -56,7 +56,8 @@ def check_outputs(
     seen: dict[object, str] = {}
     folders = set()
     for option, given in outputs.items():
-        for path in _paths(given):
+        several = [given] if isinstance(given, (str, Path)) else given or []
+        for path in map(_expanded, several):
             name = f'{option} {path}'
             if os.path.isdir(path) or str(given).endswith(os.sep):
                 raise ValueError(f'{name} is a folder: name a file')
@@ -173,11 +174,6 @@ def _check_folder(folder: Path, read: Mapping[object, object], name: str) -> Non
     place = next(place for place in places if os.path.lexists(place))
     if not os.path.isdir(place) or not os.access(place, os.W_OK):
         raise ValueError(f'{name}: {place} is not a folder that can be written to')
-
-
-def _paths(given: Outputs) -> list[Path]:
-    several = [given] if isinstance(given, (str, Path)) else given or []
-    return [_expanded(path) for path in several]
 
 
 def _expanded(path: str | Path) -> Path:

@@ -10,7 +10,7 @@ from ..common.arguments import check_choice
 from ..common.arrays import PROTOCOLS, apply_protocol
 from ..files.map_pairs import MapFiles, count_files
 from ..files.names import display_name
-from ..files.prob_maps import MapReader
+from ..files.prob_maps import USUAL, MapReader
 from .evaluator import Evaluator
 from .result import Result
 
@@ -22,7 +22,7 @@ def _add(
     protocol: str,
     evaluator: Evaluator,
     name: str,
-    key: int,
+    path: Path,
     prob: np.ndarray,
     label: np.ndarray,
 ) -> None:
@@ -36,7 +36,7 @@ def evaluate_maps(
     bins: int = 10,
     protocol: str = 'raw',
     resamples: int = 1000,
-    reader: MapReader | None = None,
+    reader: MapReader = USUAL,
     workers: int | None = 1,
     model: str | None = None,
 ) -> Result:
@@ -53,8 +53,8 @@ def evaluate_maps(
     counted = count_files(
         MapFiles.of(pred_dir, gt_dir),
         partial(Evaluator, bins),
+        partial(_add, protocol),
         reader,
-        add=partial(_add, protocol),
         workers=workers,
         what=f'measuring {display_name(pred_dir)}',
         calibrated=True,
@@ -66,7 +66,7 @@ def evaluate_maps(
         resamples=resamples,
         settings={
             'protocol': protocol,
-            'max_value': reader.max_value if reader else None,
+            'max_value': reader.max_value,
             'pred_dir': str(pred_dir),
             'gt_dir': str(gt_dir),
         },

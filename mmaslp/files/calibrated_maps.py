@@ -20,6 +20,7 @@ from .names import some
 from .nnunet_maps import with_foreground
 from .prob_maps import (
     ARRAY_SUFFIXES,
+    USUAL,
     MapReader,
     load_array,
     nifti_of,
@@ -39,7 +40,7 @@ def apply_calibrator(
     *,
     masks: str | None = None,
     min_object_prob: float | None = None,
-    reader: MapReader | None = None,
+    reader: MapReader = USUAL,
     workers: int | None = 1,
     overwrite: bool = False,
     calibrator_file: str | Path | None = None,
@@ -75,7 +76,6 @@ def apply_calibrator(
 
     maps = Path(maps)
     out = Path(check_path('out', out)).absolute()
-    reader = reader or MapReader()
     files = MapFiles.of(maps)
     described = [maps / name for name in _DESCRIPTIONS if (maps / name).is_file()]
     outputs = [out / _map_name(path) for path, _ in files.pairs.values()]
@@ -97,11 +97,17 @@ def apply_calibrator(
         for name in folders:
             Path(waiting, name).mkdir()
         new_writer = partial(
-            _Writer, calibrator, reader, files, Path(waiting), masks, min_object_prob
+            _Writer, calibrator, reader, Path(waiting), masks, min_object_prob
         )
         # Nothing is handed over, so that each process may take a map at a time.
         count_files(
-            files, new_writer, reader, workers=workers, what='applying', chunk=1
+            files,
+            new_writer,
+            _Writer.add,
+            reader,
+            workers=workers,
+            what='applying',
+            chunk=1,
         )
 
         parts = {name: [*Path(waiting, name).glob('*')] for name in folders}
@@ -130,13 +136,11 @@ class _Writer:
 
     calibrator: Calibrator
     reader: MapReader
-    files: MapFiles
     folder: Path
     masks: str | None
     min_object_prob: float | None
 
-    def add(self, name: str, key: int, given: np.ndarray, label: None) -> None:
-        path, _ = self.files.pairs[name]
+    def add(self, name: str, path: Path, given: np.ndarray, label: None) -> None:
         self.calibrator.check_axes(given.ndim)
         if self.masks:
             self._write_mask(path, self._mask(given, self.masks))

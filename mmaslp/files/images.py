@@ -160,14 +160,8 @@ def read_binary_mask(path: str | Path, *, graded: bool = False) -> np.ndarray:
         FileNotFoundError: There is no such file.
         ValueError: The file cannot be read as a binary mask; the message names it.
     """
-    return decode_binary_mask(read_file(path), path, graded=graded)
-
-
-def decode_binary_mask(
-    data: bytes, name: str | Path, *, graded: bool = False
-) -> np.ndarray:
-    """Decode the bytes of a mask file, see :func:`read_binary_mask`."""
-    with naming(name):
+    data = read_file(path)
+    with naming(path):
         if not data:
             raise ValueError('the mask file is empty: write or fetch it again')
         image = open_image(io.BytesIO(data), frames=1)

@@ -10,7 +10,6 @@ from .names import some
 NUCLEI = Path(__file__).with_name('nuclei')
 # Every set may have these instead of its own.
 FOLDERS = ('images', 'masks')
-_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def find_folders(
     state = '' if osp.isdir(where) else ', a folder that does not exist'
     part = '' if split is None else f', split {split},'
     needed = '' if layout is None else f'\nneeded: {specs[0].fetch}'
-    looked = some([' + '.join(pair) for pair in tried], _SHOWN)
+    looked = some([' + '.join(pair) for pair in tried], 4)
     raise FileNotFoundError(
         f'no {layout or "images and masks"}{part} in {where}{state}\n'
         f'looked there for {looked}{needed}'

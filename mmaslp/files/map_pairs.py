@@ -20,6 +20,7 @@ from .nnunet_maps import LABEL_ENDINGS, find_dataset, labels_in, read_label
 from .prob_maps import (
     ARRAY_SUFFIXES,
     MAP_SUFFIXES,
+    USUAL,
     MapReader,
     read_array,
     suffix_of,
@@ -187,18 +188,12 @@ class MapFiles:
         return cls(unpaired, display_name(maps), problems)
 
 
-def add_image(counter: Any, *image: Any) -> None:
-    """Count an image by the counter's own ``add``."""
-    counter.add(*image)
-
-
 def count_files(
     files: MapFiles,
     new_counter: Callable[[], Any],
-    reader: MapReader | None = None,
+    add: Callable[..., None],
+    reader: MapReader = USUAL,
     *,
-    add: Callable[..., None] = add_image,
-    keys: Callable[[Sequence[str]], Sequence[int]] | None = None,
     workers: int | None = 1,
     what: str = 'reading',
     chunk: int = CHUNK,
@@ -214,11 +209,9 @@ def count_files(
         new_counter (Callable): Makes an empty counter, for several processes a
             picklable one. Its ``merge(other)`` adds the images of another one, which
             come later.
-        reader (MapReader, optional): How maps are read. Defaults to the usual way.
-        add (Callable): Counts an image, as ``add(counter, name, key, prob, label)``,
-            whose label is None without a mask. Defaults to the counter's own ``add``.
-        keys (Callable, optional): From the sorted names to a number for each, such as
-            that of its group. Defaults to 0, 1, 2, ...
+        add (Callable): Counts an image, as ``add(counter, name, path, prob, label)``,
+            whose label is None without a mask.
+        reader (MapReader): How maps are read. Defaults to the usual way.
         workers (int, optional): Processes. None takes the backend of
             ``joblib.parallel_config``, such as Dask. Defaults to 1.
         what (str): What is going on, for the progress bar.
@@ -231,10 +224,7 @@ def count_files(
         ValueError: A folder or a file is not usable, images and volumes are mixed, or
             an option of the reader cannot be right; the message lists all problems.
     """
-    reader = reader or MapReader()
-    names = [*files.pairs]
-    numbers = range(len(names)) if keys is None else keys(names)
-    items = [(name, key, *files.pairs[name]) for name, key in zip(names, numbers)]
+    items = [(name, *pair) for name, pair in files.pairs.items()]
     chunks = [items[k : k + chunk] for k in range(0, len(items), chunk)]
 
     whole = _Counted(new_counter(), add, [*files.problems])
@@ -278,9 +268,7 @@ class _Counted:
     disagree: bool = False
     calibrated: bool = False
 
-    def add(
-        self, reader: MapReader, name: str, key: int, pred: Path, gt: Path | None
-    ) -> None:
+    def add(self, reader: MapReader, name: str, pred: Path, gt: Path | None) -> None:
         """Read and count a pair, and let go of it: a volume is large."""
         prob, label = read_pair(reader, pred, gt)
         self.highest = max(self.highest, float(prob.max(initial=0)))
@@ -297,7 +285,7 @@ class _Counted:
             if not self.calibrated:
                 check_uncalibrated(pred)
             if not self.problems:  # else only look for more problems
-                self.add_to(self.counter, name, key, prob, label)
+                self.add_to(self.counter, name, pred, prob, label)
 
 
 def _count(
@@ -309,10 +297,10 @@ def _count(
 ) -> _Counted:
     """Count some pairs, in this process or in another one."""
     counted = _Counted(new_counter(), add, calibrated=calibrated)
-    for name, key, pred, gt in items:
+    for name, pred, gt in items:
         try:
             with one_thread():
-                counted.add(reader, name, key, pred, gt)
+                counted.add(reader, name, pred, gt)
         except OSError as error:
             file = error.filename or pred
             counted.problems.append(
@@ -325,27 +313,35 @@ def _count(
 
 
 def count_tables(
-    files: MapFiles, reader: MapReader | None = None, **options: Any
+    files: MapFiles,
+    reader: MapReader = USUAL,
+    keys: Callable[[Sequence[str]], Sequence[int]] | None = None,
+    **options: Any,
 ) -> 'CalibrationTables':
-    """Count maps for a calibrator; options as those of :func:`count_files`."""
+    """Count maps for a calibrator; other options are those of :func:`count_files`.
+
+    ``keys`` gives the sorted names a number each, such as that of its group; by default
+    0, 1, 2, ...
+    """
     # Whoever reads maps needs no optimiser.
     from ..calibration.fitting.tables import CalibrationTables
 
-    add = partial(_add_table, reader is not None and reader.logits)
-    return count_files(
-        files, CalibrationTables, reader, add=add, what='fitting', **options
-    )
+    names = [*files.pairs]
+    numbers = dict(zip(names, range(len(names)) if keys is None else keys(names)))
+    add = partial(_add_table, numbers, reader.logits)
+    return count_files(files, CalibrationTables, add, reader, what='fitting', **options)
 
 
 def _add_table(
+    numbers: Mapping[str, int],
     logits: bool,
     tables: 'CalibrationTables',
     name: str,
-    key: int,
+    path: Path,
     prob: np.ndarray,
     label: np.ndarray,
 ) -> None:
-    tables.update(prob, label, key, logits=logits)
+    tables.update(prob, label, numbers[name], logits=logits)
 
 
 @contextmanager

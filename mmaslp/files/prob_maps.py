@@ -219,6 +219,9 @@ class MapReader:
         return scaled.clip(0, 1, out=scaled)
 
 
+USUAL = MapReader()  # of maps that say by themselves how they are read
+
+
 def suffix_of(path: str | Path) -> str:
     """Ending of a file's name in small letters, which says what the file is."""
     suffix = Path(path).suffix.lower()

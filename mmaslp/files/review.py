@@ -28,7 +28,7 @@ from ..metrics.image_metrics import (
 from ..metrics.objects import MaskTable, MaskTruth, find_objects, is_real, renumbered
 from .csv_tables import write_csv
 from .map_pairs import MapFiles, count_files
-from .prob_maps import MapReader
+from .prob_maps import USUAL, MapReader
 from .volumes import AXES, Grid
 
 RESAMPLES = 1000
@@ -123,7 +123,7 @@ def review_maps(
     maps: str | Path | MapFiles,
     truth: str | Path | None = None,
     *,
-    reader: MapReader | None = None,
+    reader: MapReader = USUAL,
     level: float = 0.9,
     smallest: float = 0.0,
     extras: Mapping[str, Extra] | None = None,
@@ -137,7 +137,7 @@ def review_maps(
         maps (str | Path | MapFiles): Folder of maps, or those that were listed.
         truth (str | Path, optional): Folder of masks of the same names. Defaults to
             None.
-        reader (MapReader, optional): How maps are read. Defaults to the usual way.
+        reader (MapReader): How maps are read. Defaults to the usual way.
         level (float): Of the bounds, in (0, 1). Defaults to 0.9.
         smallest (float): Least size of an object, in pixels; of a volume with a
             spacing, in mm3. Defaults to 0.0.
@@ -156,7 +156,6 @@ def review_maps(
     calibrator.need_decisions()
 
     files = maps if isinstance(maps, MapFiles) else MapFiles.of(maps, truth)
-    reader = reader or MapReader()
     review = partial(
         review_image,
         calibrator,
@@ -165,8 +164,10 @@ def review_maps(
         smallest=smallest,
         extras=extras or {},
     )
-    new_reviews = partial(_Reviews, review, reader, files, keep or {})
-    reviews = count_files(files, new_reviews, reader, workers=workers, what='reviewing')
+    new_reviews = partial(_Reviews, review, reader, keep or {})
+    reviews = count_files(
+        files, new_reviews, _Reviews.add, reader, workers=workers, what='reviewing'
+    )
     return most_doubtful_first(reviews.rows)
 
 
@@ -176,14 +177,12 @@ class _Reviews:
 
     review: Callable[..., Reviewed]
     reader: MapReader
-    files: MapFiles
     keep: Mapping[str, int]
     rows: list[Reviewed] = field(default_factory=list)
 
     def add(
-        self, name: str, key: int, prob: np.ndarray, label: np.ndarray | None
+        self, name: str, path: Path, prob: np.ndarray, label: np.ndarray | None
     ) -> None:
-        path, _ = self.files.pairs[name]
         grid = self.reader.grid_of(path)
         axis = self.reader.slice_axis(path) if prob.ndim == 3 else 0
         self.rows.append(

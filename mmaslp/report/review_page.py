@@ -14,6 +14,7 @@ from ..files.object_volumes import COLOURS, UNKNOWN
 from ..files.review import Reviewed, range_said
 from ..files.suspects import all_suspects
 from ..files.volumes import place_text
+from ..metrics.image_metrics import mean_of_known
 from .page import render_page, time_text
 from .tables import number_text
 from .views import doubtful_objects
@@ -38,16 +39,11 @@ def efforts(rows: Sequence[Reviewed], bias: float = 0.0) -> list[dict[str, float
     return [
         {
             'number': number,
-            'rest': _mean(expected[number:]),
-            'true_rest': _mean(truth[number:]),
+            'rest': float(mean_of_known(expected[number:])),
+            'true_rest': float(mean_of_known(truth[number:])),
         }
         for number in numbers
     ]
-
-
-def _mean(values: np.ndarray) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else np.nan
 
 
 def write_review_page(

@@ -6,7 +6,7 @@ import pytest
 
 from mmaslp.commands import run_command
 from mmaslp.files.prob_maps import MapReader, write_prob_map
-from mmaslp.metrics import BAND_ERRORS
+from mmaslp.metrics.image_metrics import BAND_ERRORS
 from tests.map_folders import Folders, main, write_set
 
 compare = partial(run_command, 'compare')

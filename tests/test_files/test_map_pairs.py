@@ -34,21 +34,21 @@ class Names:
     def __init__(self):
         self.seen = []
 
-    def add(self, name, key, prob, label):
-        self.seen.append((name, key, prob.shape))
+    def add(self, name, path, prob, label):
+        self.seen.append((name, path.stem, prob.shape))
 
     def merge(self, other):
         self.seen += other.seen
 
 
 def test_names_and_numbers_come_in_order(folders):
-    seen = count_files(MapFiles.of(*folders), Names).seen
+    files = MapFiles.of(*folders)
+    seen = count_files(files, Names, Names.add).seen
     assert [name for name, _, _ in seen] == [f'{k:03d}' for k in range(40)]
-    assert [key for _, key, _ in seen] == [*range(40)]
-    halves = count_files(
-        MapFiles.of(*folders), Names, keys=lambda names: [0] * len(names)
-    ).seen
-    assert {key for _, key, _ in halves} == {0}
+    assert all(name == stem for name, stem, _ in seen)
+    assert [image.group for image in count_tables(files).contents] == [*range(40)]
+    halves = count_tables(files, keys=lambda names: [0] * len(names))
+    assert halves.keys == {0}
 
 
 @pytest.mark.parametrize('workers', [2, None])
@@ -68,7 +68,7 @@ def test_all_problems_come_in_one_message(folders, tmp_path):
     np.save(maps / '008.npy', np.zeros((5, 6)))
     (maps / '008.png').unlink()
     with pytest.raises(ValueError, match=r'4 problem\(s\)') as error:
-        count_files(MapFiles.of(maps, masks), Names)
+        count_files(MapFiles.of(maps, masks), Names, Names.add)
     for part in ('003.npy: has 576 NaN', '004.png: cannot be read', '007', '6 x 5'):
         assert part in str(error.value)
 
@@ -135,7 +135,7 @@ def test_images_and_volumes_are_not_mixed(tmp_path):
     np.save(maps / 'volume.npy', np.full((3, 4, 4), 0.5))
     np.save(masks / 'volume.npy', np.ones((3, 4, 4), np.uint8))
     with pytest.raises(ValueError, match=r'000\.png is an image and .*volume\.npy'):
-        count_files(MapFiles.of(maps, masks), Names)
+        count_files(MapFiles.of(maps, masks), Names, Names.add)
 
 
 def without_one_slice(shape):
@@ -188,7 +188,9 @@ def test_masks_cut_from_the_maps_are_called_so(tmp_path, recwarn, logits):
 
     def warned():
         recwarn.clear()
-        count_files(MapFiles.of(maps, masks), Names, MapReader(logits=logits))
+        count_files(
+            MapFiles.of(maps, masks), Names, Names.add, MapReader(logits=logits)
+        )
         return len(recwarn)
 
     assert warned() == 1

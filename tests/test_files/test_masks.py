@@ -1,4 +1,5 @@
 import io
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw
 
-from mmaslp.files.images import decode_binary_mask, read_binary_mask
+from mmaslp.files.images import read_binary_mask
 
 SIZE = (60, 40)  # width, height
 
@@ -157,9 +158,10 @@ def test_any_mask_in_any_encoding(mask, encoding):
         image.putpalette([0, 0, 0, 128, 0, 0])
     else:
         image = grey.convert(encoding)
-    buffer = io.BytesIO()
-    image.save(buffer, 'PNG')
-    np.testing.assert_array_equal(decode_binary_mask(buffer.getvalue(), 'm'), mask)
+    with TemporaryDirectory() as folder:
+        image.save(f'{folder}/m.png')
+        read = read_binary_mask(f'{folder}/m.png')
+    np.testing.assert_array_equal(read, mask)
 
 
 @settings(max_examples=60, deadline=None)
@@ -172,7 +174,9 @@ def test_an_area_of_another_level_is_never_read(level, side, high):
     array = np.zeros((32, 32), np.uint8)
     array[:10] = high
     array[15 : 15 + side, 4 : 4 + side] = level
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, 'PNG')
-    with pytest.raises(ValueError, match='m: not a binary mask'):
-        decode_binary_mask(buffer.getvalue(), 'm')
+    with (
+        TemporaryDirectory() as folder,
+        pytest.raises(ValueError, match=r'm\.png: not a binary mask'),
+    ):
+        Image.fromarray(array).save(f'{folder}/m.png')
+        read_binary_mask(f'{folder}/m.png')

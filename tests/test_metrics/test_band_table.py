@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.metrics import BandTable, CalibrationHistogram, binned_metrics
+from mmaslp.metrics import BandTable, CalibrationHistogram
+from mmaslp.metrics.errors import binned_metrics
 from tests.test_metrics import band_reference as reference
 from tests.test_metrics.scenes import scene
 

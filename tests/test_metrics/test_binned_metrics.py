@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mmaslp.metrics import BinTable, binned_metrics
+from mmaslp.metrics import BinTable
+from mmaslp.metrics.errors import binned_metrics
 from tests.test_metrics.pixels import filled
 
 

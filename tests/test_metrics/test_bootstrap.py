@@ -2,14 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.metrics import (
-    BAND_ERRORS,
-    BandTable,
-    BinTable,
-    ImageTable,
-    binned_metrics,
-)
+from mmaslp.metrics import BandTable, BinTable, ImageTable
 from mmaslp.metrics.bootstrap import differences, resample
+from mmaslp.metrics.errors import binned_metrics
+from mmaslp.metrics.image_metrics import BAND_ERRORS
 from tests.test_metrics.pixels import images, table_of
 from tests.test_metrics.scenes import scene
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.metrics import BandTable, ImageTable, binned_metrics
+from mmaslp.metrics import BandTable, ImageTable
+from mmaslp.metrics.errors import binned_metrics
 from mmaslp.metrics.image_metrics import image_metrics, mean_ece, overlap
 from tests.test_metrics.pixels import images, table_of
 from tests.test_metrics.scenes import scene

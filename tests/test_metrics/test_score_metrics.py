@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.metrics import ScoreTable, average_precision, ks_error, roc_auc
+from mmaslp.metrics import ScoreTable
+from mmaslp.metrics.errors import average_precision, ks_error, roc_auc
 from tests.test_metrics.pixels import eight_bit, filled
 
 

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from mmaslp.evaluation.result import load_results, save_result
-from mmaslp.metrics import band_columns
+from mmaslp.metrics.band_table import band_columns
 from mmaslp.report.diagrams import (
     OVER,
     UNDER,
