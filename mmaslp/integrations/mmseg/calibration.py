@@ -118,19 +118,24 @@ def collect_tables(
                         prob.cpu(), label.cpu(), numbers[seen], reader.ignore_index
                     )
             seen += get_world_size()
-        more = windows_of(batch, rng) if windows else None
-        for sample in () if more is None else model.val_step(more):
-            prob, _ = reader.read(sample.to_dict())
-            tables.add_negative_crop(prob.cpu())
+        for prob in maps_of_windows(model, reader, batch, rng) if windows else ():
+            tables.add_negative_crop(prob)
 
     model.train(training)
     return joined(tables)
 
 
-def windows_of(
-    batch: dict[str, Any], rng: np.random.Generator
-) -> dict[str, Any] | None:
-    """A batch of one window of each image that has room for one; None without any.
+def maps_of_windows(
+    model: Any, reader: ScoreReader, batch: dict[str, Any], rng: np.random.Generator
+) -> list[torch.Tensor]:
+    """Maps ``(H, W)`` of a window of each image that has room for one."""
+    windows = windows_of(batch, rng)
+    samples = model.val_step(windows) if windows['inputs'] else []
+    return [reader.probability(sample.to_dict()).cpu() for sample in samples]
+
+
+def windows_of(batch: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """A batch of one window of each image that has room for one.
 
     The masks of a validation may have another size than the images.
     """
@@ -151,7 +156,7 @@ def windows_of(
         inputs.append(resized(image[:, rows, columns], *image.shape[-2:]))
         nothing = PixelData(data=torch.zeros_like(label))
         samples.append(SegDataSample(metainfo=sample.metainfo, gt_sem_seg=nothing))
-    return {'inputs': inputs, 'data_samples': samples} if samples else None
+    return {'inputs': inputs, 'data_samples': samples}
 
 
 def _scaled(part: slice, given: int, own: int) -> slice:

@@ -280,7 +280,7 @@ def test_windows_are_cut_where_the_mask_says():
     own = found['data_samples'][0]
     assert own.ori_shape == (8, 8)
     assert not own.gt_sem_seg.data.any()
-    assert windows_of(dict(inputs=[image], data_samples=[full]), None) is None
+    assert not windows_of(dict(inputs=[image], data_samples=[full]), None)['inputs']
 
 
 def test_a_validation_logs_windows(toy, tmp_path):

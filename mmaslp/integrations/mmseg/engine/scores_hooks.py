@@ -34,7 +34,7 @@ from ....files.review import (
     review_image,
     write_review,
 )
-from ..calibration import windows_of
+from ..calibration import maps_of_windows
 from ..data import dataset_of, image_ids
 from ..evaluation.metrics import ScoreReader, check_scores, loaded
 
@@ -231,12 +231,8 @@ class WindowsHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Run the network on a window of each image."""
-        windows = windows_of(data_batch, self._rng)
-        if windows is None:
-            return
-        for sample in runner.model.val_step(windows):
-            prob, _ = self._reader.read(sample.to_dict())
-            prob = prob.double().cpu()
+        maps = maps_of_windows(runner.model, self._reader, data_batch, self._rng)
+        for prob in map(torch.Tensor.double, maps):
             nll = torch.nn.functional.binary_cross_entropy(
                 prob, torch.zeros_like(prob), reduction='sum'
             )

@@ -12,7 +12,6 @@ from ....common.arguments import (
     check_text,
     optional,
 )
-from ....common.arrays import check_channels
 from ....losses.criterion import SelfCalibratingBCE, run_eagerly
 
 
@@ -136,7 +135,6 @@ class SCBCELoss(nn.Module):
         reduction = reduction_override or self.criterion.reduction
         if avg_factor is not None and reduction == 'sum':
             raise ValueError('avg_factor can not be used with reduction="sum"')
-        check_channels(cls_score)
         if self.class_weight is not None:
             background, foreground = self.class_weight
             by_class = torch.where(label == 1, foreground, background)

@@ -107,9 +107,7 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         """Move the levels."""
         super().on_validation_epoch_end(val_outputs)
         self.session.end_validation()
-        levels = ' '.join(f'{level:.4f}' for level in self.levels.levels.tolist())
-        reason = f' ({self.levels.reason})' if self.levels.reason else ''
-        self.print_to_log_file(f'Levels by band, border first: {levels}{reason}')
+        self.print_to_log_file(self.levels.reason or self.session.summary())
 
     def save_checkpoint(self, filename: str) -> None:
         """Add the levels to nnU-Net's checkpoint, which appears when it is whole."""
