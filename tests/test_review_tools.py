@@ -9,6 +9,7 @@ import runpy
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -17,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.files.coco import CocoEncoder, write_coco
-from mmaslp.files.object_volumes import ObjectVolumes
+from mmaslp.files.coco import encode_image, write_coco
+from mmaslp.files.object_volumes import write_volume
 from mmaslp.files.review import Judged
 from mmaslp.files.volumes import Grid
 from tests.review_samples import estimate, reviewed, table_of
@@ -45,7 +46,7 @@ def review(tmp_path):
         Image.fromarray(grey).save(photos / f'{name}.png')
         table = table_of(labels, SCORES[name])
         image = Judged(Path(name), name, labels * 0.9, table, estimate())
-        encoder = CocoEncoder({name: photos / f'{name}.png'})
+        encoder = partial(encode_image, {name: photos / f'{name}.png'})
         rows.append(reviewed(image, dice, coco=encoder))
     write_coco(tmp_path / 'review.json', rows)
     areas = {row.name: row.objects.area.tolist() for row in rows}
@@ -131,7 +132,7 @@ def test_itk_snap(tmp_path, monkeypatch, capsys):
     grid = Grid((5.0, 2.0, 2.0), 'RAS', affine)
     table = table_of(labels, [0.25])
     image = Judged(Path('a.npy'), 'a', labels * 0.9, table, estimate(), grid=grid)
-    ObjectVolumes(tmp_path)(image)
+    write_volume(tmp_path, image)
     rows = run(monkeypatch, capsys, 'review_itk_snap', tmp_path / 'a.nii.gz')
     assert rows == [['1', 'object 1, real with 0.250', '0.7200 ml']]
 

@@ -19,13 +19,10 @@ from ..common.arrays import Map, as_tensor
 SMALLEST = 0.25
 PROB = 0.125
 
-# Rows and columns of an image.
-Window = tuple[slice, slice]
-
 
 def find_window(
     mask: np.ndarray, smallest: float = SMALLEST, rng: np.random.Generator | None = None
-) -> Window | None:
+) -> tuple[slice, slice] | None:
     """Draw a window in which a mask is 0 everywhere.
 
     The window has the proportions of the image. Its size is uniform between the
@@ -40,8 +37,8 @@ def find_window(
             to None: a new generator.
 
     Returns:
-        Window, optional: Its rows and columns. None if the mask leaves no room for the
-        smallest window.
+        tuple[slice, slice], optional: Its rows and columns. None if the mask leaves no
+        room for the smallest window.
 
     Raises:
         ValueError: The mask is not ``(H, W)``, or ``smallest`` is out of its range.

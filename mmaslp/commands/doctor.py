@@ -13,12 +13,14 @@ import warnings
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ..integrations.mmseg.checks.findings import (
+    Diagnosis,
+    check_environment,
+    installed_versions,
+    noted,
+)
 from .arguments import CONFIG_HELP, add_data_option
-
-if TYPE_CHECKING:
-    from ..integrations.mmseg.checks.findings import Diagnosis
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,18 +62,11 @@ def run(args: argparse.Namespace) -> int:
     return 1 if diagnosis.has('error') else 0
 
 
-def examine(config: str | None, data: str | None = None) -> 'Diagnosis':
+def examine(config: str | None, data: str | None = None) -> Diagnosis:
     """Check the environment, and a config, by building what it says.
 
     ``data`` is a folder of images and masks in place of those of the config.
     """
-    from ..integrations.mmseg.checks.findings import (
-        Diagnosis,
-        check_environment,
-        installed_versions,
-        noted,
-    )
-
     has_ops = find_spec('mmcv') is not None and find_spec('mmcv._ext') is not None
     found = Diagnosis(check_environment(installed_versions(), has_ops))
     if config is None and find_spec('mmseg') is None:

@@ -135,7 +135,7 @@ def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
 def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
     """What else the options ask for of each image."""
     from ..files import coco, map_pairs, object_volumes, suspects
-    from ..report.views import Painter
+    from ..report.views import views_of
 
     problems: list[str] = []
     photos = (
@@ -150,11 +150,14 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
             f'{display_name(args.images)}, so the map takes its place: {some(alone)}'
         )
     extras = {
-        'views': args.report and Painter(photos, with_labels=bool(args.suspects)),
-        'coco': args.coco and coco.CocoEncoder(photos),
+        'views': args.report
+        and partial(views_of, photos, with_labels=bool(args.suspects)),
+        'coco': args.coco and partial(coco.encode_image, photos),
         'suspects': args.suspects and suspects.find_suspects,
         'volumes': args.objects_out
-        and object_volumes.ObjectVolumes(args.objects_out, args.overwrite),
+        and partial(
+            object_volumes.write_volume, args.objects_out, overwrite=args.overwrite
+        ),
     }
     return {name: extra for name, extra in extras.items() if extra}
 

@@ -28,12 +28,10 @@ ENDINGS = {
     '--objects': '.csv',
     '--suspects': '.csv',
 }
-# The files of one option: a path, several of them, or None where it is not given.
-Outputs = str | Path | Iterable[str | Path] | None
 
 
 def check_outputs(
-    outputs: Mapping[str, Outputs],
+    outputs: Mapping[str, str | Path | Iterable[str | Path] | None],
     inputs: Iterable[str | Path | None] = (),
     overwrite: bool = False,
 ) -> None:
@@ -42,7 +40,8 @@ def check_outputs(
     Paths are compared as files: links, hard links and relative names are resolved.
 
     Args:
-        outputs (Mapping): Files by the option that names them.
+        outputs (Mapping): By the option that names it a file, several of them, or None
+            where it is not given.
         inputs (Iterable): Files and folders that are read. No output may be one of
             them, or lie in one.
         overwrite (bool): Whether other existing files may be replaced.

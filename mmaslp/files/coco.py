@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,57 +16,47 @@ from .review import Judged, Reviewed
 CATEGORY = {'id': 1, 'name': 'object'}
 
 
-@dataclass(frozen=True)
-class CocoEncoder:
-    """Encodes the objects of an image, at the size of its photograph.
+def encode_image(photos: Mapping[str, Path], image: Judged) -> dict[str, Any]:
+    """Give file name, size, and RLE, area and box of each object of an image.
 
-    Args:
-        photos (Mapping[str, Path]): Photograph of each image, by name. Without one the
-            map takes its place.
+    ``photos`` are photographs by the name of their image, whose size is taken;
+    without one the map takes its place.
+
+    Raises:
+        ValueError: It is a volume.
+        ImportError: pycocotools is not installed.
     """
+    rle = import_extra('pycocotools.mask', 'coco', '--coco')
+    if image.prob.ndim != 2:
+        raise ValueError('COCO holds images: write volumes with --objects-out')
 
-    photos: Mapping[str, Path]
-
-    def __call__(self, image: Judged) -> dict[str, Any]:
-        """Give file name, size, and RLE, area and box of each object.
-
-        Raises:
-            ValueError: It is a volume.
-            ImportError: pycocotools is not installed.
-        """
-        rle = import_extra('pycocotools.mask', 'coco', '--coco')
-        if image.prob.ndim != 2:
-            raise ValueError('COCO holds images: write volumes with --objects-out')
-
-        labels = image.objects.labels
-        photo = self.photos.get(image.name, image.path)
-        if image.name in self.photos:
-            size = upright(photo, labels.shape)[0].size
-            labels = np.asarray(
-                Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)
-            )
-
-        objects = []
-        for number in image.objects.label:
-            code = rle.encode(np.asfortranarray(labels == number, np.uint8))
-            objects.append(
-                {
-                    'bbox': rle.toBbox(code).tolist(),
-                    'area': int(rle.area(code)),
-                    'segmentation': {**code, 'counts': code['counts'].decode()},
-                    'iscrowd': 0,
-                }
-            )
-        height, width = labels.shape
-        return dict(
-            file_name=photo.name, width=width, height=height, annotations=objects
+    labels = image.objects.labels
+    photo = photos.get(image.name, image.path)
+    if image.name in photos:
+        size = upright(photo, labels.shape)[0].size
+        labels = np.asarray(
+            Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)
         )
+
+    objects = []
+    for number in image.objects.label:
+        code = rle.encode(np.asfortranarray(labels == number, np.uint8))
+        objects.append(
+            {
+                'bbox': rle.toBbox(code).tolist(),
+                'area': int(rle.area(code)),
+                'segmentation': {**code, 'counts': code['counts'].decode()},
+                'iscrowd': 0,
+            }
+        )
+    height, width = labels.shape
+    return dict(file_name=photo.name, width=width, height=height, annotations=objects)
 
 
 def write_coco(
     path: str | Path, rows: Sequence[Reviewed], overwrite: bool = False
 ) -> None:
-    """Write images and objects; rows have the extra ``'coco'`` of a CocoEncoder.
+    """Write images and objects; rows have the extra ``'coco'`` of encode_image.
 
     ``id`` of an image is its place in the order of the review. ``score`` of an object
     is the probability that it is real. What cannot be told is left out. Boxes of

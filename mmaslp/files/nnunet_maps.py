@@ -137,7 +137,7 @@ def with_foreground(
 
 
 def read_label(
-    path: str | Path, dataset: NNUNetDataset, channel: int | str | None = None
+    path: Path, dataset: NNUNetDataset, channel: int | str | None = None
 ) -> np.ndarray:
     """Read a label file of nnU-Net as one foreground.
 
@@ -150,7 +150,6 @@ def read_label(
             describe.
         ImportError: A NIfTI file without nibabel.
     """
-    path = Path(path)
     with naming(path):
         if path.name.endswith('.png'):
             labels = np.asarray(open_image(path, frames=1))

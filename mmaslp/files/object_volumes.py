@@ -2,7 +2,6 @@
 
 import gzip
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,58 +25,47 @@ def colour_of(probability: float) -> tuple[int, int, int]:
 
 
 def files_of(folder: str | Path, names: Iterable[str]) -> list[Path]:
-    """All files that :class:`ObjectVolumes` writes."""
+    """All files that :func:`write_volume` writes."""
     return [Path(folder) / f'{name}{end}' for name in names for end in ENDINGS]
 
 
-@dataclass(frozen=True)
-class ObjectVolumes:
-    """Writes the objects of a volume, numbered as in the table of objects.
+def write_volume(folder: str | Path, image: Judged, overwrite: bool = False) -> None:
+    """Write the objects of a volume, numbered as in the table of objects.
 
-    Args:
-        folder (str | Path): Where to.
-        overwrite (bool): Replace files that are there. Defaults to False.
+    It writes three files; ValueError if the place of the volume is not known.
     """
+    import nibabel
 
-    folder: str | Path
-    overwrite: bool = False
-
-    def __call__(self, image: Judged) -> None:
-        """Write three files; ValueError if the place of the volume is not known."""
-        import nibabel
-
-        if image.prob.ndim != 3:
-            raise ValueError('--objects-out is for volumes: write images with --coco')
-        if image.grid is None:
-            raise ValueError(
-                'where its voxels lie is not known: keep the NIfTI file of the scan or '
-                'of the mask beside it, under the same name'
-            )
-
-        labels = np.moveaxis(image.objects.labels, 0, image.slice_axis)
-        volume = nibabel.Nifti1Image(
-            labels.T.astype(np.uint16),  # x, y, z
-            np.array(image.grid.affine),
+    if image.prob.ndim != 3:
+        raise ValueError('--objects-out is for volumes: write images with --coco')
+    if image.grid is None:
+        raise ValueError(
+            'where its voxels lie is not known: keep the NIfTI file of the scan or '
+            'of the mask beside it, under the same name'
         )
-        volume.header.set_xyzt_units('mm')
-        table = ['0 0 0 0 0 0 0 "Clear Label"']
-        colours = []
-        for number, probability in enumerate(image.objects.probability, 1):
-            told = 'unknown' if np.isnan(probability) else f'{probability:.3f}'
-            red, green, blue = colour_of(probability)
-            table.append(
-                f'{number:5} {red:3} {green:3} {blue:3}   1  1  1  '
-                f'"object {number}, real with {told}"'
-            )
-            colours.append(
-                f'{number} object_{number}_real_{told} {red} {green} {blue} 255'
-            )
 
-        contents: tuple[Any, ...] = (
-            # Without the time, so that a second call gives the same bytes.
-            gzip.compress(volume.to_bytes(), 1, mtime=0),
-            '\n'.join(table) + '\n',
-            '\n'.join(colours) + '\n',
+    labels = np.moveaxis(image.objects.labels, 0, image.slice_axis)
+    volume = nibabel.Nifti1Image(
+        labels.T.astype(np.uint16),  # x, y, z
+        np.array(image.grid.affine),
+    )
+    volume.header.set_xyzt_units('mm')
+    table = ['0 0 0 0 0 0 0 "Clear Label"']
+    colours = []
+    for number, probability in enumerate(image.objects.probability, 1):
+        told = 'unknown' if np.isnan(probability) else f'{probability:.3f}'
+        red, green, blue = colour_of(probability)
+        table.append(
+            f'{number:5} {red:3} {green:3} {blue:3}   1  1  1  '
+            f'"object {number}, real with {told}"'
         )
-        for path, content in zip(files_of(self.folder, [image.name]), contents):
-            write_output(path, content, self.overwrite)
+        colours.append(f'{number} object_{number}_real_{told} {red} {green} {blue} 255')
+
+    contents: tuple[Any, ...] = (
+        # Without the time, so that a second call gives the same bytes.
+        gzip.compress(volume.to_bytes(), 1, mtime=0),
+        '\n'.join(table) + '\n',
+        '\n'.join(colours) + '\n',
+    )
+    for path, content in zip(files_of(folder, [image.name]), contents):
+        write_output(path, content, overwrite)

@@ -140,14 +140,14 @@ class MapReader:
                 'bits, 65535 of 16 bits, if the maps are right so)'
             )
 
-    def slices_first(self, values: np.ndarray, path: str | Path) -> np.ndarray:
+    def slices_first(self, values: np.ndarray, path: Path) -> np.ndarray:
         """Put the axis of the slices of a map first, of its values or of its mask."""
         if values.ndim < 3:
             return values
         axis = self.slice_axis(path)
         return np.ascontiguousarray(np.moveaxis(values, axis, 0)) if axis else values
 
-    def slice_axis(self, path: str | Path) -> int:
+    def slice_axis(self, path: Path) -> int:
         """Axis of a volume that its slices are stacked along, as it is stored.
 
         Bands of distance lie in slices. nnU-Net's plan names the axis; without a plan
@@ -160,16 +160,16 @@ class MapReader:
         grid = self.grid_of(path)
         return 0 if grid is None else grid.slice_axis
 
-    def grid_of(self, path: str | Path) -> Grid | None:
+    def grid_of(self, path: Path) -> Grid | None:
         """Grid of a map, by its NIfTI file or one beside it; None without one."""
         file = nifti_of(path)
         dataset = self.dataset_of(path)
         reorient = dataset is not None and dataset.reorient
         return None if file is None else grid_of(file, reorient)
 
-    def dataset_of(self, path: str | Path) -> NNUNetDataset | None:
+    def dataset_of(self, path: Path) -> NNUNetDataset | None:
         """What nnU-Net's ``dataset.json`` says of a .npz map; None without one."""
-        return find_dataset(Path(path).parent) if suffix_of(path) == '.npz' else None
+        return find_dataset(path.parent) if suffix_of(path) == '.npz' else None
 
     def _read(self, path: Path) -> np.ndarray:
         suffix = suffix_of(path)
@@ -228,9 +228,8 @@ def suffix_of(path: str | Path) -> str:
     return '.nii.gz' if suffix == '.gz' and is_nifti(path) else suffix
 
 
-def nifti_of(path: str | Path) -> Path | None:
+def nifti_of(path: Path) -> Path | None:
     """The NIfTI file that a map is or that lies beside it, as nnU-Net writes one."""
-    path = Path(path)
     if is_nifti(path):
         return path
     beside = (path.with_name(stem_of(path) + suffix) for suffix in NIFTI_SUFFIXES)

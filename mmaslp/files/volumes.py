@@ -170,7 +170,7 @@ def grid_of(path: str | Path, reorient: bool = False) -> Grid:
     return Grid(tuple(spacing[::-1].tolist()), orientation, rows)
 
 
-def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
+def read_nifti(path: Path, reorient: bool = False) -> np.ndarray:
     """Read the values of a NIfTI file, ``(D, H, W)``, or ``(H, W)`` if D is 1.
 
     ``reorient`` turns it to RAS first, as nnU-Net's NibabelIOWithReorient does.
@@ -179,7 +179,6 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
         ValueError: It cannot be read, or is not one volume.
         ImportError: nibabel is not installed.
     """
-    path = Path(path)
     image = _load(path)
     shape = _shape(image)
     scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
@@ -207,14 +206,13 @@ def read_nifti(path: str | Path, reorient: bool = False) -> np.ndarray:
 
 
 def nifti_like(
-    path: str | Path, values: np.ndarray, reorient: bool = False, comment: str = ''
+    path: Path, values: np.ndarray, reorient: bool = False, comment: str = ''
 ) -> bytes:
     """Bytes of a NIfTI file of other values on the grid of one, compressed as it is.
 
     ``values`` lie as :func:`read_nifti` gave them. Header and affine stay, but for the
     type of the values and a comment that is added.
     """
-    path = Path(path)
     image = _load(path)
     if reorient:
         image = _nibabel(path).as_closest_canonical(image)

@@ -36,11 +36,6 @@ class Metric:
     label: str = ''
     text: str = ''
 
-    @property
-    def arrow(self) -> str:
-        """The direction as a sign."""
-        return {'lower': '↓', 'higher': '↑'}.get(self.better, '')
-
 
 def binned_error(table: BinTable) -> np.ndarray:
     r"""Calibration error :math:`\sum_b \frac{n_b}{N} |c_b - a_b|`.

@@ -62,7 +62,7 @@ def write_review_page(
     Args:
         path (str | Path): Where to.
         rows (Sequence[Reviewed]): Of :func:`~mmaslp.files.review.review_maps`, with
-            :class:`~mmaslp.report.views.Painter` as the extra ``'views'``.
+            :func:`~mmaslp.report.views.views_of` as the extra ``'views'``.
         calibrator (Calibrator): That of the review.
         calibrator_file (str | Path, optional): Its file, which is named. Defaults to
             None.

@@ -53,27 +53,20 @@ class View:
     note: str = ''
 
 
-@dataclass(frozen=True)
-class Painter:
-    """Makes the views of an image, see :class:`~mmaslp.files.review.Judged`.
+def views_of(
+    photos: Mapping[str, Path], image: Judged, with_labels: bool = False
+) -> list[View]:
+    """Draw the views of an image; ValueError if its photograph does not fit its map.
 
-    Args:
-        photos (Mapping[str, Path]): Photograph or scan of each image, by name; without
-            one the map is shown in grey.
-        with_labels (bool): Draw the border of the label, in white. Defaults to False.
+    ``photos`` are photographs or scans by the name of their image; without one the map
+    is shown in grey. ``with_labels`` draws the border of the label, in white.
     """
-
-    photos: Mapping[str, Path]
-    with_labels: bool = False
-
-    def __call__(self, image: Judged) -> list[View]:
-        """Draw the views; ValueError if the photograph does not fit the map."""
-        photo = self.photos.get(image.name)
-        if not self.with_labels:
-            image = replace(image, label=None)
-        if image.prob.ndim == 3:
-            return [*_Volume.of(image, photo).views()]
-        return [_photo_view(image, photo)]
+    photo = photos.get(image.name)
+    if not with_labels:
+        image = replace(image, label=None)
+    if image.prob.ndim == 3:
+        return [*_Volume.of(image, photo).views()]
+    return [_photo_view(image, photo)]
 
 
 def doubtful_objects(probability: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from mmaslp.commands import run_command
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.review import Judged, proof, review_maps, write_review
 from mmaslp.report.review_page import efforts
-from mmaslp.report.views import Painter
+from mmaslp.report.views import views_of
 from tests.review_samples import estimate, table_of
 from tests.test_calibration.object_scenes import discs, write_scenes
 
@@ -317,7 +317,7 @@ def test_a_broken_scan_is_named(tmp_path):
     image = Judged(tmp_path, 'a', empty / 1, table_of(empty, []), estimate())
     (tmp_path / 'a.nii.gz').write_bytes(b'')
     with pytest.raises(ValueError, match=r'its scan .*a\.nii\.gz: '):
-        Painter({'a': tmp_path / 'a.nii.gz'})(image)
+        views_of({'a': tmp_path / 'a.nii.gz'}, image)
 
 
 def test_outlines_have_the_colour_of_the_probability(folders):
@@ -326,7 +326,7 @@ def test_outlines_have_the_colour_of_the_probability(folders):
     for path in sorted(maps.iterdir())[:4]:
         prob = MapReader().read(path)
         objects = calibrator.objects(prob)
-        [view] = Painter({})(Judged(path, path.stem, prob, objects, estimate()))
+        [view] = views_of({}, Judged(path, path.stem, prob, objects, estimate()))
         pixels = pixels_of(view.source)
         assert pixels.shape == (320, 320, 3)
         blue = pixels[..., 2] - pixels[..., 0] > 100

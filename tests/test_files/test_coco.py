@@ -1,14 +1,15 @@
 """COCO JSON and numbered volumes: every object and score comes back."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mmaslp.commands import run_command
-from mmaslp.files.coco import CocoEncoder, write_coco
-from mmaslp.files.object_volumes import ObjectVolumes, files_of
+from mmaslp.files.coco import encode_image, write_coco
+from mmaslp.files.object_volumes import files_of, write_volume
 from mmaslp.files.review import Judged
 from mmaslp.files.volumes import grid_of
 from tests.review_samples import estimate, reviewed, table_of
@@ -31,7 +32,7 @@ def scene(tmp_path):
         image = Judged(
             tmp_path / f'{name}.png', name, own * 0.9, table_of(own, told), estimate()
         )
-        rows.append(reviewed(image, coco=CocoEncoder(photos)))
+        rows.append(reviewed(image, coco=partial(encode_image, photos)))
     write_coco(tmp_path / 'coco.json', rows)
     return tmp_path / 'coco.json', rows, labels
 
@@ -64,7 +65,7 @@ def test_volumes_are_not_for_coco(tmp_path):
         tmp_path / 'a.npy', 'a', labels * 0.9, table_of(labels, [0.5]), estimate()
     )
     with pytest.raises(ValueError, match='--objects-out'):
-        CocoEncoder({})(image)
+        encode_image({}, image)
 
 
 @pytest.mark.parametrize('slice_axis', [0, 1])
@@ -82,7 +83,7 @@ def test_a_numbered_volume_is_that_of_the_table(tmp_path, slice_axis):
     image = Judged(
         file, 'a', labels * 0.9, table, estimate(), grid=grid, slice_axis=slice_axis
     )
-    ObjectVolumes(tmp_path / 'out')(image)
+    write_volume(tmp_path / 'out', image)
     volume, itk_snap, slicer = files_of(tmp_path / 'out', ['a'])
 
     read = nibabel.load(volume)
@@ -110,12 +111,12 @@ def test_a_volume_without_a_place_and_an_image_are_refused(tmp_path):
         tmp_path / 'a.npy', 'a', labels * 0.9, table_of(labels, [0.5]), estimate()
     )
     with pytest.raises(ValueError, match='keep the NIfTI file'):
-        ObjectVolumes(tmp_path)(image)
+        write_volume(tmp_path, image)
     flat = Judged(
         tmp_path / 'a.npy', 'a', labels[0] * 0.9, table_of(labels[0], [0.5]), estimate()
     )
     with pytest.raises(ValueError, match='--coco'):
-        ObjectVolumes(tmp_path)(flat)
+        write_volume(tmp_path, flat)
 
 
 def test_options_of_the_command(tmp_path, capsys):

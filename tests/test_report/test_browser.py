@@ -4,6 +4,7 @@ Needs chromium, and ``pip install playwright axe-playwright-python``.
 """
 
 import shutil
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from mmaslp.files.review import review_maps
 from mmaslp.files.suspects import find_suspects
 from mmaslp.report.page import report_html
 from mmaslp.report.review_page import write_review_page
-from mmaslp.report.views import Painter
+from mmaslp.report.views import views_of
 from tests.test_calibration.object_scenes import discs, write_scenes
 
 from . import sections as helper
@@ -68,7 +69,10 @@ def review(tmp_path_factory):
     maps, masks = write_scenes(root / 'test', 12, first=500)
     (maps / '<b>odd.png').write_bytes((maps / '500.png').read_bytes())
     (masks / '<b>odd.png').write_bytes((masks / '500.png').read_bytes())
-    extras = {'views': Painter({}, with_labels=True), 'suspects': find_suspects}
+    extras = {
+        'views': partial(views_of, {}, with_labels=True),
+        'suspects': find_suspects,
+    }
     rows = review_maps(calibrator, maps, masks, extras=extras)
     calibrator.save(root / 'c.json')
     options = dict(calibrator_file=root / 'c.json', verdict='A notice.', alarm=True)

@@ -71,8 +71,8 @@ def test_every_column_of_a_table_is_explained():
         found = metric_of(key)
         assert found.text.endswith('.')
         assert 'docs/' not in found.text
-        assert bool(found.arrow) == (key != 'conf')
-    assert (metric_of('new').label, metric_of('new').arrow) == ('new', '')
+        assert bool(found.better) == (key != 'conf')
+    assert (metric_of('new').label, metric_of('new').better) == ('new', '')
 
 
 def test_text_table():

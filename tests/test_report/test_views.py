@@ -13,7 +13,7 @@ from mmaslp.files.images import upright
 from mmaslp.files.object_volumes import colour_of
 from mmaslp.files.review import Judged
 from mmaslp.files.volumes import grid_of, read_nifti
-from mmaslp.report.views import Painter, draw
+from mmaslp.report.views import draw, views_of
 from tests.review_samples import estimate, table_of
 
 SIZE = np.array((40, 32, 12))  # voxels along x, y, z
@@ -60,7 +60,7 @@ def views(folder, codes, slice_axis=0, scan_codes=None):
     table = table_of(found, [0.3, 0.9])
     options = dict(grid=grid_of(file), slice_axis=slice_axis)
     image = Judged(file, 'a', prob, table, estimate(), **options)
-    return Painter({'a': photo})(image), stored
+    return views_of({'a': photo}, image), stored
 
 
 def pixels_of(view):
@@ -152,7 +152,7 @@ def test_a_scan_that_lies_elsewhere_is_refused(tmp_path):
     moved.affine[2, 3] += 30  # mm
     nibabel.save(nibabel.Nifti1Image(moved.dataobj, moved.affine), photo)
     with pytest.raises(ValueError, match=r'scan\.nii\.gz: its voxels lie elsewhere'):
-        Painter({'a': photo})(image)
+        views_of({'a': photo}, image)
 
 
 def test_a_volume_without_a_place_is_shown_as_it_is_stored():
@@ -161,7 +161,7 @@ def test_a_volume_without_a_place_is_shown_as_it_is_stored():
     table = table_of(labels, [0.3])
     prob = np.where(labels, 0.9, 0.1)
     image = Judged(Path('a.npy'), 'a', prob, table, estimate())
-    titles = [view.title for view in Painter({})(image)]
+    titles = [view.title for view in views_of({}, image)]
     assert titles[0] == 'slice 5 of 6 along z'
 
 
@@ -173,7 +173,7 @@ def test_a_label_that_is_not_seen_has_its_slice():
     prob[:3] = 0.1
     table = table_of((prob > 0.5).astype(np.int32), [0.9])
     image = Judged(Path('a.npy'), 'a', prob, table, estimate(), label)
-    *_, seen, last = Painter({}, with_labels=True)(image)
+    *_, seen, last = views_of({}, image, with_labels=True)
     assert last.title == 'slice 2 of 6 along z'
     assert last.note and not seen.note
     assert (pixels_of(last) > 200).all(-1).any()  # the white line of the label

@@ -32,18 +32,20 @@ from .config import build_runner, calibration_of, name_run
 from .data import check_data, image_ids, sets_named
 from .evaluation.metrics import ScoreReader
 
-# From the paths of all images to the number of the group of each.
-Group = Callable[[Sequence[str]], Sequence[int]]
-
 
 def tables_of_checkpoint(
-    cfg: Config, group: Group, *, windows: bool = False, trust_checkpoint: bool = False
+    cfg: Config,
+    group: Callable[[Sequence[str]], Sequence[int]],
+    *,
+    windows: bool = False,
+    trust_checkpoint: bool = False,
 ) -> CalibrationTables:
     """Run a checkpoint over its validation set, and count.
 
     ``cfg`` has ``load_from``, ``work_dir``, ``launcher`` and ``val_dataloader`` set and
-    is not changed. ``windows`` is that of :func:`collect_tables`. The counts are those
-    of all processes.
+    is not changed. ``group`` gives the paths of all images the number of the group of
+    each. ``windows`` is that of :func:`collect_tables`. The counts are those of all
+    processes.
     """
     if cfg.get('val_dataloader') is None:
         raise ValueError(

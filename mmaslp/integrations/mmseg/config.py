@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import distributions
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
@@ -19,9 +19,6 @@ from mmengine.utils import import_modules_from_strings
 from ...common.arguments import check_number, optional
 from ...common.inputs import MOST_TEXT, check_file, naming
 from ...files.names import some
-
-if TYPE_CHECKING:
-    from mmengine.runner import Runner
 
 # MMEngine reads a prefix only if it knows the distribution that it stands for.
 MODULE2PACKAGE.setdefault('mmaslp', 'mmaslp')
@@ -238,7 +235,7 @@ def import_mmseg() -> None:
         import mmseg.models  # noqa: F401
 
 
-def build_runner(cfg: Config, trains: bool = False) -> 'Runner':
+def build_runner(cfg: Config, trains: bool = False) -> Any:
     """Build the runner of a config, also one that it names.
 
     MMEngine writes a copy of the config into the work directory. It replaces that of a
