@@ -9,7 +9,7 @@ Example:
 
 import argparse
 
-from .arguments import add_map_options, add_overwrite, map_reader
+from .arguments import add_map_options, map_reader
 
 MASKS = ('keep', 'accuracy', 'dice')
 
@@ -43,7 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='choose it by the false objects that an image may keep, in the mean',
     )
-    add_overwrite(parser)
     add_map_options(parser)
 
 

@@ -160,7 +160,8 @@ def prepare_launcher(launcher: str, local_rank: int) -> None:
 
 
 def add_map_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of commands that read maps from disk."""
+    """Add the options of commands that read maps from disk, and write files."""
+    add_overwrite(parser)
     add = parser.add_argument_group('maps on disk').add_argument
     add(
         '--max-value',

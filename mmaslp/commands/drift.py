@@ -9,7 +9,7 @@ Example:
 
 import argparse
 
-from .arguments import add_map_options, add_overwrite, map_reader
+from .arguments import add_map_options, map_reader
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('maps', help='folder of maps, as the network gives them')
     add('--calibrator', required=True, metavar='FILE', help='file of `mmaslp fit`')
     add('--json', metavar='FILE', help='write the comparison')
-    add_overwrite(parser)
     add_map_options(parser)
 
 

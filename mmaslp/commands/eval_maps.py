@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name, short_names
-from .arguments import CommandParser, add_map_options, add_overwrite, map_reader
+from .arguments import CommandParser, add_map_options, map_reader
 
 if TYPE_CHECKING:
     from ..evaluation.result import Result
@@ -44,7 +44,6 @@ def add_arguments(parser: CommandParser) -> None:
         help="'released' stretches every map to [0, 1] first, as the code of the paper "
         'does',
     )
-    add_overwrite(parser)
     add_map_options(parser)
     add('--bins', type=int, default=10, help='default 10')
     add('--resamples', type=int, default=1000, help='of the bootstrap; default 1000')

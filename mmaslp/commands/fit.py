@@ -20,7 +20,6 @@ from .arguments import (
     CommandParser,
     add_config_options,
     add_map_options,
-    add_overwrite,
     config_of_run,
     map_reader,
 )
@@ -73,7 +72,6 @@ def add_arguments(parser: CommandParser) -> None:
         action='store_true',
         help='with a config: learn from object-free windows, too',
     )
-    add_overwrite(parser)
     add_map_options(parser)
     add_config_options(parser)
     parser.set_defaults(launcher='none', local_rank=0, data=None, work_dir=None)

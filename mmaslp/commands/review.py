@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name, some
-from .arguments import add_map_options, add_overwrite, map_reader
+from .arguments import add_map_options, map_reader
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator
@@ -75,7 +75,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.9,
         help='share of images that a bound holds for; default 0.9',
     )
-    add_overwrite(parser)
     add_map_options(parser)
 
 
