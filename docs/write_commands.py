@@ -44,7 +44,9 @@ def section(name: str) -> list[str]:
     command = import_module(f'mmaslp.commands.{name.replace("-", "_")}')
     text, _, example = inspect.cleandoc(command.__doc__).partition('\nExample:\n')
     own = lines_of(command.add_arguments)
-    shared = [line for line in lines_of(add_overwrite, *GROUPS.values()) if line in own]
+    adders = (add_overwrite, *GROUPS.values())
+    given = dict.fromkeys(line for add in adders for line in lines_of(add))
+    shared = [line for line in given if line in own]
     also = []
     for title, add in GROUPS.items():
         group = lines_of(add)
@@ -59,11 +61,10 @@ def section(name: str) -> list[str]:
     return [*lines, '', f'Also: {", ".join(also)}.', ''] if also else [*lines, '']
 
 
-def lines_of(*adders: Callable[[CommandParser], None]) -> list[str]:
-    """A line for each argument that these functions add to a parser."""
+def lines_of(add: Callable[[CommandParser], None]) -> list[str]:
+    """A line for each argument that a function adds to a parser."""
     parser = CommandParser(add_help=False)
-    for add in adders:
-        add(parser)
+    add(parser)
     return [line_of(action) for action in parser._actions]
 
 
