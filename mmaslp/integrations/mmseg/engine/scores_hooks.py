@@ -54,20 +54,12 @@ class ScoresHook(Hook):
         self._reader = ScoreReader(scores, binary=True)
 
     @abstractmethod
-    def begin(self, runner: Any) -> None:
-        """Forget an earlier run."""
-
-    @abstractmethod
     def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
         """Take the map ``(H, W)`` of an image, and the rest of its data sample."""
-
-    def end(self) -> None:
-        """Do what is left once all images were taken; by default there is nothing."""
 
     def before_test_epoch(self, runner: Any) -> None:
         """Begin anew."""
         self._reader = ScoreReader(self._reader.scores, binary=True)
-        self.begin(runner)
 
     def after_test_iter(
         self,
@@ -84,9 +76,8 @@ class ScoresHook(Hook):
             self.take(path, Path(path).stem, prob.cpu().numpy(), sample)
 
     def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
-        """Refuse scores that were not probabilities in any image; end."""
+        """Refuse scores that were not probabilities in any image."""
         check_scores(self._reader.images, self._reader.doubtful)
-        self.end()
 
 
 @HOOKS.register_module()
@@ -123,8 +114,9 @@ class ProbMapHook(ScoresHook):
         self.bits = check_choice('bits', bits, BITS)
         self.calibrator = optional(loaded, 'calibrator', calibrator)
 
-    def begin(self, runner: Any) -> None:
+    def before_test_epoch(self, runner: Any) -> None:
         """Refuse to replace maps, before the first is written by any process."""
+        super().before_test_epoch(runner)
         files = [
             self.out_dir / f'{Path(image).stem}.png'
             for image in {*image_ids(dataset_of(runner.test_loop))}
@@ -176,8 +168,9 @@ class ReviewHook(ScoresHook):
         self.calibrator = loaded('calibrator', calibrator)
         self.calibrator.need_decisions()
 
-    def begin(self, runner: Any) -> None:
+    def before_test_epoch(self, runner: Any) -> None:
         """Forget an earlier run."""
+        super().before_test_epoch(runner)
         self._rows: dict[str, Reviewed] = {}
 
     def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
@@ -186,8 +179,9 @@ class ReviewHook(ScoresHook):
         label = None if truth is None else truth['data'].cpu().numpy()
         self._rows[path] = review_image(self.calibrator, stem, prob, label)
 
-    def end(self) -> None:
+    def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
         """Write the images of all processes, each once."""
+        super().after_test_epoch(runner)
         parts = all_gather_object(self._rows)
         if is_main_process():
             rows = {path: row for part in parts for path, row in part.items()}

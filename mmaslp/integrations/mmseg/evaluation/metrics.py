@@ -513,6 +513,5 @@ class CalibrationMetric(StreamingMetric):
 
 def _log_dir() -> Path | None:
     """Folder of the run's log file, None outside of a run."""
-    handlers = MMLogger.get_current_instance().handlers
-    files = (each for each in handlers if isinstance(each, logging.FileHandler))
-    return next((Path(file.baseFilename).parent for file in files), None)
+    file = MMLogger.get_current_instance().log_file
+    return Path(file).parent if file else None
