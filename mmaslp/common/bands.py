@@ -89,8 +89,6 @@ def border_row_values(
 
 def _widen(cells: Tensor, cell: int, width: int) -> Tensor:
     """Repeat (N, R, C) columns to (N, R, W)."""
-    if cell == 1:
-        return cells
     rows, columns = map(int, cells.shape[1:])
     pixels = cells.unsqueeze(3).expand(-1, rows, columns, cell)
     return pixels.reshape(-1, rows, columns * cell)[..., :width]

@@ -59,12 +59,6 @@ def verdict(comparison: Comparison) -> str:
     return f'{_warning(comparison)}{text} {_advice(comparison, gains, losses)}'
 
 
-def main_set(groups: Sequence[Sequence[Measured]]) -> Sequence[Measured]:
-    """The models of the first set that holds an object, else of the first."""
-    with_objects = [group for group in groups if not group[0].result.no_foreground]
-    return (with_objects or groups)[0]
-
-
 def overall_verdict(members: Sequence[Measured]) -> str:
     """Compare what :func:`headline` names.
 

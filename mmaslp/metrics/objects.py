@@ -30,8 +30,6 @@ def find_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
         components than that counts; and the number of objects.
     """
     found, number = _components(mask)
-    if not number:
-        return found, 0
     area = np.bincount(found[mask], minlength=number + 1)
     axes = 2 if len(mask) == 1 else mask.ndim
     large = area >= LEAST_SHARE[axes] * mask.size

@@ -21,7 +21,7 @@ from ..evaluation.comparison import (
     compare_within,
 )
 from ..evaluation.result import Result, save_result
-from ..evaluation.verdict import headline, main_set, overall_verdict, verdict
+from ..evaluation.verdict import headline, overall_verdict, verdict
 from ..files.names import short_names, without_folders
 from ..metrics.catalogue import SHOWN, metric_of
 from ..version import __version__
@@ -100,7 +100,7 @@ def report_html(
         command=command,
         created=created,
         resamples=resamples,
-        headline=_headline(sets),
+        headline=_headline(drawn[0]),
         table_of_models=model_table(sets, keys[0], 'With 95 % intervals over images'),
         further=[model_table(sets, part, 'Further metrics') for part in keys[1:]],
         comparisons=[
@@ -156,9 +156,8 @@ def _keys(results: Sequence[Result]) -> list[list[str]]:
     return [[key for key in DECIDING if key in measured], *parts]
 
 
-def _headline(sets: Sequence[Sequence[Measured]]) -> dict[str, Any]:
-    """The verdict on the first set with objects, and one picture of it."""
-    members = main_set(sets)
+def _headline(members: Sequence[Measured]) -> dict[str, Any]:
+    """The verdict on the models of a set, and one picture of it."""
     return {
         'verdict': overall_verdict(members),
         'set': members[0].result.dataset,
