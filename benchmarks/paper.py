@@ -75,7 +75,7 @@ def measure(folder: Path) -> dict[str, dict[str, Any]]:
             )
             if part == 'test':
                 rows[row]['miou'] = mean_iou(table)
-                scores_of_pixels = images.histogram.score_table()
+                scores_of_pixels = images.histogram.pixels().score_table()
                 rows[row]['auroc_pixel'] = roc_auc(scores_of_pixels)
     return rows
 

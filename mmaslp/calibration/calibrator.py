@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -351,16 +350,12 @@ class Calibrator:
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as numbers, texts, lists and dicts, for any checkpoint."""
-        content = {
-            each.name: deepcopy(getattr(self, each.name)) for each in fields(self)
-        }
+        content = asdict(self)
         for key in ('maps', 'mask_maps'):
             content[key] = [
                 dict(knots=knots.tolist(), levels=levels.tolist())
                 for knots, levels in content[key]
             ]
-        if self.decisions is not None:
-            content['decisions'] = self.decisions.to_dict()
         return _HEAD | content
 
     @classmethod

@@ -7,7 +7,7 @@ the features.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -162,13 +162,9 @@ class Decisions:
     cuts: list[list[float]] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give it as numbers, texts, lists and dicts."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> 'Decisions':
-        """Make what :meth:`to_dict` gave; ValueError if it is anything else."""
+        """Make what ``dataclasses.asdict`` gave; ValueError if it is anything else."""
         with reading('decisions'):
             content = dict(plain)
             for key, (names, number) in _PREDICTORS.items():

@@ -73,7 +73,7 @@ def sod_metrics(
 
     AP and AUC are pooled over all pixels, of the histogram.
     """
-    scores = histogram.score_table('positive')
+    scores = histogram.pixels().score_table('positive')
 
     def mean(key: str) -> Any:
         rows = [record[key] for record in records if not np.isnan(record[key]).any()]

@@ -145,8 +145,12 @@ def side_text(axis: int, mm: float) -> str:
 
 
 def place_text(mm: np.ndarray) -> str:
-    """Write a point in mm, such as ``'L 12.5, A 3.0, S 40.2'``."""
-    return ', '.join(side_text(axis, value) for axis, value in enumerate(mm))
+    """Write a point in mm, such as ``'L 12.5, A 3.0, S 40.2'``; '-' of nan."""
+    return (
+        '-'
+        if np.isnan(mm).any()
+        else ', '.join(side_text(axis, value) for axis, value in enumerate(mm))
+    )
 
 
 def grid_of(path: str | Path, reorient: bool = False) -> Grid:

@@ -69,7 +69,12 @@ class PixelCounts:
         return int(self.scores.correct.sum()) if self.num_classes == 2 else None
 
     def score_table(self, mode: str = 'top_label') -> ScoreTable:
-        """See :meth:`CalibrationHistogram.score_table`."""
+        """List the distinct scores with their outcomes.
+
+        'top_label': the score is max(p, 1 - p) and the outcome whether the prediction p
+        > 0.5 is correct. 'positive', of two classes only: the score is p and the
+        outcome the label.
+        """
         binary = self.num_classes == 2
         # Of more classes only the top label is counted.
         check_choice('mode', mode, MODES if binary else ['top_label'])
@@ -253,21 +258,12 @@ class CalibrationHistogram:
             _score_table(cells, counts[cells]), int(self.nll), self.num_classes
         )
 
-    def score_table(self, mode: str = 'top_label') -> ScoreTable:
-        """List the distinct scores with their outcomes.
-
-        'top_label': the score is max(p, 1 - p) and the outcome whether the prediction p
-        > 0.5 is correct. 'positive', of two classes only: the score is p and the
-        outcome the label.
-        """
-        return self.pixels().score_table(mode)
-
     def compute(self, bins: int = 10, mode: str = 'top_label') -> dict[str, float]:
         """Compute every metric.
 
         Args:
             bins (int): Number of equal-width and equal-mass bins. Defaults to 10.
-            mode (str): See :meth:`score_table`. Defaults to 'top_label'.
+            mode (str): See :meth:`PixelCounts.score_table`. Defaults to 'top_label'.
 
         Returns:
             dict[str, float]: Every metric of :mod:`~mmaslp.metrics.errors`, and

@@ -96,7 +96,7 @@ def write_review_page(
             'image': places[row.name],
             'name': names[places[row.name] - 1],
             'is': each,
-            'place': _place(row.in_mm(each.box.mean(1)[None])[0]),
+            'place': place_text(row.in_mm(each.box.mean(1)[None])[0]),
         }
         for row, each in all_suspects(rows)
     ]
@@ -147,10 +147,6 @@ def _provenance(calibrator: Calibrator, file: str | Path | None) -> dict[str, st
     return facts
 
 
-def _place(mm: np.ndarray) -> str:
-    return '-' if np.isnan(mm).any() else place_text(mm)
-
-
 def _objects(row: Reviewed) -> list[dict[str, Any]]:
     """Objects of an image, the least probable first."""
     table = row.objects
@@ -162,7 +158,7 @@ def _objects(row: Reviewed) -> list[dict[str, Any]]:
             'probability': float(table.probability[k]),
             'area': int(table.area[k]),
             'ml': float(table.area[k] * row.voxel / 1000),
-            'place': _place(mm[k]),
+            'place': place_text(mm[k]),
             'real': None
             if row.truth is None or not row.truth.known[k]
             else bool(row.truth.real[k]),

@@ -2,6 +2,7 @@
 
 import io
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -366,7 +367,8 @@ def test_damaged_decisions_are_refused(damage):
         dice=[0.5],
         area_errors=[0.0],
         accuracy_errors=[0.0],
-    ).to_dict()
-    assert Decisions.from_dict(plain).to_dict() == plain
+    )
+    plain = asdict(plain)
+    assert asdict(Decisions.from_dict(plain)) == plain
     with pytest.raises(ValueError, match='decisions'):
         Decisions.from_dict({**plain, **damage})

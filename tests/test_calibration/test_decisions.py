@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -343,7 +343,7 @@ def test_aurc_is_the_mean_of_mean_risks():
 def test_decisions_survive_a_file(calibrator):
     found = calibrator.decisions
     assert len(found.features) == len(found.dice) == len(found.area_errors) == 60
-    assert Decisions.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert Decisions.from_dict(json.loads(json.dumps(asdict(found)))) == found
     assert replace(found, area_unit='image') != replace(found, area_unit='doubt')
 
 

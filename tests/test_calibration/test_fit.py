@@ -1,5 +1,7 @@
 """Fitting: maps, candidates, the rule and bad input."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -312,4 +314,4 @@ def test_two_channels_of_logits_are_taken_as_wrap_takes_them(batched):
     if not batched:
         two = fit_calibrator(both, label, logits=True)
     assert two.record == one.record
-    assert two.decisions.to_dict() == one.decisions.to_dict()
+    assert asdict(two.decisions) == asdict(one.decisions)

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_files_give_the_figures_of_the_arrays(tmp_path, ending):
     expected = fit_calibrator([p for p, _ in arrays], [m for _, m in arrays])
     found = Calibrator.load(file)
     np.testing.assert_array_equal(found.table, expected.table)
-    assert found.decisions.to_dict() == expected.decisions.to_dict()
+    assert asdict(found.decisions) == asdict(expected.decisions)
 
 
 @pytest.mark.parametrize('ending', ENDINGS)

@@ -97,7 +97,7 @@ def test_every_metric_from_100000_pixels_on(kind, mode):
 )
 def test_sweep_of_100000_pixels(kind, mode, bound):
     prob, label = large(kind, 100_000)
-    table = filled(prob, label).score_table(mode)
+    table = filled(prob, label).pixels().score_table(mode)
     found = filled(prob, label).compute(10, mode)
     expected, _ = reference.sweep(*reference.scores(prob, label, mode))
     assert found['ece_sweep'] == pytest.approx(expected, abs=bound)

@@ -11,7 +11,7 @@ def test_scikit_learn():
     sk = pytest.importorskip('sklearn.metrics')
     prob, label = eight_bit()
     histogram = filled(prob, label)
-    found, scores = histogram.compute(), histogram.score_table('positive')
+    found, scores = histogram.compute(), histogram.pixels().score_table('positive')
     exact = prob.double().numpy()
     assert found['brier'] == pytest.approx(sk.brier_score_loss(label, exact), abs=1e-7)
     clamped = exact.clip(1e-7, 1 - 1e-7)
@@ -28,8 +28,8 @@ def test_one_class_only():
     found = histogram.compute(mode='positive')
     assert found['ece'] == pytest.approx(1 / 3, abs=1e-5)
     assert found['acc'] == 0
-    assert np.isnan(average_precision(histogram.score_table('positive')))
-    assert np.isnan(roc_auc(histogram.score_table('positive')))
+    assert np.isnan(average_precision(histogram.pixels().score_table('positive')))
+    assert np.isnan(roc_auc(histogram.pixels().score_table('positive')))
 
 
 def test_ks_is_the_largest_running_gap():
