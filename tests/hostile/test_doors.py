@@ -150,7 +150,11 @@ MASK_MAPS = [dict(knots=[-1, 1], levels=[-1, 1])] * NUM_BANDS
 LOGITS, ONES = torch.zeros(2, 1, 8, 8), torch.ones(2, 8, 8)
 
 
-EVALUATOR = Evaluator()
+def measured(maps):
+    evaluator = Evaluator()
+    for number, prob in enumerate(maps):
+        evaluator.add(str(number), prob, prob > 0.5)
+    return evaluator.result('net', 'set', resamples=0)
 
 
 def merged(**options):
@@ -193,10 +197,7 @@ def margin(weight):
         (lambda bins: merged(bins=bins), 5),
         (lambda mode: merged(mode=mode), 'positive'),
         (Evaluator().merge, 'abc'),
-        (
-            lambda maps: [EVALUATOR.add('a', p, p > 0.5) for p in maps],
-            [PROB[0], PROB[:3]],
-        ),
+        (measured, [PROB[0], PROB[:3]]),
         (lambda copies: [same.merge(same) for same in copies], [Evaluator()]),
         (window, np.full((16, 16), 'a')),
         (window, PROB[0] + 1j),

@@ -220,9 +220,9 @@ def test_the_warm_up_by_default_is_a_third_of_the_validations(tmp_path):
 @pytest.mark.parametrize(
     ('levels', 'epochs', 'options', 'match'),
     [
-        (None, 9, dict(limit_val_batches=0), 'give fit.. validation images'),
-        (None, 6, {}, '4 lie between the end of the warm-up'),
-        (None, 40, dict(check_val_every_n_epoch=10), 'a lower val_check_interval'),
+        ('border', 9, dict(limit_val_batches=0), 'give fit.. validation images'),
+        ('border', 6, {}, '4 lie between the end of the warm-up'),
+        ('border', 40, dict(check_val_every_n_epoch=10), 'a lower val_check_interval'),
         (BorderLevels(warmup=50), 20, {}, ' 0 lie between'),
     ],
 )
