@@ -25,7 +25,8 @@ _BUILDERS = re.compile(
     r'sets_of_test|calibrator_of_test|_config_of_run'
 )
 _MAX_LENGTH = 500
-_MAX_PART = 200
+# The types in a part of a config: other values may be secrets, such as keys.
+_TYPES = re.compile(r"'type': '([\w.]+)")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -137,7 +138,7 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
     place = f'{config or "the config"} cannot be built: ' if building else ''
     # What MMEngine builds is its `cfg`, a dict.
     parts = (
-        f' (in {given})'[:_MAX_PART]
+        f' (in the part of {", ".join(_TYPES.findall(str(given))[:4])})'
         for frame in reversed(frames)
         if building and isinstance(given := frame.f_locals.get('cfg'), dict)
     )

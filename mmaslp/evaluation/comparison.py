@@ -10,11 +10,9 @@ from typing import Any
 from ..common.inputs import naming
 from ..metrics.bootstrap import Difference, Resamples, differences, resample
 from ..metrics.image_table import ImageTable
-from .result import Result, load_results
+from .result import CALIBRATED, Result, load_results
 
 RESAMPLES = 1000
-# Ends the name of a model whose probabilities a calibrator made.
-CALIBRATED = ', calibrated'
 # Settings without which metrics of two results cannot be compared.
 SETTINGS = ('bins', 'mode', 'protocol')
 

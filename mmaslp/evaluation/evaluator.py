@@ -19,8 +19,7 @@ from ..metrics.histogram import MODES, NLL_UNIT, CalibrationHistogram, PixelCoun
 from ..metrics.image_metrics import image_metrics
 from ..metrics.image_table import ImageTable
 from ..metrics.objects import MaskTable
-from .comparison import CALIBRATED
-from .result import Result
+from .result import CALIBRATED, Result
 
 
 def mask_checksum(label: np.ndarray | Tensor) -> int:
@@ -172,7 +171,7 @@ class Evaluator:
             raise ValueError('estimates are of calibrated maps: give calibrated too')
         if np.ndim(label) not in (2, 3):
             raise ValueError(
-                f'give one image (H, W) or one volume (D, H, W), not {label.shape}'
+                f'give one image (H, W) or one volume (D, H, W), not {np.shape(label)}'
             )
 
         raw = evaluate_image(name, prob, label, **self.options)

@@ -24,6 +24,8 @@ from ..metrics.image_table import ImageTable
 
 # A file of another version is refused: evaluate the model again.
 FORMAT = 'mmaslp result 4'
+# Ends the name of a model whose probabilities a calibrator made.
+CALIBRATED = ', calibrated'
 # What the edges of bands count in, see :mod:`mmaslp.common.bands`.
 BAND_UNIT = 'sqrt(height * width) / 64 pixels'
 
@@ -252,15 +254,18 @@ def load_results(path: str | Path) -> list[Result]:
 
 
 def load_files(paths: Sequence[str]) -> list[Result]:
-    """Read the results of several files; a model that two have is named by its file."""
+    """Read the results of several files; a network that two have is named by its file.
+
+    So both of its rows are, the raw and the calibrated one.
+    """
     files = dict(zip(paths, short_names(paths)))
     rows = [(files[path], row) for path in files for row in load_results(path)]
-    times = Counter((row.model, row.dataset) for _, row in rows)
+    networks = [(row.model.removesuffix(CALIBRATED), row.dataset) for _, row in rows]
+    holders = {(file, *network) for (file, _), network in zip(rows, networks)}
+    times = Counter(holder[1:] for holder in holders)
     return [
-        replace(row, model=f'{file}: {row.model}')
-        if times[row.model, row.dataset] > 1
-        else row
-        for file, row in rows
+        replace(row, model=f'{file}: {row.model}') if times[network] > 1 else row
+        for (file, row), network in zip(rows, networks)
     ]
 
 

@@ -77,6 +77,7 @@ def check_uncalibrated(path: Path) -> None:
             calibrated = image.info.get('Software') == CALIBRATED
     elif is_nifti(path) and CALIBRATED.encode() in comments_of(path):
         calibrated = True
+        hint = ' (a comment in its header says so)'
     else:
         hint = f' (the file {MARK} beside it says so: remove that where it is wrong)'
         calibrated = path.with_name(MARK).exists()

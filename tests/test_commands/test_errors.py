@@ -134,11 +134,10 @@ def test_the_part_that_cannot_be_built_is_told():
     def build_from_cfg(cfg):
         raise TypeError('None is not a callable object')
 
-    part = dict(type='OptimWrapper', optimizer=dict(type='Adm', betas=[0.9] * 99))
+    part = dict(type='OptimWrapper', optimizer=dict(type='Adm', api_key='secret'))
     _, text = describe(caught(lambda: build_from_cfg(part)), 'c.py')
     assert text.startswith('c.py cannot be built: TypeError: None is not a callable')
-    assert "(in {'type': 'OptimWrapper', 'optimizer': {'type': 'Adm'" in text
-    assert len(text) < 300
+    assert text.endswith('(in the part of OptimWrapper, Adm)')
 
     def measure(cfg):
         raise TypeError('None is not a callable object')

@@ -8,7 +8,7 @@ import pytest
 
 from mmaslp.commands import run_command
 from mmaslp.commands.report import add_arguments, run
-from mmaslp.evaluation.result import load_results, save_result
+from mmaslp.evaluation.result import load_files, load_results, save_result
 from mmaslp.report.page import json_beside, report_html, write_report
 
 from . import sections as helper
@@ -125,6 +125,16 @@ def test_models_of_one_name_are_told_apart_by_their_files(tmp_path, monkeypatch)
     names = [row.model for row in load_results('x.report.json')]
     assert names == ['base.json: maps', 'other', 'tonight.json: maps', 'other']
     assert 'tonight.json: maps' in Path('x.html').read_text()
+
+
+def test_a_calibrated_row_keeps_the_name_of_its_network(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    raw = helper.result('net', number=2)
+    calibrated = helper.result('net, calibrated', number=2, calibrator='c.json')
+    save_result('one.json', [raw])
+    save_result('two.json', [raw, calibrated])
+    names = [row.model for row in load_files(['one.json', 'two.json'])]
+    assert names == ['one.json: net', 'two.json: net', 'two.json: net, calibrated']
 
 
 def test_command_reads_the_json_beside_a_page(tmp_path, capsys):

@@ -223,7 +223,9 @@ def name_run(cfg: Config, purpose: str) -> None:
     """
     folder = osp.abspath(cfg.work_dir)
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
-    cfg.experiment_name = f'{osp.basename(folder)}_{digest}_{purpose}'
+    suffix = f'_{digest}_{purpose}'
+    name = cfg.get('experiment_name') or osp.basename(folder)
+    cfg.experiment_name = name.removesuffix(suffix) + suffix
     if cfg.get('visualizer') is not None:
         cfg.visualizer.name = cfg.experiment_name
 

@@ -102,7 +102,7 @@ def _check_split(
 ) -> list[Finding]:
     """Build a loop, and look at the masks of its data set, which is added."""
     place = f'{split}_dataloader'
-    if missing := missing_data(cfg[place].dataset):
+    if missing := missing_data(cfg[place].get('dataset') or {}):
         return [
             Finding(
                 'note' if split == 'test' else 'error',

@@ -15,8 +15,8 @@ from mmseg.registry import DATASETS
 
 from ...calibration.calibrator import Calibrator
 from ...common.outputs import check_outputs, write_output
-from ...evaluation.comparison import CALIBRATED, Measured
-from ...evaluation.result import Result, save_result, sha256_of, strict_json
+from ...evaluation.comparison import Measured
+from ...evaluation.result import CALIBRATED, Result, save_result, sha256_of, strict_json
 from ...evaluation.sod import SOD_COLUMNS
 from ...evaluation.verdict import overall_verdict
 from ...metrics.catalogue import SHOWN

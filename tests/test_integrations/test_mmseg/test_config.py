@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -82,6 +84,13 @@ def test_names_of_runs_differ_by_folder(tmp_path, monkeypatch):
     assert names[0] != names[1] == names[2] == names[3]
     assert names[0].startswith('run_')
     assert names[0].endswith('_test')
+
+
+def test_a_name_that_the_config_gives_stays_in_that_of_the_run(tmp_path):
+    cfg = Config(dict(work_dir=str(tmp_path), experiment_name='mine'))
+    for _ in range(2):
+        name_run(cfg, 'train')
+    assert re.fullmatch(r'mine_\w{8}_train', cfg.experiment_name)
 
 
 def test_a_runner_that_a_config_names(toy, tmp_path):

@@ -116,7 +116,8 @@ def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
 def check_batches(split: str, loop: Any) -> Iterator[Finding]:
     """Look for a loop that would do nothing, or not end."""
     loader: Any = getattr(loop, 'dataloader', None)
-    if hasattr(dataset_of(loop), '__len__') and len(loader) == 0:
+    is_sized = hasattr(dataset_of(loop), '__len__')
+    if is_sized and len(loader) == 0:
         yield Finding(
             'error',
             f'{split}_dataloader gives no batch: batch_size is above its images',
@@ -125,8 +126,9 @@ def check_batches(split: str, loop: Any) -> Iterator[Finding]:
 
     if (
         split != 'train'
+        and is_sized
         and getattr(loader, 'drop_last', False)
-        and len(dataset_of(loop)) % (loader.batch_size or 1)
+        and len(loader.sampler) % (loader.batch_size or 1)
     ):
         yield Finding(
             'error',
@@ -152,7 +154,7 @@ def check_hooks(runner: Any) -> Iterator[Finding]:
         keys = getattr(hook, 'key_indicators', [getattr(hook, 'monitor', '')])
         rules = getattr(hook, 'rules', [getattr(hook, 'rule', None)])
         for key, rule in zip(keys, rules):
-            yield from _check_best(type(hook).__name__, key, rule)
+            yield from _check_best(type(hook).__name__, str(key), rule)
 
 
 def _check_best(hook: str, key: str, rule: str | None) -> Iterator[Finding]:
@@ -231,11 +233,14 @@ def _absent_file(leaf: Any) -> str | None:
     steps = [
         step
         for step in _transforms(getattr(leaf, 'pipeline', None))
-        if type(step).__name__ in _OPENED and not getattr(step, 'backend_args', None)
+        if type(step).__name__ in _OPENED
+        and not getattr(step, 'backend_args', None)
+        and not getattr(step, 'file_client_args', None)
     ]
     info = leaf.get_data_info(0) if steps and len(leaf) else {}
     paths = (info.get(_OPENED[type(step).__name__]) for step in steps)
-    return next((path for path in paths if path and not osp.exists(path)), None)
+    local = (path for path in paths if path and '://' not in path)
+    return next((path for path in local if not osp.exists(path)), None)
 
 
 def mask_values(leaf: Any, most: int) -> set[int]:

@@ -1,12 +1,21 @@
 """The doctor builds a config and checks what was built; so does a training."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
+from mmengine.hooks import Hook
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from mmaslp.integrations.mmseg.checks import run
+from mmaslp.integrations.mmseg.checks.run import (
+    check_batches,
+    check_hooks,
+    check_masks,
+)
 from mmaslp.integrations.mmseg.checks.settings import check_settings
+from mmaslp.integrations.mmseg.config import build_runner
 from mmaslp.integrations.mmseg.doctor import check_parts
 from mmaslp.integrations.mmseg.training import prepare_training
 
@@ -305,6 +314,43 @@ def test_drop_last_where_nothing_is_left(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run')
     cfg.val_dataloader.update(batch_size=1, drop_last=True)
     assert not words_of(cfg, 'error')
+
+
+def loop_of(loader):
+    return SimpleNamespace(dataloader=loader)
+
+
+def test_a_stream_and_shares_of_processes_may_drop_the_last():
+    stream = SimpleNamespace(dataset=iter([]), drop_last=True, sampler=None)
+    assert not [*check_batches('val', loop_of(stream))]
+    # Two processes of eight images, one of which the sampler has repeated.
+    share = DataLoader([0] * 7, 4, drop_last=True, sampler=[0, 2, 4, 6])
+    assert not [*check_batches('val', loop_of(share))]
+    [finding] = check_batches('val', loop_of(DataLoader([0] * 6, 4, drop_last=True)))
+    assert 'leaves images out' in finding.message
+
+
+def test_hooks_that_monitor_no_metric_of_ours(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    runner = build_runner(cfg)
+    runner.register_hook(type('Other', (Hook,), {'monitor': None})())
+    assert not [f for f in check_hooks(runner) if f.level == 'error']
+
+
+class OneImage(list):
+    def __init__(self, path, **options):
+        super().__init__([path])
+        self.pipeline = [type('LoadImageFromFile', (), options)()]
+
+    def get_data_info(self, index):
+        return {'img_path': self[index]}
+
+
+def test_only_images_on_a_disk_are_looked_for():
+    [finding] = check_masks('val', OneImage('a.jpg'))
+    assert 'there is no a.jpg' in finding.message
+    assert not [*check_masks('val', OneImage('http://server/a.jpg'))]
+    assert not [*check_masks('val', OneImage('a.jpg', file_client_args={'x': 1}))]
 
 
 def test_nothing_is_said_of_few_iterations(toy, tmp_path):
