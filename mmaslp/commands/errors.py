@@ -94,7 +94,7 @@ def raising(number: int, error: BaseException, seconds: int = 0) -> Iterator[Non
 def _interrupted(
     stop: KeyboardInterrupt, after_interrupt: Callable[[], str] | None
 ) -> int:
-    whole = 'files that were written are whole; the same command starts again'
+    whole = 'files that were written are whole; with --overwrite it starts again'
     _say(f'interrupted: {after_interrupt() if after_interrupt else whole}')
     # A codec puts a text into the interrupt that it was in.
     numbers = [value for value in stop.args if isinstance(value, int)]

@@ -86,6 +86,7 @@ def run(args: argparse.Namespace) -> None:
     from ..files.review import compare_review, review_maps
 
     check_number('--smallest', args.smallest, at_least=0)
+    check_number('--level', args.level, above=0, below=1)
     files = MapFiles.of(args.maps, args.labels or args.truth, args.suffix or '')
     _check_outputs(args, files)
     calibrator = Calibrator.load(args.calibrator)

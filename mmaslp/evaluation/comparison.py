@@ -118,7 +118,7 @@ def compare(first: Measured, second: Measured) -> Comparison:
             )
 
     paired = first.images.names == second.images.names
-    if paired:
+    if paired or first.result.dataset == second.result.dataset:
         _check_masks(first, second)
     drawn = second.drawn if paired else resample(second.images, second.resamples, 1)
     return Comparison(
@@ -233,15 +233,16 @@ def by_images(rows: Sequence[Measured]) -> list[list[Measured]]:
 
 def _check_masks(first: Measured, second: Measured) -> None:
     """Refuse other masks of images of the same names."""
-    one = first.images
-    other = second.images
-    differ = one.num_pixels != other.num_pixels
-    if one.checksums is not None and other.checksums is not None:
-        differ = differ | (one.checksums != other.checksums)
-    if differ.any():
+    given = (first.images, second.images)
+    masks: list[Any] = [images.checksums for images in given]
+    if any(checksums is None for checksums in masks):
+        masks = [images.num_pixels for images in given]
+    one, other = (dict(zip(images.names, of)) for images, of in zip(given, masks))
+    differ = [name for name in one if one[name] != other.get(name, one[name])]
+    if differ:
         raise ValueError(
             f'{first.result.model} and {second.result.model} on '
-            f'{first.result.dataset}: {int(differ.sum())} images have other masks in '
-            f'each result, such as {one.names[int(differ.argmax())]!r}: evaluate '
+            f'{first.result.dataset}: {len(differ)} images have other masks in '
+            f'each result, such as {differ[0]!r}: evaluate '
             'both models with the same masks'
         )

@@ -175,7 +175,6 @@ class Evaluator:
             )
 
         raw = evaluate_image(name, prob, label, **self.options)
-        self._axes.add(prob.ndim)
         if calibrated is not None:
             refuse_calibrated(prob)
             self.calibrated.add(
@@ -184,6 +183,7 @@ class Evaluator:
                 )
             )
         self.raw.add(raw)
+        self._axes.add(prob.ndim)
 
     def merge(self, other: 'Evaluator') -> None:
         """Add the images of another evaluator of the same settings."""

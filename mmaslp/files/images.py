@@ -120,7 +120,8 @@ def _in_colour(photo: Image.Image) -> Image.Image:
 def grey_picture(values: np.ndarray, low: float, high: float) -> Image.Image:
     """Show values from black at ``low`` to white at ``high``."""
     grey = np.clip((values - low) / max(high - low, 1e-9), 0, 1) * 255
-    return Image.fromarray(np.rint(grey).astype(np.uint8)).convert('RGB')
+    # Outside of a scan may lie NaN.
+    return Image.fromarray(np.rint(np.nan_to_num(grey)).astype(np.uint8)).convert('RGB')
 
 
 # The greys of a mask lie at the two ends; those between belong to edges.

@@ -140,8 +140,8 @@ STATE_VERSION = 4
 # What is kept of the metrics of the last three validations.
 KEPT = ('gaps', 'shares', 'iou', 'acc')
 
-# Batches without a validation that are worth a warning.
-MANY_BATCHES = 250
+# Batches before the first validation that are worth a warning.
+MANY_BATCHES = 5000
 
 
 class BorderLevels(Levels):
@@ -255,7 +255,7 @@ class BorderLevels(Levels):
                 labels look like masks of 0 and 255. Then no level moves.
         """
         check_bool('whole', whole)
-        observed = getattr(table, 'totals', None)
+        observed = table.totals if isinstance(table, BandTable) else None
         if observed is None or _holds(observed, self._observed):
             raise ValueError(
                 'observe takes a new BandTable() after each validation, or the counter '
@@ -279,7 +279,7 @@ class BorderLevels(Levels):
 
         self.watch.check(at_least=10)
         self._observed = observed
-        self._batches = min(self._batches, 0)  # expected ones stay so
+        self._batches = -math.inf  # who validates once need not be told
         self.validations += 1
         if table.one_class:
             self._held = 'the labels of the validation set hold one class only'

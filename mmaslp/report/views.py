@@ -167,7 +167,7 @@ class _Volume:
             for b in boxes
         ]
         values = np.concatenate([part.ravel() for part in near or [self.values[::4]]])
-        return tuple(np.percentile(values, GREYS).tolist())
+        return tuple(np.nanpercentile(values, GREYS).tolist())
 
     def _view(
         self,

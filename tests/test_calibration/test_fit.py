@@ -1,6 +1,7 @@
 """Fitting: maps, candidates, the rule and bad input."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -298,7 +299,10 @@ def test_volumes_and_slices_of_patients_meet_one_rule():
     masks = volumes.decisions.record['masks']
     assert masks['keep'] == pytest.approx(dice.mean())
     assert masks['dice'] > masks['keep']
-    for calibrator, text in ((volumes, '6 images,'), (slices, '48 images of 6 groups')):
+    for calibrator, text in (
+        (volumes, '6 volumes,'),
+        (slices, '48 images of 6 groups'),
+    ):
         assert text in calibrator.summary()
         assert '6 images or groups are few' in calibrator.summary()
 
@@ -315,3 +319,18 @@ def test_two_channels_of_logits_are_taken_as_wrap_takes_them(batched):
         two = fit_calibrator(both, label, logits=True)
     assert two.record == one.record
     assert asdict(two.decisions) == asdict(one.decisions)
+
+
+@pytest.mark.parametrize(
+    ('given', 'groups', 'words'),
+    [
+        ('val_maps', None, 'folders to `mmaslp fit`, not'),
+        (['a.npy', 'b.npy'], None, "not 'a.npy'"),
+        ([Path('a.npy')], None, 'folders to `mmaslp fit`, not'),
+        (maps(6)[0], ['p1'] * 3 + [None] * 3, 'one is None'),
+    ],
+)
+def test_paths_and_missing_groups_are_refused(given, groups, words):
+    label = given if isinstance(given, str | list) else maps(6)[1]
+    with pytest.raises(ValueError, match=words):
+        fit_calibrator(given, label, groups=groups)

@@ -56,7 +56,7 @@ def test_signals(capsys, number):
     assert exit_code_of(work, after_interrupt=lambda: 'all is kept') == 128 + number
     assert capsys.readouterr().err == 'interrupted: all is kept\n'
     assert exit_code_of(work) == 128 + number
-    assert 'the same command starts again' in capsys.readouterr().err
+    assert 'with --overwrite it starts again' in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -143,3 +143,20 @@ def test_a_file_of_several_models_is_read_and_drawn_once(tmp_path, monkeypatch):
     save_result(path, raw, overwrite=True)
     with pytest.raises(ValueError, match='holds one model: name a second file'):
         compare_files(str(path))
+
+
+def test_other_masks_of_some_images_are_refused_too(files, tmp_path):
+    for name in ('3', '4'):
+        path = tmp_path / 'masks' / f'{name}.png'
+        mask = np.asarray(Image.open(path))
+        Image.fromarray(255 - mask).save(path)
+    for folder, end in (('over', 'npy'), ('masks', 'png')):
+        (tmp_path / folder / f'0.{end}').unlink()
+    fewer = evaluate_maps(tmp_path / 'over', tmp_path / 'masks', resamples=0)
+    save_result(tmp_path / 'fewer.json', fewer)
+    with pytest.raises(ValueError, match=r"2 images have other masks .* '3'"):
+        compare_files(files[0], str(tmp_path / 'fewer.json'))
+    elsewhere = replace(fewer, dataset='elsewhere')
+    save_result(tmp_path / 'elsewhere.json', elsewhere)
+    [found] = compare_files(files[0], str(tmp_path / 'elsewhere.json'), resamples=20)
+    assert not found.paired

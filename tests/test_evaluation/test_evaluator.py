@@ -166,3 +166,12 @@ def test_merged_images_and_volumes_are_refused():
     evaluator.merge(other)
     with pytest.raises(ValueError, match='images and volumes are mixed'):
         evaluator.result('net', 'x')
+
+
+def test_an_image_that_is_refused_changes_nothing():
+    evaluator = Evaluator()
+    prob, label = SCENES[0]
+    evaluator.add('a', prob, label, prob)
+    with pytest.raises(ValueError, match='shape'):
+        evaluator.add('b', prob[None].repeat(3, 0), label[None].repeat(3, 0), prob)
+    assert evaluator.result('net', 'x', resamples=0).images.names == ['a']

@@ -2,11 +2,13 @@ import copy
 import io
 import math
 import pickle
+import warnings
 
 import pytest
 import torch
 
-from mmaslp.levels import BorderLevels, ImageLevels
+from mmaslp.integrations.torchmetrics import BinaryBandCalibration
+from mmaslp.levels import BorderLevels, ImageLevels, border
 from mmaslp.losses import SelfCalibratingBCE
 from mmaslp.metrics import BandTable
 
@@ -139,3 +141,29 @@ def test_levels_and_losses_are_copied_after_a_validation(copied):
     assert loss.target.levels is loss.levels
     with pytest.raises(ValueError, match='holds the last validation too'):
         levels.observe(table)
+
+
+def test_observe_refuses_a_metric_in_the_place_of_its_counter():
+    metric = BinaryBandCalibration()
+    metric.update(torch.full((1, 8, 8), 0.9), torch.ones(1, 8, 8, dtype=torch.long))
+    with pytest.raises(ValueError, match='or the counter of a metric'):
+        BorderLevels().observe(metric)
+
+
+def test_batches_are_counted_until_the_first_validation(monkeypatch):
+    monkeypatch.setattr(border, 'MANY_BATCHES', 3)
+    levels = BorderLevels()
+    criterion = SelfCalibratingBCE(levels)
+    logits = torch.zeros(1, 1, 8, 8, requires_grad=True)
+    labels = torch.zeros(1, 8, 8)
+    labels[:, 4:] = 1
+    with pytest.warns(UserWarning, match='3 batches have passed'):
+        for _ in range(3):
+            criterion(logits, labels)
+    table = BandTable()
+    table.update(logits.detach().sigmoid()[:, 0], labels)
+    levels.observe(table)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        for _ in range(9):
+            criterion(logits, labels)

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Set, Sized
 from itertools import count, islice, repeat, zip_longest
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,8 @@ def fit_tables(
     counts = tables.counts.numpy()[used]
     cases = cases[used]
     images = int(tables.images.sum())
-    number = cases_in_words(images, int(cases.sum()))
+    axes = min(tables.axes, default=None)
+    number = cases_in_words(images, int(cases.sum()), axes)
     _check_enough(counts, int(cases.sum()), number)
     if len(tables.axes) > 1:
         raise ValueError('images and volumes are mixed: fit a calibrator to each kind')
@@ -161,7 +163,7 @@ def fit_tables(
         images=images,
         groups=int(cases.sum()),
         pixels=int(counts.sum()),
-        axes=min(tables.axes, default=None),
+        axes=axes,
         network=tables.network,
         foreground=float(whole[..., 1].sum() / whole.sum()),
         candidates=_rows(measured, chosen),
@@ -270,8 +272,8 @@ def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
         for key in keys:
             # A tensor is equal to no other one as a key.
             name: Any = key.tolist() if isinstance(key, Tensor | np.ndarray) else key
-            if name != name:
-                raise ValueError('one is nan')
+            if name is None or name != name:
+                raise ValueError(f'one is {name}')
             yield numbers.setdefault(name, len(numbers))
 
 
@@ -310,6 +312,11 @@ def _pairs(
             raise ValueError('give labels too, or pairs of a map and its labels')
         image, mask = pair
         refuse_calibrated(image)
+        if isinstance(image, str | PurePath):
+            raise ValueError(
+                'give arrays of maps and labels, and folders to `mmaslp fit`, not '
+                f'{image!r}'
+            )
         if image is END or mask is END:
             raise ValueError(
                 f'there are only {number} {"maps" if image is END else "labels"}: give '

@@ -30,7 +30,7 @@ def summarize(
         f'{method} {where}; masks {masks}.',
         reason,
         'Measured on images that the map was not fitted to: '
-        f'{cases_in_words(record["images"], record["groups"])}, '
+        f'{cases_in_words(record["images"], record["groups"], record["axes"])}, '
         f'{record["pixels"]:,} pixels.',
         'Lower is better; in brackets the 95 % interval of the change from '
         'identity; > is the choice.',
@@ -45,9 +45,10 @@ def summarize(
     return '\n'.join(lines)
 
 
-def cases_in_words(images: int, cases: int) -> str:
+def cases_in_words(images: int, cases: int, axes: int | None) -> str:
     """Say how many images there are, and of how many groups if they are fewer."""
-    return f'{images} images' + (f' of {cases} groups' if cases < images else '')
+    number = f'{images} {"volumes" if axes == 3 else "images"}'
+    return number + (f' of {cases} groups' if cases < images else '')
 
 
 def _line(row: dict[str, Any]) -> str:
