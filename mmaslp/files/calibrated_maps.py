@@ -82,14 +82,6 @@ def apply_calibrator(
     outputs += [out / path.name for path in described]
     inputs = [maps, calibrator_file]
     check_outputs({'--out': outputs}, inputs, overwrite)
-    left = sorted({path.name for path in out.glob('[!.]*')} - {o.name for o in outputs})
-    if overwrite and left:
-        warnings.warn(
-            f'{out} holds other files too, which stay, maybe of an earlier run: '
-            f'{some(left)}',
-            stacklevel=2,
-        )
-
     folders = {'maps': out, 'masks': out.with_name(f'{out.name}_masks')}
     # A map is read once, so what is made of it waits until all could be read.
     place = next(folder for folder in (out, *out.parents) if folder.is_dir())
@@ -113,6 +105,15 @@ def apply_calibrator(
         parts = {name: [*Path(waiting, name).glob('*')] for name in folders}
         made = [folders['masks'] / part.name for part in parts['masks']]
         check_outputs({'--masks': made}, inputs, overwrite)
+        for folder, new in zip(folders.values(), (outputs, made)):
+            there = {path.name for path in folder.glob('[!.]*')}
+            left = sorted(there - {path.name for path in new})
+            if overwrite and left:
+                warnings.warn(
+                    f'{folder} holds other files too, which stay, maybe of an earlier '
+                    f'run: {some(left)}',
+                    stacklevel=2,
+                )
         if any(part.suffix != '.png' for part in parts['maps']):
             write_output(out / MARK, '', overwrite=True)
         for name, folder in folders.items():

@@ -117,12 +117,16 @@ def test_masks_that_are_not_the_maps_cut_at_half_are_said(folders, tmp_path, cap
 def test_maps_of_an_earlier_run_are_said(folders, tmp_path, recwarn):
     root, _, (maps, _) = folders
     copies = Path(shutil.copytree(maps, tmp_path / 'maps'))
-    args = [str(root / 'cal.json'), str(copies), '--out', str(tmp_path / 'out')]
+    out = tmp_path / 'out'
+    args = [str(root / 'cal.json'), str(copies), '--out', str(out), '--masks', 'keep']
     assert run_command('apply', args) == 0
     assert run_command('apply', [*args, '--overwrite']) == 0
     assert not recwarn.list
     min(copies.iterdir()).unlink()
-    with pytest.warns(match=r'holds other files too.*: 000\.png$'):
+    with pytest.warns(match=r'out holds other files too.*: 000\.png$'):
+        assert run_command('apply', [*args, '--overwrite']) == 0
+    shutil.rmtree(out)
+    with pytest.warns(match=r'out_masks holds other files too.*: 000\.png$'):
         assert run_command('apply', [*args, '--overwrite']) == 0
 
 
