@@ -32,6 +32,7 @@ from mmaslp.files.datasets import prepare_dataset
 from mmaslp.files.images import read_binary_mask
 from mmaslp.files.map_pairs import pair_files
 from mmaslp.files.prob_maps import MapReader, quantised, write_prob_map
+from mmaslp.levels import border
 from mmaslp.metrics import ImageTable
 from mmaslp.training.sessions import CalibratorSession
 from tests.map_folders import write_set
@@ -197,7 +198,8 @@ def test_a_batch_of_a_loader_is_as_many_images():
         fit_calibrator([(prob[:4], label[:3])] * 3)
 
 
-def test_levels_that_nobody_moves_are_said_once(recwarn):
+def test_levels_that_nobody_moves_are_said_once(recwarn, monkeypatch):
+    monkeypatch.setattr(border, 'MANY_BATCHES', 250)
     criterion = SelfCalibratingBCE(BorderLevels())
     logit, label = torch.zeros(1, 1, 4, 4, requires_grad=True), torch.ones(1, 4, 4)
     for _ in range(249):

@@ -324,9 +324,9 @@ def test_two_channels_of_logits_are_taken_as_wrap_takes_them(batched):
 @pytest.mark.parametrize(
     ('given', 'groups', 'words'),
     [
-        ('val_maps', None, 'folders to `mmaslp fit`, not'),
+        ('val_maps', None, 'give folders to `mmaslp fit`'),
         (['a.npy', 'b.npy'], None, "not 'a.npy'"),
-        ([Path('a.npy')], None, 'folders to `mmaslp fit`, not'),
+        ([Path('a.npy')], None, 'give folders to `mmaslp fit`'),
         (maps(6)[0], ['p1'] * 3 + [None] * 3, 'one is None'),
     ],
 )

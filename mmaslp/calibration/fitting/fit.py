@@ -314,8 +314,8 @@ def _pairs(
         refuse_calibrated(image)
         if isinstance(image, str | PurePath):
             raise ValueError(
-                'give arrays of maps and labels, and folders to `mmaslp fit`, not '
-                f'{image!r}'
+                f'prob must be arrays of maps, not {image!r}: give folders to '
+                '`mmaslp fit`'
             )
         if image is END or mask is END:
             raise ValueError(
