@@ -46,7 +46,8 @@ _COLUMNS: dict[str, dict[str, Any]] = dict(
 
 # Largest domain features: of shares, but for a number of objects, a spread of logits.
 _LARGEST = np.full(len(DOMAIN_FEATURES), 1 + ROUNDING)
-_LARGEST[[6, 8]] = 1e9, 20
+_LARGEST[DOMAIN_FEATURES.index('objects')] = 1e9
+_LARGEST[DOMAIN_FEATURES.index('spread of the logits at the border')] = 20
 
 # From the simplest on. Networks are too sure of their objects as a rule, so what
 # corrects the mean probability comes before what does not.

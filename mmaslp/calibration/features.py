@@ -310,8 +310,9 @@ def _spread(values: np.ndarray, times: np.ndarray) -> float:
 def domain_inputs(features: np.ndarray) -> np.ndarray:
     """Logits of the first six of ``(..., 17)`` domain features, logs of the others."""
     shares = logit(features[..., :6], 1e-5)
-    counts = np.log1p(features[..., 6:WEIGHT_FEATURES])
-    bins = np.log(features[..., WEIGHT_FEATURES:] + 1e-4)
+    number = len(LOGIT_EDGES) + 1
+    counts = np.log1p(features[..., 6:-number])
+    bins = np.log(features[..., -number:] + 1e-4)
     return np.concatenate([shares, counts, bins], -1)
 
 

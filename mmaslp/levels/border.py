@@ -195,7 +195,7 @@ class BorderLevels(Levels):
         self._best = Best()
         self.figures: dict[str, Any] = {}
         self._observed = BandTable().totals  # of the last table
-        self._batches: float = 0  # since the last validation
+        self._batches: float = 0  # before the first validation
 
     def __repr__(self) -> str:
         levels = ', '.join(f'{level:.4f}' for level in self.levels.tolist())
@@ -279,7 +279,7 @@ class BorderLevels(Levels):
 
         self.watch.check(at_least=10)
         self._observed = observed
-        self._batches = -math.inf  # who validates once need not be told
+        self.expect_validations()  # who validates once need not be told
         self.validations += 1
         if table.one_class:
             self._held = 'the labels of the validation set hold one class only'
@@ -314,7 +314,7 @@ class BorderLevels(Levels):
             )
 
     def expect_validations(self) -> None:
-        """Trust that a toolkit calls :meth:`observe`, however long an epoch is."""
+        """Trust that :meth:`observe` is called, however long an epoch is."""
         self._batches = -math.inf
 
     def state_dict(self) -> dict[str, Any]:

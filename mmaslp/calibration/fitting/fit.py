@@ -277,6 +277,14 @@ def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
             yield numbers.setdefault(name, len(numbers))
 
 
+def _shuffles(loader: Any) -> bool:
+    """Whether a loader of torch gives images in another order than that of its set."""
+    batches = getattr(loader, 'batch_sampler', None)
+    sampler = getattr(loader, 'sampler', None) if batches is None else batches
+    sampler = getattr(sampler, 'sampler', sampler)  # of batches
+    return isinstance(sampler, SHUFFLING) or bool(getattr(sampler, 'shuffle', False))
+
+
 def _pairs(
     prob: Any, label: Any, in_order: bool = False
 ) -> Iterator[tuple[Map, Map, bool]]:
@@ -296,17 +304,13 @@ def _pairs(
             f'give arrays of maps and labels, and folders to `mmaslp fit`: {error}'
         ) from error
     loader = getattr(prob, 'iterable', prob)  # in a progress bar of tqdm
-    batches = getattr(loader, 'batch_sampler', None)
-    batched = not arrays and batches is not None
-    sampler = getattr(loader, 'sampler', None) if batches is None else batches
-    sampler = getattr(sampler, 'sampler', sampler)  # of batches
-    if in_order and (
-        isinstance(sampler, SHUFFLING) or getattr(sampler, 'shuffle', False)
-    ):
+    batched = not arrays and getattr(loader, 'batch_sampler', None) is not None
+    if in_order and _shuffles(loader):
         raise ValueError(
             'the loader shuffles, so groups in the order of the set are not those of '
             'its images: make it with shuffle=False'
         )
+
     for number, pair in enumerate(items):
         if len(pair) != 2 or isinstance(pair, Mapping):
             raise ValueError('give labels too, or pairs of a map and its labels')
