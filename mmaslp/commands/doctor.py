@@ -14,13 +14,9 @@ from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..integrations.mmseg.checks.findings import (
-    Diagnosis,
-    check_environment,
-    installed_versions,
-    noted,
-)
+from ..integrations.mmseg.checks.findings import Diagnosis, noted
 from .arguments import CONFIG_HELP, add_data_option
+from .environment import check_environment, installed_versions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

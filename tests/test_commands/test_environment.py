@@ -2,11 +2,7 @@
 
 import pytest
 
-from mmaslp.integrations.mmseg.checks.findings import (
-    Finding,
-    check_environment,
-    report_findings,
-)
+from mmaslp.commands.environment import check_environment
 
 ONEDL = {
     'onedl-mmsegmentation': '1.4.2',
@@ -49,12 +45,3 @@ def test_installed_packages(versions, changes, ops, level, words, remedy):
     for finding in findings:
         assert words in finding.message
         assert remedy in finding.remedy
-
-
-def test_findings_are_shown_raised_or_logged():
-    finding = Finding('error', 'a is b', 'a = c\nb = d')
-    lines = ['error:   a is b', '         -> a = c', '         -> b = d']
-    assert str(finding).splitlines() == lines
-    report_findings([Finding('note', 'x'), Finding('ok', 'y')])
-    with pytest.raises(ValueError, match='one\na is b -> a = c; b = d'):
-        report_findings([Finding('error', 'one'), finding])
