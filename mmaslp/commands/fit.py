@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from .arguments import (
     CommandParser,
     add_config_options,
+    add_data_option,
     add_map_options,
     config_of_run,
     map_reader,
@@ -74,7 +75,8 @@ def add_arguments(parser: CommandParser) -> None:
     )
     add_map_options(parser)
     add_config_options(parser)
-    parser.set_defaults(launcher='none', local_rank=0, data=None, work_dir=None)
+    add_data_option(parser)
+    parser.set_defaults(launcher='none', local_rank=0, work_dir=None)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -93,10 +95,11 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f'--groups {args.groups}: not a pattern ({error})') from error
 
     of_maps = Path(args.source).is_dir()
-    if of_maps and (args.windows or args.cfg_options or args.trust_checkpoint):
+    of_config = args.windows or args.cfg_options or args.trust_checkpoint or args.data
+    if of_maps and of_config:
         raise ValueError(
-            '--windows, --cfg-options and --trust-checkpoint run the network: give a '
-            'config and a checkpoint, or leave them out'
+            '--windows, --cfg-options, --trust-checkpoint and --data run the network: '
+            'give a config and a checkpoint, or leave them out'
         )
     of_files = args.max_value or args.logits or args.key or args.channel
     if not of_maps and (of_files or args.workers > 1):

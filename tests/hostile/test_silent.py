@@ -145,6 +145,7 @@ def test_more_workers_than_processors(capsys):
         ('eval-maps maps masks --key a', '--key'),
         ('fit maps masks --out c.json --channel 1', '--channel'),
         ('fit maps masks --out c.json --windows', '--windows'),
+        ('fit maps masks --out c.json --data set', '--data'),
         ('fit c.py x.pth --out c.json --logits', '--logits'),
         ('eval-maps maps masks --max-value 1e9', '--max-value'),
         ('compare r.json r.json --resamples 1', 'resamples'),

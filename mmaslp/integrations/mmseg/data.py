@@ -77,8 +77,8 @@ def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:
     """Let a config train, validate and test on a folder of images and masks.
 
     A folder that is not divided is checked and divided as by ``mmaslp prepare``; with
-    ``whole``, as for a test, all its images are taken. The pipelines of the config
-    stay, but for the loader of the masks.
+    ``whole``, as for a test or a fit, all its images are taken, and the training keeps
+    its own. The pipelines of the config stay, but for the loader of the masks.
 
     Returns:
         str: The parts of the folder, in words.
@@ -102,7 +102,7 @@ def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:
         numbers = [f'{len(names)} {part}' for part, names in prepared.items()]
         words = f'{folder} was checked and divided: {", ".join(numbers)} images'
 
-    for split in ('train', 'val', 'test'):
+    for split in ('val', 'test') if whole else ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader')
         if loader is not None:
             # Without a part of its own a test is one of the validation images.

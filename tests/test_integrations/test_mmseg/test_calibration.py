@@ -119,6 +119,20 @@ def test_images_that_a_fit_must_not_take(trained, tmp_path, capsys):
         assert ('too sure: a calibrator takes' in said) == (words == 'is too sure')
 
 
+def test_a_fit_to_a_folder_of_the_user(trained, tmp_path, recwarn):
+    config, checkpoint, _ = trained
+    folder = tmp_path / 'mine'
+    write_images(folder, 7, seed=5)
+    before = sorted(folder.rglob('*'))
+    out = tmp_path / 'c.json'
+    args = [str(config), str(checkpoint), '--data', str(folder), '--out', str(out)]
+    assert run_command('fit', args) == 0
+    assert Calibrator.load(out).record['images'] == 7
+    assert sorted(folder.rglob('*')) == before
+    # These are not the images that the config trains on.
+    assert not any('too sure' in str(each.message) for each in recwarn)
+
+
 def test_a_calibrator_of_one_view_is_not_that_of_their_mean(trained, tmp_path, recwarn):
     config, checkpoint, file = trained
     cfg = Config.fromfile(config)
