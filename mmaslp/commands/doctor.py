@@ -12,7 +12,6 @@ import os
 import warnings
 from collections import Counter
 from importlib.util import find_spec
-from pathlib import Path
 
 from ..integrations.mmseg.checks.findings import Diagnosis, noted
 from .arguments import CONFIG_HELP, add_data_option
@@ -33,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the findings and the patch; 1 if there is an error."""
     from .. import register_components
+    from ..common.outputs import check_outputs
 
     warnings.simplefilter('ignore')  # of MMSegmentation, while it builds
     if args.patch and (os.path.lexists(args.patch) or args.patch[-3:] != '.py'):
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
             f'--patch {args.patch} is there already, or is no config: name a new file '
             'that ends with .py'
         )
+    check_outputs({'--patch': args.patch})
     register_components()
     diagnosis = examine(args.config, args.data)
     print(*diagnosis.findings, sep='\n')
@@ -82,6 +83,7 @@ def examine(config: str | None, data: str | None = None) -> Diagnosis:
 
 def _give_patch(config: str, file: str | None, original: dict, mended: dict) -> None:
     """Write the patch to a file, or print it."""
+    from ..common.outputs import write_output
     from ..integrations.mmseg.config import find_config
     from ..integrations.mmseg.doctor import child_config, pasted
 
@@ -91,5 +93,5 @@ def _give_patch(config: str, file: str | None, original: dict, mended: dict) -> 
         return
     folder = os.path.dirname(os.path.abspath(file))
     base = os.path.relpath(find_config(config), folder)
-    Path(file).write_text(child_config(base, original, mended), encoding='utf-8')
+    write_output(file, child_config(base, original, mended))
     print(f'\n{file} is {config} with the patch: train with it')

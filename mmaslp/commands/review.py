@@ -10,9 +10,10 @@ Example:
 import argparse
 import math
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files.names import display_name, some
+from ..files.names import display_name, some, warn_of_others
 from .arguments import add_map_options, map_reader
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
         outputs['--objects-out'] = files_of(args.objects_out, files.pairs)
     inputs = [args.maps, args.truth, args.labels, args.calibrator, args.images]
     check_outputs(outputs, inputs, args.overwrite)
+    if args.objects_out and args.overwrite:
+        warn_of_others(Path(args.objects_out), outputs['--objects-out'])
 
 
 def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
@@ -142,7 +145,7 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
         map_pairs.find_photos(args.images, files.pairs, problems) if args.images else {}
     )
     if problems:
-        print(f'--images: {display_name(some(problems))}')
+        print(f'--images, left out: {display_name(some(problems))}')
     alone = [display_name(name) for name in files.pairs if name not in photos]
     if args.images and alone:
         print(

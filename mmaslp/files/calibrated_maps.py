@@ -1,7 +1,7 @@
 """Writing calibrated maps, and masks, of a folder of maps."""
 
+import os
 import tempfile
-import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.outputs import check_outputs, write_output
 from .images import CALIBRATED, MARK, write_picture
 from .map_pairs import MapFiles, count_files
-from .names import some
+from .names import warn_of_others
 from .nnunet_maps import with_foreground
 from .prob_maps import (
     ARRAY_SUFFIXES,
@@ -91,29 +91,27 @@ def apply_calibrator(
         new_writer = partial(
             _Writer, calibrator, reader, Path(waiting), masks, min_object_prob
         )
-        # Nothing is handed over, so that each process may take a map at a time.
-        count_files(
-            files,
-            new_writer,
-            _Writer.add,
-            reader,
-            workers=workers,
-            what='applying',
-            chunk=1,
-        )
+        try:
+            # Nothing is handed over, so that each process may take a map at a time.
+            count_files(
+                files,
+                new_writer,
+                _Writer.add,
+                reader,
+                workers=workers,
+                what='applying',
+                chunk=1,
+            )
+        except OSError as error:
+            reason = f'cannot be written to ({os.strerror(error.errno or 0)})'
+            raise OSError(error.errno, reason, str(place)) from error
 
         parts = {name: [*Path(waiting, name).glob('*')] for name in folders}
         made = [folders['masks'] / part.name for part in parts['masks']]
         check_outputs({'--masks': made}, inputs, overwrite)
         for folder, new in zip(folders.values(), (outputs, made)):
-            there = {path.name for path in folder.glob('[!.]*')}
-            left = sorted(there - {path.name for path in new})
-            if overwrite and left:
-                warnings.warn(
-                    f'{folder} holds other files too, which stay, maybe of an earlier '
-                    f'run: {some(left)}',
-                    stacklevel=2,
-                )
+            if overwrite:
+                warn_of_others(folder, new)
         if any(part.suffix != '.png' for part in parts['maps']):
             write_output(out / MARK, '', overwrite=True)
         for name, folder in folders.items():

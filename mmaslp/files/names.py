@@ -1,8 +1,10 @@
 """Names that users read: odd ones escaped, without folders."""
 
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
+from pathlib import Path
 
 # Problems that one error lists.
 MAX_LISTED = 40
@@ -42,6 +44,18 @@ def some(names: Sequence[str], most: int = 5) -> str:
     """List the first of some names, and say how many more there are."""
     more = f', ... ({len(names) - most} more)' if len(names) > most else ''
     return ', '.join(names[:most]) + more
+
+
+def warn_of_others(folder: Path, written: Iterable[Path]) -> None:
+    """Name the files of a folder that are not written, but may be taken for such."""
+    there = {path.name for path in folder.glob('[!.]*')}
+    left = sorted(there - {path.name for path in written})
+    if left:
+        warnings.warn(
+            f'{folder} holds other files too, which stay, maybe of an earlier run: '
+            f'{some(left)}',
+            stacklevel=3,
+        )
 
 
 def printable(text: str) -> str:

@@ -16,8 +16,8 @@ from ..common.arguments import (
 )
 from ..common.arrays import SUM_TOLERANCE
 from ..common.inputs import MOST_TEXT, naming, read_file
-from .images import open_image
-from .volumes import NIFTI_SUFFIXES, read_nifti
+from .images import IMAGE_SUFFIXES, open_image
+from .volumes import NIFTI_SUFFIXES, is_nifti, read_nifti
 
 IGNORED = 255
 LABEL_ENDINGS = (*NIFTI_SUFFIXES, '.png')
@@ -151,8 +151,13 @@ def read_label(
         ImportError: A NIfTI file without nibabel.
     """
     with naming(path):
-        if path.name.endswith('.png'):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
             labels = np.asarray(open_image(path, frames=1))
+        elif not is_nifti(path):
+            raise ValueError(
+                'labels of nnU-Net are images or NIfTI files, and a dataset.json says '
+                'that these are: write them so, or copy the maps elsewhere without it'
+            )
         else:
             labels = np.rint(read_nifti(path, dataset.reorient)).astype(np.int32)
         channels = [*dataset.channels.values()]

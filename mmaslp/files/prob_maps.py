@@ -1,6 +1,6 @@
 """Probability maps on disk: grey images, npy, npz, NIfTI; logits but as images."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,20 +124,20 @@ class MapReader:
         with naming(path):
             return self.slices_first(self._read(path), path)
 
-    def check_highest(self, highest: float, paths: Iterable[Path]) -> None:
+    def check_highest(self, highest: float, of_images: bool) -> None:
         """Refuse the largest value of a set that shows another scale.
 
         A dark map may be right: a network that is sure of an empty scene gives one. So
-        the whole set decides.
+        all images of the set decide, and all arrays, whose scale may be another one.
         """
-        images = all(suffix_of(path) in IMAGE_SUFFIXES for path in paths)
         # Per cent in 8 bits end at 100 / 255.
-        least = 0.4 if images and self.max_value is None else 0.01
+        least = 0.4 if of_images and self.max_value is None else 0.01
         if not self.logits and 0 < highest <= least:
             raise ValueError(
-                f'the largest probability of all maps is {highest:.3g}: give by '
-                '--max-value the stored value that stands for probability 1 (255 of 8 '
-                'bits, 65535 of 16 bits, if the maps are right so)'
+                f'the largest probability of all {"images" if of_images else "arrays"} '
+                f'is {highest:.3g}: give by --max-value the stored value that stands '
+                'for probability 1 (255 of 8 bits, 65535 of 16 bits, if the maps are '
+                'right so); it is that of all files'
             )
 
     def slices_first(self, values: np.ndarray, path: Path) -> np.ndarray:

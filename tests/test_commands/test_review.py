@@ -169,7 +169,7 @@ def test_a_calibrator_of_an_older_version_is_named(folders, tmp_path, capsys):
     assert not (tmp_path / 'r.csv').exists()
 
 
-def test_volumes_from_fit_to_masks(tmp_path):
+def test_volumes_from_fit_to_masks(tmp_path, recwarn):
     nibabel = pytest.importorskip('nibabel')
     val = write_scenes(tmp_path / 'val', 30, depth=6, size=32)
     maps, masks = write_scenes(tmp_path / 'test', 6, first=300, depth=6, size=32)
@@ -190,6 +190,15 @@ def test_volumes_from_fit_to_masks(tmp_path):
         volume = float(row['area']) * 0.5
         assert float(row['volume_mm3']) == pytest.approx(volume, rel=1e-4)
     assert {'z_first', 'y_last', 'x_centre'} <= set(rows_of(objects)[0])
+    args = ['review', str(maps), '--calibrator', str(file), '--overwrite']
+    args += ['--objects-out', str(tmp_path / 'objects')]
+    for stale in ('', 'old.nii.gz'):
+        if stale:
+            (tmp_path / 'objects' / stale).touch()
+        recwarn.clear()
+        assert run_command(*args[:1], args[1:]) == 0
+        said = [str(each.message) for each in recwarn]
+        assert any(f'earlier run: {stale}' in each for each in said) == bool(stale)
     args = [str(file), str(maps), '--masks', 'keep', '--min-object-prob', '0.5']
     assert run_command('apply', [*args, '--out', str(tmp_path / 'out')]) == 0
     # On the grid of the file that nnU-Net wrote beside the map.
@@ -309,7 +318,8 @@ def test_a_photograph_twice_is_said(folders, tmp_path, capsys):
         Image.new('RGB', (48, 48)).save(photos / name)
     args = [str(maps), '--calibrator', str(file), '--report', str(tmp_path / 'p.html')]
     assert run_command('review', [*args, '--images', str(photos)]) == 0
-    assert '500.png: the same name as 500.jpg' in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert re.search(r'left out: \S*500\.png: the same name as 500\.jpg', said)
 
 
 def test_a_broken_scan_is_named(tmp_path):

@@ -94,6 +94,18 @@ def test_nifti_lies_as_nnunet_read_it(tmp_path, reader):
     assert (reader == 'SimpleITKIO') == np.array_equal(found, label.transpose(2, 1, 0))
 
 
+def test_labels_of_each_kind_that_nnunet_writes(tmp_path):
+    labels = np.arange(12).reshape(3, 4) % 3
+    for suffix in ('.png', '.bmp', '.tif'):
+        Image.fromarray(labels.astype(np.uint8)).save(tmp_path / f'case{suffix}')
+        write_set(tmp_path, {'background': 0, 'object': 1, 'ignore': 2})
+        found = read_label(tmp_path / f'case{suffix}', find_dataset(tmp_path))
+        assert np.array_equal(found, np.where(labels == 2, 255, labels))
+    np.save(tmp_path / 'case.npy', labels)
+    with pytest.raises(ValueError, match=r'case\.npy: labels of nnU-Net are images or'):
+        read_label(tmp_path / 'case.npy', find_dataset(tmp_path))
+
+
 def test_pairs_of_a_fold(tmp_path):
     # As after nnUNetv2_train --npz: dataset.json two folders above the maps, and the
     # labels of the whole set.

@@ -5,6 +5,7 @@ import os.path as osp
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import nan
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from ...evaluation.comparison import Measured
 from ...evaluation.result import CALIBRATED, Result, save_result, sha256_of, strict_json
 from ...evaluation.sod import SOD_COLUMNS
 from ...evaluation.verdict import overall_verdict
+from ...files.names import warn_of_others
 from ...metrics.catalogue import SHOWN
 from ...metrics.image_metrics import mean_iou
 from ...report.tables import format_table
@@ -238,6 +240,10 @@ def _check_outputs(
     }
     inputs = {osp.dirname(path) for paths in images.values() for path in paths}
     check_outputs(outputs, sorted(inputs), overwrite)
+    for name, own in given.items():
+        if own.out_prob and overwrite and is_main_process():
+            folder = Path(own.out_prob)
+            warn_of_others(folder, map(Path, maps_in(own.out_prob, name)))
 
 
 def _config_of_run(

@@ -189,6 +189,18 @@ def test_a_patch_replaces_no_file(tmp_path, monkeypatch, capsys):
         assert run_command('doctor', ['mine.py', '--patch', file]) == 2
         assert 'name a new file that ends with .py' in capsys.readouterr().err
     assert Path('mine.py').read_text() == 'a = 1\n'
+    for file in ('mine.py/x.py', 'folder.py/'):
+        assert run_command('doctor', ['mine.py', '--patch', file]) == 2
+        assert file.strip('/') in capsys.readouterr().err
+
+
+def test_the_folder_of_a_patch_is_made(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[])
+    cfg.model.decode_head.loss_decode = dict(type='CrossEntropyLoss', use_sigmoid=True)
+    cfg.dump(tmp_path / 'plain.py')
+    patch = tmp_path / 'new' / 'patch.py'
+    doctor(tmp_path / 'plain.py', '--patch', str(patch))
+    assert load_config(str(patch)).model.decode_head.loss_decode.type == 'SCBCELoss'
 
 
 def test_a_config_that_needs_no_patch(toy, tmp_path, capsys):

@@ -158,7 +158,7 @@ def test_named_sets_are_a_dict_of_data_sets(config, given):
     assert [*sets_of_test(cfg)] == ['test']
 
 
-def test_a_review_of_a_config_is_that_of_its_maps(config, tmp_path):
+def test_a_review_of_a_config_is_that_of_its_maps(config, tmp_path, recwarn):
     scenes = [discs(k) for k in range(20)]
     calibrator = fit_calibrator([p for p, _ in scenes], [m for _, m in scenes])
     cfg = config('run')
@@ -172,6 +172,13 @@ def test_a_review_of_a_config_is_that_of_its_maps(config, tmp_path):
     found = {line.split(',')[0] for line in lines[1:]}
     assert found == {row.name for row in expected}
     assert 'true_dice' in lines[0]
+
+    again = EvaluationOptions(out_prob=str(tmp_path / 'maps'), overwrite=True)
+    evaluate(cfg, sets_of_test(cfg), again)
+    assert not any('other files' in str(each.message) for each in recwarn)
+    (tmp_path / 'maps' / 'old.png').touch()
+    with pytest.warns(match=r'maps holds other files too.*: old\.png$'):
+        evaluate(cfg, sets_of_test(cfg), again)
 
     file.write_text('mine')
     with pytest.raises(FileExistsError, match=r'r\.csv'):
