@@ -196,6 +196,7 @@ class BorderLevels(Levels):
         self.figures: dict[str, Any] = {}
         self._observed = BandTable().totals  # of the last table
         self._batches: float = 0  # before the first validation
+        self._idle = 0  # validations since the last batch
 
     def __repr__(self) -> str:
         levels = ', '.join(f'{level:.4f}' for level in self.levels.tolist())
@@ -281,6 +282,14 @@ class BorderLevels(Levels):
         self._observed = observed
         self.expect_validations()  # who validates once need not be told
         self.validations += 1
+        self._idle += 1
+        if self._idle == 2:
+            warnings.warn(
+                'two validations came without a batch of training between them: the '
+                'loss that is trained must hold these levels, as '
+                'SelfCalibratingBCE(levels), and be in train() mode',
+                stacklevel=2,
+            )
         if table.one_class:
             self._held = 'the labels of the validation set hold one class only'
             return
@@ -304,7 +313,8 @@ class BorderLevels(Levels):
         self.levels.copy_(levels)
 
     def count_batch(self) -> None:
-        """Warn, once, of a training that forgets :meth:`observe`."""
+        """Warn, once, of a training that forgets :meth:`observe`; see also there."""
+        self._idle = 0
         self._batches += 1
         if self._batches == MANY_BATCHES:
             warnings.warn(

@@ -167,3 +167,42 @@ def test_batches_are_counted_until_the_first_validation(monkeypatch):
         warnings.simplefilter('error')
         for _ in range(9):
             criterion(logits, labels)
+
+
+@pytest.mark.parametrize('held', [False, True])
+def test_levels_that_no_trained_loss_holds_are_said_once(held):
+    levels = BorderLevels()
+    criterion = SelfCalibratingBCE(levels if held else None)
+    logits = torch.zeros(1, 1, 8, 8, requires_grad=True)
+    labels = torch.zeros(1, 8, 8)
+    labels[:, 4:] = 1
+
+    def epoch():
+        criterion(logits, labels)
+        table = BandTable()
+        table.update(logits.detach().sigmoid()[:, 0], labels)
+        levels.observe(table)
+
+    criterion.eval()  # forgotten after the first validation
+    epoch()
+    with pytest.warns(UserWarning, match='two validations came without a batch'):
+        epoch()
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        epoch()
+
+
+def test_a_validation_before_the_training_is_quiet():
+    levels = BorderLevels()
+    criterion = SelfCalibratingBCE(levels)
+    logits = torch.zeros(1, 1, 8, 8, requires_grad=True)
+    labels = torch.zeros(1, 8, 8)
+    labels[:, 4:] = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        for _ in range(4):
+            table = BandTable()
+            table.update(logits.detach().sigmoid()[:, 0], labels)
+            levels.observe(table)
+            criterion.train()(logits, labels)
+            criterion.eval()(logits, labels)
