@@ -53,18 +53,32 @@ def check_weights(network: object, saved: object) -> None:
 def marked(calibrated: Tensor) -> Tensor:
     """Let a tensor say that it is calibrated, where nothing is being compiled.
 
-    What is computed from it, such as one image of a batch, does not say so.
+    Its views, such as one image of a batch, say so too; see :func:`is_marked`. What is
+    computed from it, and an array, does not.
     """
     if not torch.compiler.is_compiling():
-        calibrated.is_calibrated = True  # type: ignore[attr-defined]
+        _whole(calibrated).is_calibrated = True  # type: ignore[attr-defined]
     return calibrated
 
 
+def is_marked(given: object) -> bool:
+    """Whether a tensor, or what it is a view of, says that it is calibrated."""
+    return isinstance(given, Tensor) and hasattr(_whole(given), 'is_calibrated')
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """What a tensor is a view of, or itself."""
+    return tensor if tensor._base is None else tensor._base
+
+
 def versions_of(network: nn.Module) -> list[tuple[int, int]]:
-    """What changes when a parameter is written to or replaced, in no time."""
+    """What changes when a weight or buffer is written to or replaced, in no time.
+
+    Writing to the ``.data`` of a weight leaves no trace.
+    """
     return [
-        (id(weight), 0 if weight.is_inference() else weight._version)
-        for weight in network.parameters()
+        (id(value), 0 if value.is_inference() else value._version)
+        for value in (*network.parameters(), *network.buffers())
     ]
 
 
@@ -92,7 +106,7 @@ class CalibratedModule(nn.Module):
             calibrated ones: a review takes those. Defaults to False.
         volumes (bool): Whether the calibrator is one of volumes too. Defaults to True.
         network (str, optional): Fingerprint of the weights of the fit. A call after
-            ``eval()`` warns if parameters have changed since and are not those.
+            ``eval()`` warns if weights or buffers have changed since and are not those.
             Defaults to None.
     """
 
@@ -129,7 +143,7 @@ class CalibratedModule(nn.Module):
         looks = not (
             logit.is_meta or torch.compiler.is_compiling() or torch.jit.is_tracing()
         )
-        if looks and self._network and not self.training:
+        if looks and self._network and not self.module.training:
             versions = versions_of(self.module)
             if versions != self._versions:  # trained on, or loaded
                 self._versions = versions

@@ -38,8 +38,20 @@ def test_a_calibrator_shows_its_kind():
 def test_what_is_calibrated_is_not_calibrated_again():
     calibrator = halving()
     found = calibrator(torch.rand(2, 1, 8, 8))
+    for view in (found, found[0], found[:, 0], found.flatten(0, 1), found[1:].mT):
+        with pytest.raises(ValueError, match='these maps are calibrated'):
+            calibrator(view)
+    calibrator(found - found)  # what is computed from it is not known
+
+
+def test_raw_logits_beside_calibrated_ones_are_raw():
+    calibrator = halving()
+    logits = torch.randn(2, 1, 8, 8)
+    raw, found = calibrator.wrap(nn.Identity(), with_raw=True)(logits)
+    for view in (logits, raw, raw[0], logits[:, 0]):
+        calibrator.logits(view)
     with pytest.raises(ValueError, match='these maps are calibrated'):
-        calibrator(found)
+        calibrator.logits(found[1])
 
 
 def test_background_and_foreground_of_one_image_are_one_map():
