@@ -2,7 +2,7 @@
 
 import warnings
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,8 @@ def evaluate_image(
         bands.update(prob[None], label[None], ignore_index)
         if estimates is None:
             estimates = mask_estimates(prob, label, ignore_index)
+        else:
+            _check_estimates(estimates, pixels)
 
     scores = pixels.score_table(mode)
     table = equal_width(scores, bins)
@@ -84,6 +86,19 @@ def evaluate_image(
     return EvaluatedImage(
         pixels, row, bands=None if bands is None else bands.totals.cpu().numpy()
     )
+
+
+def _check_estimates(estimates: object, pixels: PixelCounts) -> None:
+    """Refuse estimates of another image, as far as its label tells."""
+    told = isinstance(estimates, MaskTable) and (
+        [*estimates.foreground],
+        [*estimates.pixels],
+    )
+    if told != ([pixels.foreground], [pixels.scores.total]):
+        raise ValueError(
+            'estimates must be calibrator.scores(prob, label, ignore_index) of this '
+            'image, and its label has other pixels'
+        )
 
 
 @dataclass
@@ -247,13 +262,14 @@ class Evaluator:
         pixels = images.histogram.pixels()
         metrics |= pixels.compute(**measured)
         positive = settings['mode'] == 'top_label' and pixels.num_classes == 2
-        return Result(
+        result = Result(
             table,
             settings,
             {key: float(value) for key, value in metrics.items()},
             intervals,
             pixels.compute(settings['bins'], 'positive') if positive else {},
-            model + CALIBRATED * calibrated,
+            model,
             dataset,
             no_foreground=pixels.foreground == 0 < pixels.scores.total,
         )
+        return replace(result, model=model + CALIBRATED) if calibrated else result

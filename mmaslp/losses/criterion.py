@@ -236,8 +236,10 @@ class SelfCalibratingBCE(nn.Module):
         if reduction == 'sum':
             return loss.sum()
         if avg_factor is not None:
-            if not isinstance(avg_factor, Tensor):
-                check_number('avg_factor', avg_factor, above=0)
+            divisor = avg_factor
+            if isinstance(avg_factor, Tensor):
+                divisor = avg_factor.item()
+            check_number('avg_factor', divisor, above=0)
             return loss.sum() / avg_factor
         count = labels.numel() if valid is None else valid.sum()
         return loss.sum() / torch.as_tensor(count).clamp_min(1)

@@ -281,3 +281,14 @@ def test_a_validation_loss_draws_nothing(options):
     loss = criterion(torch.zeros(2, 1, 4, 4), torch.ones(2, 4, 4))
     assert torch.rand(1) == expected
     assert loss.item() == pytest.approx(0.6931, abs=1e-4)
+
+
+@pytest.mark.parametrize('divisor', [0, -1.0, float('nan')])
+def test_what_no_sum_can_be_divided_by_is_refused(divisor):
+    criterion = SelfCalibratingBCE()
+    logits, labels = torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4)
+    for given in (divisor, torch.tensor(divisor)):
+        with pytest.raises(ValueError, match='avg_factor must be a number, above 0'):
+            criterion(logits, labels, avg_factor=given)
+    expected = criterion(logits, labels, avg_factor=2)
+    assert criterion(logits, labels, avg_factor=torch.tensor(2.0)) == expected
