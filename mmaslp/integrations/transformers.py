@@ -287,8 +287,8 @@ class SelfCalibration(TrainerCallback, ExportableState):
         if self._calibrators and self._file.exists() and not trained:
             raise FileExistsError(
                 f'{self._file} is there already, beside no checkpoint: it is yours, or '
-                "of a training that saved none (save_strategy='no'). Move or delete it, "
-                'or name another output_dir'
+                "of a training with save_strategy='no'. Move or delete it, or name "
+                'another output_dir'
             )
         if getattr(model, '_mmaslp_calibrated', False):
             raise ValueError('the model is calibrated: load it anew, then train')

@@ -76,7 +76,7 @@ def test_models_are_measured_alike():
     other = helper.renamed(one, ['new', *one.images.names[1:]])
     assert not compare(Measured(one), Measured(other)).paired
     assert compare(one, other) == compare(Measured(one), Measured(other))
-    with pytest.raises(ValueError, match="takes two results, got 'a.json'"):
+    with pytest.raises(ValueError, match=r"takes two results, got 'a\.json'"):
         compare(one, 'a.json')
 
 

@@ -184,7 +184,7 @@ def test_estimates_of_another_image_are_refused(change):
     other = calibrator.scores(*SCENES[1])
     estimates = other if change == 'image' else calibrator.judge(prob)
     evaluator = Evaluator()
-    with pytest.raises(ValueError, match='estimates must be calibrator.scores'):
+    with pytest.raises(ValueError, match=r'estimates must be calibrator\.scores'):
         evaluator.add('a', prob, label, calibrator(prob), estimates)
     ignored = label.copy()
     ignored[:5] = 255
