@@ -193,4 +193,7 @@ class CalibratedModule(nn.Module):
         if self.table.shape[1] > 1:
             maps = logit.reshape(-1, *logit.shape[-2:])
             bands = border_bands(maps > 0).view(logit.shape)
-        return look_up(logit.float(), bands, self.table).to(logit.dtype)
+        table = self.table
+        if table.device != logit.device:  # of a network that was moved, then wrapped
+            table = table.to(logit.device)
+        return look_up(logit.float(), bands, table).to(logit.dtype)

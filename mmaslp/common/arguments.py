@@ -1,7 +1,8 @@
 """Checks of arguments: every public component makes them when it is built.
 
 A value of another type is refused, also where Python would take it. True and nan are
-not numbers. ``'no'`` is not a bool: Python takes a text that is not empty for true.
+not numbers; a tensor without axes is one. ``'no'`` is not a bool: Python takes a text
+that is not empty for true.
 """
 
 import logging
@@ -138,6 +139,8 @@ def optional(check: Callable[..., T], name: str, value: Any, **limits: Any) -> T
 def _checked(
     name: str, value: Any, kind: type, wanted: str, limits: dict[str, float], hint: str
 ) -> Any:
+    # A tensor or an array of no axes is a number.
+    value = value.item() if getattr(value, 'shape', None) == () else value
     number = isinstance(value, kind) and not isinstance(value, bool)
     with np.errstate(over='ignore'):  # the limit is infinite in float32
         fits = number and abs(value) <= _MOST

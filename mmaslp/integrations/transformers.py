@@ -142,7 +142,7 @@ def _calibrate_outputs(
     if not hasattr(outputs, 'logits'):
         raise ValueError('the model returns no logits: leave out return_dict=False')
     logits = resized(outputs.logits, pixels.shape[-2:])
-    outputs.logits = calibrate.to(logits.device)(logits)
+    outputs.logits = calibrate(logits)
     return outputs
 
 

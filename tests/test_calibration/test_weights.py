@@ -94,3 +94,11 @@ def test_weights_that_stay_or_are_trained_are_quiet(recwarn):
     step(net)
     module.train()(images - 1)  # the training goes on
     assert not [w for w in recwarn if 'other weights' in str(w.message)]
+
+
+def test_a_network_that_was_moved_before_it_was_wrapped_stays_on_its_device():
+    net = network().eval().to('meta')
+    knots = [([0, 10], [0, 5])]
+    calibrator = Calibrator('temperature', 'single', 'confidence', knots)
+    found = calibrator.wrap(net)(torch.randn(2, 1, 8, 8, device='meta'))
+    assert found.device.type == 'meta'

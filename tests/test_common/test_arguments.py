@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mmaslp.common.arguments import (
     check_bool,
@@ -19,7 +20,12 @@ from mmaslp.common.arguments import (
 @pytest.mark.parametrize(
     ('limits', 'right', 'wrong', 'words'),
     [
-        ({}, [0, -1.5, np.float32(2)], [True, None, '1', 1j], 'a number, got'),
+        (
+            {},
+            [0, -1.5, np.float32(2), torch.tensor(2.0), np.array(3)],
+            [True, None, '1', 1j, torch.tensor(True), np.array('1'), torch.ones(1)],
+            'a number, got',
+        ),
         (dict(above=0), [1e-9], [0, -1], 'a number, above 0, got'),
         (dict(at_least=0), [0, 1], [-1e-9], 'a number, at least 0, got'),
         (dict(below=1), [0.9], [1], 'a number, below 1, got'),
@@ -47,7 +53,7 @@ def test_numbers(limits, right, wrong, words):
 
 
 def test_integers():
-    for value in (2, np.int64(2), np.uint8(2)):
+    for value in (2, np.int64(2), np.uint8(2), torch.tensor(2)):
         found = check_integer('n', value, at_least=2, at_most=2)
         assert found == 2
         assert type(found) is int
