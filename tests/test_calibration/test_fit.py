@@ -187,9 +187,21 @@ def test_bad_input(change, message):
 def test_masks_upside_down_are_noticed():
     prob, label = maps(20)
     assert 'no more than without' not in fit_calibrator(prob, label).summary()
-    assert 'no more than without' in fit_calibrator(prob, 1 - label).summary()
+    with pytest.warns(
+        UserWarning, match=r'decisions are right for .* softmax \[:, 1\]'
+    ):
+        assert 'no more than without' in fit_calibrator(prob, 1 - label).summary()
     twice = 1 / (1 + np.exp(-prob))
     assert 'maps have one sigmoid' in fit_calibrator(twice, label).summary()
+
+
+def test_a_network_that_is_worse_than_none_is_not_called_upside_down(recwarn):
+    label = np.zeros((10, 16, 16))
+    label[:, :2, :2] = 1
+    prob = np.full(label.shape, 0.1)
+    prob[:, :10, :10] = np.random.default_rng(0).uniform(0.6, 0.9, (10, 10, 10))
+    assert 'no more than without' in fit_calibrator(prob, label).summary()
+    assert not recwarn.list
 
 
 def png_images(folder):

@@ -242,6 +242,13 @@ def _remarks(counts: np.ndarray, cases: np.ndarray, target: str) -> Iterator[str
         )
     if not counts[:, :, 1:-1].any():
         yield 'All probabilities are 0 or 1, as of masks: give those before the cut.'
+    if correct < 0.5:
+        warnings.warn(
+            f'decisions are right for {correct:.1%} of the pixels only: give the '
+            'probability of the foreground, of a softmax [:, 1], and masks of which 1 '
+            'is the foreground',
+            stacklevel=4,
+        )
     if correct <= max(objects, 1 - objects):
         yield (
             f'Decisions are right for {correct:.1%} of the pixels, no more than '
