@@ -431,8 +431,9 @@ def read_binary_array(path: Path) -> np.ndarray:
                 f'a mask is (H, W) or (D, H, W) of numbers, not {values.dtype} of '
                 f'{values.shape}'
             )
-        labels = labels_in(values)
+        # The scale of a NIfTI file leaves 1 by rounding.
+        labels = {round(value, 5) for value in labels_in(values)}
         if not labels <= {0, 1} and not labels <= {0, 255}:
             listed = some([f'{value:g}' for value in sorted(labels)])
             raise ValueError(f'holds {listed}: a mask holds 0 and 1, or 0 and 255')
-    return (values > 0).astype(np.uint8)
+    return (values > 0.5).astype(np.uint8)

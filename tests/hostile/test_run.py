@@ -58,6 +58,12 @@ def test_the_check_names_what_was_asked_for(tmp_path, hit, place, container):
         check_checkpoint(path)
 
 
+def test_a_file_of_another_kind_is_called_so(tmp_path):
+    (tmp_path / 'x.json').write_text('{}')
+    with pytest.raises(ValueError, match=r'x\.json is no checkpoint, or asks for more'):
+        check_checkpoint(tmp_path / 'x.json')
+
+
 def test_a_saved_config_that_would_run(toy, hit):
     """MMEngine executes ``meta.config`` of a checkpoint when it resumes."""
     run_training(toy.config('run', train_cfg=dict(max_epochs=1)))

@@ -18,6 +18,7 @@ from mmaslp.files.map_pairs import (
     MapFiles,
     count_files,
     count_tables,
+    read_binary_array,
     read_pair,
 )
 from mmaslp.files.prob_maps import MapReader
@@ -220,3 +221,13 @@ def test_images_and_arrays_of_two_scales_are_refused(tmp_path):
         else:
             Image.fromarray(np.rint(prob * 100).astype(np.uint8)).save(path)
     evaluate_maps(maps, masks, resamples=0, reader=MapReader(100))
+
+
+def test_a_mask_of_a_scaled_file_is_a_mask(tmp_path):
+    mask = np.array([[0.0, 1.0], [1.0, 0.0]])
+    for top, off in ((1, 1e-7), (1, -1e-7), (255, 1e-6)):
+        np.save(tmp_path / 'mask.npy', mask * top + off)
+        assert np.array_equal(read_binary_array(tmp_path / 'mask.npy'), mask)
+    np.save(tmp_path / 'mask.npy', mask * 0.999)
+    with pytest.raises(ValueError, match=r'holds 0, 0\.999'):
+        read_binary_array(tmp_path / 'mask.npy')
