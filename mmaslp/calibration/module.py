@@ -53,22 +53,26 @@ def check_weights(network: object, saved: object) -> None:
 def marked(calibrated: Tensor) -> Tensor:
     """Let a tensor say that it is calibrated, where nothing is being compiled.
 
-    Its views, such as one image of a batch, say so too; see :func:`is_marked`. What is
-    computed from it, and an array, does not.
+    Its views, such as one image of a batch, say so too. What is computed from it, and
+    an array, does not.
     """
-    if not torch.compiler.is_compiling():
-        _whole(calibrated).is_calibrated = True  # type: ignore[attr-defined]
+    storage = None if torch.compiler.is_compiling() else _storage_of(calibrated)
+    if storage is not None:
+        storage.is_calibrated = True
     return calibrated
 
 
 def is_marked(given: object) -> bool:
     """Whether a tensor, or what it is a view of, says that it is calibrated."""
-    return isinstance(given, Tensor) and hasattr(_whole(given), 'is_calibrated')
+    return hasattr(_storage_of(given), 'is_calibrated')
 
 
-def _whole(tensor: Tensor) -> Tensor:
-    """What a tensor is a view of, or itself."""
-    return tensor if tensor._base is None else tensor._base
+def _storage_of(given: Any) -> Any:
+    """What a tensor shares with its views; None of what has none."""
+    try:
+        return given.untyped_storage()
+    except (AttributeError, NotImplementedError):  # in torch.func, and sparse
+        return None
 
 
 def versions_of(network: nn.Module) -> list[tuple[int, int]]:

@@ -38,7 +38,10 @@ def test_a_calibrator_shows_its_kind():
 def test_what_is_calibrated_is_not_calibrated_again():
     calibrator = halving()
     found = calibrator(torch.rand(2, 1, 8, 8))
-    for view in (found, found[0], found[:, 0], found.flatten(0, 1), found[1:].mT):
+    with torch.inference_mode():
+        part = calibrator(torch.rand(2, 1, 8, 8))[0]
+    views = (found, found[0], found[:, 0].detach(), found.flatten(0, 1), found[1:].mT)
+    for view in (*views, part):
         with pytest.raises(ValueError, match='these maps are calibrated'):
             calibrator(view)
     calibrator(found - found)  # what is computed from it is not known
@@ -268,3 +271,12 @@ def test_images_and_volumes_have_calibrators_of_their_own():
         volumes.judge(prob[0])
     with pytest.raises(ValueError, match='images and volumes are mixed'):
         fit_calibrator([*slabs[0], prob[0]], [*slabs[1], label[0]])
+
+
+def test_gradients_of_a_wrapped_module_by_torch_func():
+    module = halving().wrap(nn.Identity())
+    logits = torch.randn(1, 1, 8, 8)
+    found = torch.func.grad(lambda given: module(given).sum())(logits)
+    expected = logits.clone().requires_grad_()
+    module(expected).sum().backward()
+    torch.testing.assert_close(found, expected.grad)
