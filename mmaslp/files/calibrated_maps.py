@@ -1,6 +1,5 @@
 """Writing calibrated maps, and masks, of a folder of maps."""
 
-import os
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -103,8 +102,7 @@ def apply_calibrator(
                 chunk=1,
             )
         except OSError as error:
-            reason = f'cannot be written to ({os.strerror(error.errno or 0)})'
-            raise OSError(error.errno, reason, str(place)) from error
+            raise OSError(error.errno, error.strerror, str(place)) from error
 
         parts = {name: [*Path(waiting, name).glob('*')] for name in folders}
         made = [folders['masks'] / part.name for part in parts['masks']]

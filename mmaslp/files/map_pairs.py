@@ -433,6 +433,7 @@ def read_binary_array(path: Path) -> np.ndarray:
             )
         # The scale of a NIfTI file leaves 1 by rounding.
         labels = {round(value, 5) for value in labels_in(values)}
+
         if not labels <= {0, 1} and not labels <= {0, 255}:
             listed = some([f'{value:g}' for value in sorted(labels)])
             raise ValueError(f'holds {listed}: a mask holds 0 and 1, or 0 and 255')

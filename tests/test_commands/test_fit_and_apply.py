@@ -253,7 +253,7 @@ def test_a_full_disk_is_no_fault_of_a_map(folders, tmp_path, monkeypatch, capsys
         full = partial(fail, errno.ENOSPC)
         patch.setattr(calibrated_maps, 'write_picture', full)
         assert run_command('apply', args) == 2
-    told = f'{tmp_path}: cannot be written to (No space left on device)'
+    told = f'{tmp_path}: No space left on device'
     assert errors(capsys) == f'error: {told}'
     assert not [*tmp_path.iterdir()]
 

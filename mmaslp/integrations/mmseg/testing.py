@@ -242,8 +242,7 @@ def _check_outputs(
     check_outputs(outputs, sorted(inputs), overwrite)
     for name, own in given.items():
         if own.out_prob and overwrite and is_main_process():
-            folder = Path(own.out_prob)
-            warn_of_others(folder, map(Path, maps_in(own.out_prob, name)))
+            warn_of_others(Path(own.out_prob), map(Path, maps_in(own.out_prob, name)))
 
 
 def _config_of_run(

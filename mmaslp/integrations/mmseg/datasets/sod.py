@@ -1,5 +1,7 @@
 """Registered data sets: salient-object sets as published, and the one of the demo."""
 
+import os
+from itertools import chain
 from typing import Any
 
 from mmengine.dataset import BaseDataset
@@ -19,7 +21,7 @@ class SODDataset(BaseDataset):
     ``data_prefix`` gives them. An image and a mask belong together if their names
     without suffix are equal, in sub-folders too. These are errors when the dataset is
     built: an image without mask, a mask without image, a listed image that does not
-    exist, a name that occurs twice, an empty folder. Images are sorted by name.
+    exist, a name that occurs twice, an empty folder or file. Images are sorted by name.
 
     Load the masks with :class:`LoadBinaryAnnotations`: the ``LoadAnnotations`` of
     MMSegmentation reads the 255 of a 0/255 mask as "ignore".
@@ -105,7 +107,14 @@ class SODDataset(BaseDataset):
         pairs = list_pairs(
             folders, self.img_suffix, self.seg_map_suffix, self.ann_file or list_file
         )
-        raise_problems(pairs.unpaired(), folders[0])
+        paths = pairs.paths()
+        # OpenCV does not name the file.
+        empty = [
+            f'{path}: the file is empty: write or fetch it again'
+            for path in chain(*paths.values())
+            if not os.path.getsize(path)
+        ]
+        raise_problems(pairs.unpaired() + empty, folders[0])
 
         return [
             {
@@ -115,7 +124,7 @@ class SODDataset(BaseDataset):
                 'reduce_zero_label': False,
                 'seg_fields': [],
             }
-            for image, mask in pairs.paths().values()
+            for image, mask in paths.values()
         ]
 
 

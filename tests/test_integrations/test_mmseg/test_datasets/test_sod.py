@@ -74,6 +74,12 @@ def test_names_without_partner(root, write_image, write_mask):
     assert 'mask spare of ' in message
 
 
+def test_an_empty_file_is_named(root):
+    (root / 'images' / 'b.jpg').write_bytes(b'')
+    with pytest.raises(ValueError, match=r'b\.jpg: the file is empty'):
+        SODDataset(str(root))
+
+
 def test_a_split_by_a_list_of_the_root(root):
     (root / 'train.txt').write_text('b\nc.jpg\n')
     assert len(SODDataset(str(root), split='train')) == 2
