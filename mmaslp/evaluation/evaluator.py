@@ -10,7 +10,13 @@ from torch import Tensor
 
 from ..calibration.calibrator import refuse_calibrated
 from ..calibration.estimates import mask_estimates
-from ..common.arguments import check_choice, check_integer, check_text, optional
+from ..common.arguments import (
+    check_bool,
+    check_choice,
+    check_integer,
+    check_text,
+    optional,
+)
 from ..metrics.band_table import BandTable, band_scalars
 from ..metrics.bins import BinTable, check_bins, equal_width
 from ..metrics.bootstrap import check_resamples, resample
@@ -229,6 +235,7 @@ class Evaluator:
         """
         if len(self._axes) > 1:
             raise ValueError('images and volumes are mixed: measure each kind alone')
+        calibrated = check_bool('calibrated', calibrated)
         images = self.calibrated if calibrated else self.raw
         measured = {key: self.options[key] for key in ('bins', 'mode')}
         settings = {**(settings or {}), **measured}

@@ -145,7 +145,8 @@ class ImageLevels(Levels):
                 'len(loader) + i'
             )
 
-        self._unobserved += len(names)
+        keys = iteration_keys(image_keys(names), self.seed, step)
+        self._unobserved += len(keys)
         if self.rule.learns and self.pending is not None:
             warnings.warn(
                 'ASLP: a sample was not given to update: call update(sample) after '
@@ -160,7 +161,6 @@ class ImageLevels(Levels):
                 stacklevel=2,
             )
 
-        keys = iteration_keys(image_keys(names), self.seed, step)
         for name in names:
             if name not in self._row_of:
                 raise ValueError(

@@ -157,6 +157,12 @@ def measured(maps):
     return evaluator.result('net', 'set', resamples=0)
 
 
+def calibrated_result(flag):
+    evaluator = Evaluator()
+    evaluator.add('a', PROB[0], LABEL[0], PROB[1])
+    evaluator.result('net', 'set', calibrated=flag, resamples=0)
+
+
 def merged(**options):
     Evaluator().merge(Evaluator(**options))
 
@@ -219,6 +225,9 @@ def margin(weight):
         (IMAGES.save, None),
         (lambda logger: CalibratorSession(logger=logger), 'tensorboard'),
         (lambda logger: ImageLevels(['a'], logger=logger), 'tensorboard'),
+        (lambda label: fit_calibrator(PROB, label), 5),
+        (lambda names: ImageLevels(['a']).sample(names, 0), None),
+        (calibrated_result, 'no'),
     ],
 )
 def test_arguments_that_answered_something_else(call, given):

@@ -329,7 +329,8 @@ def _pairs(
     refuse_calibrated(prob)
     # An array of objects is a list of images.
     arrays = isinstance(prob, Tensor | np.ndarray) and prob.dtype != object
-    if arrays and (prob.ndim < 3 or label is None or len(prob) != len(label)):
+    counted = isinstance(label, Sized)
+    if arrays and (prob.ndim < 3 or not counted or len(prob) != len(label)):
         raise ValueError('give as many labels as probabilities, as (N, ..., H, W)')
 
     try:
