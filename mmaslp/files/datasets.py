@@ -105,15 +105,17 @@ def locate(
 
 
 def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[str, str]:
-    """List the images of a folder and its sub-folders."""
+    """List the images of a folder and its sub-folders, but for hidden ones."""
     names = (
         osp.relpath(osp.join(place, name), folder).replace(os.sep, '/')
         for place, _, entries in os.walk(folder, followlinks=True)
         for name in entries
-        if not name.startswith('.')
     )
-
-    stems = [(_stem(name, suffixes), name) for name in sorted(names)]
+    stems = [
+        (_stem(name, suffixes), name)
+        for name in sorted(names)
+        if '/.' not in f'/{name}'  # Jupyter keeps copies in a hidden folder
+    ]
     found = {stem: name for stem, name in stems if stem is not None}
     twice = [
         f'{name} and {found[stem]}'

@@ -42,6 +42,12 @@ def test_names_that_differ_by_their_suffix_only(root, write_image):
     assert list(pairs.images) == ['a.1', 'b', 'c']
 
 
+def test_hidden_folders_are_left_out(root, write_image):
+    for name in ('.ipynb_checkpoints/a.1-checkpoint.jpg', 'd.e/.f.jpg', 'd.e/g.jpg'):
+        write_image(root / 'images' / name)
+    assert [*list_stems(str(root / 'images'))] == ['a.1', 'b', 'c', 'd.e/g']
+
+
 def test_partners():
     folders = ('x', 'y')
     whole = Pairs(folders, {'a': 'a.jpg'}, {'a': 'a.png'})
