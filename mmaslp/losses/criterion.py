@@ -236,10 +236,9 @@ class SelfCalibratingBCE(nn.Module):
         if reduction == 'sum':
             return loss.sum()
         if avg_factor is not None:
-            divisor = avg_factor
-            if isinstance(avg_factor, Tensor):
-                divisor = avg_factor.item()
-            check_number('avg_factor', divisor, above=0)
+            given: Any = avg_factor
+            number = given.item() if isinstance(given, Tensor) else given
+            check_number('avg_factor', number, above=0)
             return loss.sum() / avg_factor
         count = labels.numel() if valid is None else valid.sum()
         return loss.sum() / torch.as_tensor(count).clamp_min(1)
