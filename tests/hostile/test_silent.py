@@ -228,6 +228,7 @@ def observe_sizes(*sizes):
         table = BandTable()
         for row in range(size):
             table.update(PROBS[row % 5], LABELS[row % 5])
+        levels.count_batch()
         levels.observe(table)
 
 
@@ -270,6 +271,7 @@ def test_no_object_found_ever_more_surely_is_no_table_observed_twice(recwarn):
     for low in (0.4, 0.3, 0.2):
         table = BandTable()
         table.update(torch.full((32, 32), low), label)
+        levels.count_batch()
         levels.observe(table)
     SelfCalibratingBCE()(torch.zeros(100, 1, 4, 4), torch.ones(100, 4, 4))
     assert not recwarn.list

@@ -201,6 +201,8 @@ def test_a_network_that_is_worse_than_none_is_not_called_upside_down(recwarn):
     prob = np.full(label.shape, 0.1)
     prob[:, :10, :10] = np.random.default_rng(0).uniform(0.6, 0.9, (10, 10, 10))
     assert 'no more than without' in fit_calibrator(prob, label).summary()
+    chance = np.random.default_rng(1).random((2, 10, 16, 16))
+    fit_calibrator(chance[0], chance[1] < 0.55)
     assert not recwarn.list
 
 
