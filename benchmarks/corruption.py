@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 
-__all__ = ['CORRUPTIONS', 'corrupt_image', 'corrupted']
+__all__ = ['CORRUPTIONS', 'MOVING', 'corrupt_image', 'corrupt_mask', 'corrupted']
 
 # The fifteen that ImageNet-C reports.
 CORRUPTIONS = (
@@ -23,6 +24,8 @@ CORRUPTIONS = (
     'motion_blur', 'zoom_blur', 'snow', 'frost', 'fog', 'brightness', 'contrast',
     'elastic_transform', 'pixelate', 'jpeg_compression',
 )  # fmt: skip
+# Those that move the objects of an image: one by places, two by a shift.
+MOVING = ('elastic_transform', 'glass_blur', 'motion_blur')
 # Those that draw from a generator of their own; all others draw from NumPy's.
 _SEEDED = ('impulse_noise', 'glass_blur')
 
@@ -43,6 +46,32 @@ def corrupt_image(image: np.ndarray, name: str, kind: str, severity: int) -> np.
     changed = corrupt(image, severity=severity, corruption_name=kind, **generator)
     np.random.set_state(state)
     return np.ascontiguousarray(changed).astype(np.uint8)
+
+
+def corrupt_mask(mask: np.ndarray, name: str, kind: str, severity: int) -> np.ndarray:
+    """Move a mask ``(H, W)`` of {0, 1} as :func:`corrupt_image` moves its image.
+
+    How it moves follows the name and the size of the image alone. Blur moves a mask by
+    the mean shift that it gives to a disc.
+    """
+    if kind not in MOVING:
+        return mask
+    if kind == 'elastic_transform':
+        moved = corrupt_image(_picture(mask), name, kind, severity)
+        return (moved[..., 0] > 127).astype(np.uint8)
+
+    rows, columns = np.indices(mask.shape)
+    middle = np.array(mask.shape) / 2
+    distance = np.hypot(rows - middle[0], columns - middle[1])
+    disc = distance < min(mask.shape) / 8
+    blurred = corrupt_image(_picture(disc), name, kind, severity)[..., 0]
+    shift = np.subtract(ndimage.center_of_mass(blurred), ndimage.center_of_mass(disc))
+    return ndimage.shift(mask, np.rint(shift), order=0)
+
+
+def _picture(mask: np.ndarray) -> np.ndarray:
+    """A mask as an image, white on black."""
+    return np.repeat(255 * mask.astype(np.uint8)[..., None], 3, axis=2)
 
 
 def corrupted(images: Tensor, names: Sequence[str]) -> Tensor:

@@ -11,8 +11,8 @@
 - `trained`: the network of a run of train.py, ``--package RUNS/few/SET/bce/seed0``.
 
 ``--corrupted`` adds the sets that corruption.py made of the test images, which
-elsewhere.py measures. Weights and maps stay out of the repository. A run that was
-killed goes on. Needs onnxruntime.
+elsewhere.py measures; what moves an image moves its mask. Weights and maps stay out of
+the repository. A run that was killed goes on. Needs onnxruntime.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from corruption import MOVING, corrupt_mask
 from networks import new_network
 from PIL import Image
 from scipy.special import logit
@@ -87,6 +88,21 @@ def predictor(network: str, package: Path) -> Callable[[Image.Image], np.ndarray
     return isnet
 
 
+def labels_of(folder: Path, part: str, size: int) -> np.ndarray:
+    """Labels ``(N, size, size)`` of a set, moved where the corruption moves images."""
+    kind, _, severity = part.rpartition('_')
+    if kind not in MOVING:
+        return load(folder, size)['labels'].numpy()
+
+    labels = []
+    for image in sorted((folder / 'images').iterdir()):
+        file = folder / 'masks' / f'{image.stem}.png'
+        mask = np.asarray(Image.open(file).convert('L')) > 127
+        moved = corrupt_mask(mask, image.stem, kind, int(severity))
+        labels.append(Image.fromarray(moved).resize((size, size), Image.NEAREST))
+    return np.stack(labels)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--data', type=Path, required=True)
@@ -110,7 +126,6 @@ def main() -> None:
     arrays = {}
     for name, (folder, images) in sets.items():
         kept = args.out / 'maps' / f'{name}.npy'
-        part = load(folder, args.size)
         if not kept.is_file():
             maps = []
             for file in sorted(images.iterdir()):
@@ -122,8 +137,9 @@ def main() -> None:
             kept.with_suffix('.part.npy').replace(kept)
         prob = np.load(kept).astype(np.float64).clip(1e-7, 1 - 1e-7)
         arrays[f'{name}_logits'] = logit(prob).astype(np.float32)
-        arrays[f'{name}_labels'] = part['labels'].numpy()
-        arrays[f'{name}_names'] = np.array(part['names'])
+        arrays[f'{name}_labels'] = labels_of(folder, name, args.size)
+        names = sorted(file.stem for file in (folder / 'images').iterdir())
+        arrays[f'{name}_names'] = np.array(names)
     np.savez_compressed(args.out / 'maps.npz', **arrays)
     options = {key: str(value) for key, value in vars(args).items()}
     record = dict(options=options, history=[], date=time.strftime('%Y-%m-%d %H:%M'))

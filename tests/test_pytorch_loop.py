@@ -1,4 +1,4 @@
-"""The loop of the README, run as it stands, against a run of the hook."""
+"""The loop of docs/pytorch.md, run as it stands, against a run of the hook."""
 
 import copy
 import io
@@ -13,15 +13,28 @@ from mmengine.runner import Runner
 from mmaslp import ASLPHook
 from tests.toy import Toy
 
-README = Path(__file__).resolve().parents[1] / 'README.md'
+ROOT = Path(__file__).resolve().parents[1]
 EPOCHS, WARMUP = 8, 2
 
 
-def loop():
-    """The block of the README that holds the training loop."""
-    blocks = re.findall(r'```python\n(.*?)```', README.read_text(), re.DOTALL)
+def block_of(page):
+    """The block of a page that gives a validation to the levels."""
+    text = (ROOT / page).read_text()
+    blocks = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
     (block,) = (b for b in blocks if 'levels.observe(' in b)
     return block
+
+
+class Network:
+    """What the loop asks of a network, of a segmentor."""
+
+    def __init__(self, model):
+        self.model = model
+        self.train, self.eval = model.train, model.eval
+        self.state_dict = model.state_dict
+
+    def __call__(self, images):
+        return self.model.decode_head(self.model.extract_feat(images))
 
 
 class Batches(Hook):
@@ -56,7 +69,7 @@ class Loader:
         return iter(self.epochs.pop(0))
 
 
-def run_readme(recorded, runner, state=None, first=0, epochs=EPOCHS):
+def run_loop(recorded, runner, state=None, first=0, epochs=EPOCHS):
     """Execute the block; return the levels after every validation and the state."""
     seen = []
     model = copy.deepcopy(recorded.start)
@@ -64,10 +77,6 @@ def run_readme(recorded, runner, state=None, first=0, epochs=EPOCHS):
     if state is not None:
         model.load_state_dict(state['network'])
         optimizer.load_state_dict(state['optimizer'])
-
-    def network(images):
-        model.train()
-        return model.decode_head(model.extract_feat(images))
 
     def batches_of(data, training=False):
         data = model.data_preprocessor(data, training)
@@ -81,14 +90,15 @@ def run_readme(recorded, runner, state=None, first=0, epochs=EPOCHS):
 
     names = dict(
         loader=Loader([list(epoch) for epoch in recorded.epochs[first:epochs]]),
-        network=network,
+        network=Network(model),
         optimizer=optimizer,
         val_loader=[batches_of(batch) for batch in runner.val_loop.dataloader],
         epochs=epochs - first,
         start=start,
         note=lambda levels: seen.append(levels.levels.tolist()),
     )
-    block = loop().replace('warmup=20', f'warmup={WARMUP}')
+    block = block_of('docs/pytorch.md')
+    block = block.replace('warmup=epochs // 3', f'warmup={WARMUP}')
     observe = 'levels.observe(table)'
     block = block.replace(observe, f'{observe}; note(levels)')
     block = block.replace('for epoch in', 'start(levels)\nfor epoch in')
@@ -118,9 +128,9 @@ def recorded(tmp_path_factory):
     return runner, batches
 
 
-def test_the_loop_of_the_readme_moves_levels_as_the_hook_does(recorded):
+def test_the_loop_moves_levels_as_the_hook_does(recorded):
     runner, batches = recorded
-    levels, _ = run_readme(batches, runner)
+    levels, _ = run_loop(batches, runner)
     assert len(levels) == len(batches.levels) == EPOCHS
     for ours, theirs in zip(levels, batches.levels):
         assert ours == pytest.approx(theirs, abs=1e-9)
@@ -130,12 +140,14 @@ def test_the_loop_of_the_readme_moves_levels_as_the_hook_does(recorded):
 
 def test_the_loop_resumes_bit_by_bit(recorded):
     runner, batches = recorded
-    whole, _ = run_readme(batches, runner)
-    first, state = run_readme(batches, runner, epochs=6)
-    second, _ = run_readme(batches, runner, state, first=6)
+    whole, _ = run_loop(batches, runner)
+    first, state = run_loop(batches, runner, epochs=6)
+    second, _ = run_loop(batches, runner, state, first=6)
     assert first + second == whole
 
 
 def test_the_method_takes_four_lines():
-    lines = [line for line in loop().splitlines() if 'import' not in line]
-    assert sum(bool(re.search(r'\b(levels|criterion)\b', s)) for s in lines) == 4
+    lines = [
+        line for line in block_of('README.md').splitlines() if 'import' not in line
+    ]
+    assert sum(bool(re.search(r'\b(levels|criterion|table)\b', s)) for s in lines) == 4
