@@ -108,6 +108,22 @@ def cut(image: Tensor, window: Any, size: int) -> Tensor:
     return part[0].round().clamp(0, 255).byte()
 
 
+def spoiled(image: Tensor) -> Tensor:
+    """An image ``(3, S, S)``, uint8, strongly blurred, or pale."""
+    pixels = image.float()
+    strength = float(torch.rand(()))
+    if torch.randint(2, ()):
+        size = image.shape[-1]
+        small = max(1, round(size / (1.5 + 4.5 * strength)))
+        pixels = F.interpolate(pixels[None], (small, small), mode='area')
+        pixels = F.interpolate(pixels, (size, size), mode='bilinear')[0]
+    else:
+        target = 255 * float(torch.rand(()))
+        mean = pixels.mean((1, 2), keepdim=True)
+        pixels = (mean + target) / 2 + (pixels - mean) * (0.08 + 0.5 * strength)
+    return pixels.round().clamp(0, 255).byte()
+
+
 def disturbed(image: Tensor) -> Tensor:
     """An image ``(3, S, S)``, uint8, slightly blurred, noisy, darker or paler."""
     kind = int(torch.randint(4, ()))
@@ -313,11 +329,12 @@ class Run:
             for row in is_window.nonzero()[:, 0]:
                 images[row], labels[row] = self.window(), self.args.doubt
         if self.args.disturb:
+            change = spoiled if self.args.strong else disturbed
             rows = torch.rand(len(chosen)) < self.args.disturb
             if self.args.disturb_objects:
                 rows &= ~is_window
             for row in rows.nonzero()[:, 0]:
-                images[row] = disturbed(images[row])
+                images[row] = change(images[row])
         if self.args.add:
             windows = torch.stack([self.window() for _ in range(self.args.add)])
             images = torch.cat([images, windows])
@@ -415,6 +432,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         '--disturb-objects', action='store_true', help='never disturb windows'
+    )
+    parser.add_argument(
+        '--strong', action='store_true', help='disturb by strong blur, or pallor'
     )
     parser.add_argument('--shift', action='store_true', help='corrupted test images')
     parser.add_argument('--method', choices=METHODS, default='bce')
