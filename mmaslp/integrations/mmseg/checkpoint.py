@@ -101,10 +101,10 @@ def _refusal(path: str, error: Exception) -> Exception:
     wanted = _NAMED.findall(str(error))
     if wanted or 'Unsupported oper' in str(error):
         # A file of another kind may look so too, such as an image or safetensors.
-        doubt = '' if wanted else 'is no checkpoint, or '
+        doubt = '' if wanted else ' is no checkpoint, or'
         names = ', '.join(wanted[:3]) or 'more than tensors and plain values'
         return ValueError(
-            f'{path} {doubt}asks for {names}, which can run any code; it was refused, '
+            f'{path}{doubt} asks for {names}, which can run any code; it was refused, '
             'and nothing of it ran. If it is your own file, or you trust its author, '
             'add --trust-checkpoint (in Python: trust_checkpoint=True)'
         )
