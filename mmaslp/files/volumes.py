@@ -235,7 +235,7 @@ def nifti_like(
     stored = values.T.reshape(image.shape, order='F')
     data = type(image)(stored, image.affine, header).to_bytes()
     # Without the time, so that a second call gives the same bytes.
-    return gzip.compress(data, 1, mtime=0) if path.suffix == '.gz' else data
+    return gzip.compress(data, 1, mtime=0) if path.suffix.lower() == '.gz' else data
 
 
 def comments_of(path: str | Path) -> list[bytes]:

@@ -254,3 +254,15 @@ def test_damaged_and_odd_files_are_named(tmp_path):
         path = next(tmp_path.glob(f'{name}.nii*'))
         with pytest.raises(ValueError, match=rf'{path.name}: .*{words}'):
             MapReader().read(path)
+
+
+def test_an_upper_case_ending_is_compressed_too(tmp_path):
+    maps, *_, arrays = write_volumes(tmp_path, number=2)
+    for path in [*maps.iterdir()]:
+        path.rename(path.with_name(path.name.replace('.nii.gz', '.NII.GZ')))
+    calibrator = Calibrator('temperature', 'single', 'confidence', [([0, 9], [0, 3])])
+    calibrator.save(tmp_path / 'c.json')
+    args = [str(tmp_path / 'c.json'), str(maps), '--out', str(tmp_path / 'out')]
+    assert run_command('apply', args) == 0
+    found = MapReader().read(tmp_path / 'out' / '01.NII.GZ')
+    np.testing.assert_allclose(found, calibrator(arrays[1][0]), atol=1e-6)
