@@ -244,9 +244,9 @@ def _remarks(counts: np.ndarray, cases: np.ndarray, target: str) -> Iterator[str
         yield 'All probabilities are 0 or 1, as of masks: give those before the cut.'
     if correct < 0.4:  # chance is right for half of them
         warnings.warn(
-            f'decisions are right for {correct:.1%} of the pixels only: give the '
-            'probability of the foreground, of a softmax [:, 1], and masks of which 1 '
-            'is the foreground',
+            f'decisions are right for {correct:.1%} of the pixels only: check that '
+            'maps are the probability of the foreground, of a softmax [:, 1], with one '
+            'sigmoid, and that masks hold 1 there',
             stacklevel=4,
         )
     if correct <= max(objects, 1 - objects):
