@@ -240,8 +240,7 @@ def count_files(
     for part in track(run(jobs), what, len(chunks)):
         whole.counter.merge(part.counter)
         whole.problems += part.problems
-        for is_image, highest in part.highest.items():
-            whole.highest[is_image] = max(whole.highest.get(is_image, 0.0), highest)
+        whole.highest += part.highest
         whole.first_of_rank |= {**part.first_of_rank, **whole.first_of_rank}
         whole.disagree |= part.disagree
 
@@ -251,9 +250,11 @@ def count_files(
             f'{image} is an image and {volume} a volume: keep them apart'
         )
     raise_problems(whole.problems, files.where)
-    for is_image, highest in whole.highest.items():
-        reader.check_highest(highest, is_image)
-    if not whole.disagree and max(whole.highest.values(), default=0) > 0.5:
+    # The largest value of each kind comes last, and stays.
+    highest = dict(sorted(whole.highest))
+    for is_image, value in highest.items():
+        reader.check_highest(value, is_image)
+    if not whole.disagree and max(highest.values(), default=0) > 0.5:
         warnings.warn(
             f'{files.where}: every pixel is right, as if these masks were cut from the '
             'maps: give true masks',
@@ -269,7 +270,8 @@ class _Counted:
     counter: Any
     add_to: Callable[..., None]
     problems: list[str] = field(default_factory=list)
-    highest: dict[bool, float] = field(default_factory=dict)  # by: is an image
+    # Of each map whether it is an image, and its largest value.
+    highest: list[tuple[bool, float]] = field(default_factory=list)
     first_of_rank: dict[int, Path] = field(default_factory=dict)
     disagree: bool = False
     calibrated: bool = False
@@ -278,8 +280,7 @@ class _Counted:
         """Read and count a pair, and let go of it: a volume is large."""
         prob, label = read_pair(reader, pred, gt)
         is_image = suffix_of(pred) in IMAGE_SUFFIXES
-        highest = float(prob.max(initial=0))
-        self.highest[is_image] = max(self.highest.get(is_image, 0.0), highest)
+        self.highest.append((is_image, float(prob.max(initial=0))))
         self.first_of_rank.setdefault(prob.ndim, pred)
         cut = 0 if reader.logits else 0.5
         self.disagree = (

@@ -1,7 +1,6 @@
 """Registered data sets: salient-object sets as published, and the one of the demo."""
 
 import os
-from itertools import chain
 from typing import Any
 
 from mmengine.dataset import BaseDataset
@@ -111,7 +110,8 @@ class SODDataset(BaseDataset):
         # OpenCV does not name the file.
         empty = [
             f'{path}: the file is empty: write or fetch it again'
-            for path in chain(*paths.values())
+            for pair in paths.values()
+            for path in pair
             if not os.path.getsize(path)
         ]
         raise_problems(pairs.unpaired() + empty, folders[0])
