@@ -233,7 +233,8 @@ def nifti_like(
         header.extensions = type(header.extensions)([*header.extensions, added])
 
     stored = values.T.reshape(image.shape, order='F')
-    data = type(image)(stored, image.affine, header).to_bytes()
+    # The header holds the affine, as it was, also one of NaN.
+    data = type(image)(stored, None, header).to_bytes()
     # Without the time, so that a second call gives the same bytes.
     return gzip.compress(data, 1, mtime=0) if path.suffix.lower() == '.gz' else data
 

@@ -266,3 +266,21 @@ def test_an_upper_case_ending_is_compressed_too(tmp_path):
     assert run_command('apply', args) == 0
     found = MapReader().read(tmp_path / 'out' / '01.NII.GZ')
     np.testing.assert_allclose(found, calibrator(arrays[1][0]), atol=1e-6)
+
+
+def test_an_affine_of_nan_stays(tmp_path):
+    maps, *_ = write_volumes(tmp_path, number=2)
+    for path in maps.iterdir():
+        values = np.asarray(nibabel.load(path).dataobj)
+        header = nibabel.Nifti1Header()
+        header['sform_code'] = 1
+        header['srow_x'] = np.nan
+        nibabel.save(nibabel.Nifti1Image(values, None, header), path)
+    Calibrator('temperature', 'single', 'confidence', [([0, 9], [0, 3])]).save(
+        tmp_path / 'c.json'
+    )
+    args = [str(tmp_path / 'c.json'), str(maps), '--out', str(tmp_path / 'out')]
+    assert run_command('apply', [*args, '--masks', 'keep']) == 0
+    for folder in ('out', 'out_masks'):
+        header = nibabel.load(tmp_path / folder / '00.nii.gz').header
+        assert np.isnan(header['srow_x']).all()
