@@ -90,20 +90,14 @@ def count_image(
     labels, number = find_objects(mask.reshape(values.shape))
     owner = labels.reshape(mask.shape)[mask]  # few pixels of a volume are in its mask
     codes = np.flatnonzero(counts.any(1))
-    inside = codes[codes % CELLS > SIDE]
 
-    if number == 1 and owner.all():
-        owners = np.zeros(len(inside), np.int64)  # the object is the mask
-        object_codes = inside
-        object_counts = counts[inside]
-    else:
-        kept = owner > 0
-        numbers = owner[kept].astype(np.int64) - 1
-        keys, times = np.unique(numbers * (4 * CODES) + mixed[kept], return_counts=True)
-        entries, row = np.unique(keys // 4, return_inverse=True)
-        object_counts = np.zeros((len(entries), 4), np.int64)
-        object_counts[row, keys % 4] = times
-        owners, object_codes = np.divmod(entries, CODES)
+    kept = owner > 0
+    numbers = owner[kept].astype(np.int64) - 1
+    keys, times = np.unique(numbers * (4 * CODES) + mixed[kept], return_counts=True)
+    entries, row = np.unique(keys // 4, return_inverse=True)
+    object_counts = np.zeros((len(entries), 4), np.int64)
+    object_counts[row, keys % 4] = times
+    owners, object_codes = np.divmod(entries, CODES)
 
     image = ImageCounts(
         group,

@@ -100,7 +100,7 @@ class Comparison:
         return self.first == self.second and self.calibrated == (False, True)
 
 
-def compare(first: Measured | Result, second: Measured | Result) -> Comparison:
+def compare(first: Measured, second: Measured) -> Comparison:
     """Compare two models on one set each.
 
     On the same images both models draw the same ones (paired); on other images each
@@ -109,7 +109,6 @@ def compare(first: Measured | Result, second: Measured | Result) -> Comparison:
     Raises:
         ValueError: Settings differ, or images of one name have other masks.
     """
-    first, second = map(_measured, (first, second))
     for key in SETTINGS:
         one, other = (row.result.settings.get(key) for row in (first, second))
         if one != other:
@@ -131,16 +130,6 @@ def compare(first: Measured | Result, second: Measured | Result) -> Comparison:
         paired=paired,
         metrics=differences(first.drawn, drawn),
     )
-
-
-def _measured(given: Measured | Result) -> Measured:
-    """Let a result draw its resamples; refuse what is neither, such as a path."""
-    if not isinstance(given, (Measured, Result)):
-        raise ValueError(
-            f'compare takes two results, got {given!r:.100}: see load_results and '
-            'Evaluator.result'
-        )
-    return Measured(given) if isinstance(given, Result) else given
 
 
 def compare_within(results: Sequence[Measured]) -> list[Comparison]:

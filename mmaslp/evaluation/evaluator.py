@@ -75,8 +75,6 @@ def evaluate_image(
         bands.update(prob[None], label[None], ignore_index)
         if estimates is None:
             estimates = mask_estimates(prob, label, ignore_index)
-        else:
-            _check_estimates(estimates, pixels)
 
     scores = pixels.score_table(mode)
     table = equal_width(scores, bins)
@@ -92,19 +90,6 @@ def evaluate_image(
     return EvaluatedImage(
         pixels, row, bands=None if bands is None else bands.totals.cpu().numpy()
     )
-
-
-def _check_estimates(estimates: object, pixels: PixelCounts) -> None:
-    """Refuse estimates of another image, as far as its label tells."""
-    told = isinstance(estimates, MaskTable) and (
-        [*estimates.foreground],
-        [*estimates.pixels],
-    )
-    if told != ([pixels.foreground], [pixels.scores.total]):
-        raise ValueError(
-            'estimates must be calibrator.scores(prob, label, ignore_index) of this '
-            'image, and its label has other pixels'
-        )
 
 
 @dataclass

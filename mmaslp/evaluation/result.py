@@ -223,16 +223,9 @@ def save_result(
 def strict_json(value: Any, indent: int | None = None) -> str:
     """Write a value as JSON; numbers that are not finite become null."""
     separators = (',', ':') if indent is None else None
-    value = _finite(value)
+    # json writes NaN and Infinity, and asks what to read in their place.
+    value = json.loads(json.dumps(value), parse_constant=lambda _: None)
     return json.dumps(value, allow_nan=False, indent=indent, separators=separators)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def load_results(path: str | Path) -> list[Result]:

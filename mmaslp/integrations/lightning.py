@@ -7,7 +7,6 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.utilities import rank_zero_info
-from torchmetrics import MetricCollection
 
 from ..calibration.calibrator import Calibrator
 from ..common.arguments import check_integer, check_text, optional
@@ -248,24 +247,12 @@ class ASLPCallback(Callback):
             for name, module in pl_module.named_modules()
             if isinstance(module, BinaryBandCalibration)
         }
-        name = self.metric or next(iter(metrics), '')
+        name = self.metric or next(iter(metrics), None)
         if name not in metrics or (self.metric is None and len(metrics) > 1):
             raise ValueError(
                 'levels follow the BinaryBandCalibration that validation_step updates, '
                 f'but {type(pl_module).__name__} has {", ".join(metrics) or "none"}: '
                 'make one in its __init__ (self.calibration = BinaryBandCalibration()'
                 "), or name one of several (metric='calibration')"
-            )
-
-        # A collection updates the first of a group, and not the others.
-        owner, *_ = name.rpartition('.')
-        collection = pl_module.get_submodule(owner)
-        first = next(each for each in metrics if each.rpartition('.')[0] == owner)
-        grouped = isinstance(collection, MetricCollection) and collection.compute_groups
-        if grouped and name != first:
-            raise ValueError(
-                f'{name} counts with {first}, which MetricCollection updates for both: '
-                f'name that one (metric={first!r}), or give MetricCollection '
-                'compute_groups=False'
             )
         return metrics[name]

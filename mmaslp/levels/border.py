@@ -24,7 +24,7 @@ from ..common.arrays import REMEDY, LabelWatch
 from ..common.bands import NUM_BANDS
 from ..common.processes import joined
 from ..losses.targets import Levels, PerturbedByImage, SmoothedByBand, Target
-from ..metrics.band_table import MOMENTS, BandTable
+from ..metrics.band_table import BandTable
 
 # The expected label keeps its side: half of this is below 1/2.
 MAX_LEVEL = 0.98
@@ -129,19 +129,9 @@ def lower_median(values: list[float]) -> float:
     return median_low(0.0 if math.isnan(value) else value for value in values)
 
 
-def _holds(totals: Tensor, last: Tensor) -> bool:
-    """Whether sums are the last ones, or those and as many images more."""
-    more = totals.cpu() - last.cpu()
-    doubled = more[-len(MOMENTS)] == last[-len(MOMENTS)] > 0
-    return totals is last or bool(doubled and (more >= 0).all())
-
-
 STATE_VERSION = 4
 # What is kept of the metrics of the last three validations.
 KEPT = ('gaps', 'shares', 'iou', 'acc')
-
-# Batches before the first validation that are worth a warning.
-MANY_BATCHES = 5000
 
 
 class BorderLevels(Levels):
@@ -194,8 +184,7 @@ class BorderLevels(Levels):
         self._held: str | None = None  # why the levels do not follow the gaps
         self._best = Best()
         self.figures: dict[str, Any] = {}
-        self._observed = BandTable().totals  # of the last table
-        self._batches: float = 0  # before the first validation
+        self._observed: Tensor | None = None  # totals of the last table
         self._idle = 0  # validations since the last batch
 
     def __repr__(self) -> str:
@@ -257,7 +246,7 @@ class BorderLevels(Levels):
         """
         check_bool('whole', whole)
         observed = table.totals if isinstance(table, BandTable) else None
-        if observed is None or _holds(observed, self._observed):
+        if observed is None or observed is self._observed:
             raise ValueError(
                 'observe takes a new BandTable() after each validation, or the counter '
                 'of a metric after reset(): the table holds the last validation too, '
@@ -313,19 +302,9 @@ class BorderLevels(Levels):
         self.levels.copy_(levels)
 
     def count_batch(self) -> None:
-        """Warn, once, of a training that forgets :meth:`observe`; see also there."""
+        """See :class:`~mmaslp.losses.Levels`."""
         self._idle = 0
-        self._batches += 1
-        if self._batches == MANY_BATCHES:
-            warnings.warn(
-                f'{MANY_BATCHES} batches have passed without observe(table): after a '
-                'validation call it, else the levels stay where they are',
-                stacklevel=4,
-            )
-
-    def expect_validations(self) -> None:
-        """Trust that :meth:`observe` is called, however long an epoch is."""
-        self._batches = -math.inf
+        super().count_batch()
 
     def state_dict(self) -> dict[str, Any]:
         """Numbers, lists and dicts, also for JSON."""
@@ -354,9 +333,9 @@ class BorderLevels(Levels):
         bands = (NUM_BANDS,)
         shares: dict[str, Any] = dict(low=0, high=1, nan=True)
         with reading('the state of BorderLevels is damaged'):
-            # In older files they are a tensor.
-            saved = torch.as_tensor(state['levels'], dtype=torch.float64).cpu()
-            levels = check_array('levels', saved, bands, low=0, high=MAX_LEVEL)
+            levels = check_array(
+                'levels', state['levels'], bands, low=0, high=MAX_LEVEL
+            )
             number = check_integer('validations', state['validations'], at_least=0)
             best = Best(**state['best'])
             # Before the first validation nothing is the best.

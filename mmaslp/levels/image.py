@@ -25,8 +25,6 @@ from ..losses.targets import Levels, PerturbedByImage, Sample, Target
 from .rules import Rule, Validation, make_rule
 
 STATE_VERSION = 4
-# Visits of every image without a validation that are worth a warning.
-MANY_VISITS = 10
 
 
 class ImageLevels(Levels):
@@ -99,7 +97,8 @@ class ImageLevels(Levels):
         self.watch = LabelWatch()
         self._logger = given_logger(logger)
         self._steps = torch.zeros((), dtype=torch.int64)
-        self._unobserved = 0  # images of samples since the last validation
+        if not self.rule.learns:
+            self.expect_validations()
 
     def __repr__(self) -> str:
         return f'ImageLevels({len(self.ids)} images, rule={self.rule})'
@@ -146,18 +145,10 @@ class ImageLevels(Levels):
             )
 
         keys = iteration_keys(image_keys(names), self.seed, step)
-        self._unobserved += len(keys)
         if self.rule.learns and self.pending is not None:
             warnings.warn(
                 'ASLP: a sample was not given to update: call update(sample) after '
                 'each backward pass, else its levels stay',
-                stacklevel=2,
-            )
-        many = self._unobserved > MANY_VISITS * len(self.ids)
-        if self.rule.learns and many and step >= self.warmup:
-            warnings.warn(
-                f'ASLP: every image came {MANY_VISITS} times without observe(accuracy)'
-                ': call it after a validation, else the levels stay where they are',
                 stacklevel=2,
             )
 
@@ -220,9 +211,8 @@ class ImageLevels(Levels):
             )
         rows = rows[finite]
         values = values[finite]
-        if len(set(rows.tolist())) < len(rows):
-            rows, inverse = np.unique(rows, return_inverse=True)
-            values = np.bincount(inverse, values) / np.bincount(inverse)
+        rows, inverse = np.unique(rows, return_inverse=True)
+        values = np.bincount(inverse, values) / np.bincount(inverse)
 
         self.alpha[rows] = self.rule.step(
             self.alpha[rows],
@@ -245,7 +235,7 @@ class ImageLevels(Levels):
                 rule keeps the previous values, and a warning says so.
         """
         self.watch.check(at_least=10)
-        self._unobserved = 0
+        self.expect_validations()
         if self.rule.required_field != 'confidence':
             confidence = None
         elif confidence is None:

@@ -236,9 +236,8 @@ class SelfCalibratingBCE(nn.Module):
         if reduction == 'sum':
             return loss.sum()
         if avg_factor is not None:
-            given: Any = avg_factor
-            number = given.item() if isinstance(given, Tensor) else given
-            check_number('avg_factor', number, above=0)
+            if not isinstance(avg_factor, Tensor):  # to read one would wait for a GPU
+                check_number('avg_factor', avg_factor, above=0)
             return loss.sum() / avg_factor
         count = labels.numel() if valid is None else valid.sum()
         return loss.sum() / torch.as_tensor(count).clamp_min(1)

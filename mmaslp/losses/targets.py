@@ -1,5 +1,6 @@
 """What the criterion trains on: labels smoothed by band, or perturbed by image."""
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -37,20 +38,12 @@ class Sample:
     step: int = 0
     _total: Tensor | None = field(default=None, init=False, repr=False)
     _weight: float = field(default=0.0, init=False, repr=False)
-    _losses: int = field(default=0, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.alpha)
 
     def record(self, margin: Tensor, weight: float = 1.0) -> None:
         """Add the margins ``(N,)`` of one call of a loss of some weight."""
-        self._losses += 1
-        if self._losses == 100:  # more than the heads of any model
-            warnings.warn(
-                'ASLP: one sample has served 100 losses: call levels.sample(names, '
-                'step) for each batch, else all get the draws of one',
-                stacklevel=7,
-            )
         weight = abs(float(weight)) or 1e-12
         total = margin.float() * weight
         self._total = total if self._total is None else self._total + total
@@ -109,6 +102,10 @@ class Target(ABC):
         """Say how strongly the labels of a batch are perturbed."""
 
 
+# Batches before the first validation that are worth a warning.
+MANY_BATCHES = 5000
+
+
 class Levels(ABC):
     """What moves a target: :mod:`mmaslp.levels` has the two kinds.
 
@@ -120,6 +117,7 @@ class Levels(ABC):
 
     watch: LabelWatch
     perturbation: Perturbation | None = None
+    _batches: float = 0  # before the first validation
 
     @abstractmethod
     def target(self, perturbed: 'PerturbedByImage') -> Target:
@@ -129,8 +127,19 @@ class Levels(ABC):
             ValueError: They do not fit the levels.
         """
 
-    def count_batch(self) -> None:  # noqa: B027
-        """Take notice of a batch of the training, if that is of interest."""
+    def count_batch(self) -> None:
+        """Take notice of a batch; warn, once, of a training without a validation."""
+        self._batches += 1
+        if self._batches == MANY_BATCHES:
+            warnings.warn(
+                f'{MANY_BATCHES} batches have passed without observe(...): call it '
+                'after a validation, else the levels stay where they are',
+                stacklevel=4,
+            )
+
+    def expect_validations(self) -> None:
+        """Trust that validations are observed, however long an epoch is."""
+        self._batches = -math.inf
 
 
 @dataclass(frozen=True)

@@ -348,18 +348,3 @@ def test_paths_and_missing_groups_are_refused(given, groups, words):
     label = given if isinstance(given, str | list) else maps(6)[1]
     with pytest.raises(ValueError, match=words):
         fit_calibrator(given, label, groups=groups)
-
-
-def test_masks_of_0_and_255_among_those_of_0_and_1_are_said(recwarn):
-    prob, label = maps(20)
-    beside = label.copy()
-    beside[:, :4] = 255
-    aside = label.copy()  # images without an object, ignored where little is found
-    aside[::2] = np.where(prob[::2] < 0.5, 255, 0)
-    for right in (label, beside, aside):
-        fit_calibrator(prob, right)
-    assert not recwarn.list
-    mixed = label.copy()
-    mixed[::2] *= 255
-    with pytest.warns(match='10 of 20 masks have ignored .* divide them by 255'):
-        fit_calibrator(prob, mixed)

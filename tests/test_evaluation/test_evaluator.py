@@ -177,21 +177,6 @@ def test_an_image_that_is_refused_changes_nothing():
     assert evaluator.result('net', 'x', resamples=0).images.names == ['a']
 
 
-@pytest.mark.parametrize('change', ['image', 'judge'])
-def test_estimates_of_another_image_are_refused(change):
-    calibrator = fit_calibrator(*zip(*(discs(k) for k in range(40))))
-    prob, label = SCENES[0]
-    other = calibrator.scores(*SCENES[1])
-    estimates = other if change == 'image' else calibrator.judge(prob)
-    evaluator = Evaluator()
-    with pytest.raises(ValueError, match=r'estimates must be calibrator\.scores'):
-        evaluator.add('a', prob, label, calibrator(prob), estimates)
-    ignored = label.copy()
-    ignored[:5] = 255
-    scores = calibrator.scores(prob, ignored)
-    evaluator.add('a', prob, ignored, calibrator(prob), scores)
-
-
 def test_results_have_names():
     evaluator = Evaluator()
     with pytest.raises(ValueError, match='name of a model or set must be a text'):

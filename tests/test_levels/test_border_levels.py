@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mmaslp.integrations.torchmetrics import BinaryBandCalibration
-from mmaslp.levels import BorderLevels, ImageLevels, border
-from mmaslp.losses import SelfCalibratingBCE
+from mmaslp.levels import BorderLevels, ImageLevels
+from mmaslp.losses import SelfCalibratingBCE, targets
 from mmaslp.metrics import BandTable
 
 from .tables import Table
@@ -151,7 +151,7 @@ def test_observe_refuses_a_metric_in_the_place_of_its_counter():
 
 
 def test_batches_are_counted_until_the_first_validation(monkeypatch):
-    monkeypatch.setattr(border, 'MANY_BATCHES', 3)
+    monkeypatch.setattr(targets, 'MANY_BATCHES', 3)
     levels = BorderLevels()
     criterion = SelfCalibratingBCE(levels)
     logits = torch.zeros(1, 1, 8, 8, requires_grad=True)

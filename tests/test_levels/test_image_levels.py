@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmaslp.levels import MC, ME, ImageLevels, update_alpha
-from mmaslp.losses import SelfCalibratingBCE
+from mmaslp.losses import SelfCalibratingBCE, targets
 
 IDS = [f'images/{i}.png' for i in range(6)]
 
@@ -231,15 +231,20 @@ def test_a_step_that_does_not_count_up(step):
         resumed.sample(IDS[:1], step)
 
 
-def test_a_loop_that_forgets_a_call_is_warned(recwarn):
+def test_a_loop_that_forgets_a_call_is_warned(recwarn, monkeypatch):
+    monkeypatch.setattr(targets, 'MANY_BATCHES', 3)
     levels = learner()
-    for step in range(10):
-        stepped(levels, IDS, [1.0] * 6, step)
+    for _ in range(2):
+        levels.count_batch()
     assert not recwarn
-    with pytest.warns(UserWarning, match=r'10 times without observe\(accuracy\)'):
-        stepped(levels, IDS, [1.0] * 6, 10)
-    levels.observe(0.9)
-    stepped(levels, IDS, [1.0] * 6, 11)
+    with pytest.warns(UserWarning, match='3 batches have passed without observe'):
+        levels.count_batch()
+    fixed = ImageLevels(IDS, rule='fixed', alpha=0.1)
+    observed = learner()
+    observed.observe(0.9)
+    for quiet in (fixed, observed):
+        for _ in range(9):
+            quiet.count_batch()
     assert not recwarn
 
     levels.sample(IDS, 12)

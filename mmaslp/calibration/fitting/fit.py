@@ -6,7 +6,6 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
-    Sequence,
     Set,
     Sized,
 )
@@ -21,7 +20,6 @@ from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomS
 from ...common.arguments import check_choice, reading
 from ...common.inputs import naming
 from ..calibrator import Calibrator, refuse_calibrated
-from ..features import ImageCounts
 from ..maps import SIDE, TARGETS
 from ..masks import MASK_KIND
 from ..module import fingerprint_of
@@ -168,8 +166,6 @@ def fit_tables(
     mask_maps = fit_maps(whole, cases.sum(), *MASK_KIND)
     contents = tables.contents
     decisions = fit_decisions(contents, tables.negative_crops) if contents else None
-    if contents:
-        _warn_of_two_kinds(contents)
 
     record: dict[str, Any] = dict(
         images=images,
@@ -260,24 +256,6 @@ def _remarks(counts: np.ndarray, cases: np.ndarray, target: str) -> Iterator[str
         yield (
             f'{cases.sum()} images or groups are few: do not trust the intervals, and '
             'fit to more.'
-        )
-
-
-def _warn_of_two_kinds(contents: Sequence[ImageCounts]) -> None:
-    """Warn of masks of 0 and 255 among those of 0 and 1: their objects are ignored.
-
-    What is ignored elsewhere lies beside objects too, or is seldom decided foreground.
-    """
-    labels = np.array([image.counts.sum(0) for image in contents])
-    objects, ignored = (labels[:, 1:] > 0).T
-    decided = sum(image.counts[image.in_mask, 2].sum() for image in contents)
-    apart = ignored.sum() >= LEAST_CASES and not (objects & ignored).any()
-    if apart and 2 * decided > labels[:, 2].sum():
-        warnings.warn(
-            f'{ignored.sum()} of {len(contents)} masks have ignored pixels, most of '
-            'them where the network finds an object, and no pixel of 1: if these are '
-            'masks of 0 and 255, divide them by 255',
-            stacklevel=3,
         )
 
 

@@ -4,7 +4,6 @@ import copy
 import hashlib
 import os
 import os.path as osp
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import distributions
@@ -18,7 +17,6 @@ from mmengine.utils import import_modules_from_strings
 
 from ...common.arguments import check_number, optional
 from ...common.inputs import MOST_TEXT, check_file, naming
-from ...files.names import some
 
 # MMEngine reads a prefix only if it knows the distribution that it stands for.
 MODULE2PACKAGE.setdefault('mmaslp', 'mmaslp')
@@ -66,7 +64,6 @@ def read_config(path: str, options: dict | None = None) -> Config:
             ) from error
 
     if options:
-        _warn_of_unread(cfg, options)
         try:
             cfg.merge_from_dict(options)
         except Exception as error:  # by kind of list and key, MMSegmentation raises any
@@ -78,44 +75,6 @@ def read_config(path: str, options: dict | None = None) -> Config:
     return cfg
 
 
-def _warn_of_unread(cfg: Config, options: dict) -> None:
-    """Say which options change nothing, such as lr=.1, and what they may mean.
-
-    A name that only the file itself uses, it has used before options come.
-    """
-    read = {*_OTHERS.split()}.union(*(names.split() for _, names in _PARTS.values()))
-
-    for option in options:
-        first = option.partition('.')[0]
-        if first not in read:
-            keys = [
-                key
-                for key in _keys(cfg)
-                if '.' in key and key.rpartition('.')[2] == option.rpartition('.')[2]
-            ]
-            warnings.warn(
-                f'--cfg-options {option}: a run does not read {first}, so that this '
-                'changes nothing unless code of yours does: give the whole key, such '
-                f'as {some(keys, 3) or "model.backbone.depth"}',
-                stacklevel=3,
-            )
-
-
-def _keys(part: Mapping, place: str = '') -> Iterator[str]:
-    """Yield the keys of a config as options name them."""
-    for key, value in part.items():
-        yield f'{place}{key}'
-        if isinstance(value, Mapping):
-            yield from _keys(value, f'{place}{key}.')
-
-
-# What else MMEngine and the commands read of a config.
-_OTHERS = (
-    'val_evaluator test_evaluator param_scheduler auto_scale_lr data_preprocessor '
-    'launcher log_level log_processor custom_imports tta_model runner_type strategy '
-    'compile cfg sync_bn model_wrapper_cfg find_unused_parameters '
-    'efficient_conv_bn_eval activation_checkpointing'
-)
 # Parts of a config, all of which MMEngine can do without.
 _PARTS: dict[str, tuple[Any, str]] = {
     'a dict': (

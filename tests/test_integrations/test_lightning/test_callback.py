@@ -15,7 +15,6 @@ pytest.importorskip('lightning', reason='needs the extra [lightning]')
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader, DistributedSampler
-from torchmetrics import MetricCollection
 
 import tests.lightning_toy as toy
 from mmaslp.calibration import Calibrator, fit_calibrator
@@ -250,17 +249,6 @@ class TwoMetrics(toy.Segmenter):
         self.train_calibration = BinaryBandCalibration()
 
 
-class Group(toy.Segmenter):
-    def __init__(self, **options):
-        super().__init__()
-        del self.calibration
-        one, other = (BinaryBandCalibration(key) for key in ('ece_band', 'band0_acc'))
-        self.metrics = MetricCollection(dict(a=one, b=other), **options)
-
-    def validation_step(self, batch, batch_idx):
-        self.metrics.update(self(batch['image']).sigmoid(), batch['mask'])
-
-
 class Silent(toy.Segmenter):
     def validation_step(self, batch, batch_idx):
         pass
@@ -281,7 +269,6 @@ class Masks(toy.Segmenter):
         (NoMetric, {}, r'BinaryBandCalibration .* NoMetric has none: make one'),
         (TwoMetrics, {}, 'calibration, train_calibration: .*name one of several'),
         (TwoMetrics, dict(metric='valid'), 'name one of several'),
-        (Group, dict(metric='metrics.b'), r"metric='metrics\.a'"),
         (Silent, {}, 'holds no pixel: call update'),
         (Masks, {}, 'masks of 0 and 255'),
     ],
@@ -290,14 +277,3 @@ def test_what_cannot_train_says_what_to_do(tmp_path, model, options, message):
     callback = ASLPCallback(BorderLevels(), **options)
     with pytest.raises(ValueError, match=message):
         toy.train(tmp_path, 6, callback, model=model(), fast_dev_run=model is not Masks)
-
-
-@pytest.mark.parametrize(
-    ('name', 'options'), [('a', {}), ('b', dict(compute_groups=False))]
-)
-def test_a_metric_that_a_collection_updates_is_followed(tmp_path, name, options):
-    callback = ASLPCallback(BorderLevels(), f'metrics.{name}', calibrator=True)
-    data = toy.loaders(toy.Squares(6, seed=1))
-    toy.train(tmp_path, 6, callback, model=Group(**options), data=data)
-    assert callback.levels.validations == 6
-    assert callback.calibrator.record['images'] == 6

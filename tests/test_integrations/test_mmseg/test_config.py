@@ -28,10 +28,6 @@ def test_imports_in_any_form(tmp_path, recwarn, imports):
     assert not recwarn.list
     assert load_config(str(path), {'compile': True}).compile
     assert not recwarn.list
-    with pytest.warns(match='does not read modle.* such as model.depth'):
-        load_config(str(path), {'modle.depth': 2})
-    with pytest.warns(match='does not read depth.* such as model.depth'):
-        load_config(str(path), {'depth': 2})
     with pytest.raises(ImportError, match='nowhere'):
         load_config(str(path), {'custom_imports': ['nowhere']})
 

@@ -213,6 +213,7 @@ class ImageTraining(Training):
             schedule.warmup,
             logger=MMLogger.get_current_instance(),
         )
+        self.levels.expect_validations()
         if self.learns:
             self._prefix = measuring_metric(runner).prefix  # type: ignore[union-attr]
 
