@@ -8,7 +8,6 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from mmaslp.integrations.nnunet.trainers.border_levels import (
     nnUNetTrainerBorderLevels,
-    nnUNetTrainerBorderLevelsNoDice,
 )
 
 
@@ -44,8 +43,10 @@ class ShortBorderLevels(Short, nnUNetTrainerBorderLevels):
     """Dice + SC-BCE with levels by band."""
 
 
-class ShortBorderLevelsNoDice(Short, nnUNetTrainerBorderLevelsNoDice):
+class ShortBorderLevelsNoDice(ShortBorderLevels):
     """SC-BCE with levels by band."""
+
+    with_dice = False
 
 
 class ShortestBorderLevels(ShortBorderLevels):

@@ -285,8 +285,7 @@ class Calibrator:
         Returns what differs, and the estimates with the bounds that hold then; see
         :func:`~mmaslp.calibration.estimates.compare_set`.
         """
-        given: Any = estimates if isinstance(estimates, Iterable) else [estimates]
-        return compare_set(self.need_decisions(), list(given))
+        return compare_set(self.need_decisions(), list(estimates))
 
     def scores(
         self,

@@ -1,6 +1,7 @@
 """A network that gives calibrated logits, and the fingerprint of a network."""
 
 import warnings
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 
@@ -56,23 +57,17 @@ def marked(calibrated: Tensor) -> Tensor:
     Its views, such as one image of a batch, say so too. What is computed from it, and
     an array, does not.
     """
-    storage = None if torch.compiler.is_compiling() else _storage_of(calibrated)
-    if storage is not None:
-        storage.is_calibrated = True
+    if not torch.compiler.is_compiling():
+        with suppress(NotImplementedError):  # in torch.func, which has no storage
+            calibrated.untyped_storage().is_calibrated = True  # type: ignore[attr-defined]
     return calibrated
 
 
-def is_marked(given: object) -> bool:
+def is_marked(given: Any) -> bool:
     """Whether a tensor, or what it is a view of, says that it is calibrated."""
-    return hasattr(_storage_of(given), 'is_calibrated')
-
-
-def _storage_of(given: Any) -> Any:
-    """What a tensor shares with its views; None of what has none."""
-    try:
-        return given.untyped_storage()
-    except (AttributeError, NotImplementedError):  # in torch.func, and sparse
-        return None
+    with suppress(AttributeError, NotImplementedError):
+        return given.untyped_storage().is_calibrated
+    return False
 
 
 def versions_of(network: nn.Module) -> list[tuple[int, int]]:

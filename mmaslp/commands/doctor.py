@@ -13,7 +13,6 @@ import warnings
 from collections import Counter
 from importlib.util import find_spec
 
-from ..common.outputs import check_outputs, write_output
 from ..integrations.mmseg.checks.findings import Diagnosis, noted
 from .arguments import CONFIG_HELP, add_data_option
 from .environment import check_environment, installed_versions
@@ -33,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the findings and the patch; 1 if there is an error."""
     from .. import register_components
+    from ..common.outputs import check_outputs
 
     warnings.simplefilter('ignore')  # of MMSegmentation, while it builds
     if args.patch and (os.path.lexists(args.patch) or args.patch[-3:] != '.py'):
@@ -83,6 +83,7 @@ def examine(config: str | None, data: str | None = None) -> Diagnosis:
 
 def _give_patch(config: str, file: str | None, original: dict, mended: dict) -> None:
     """Write the patch to a file, or print it."""
+    from ..common.outputs import write_output
     from ..integrations.mmseg.config import find_config
     from ..integrations.mmseg.doctor import child_config, pasted
 

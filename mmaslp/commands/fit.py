@@ -86,9 +86,7 @@ def run(args: argparse.Namespace) -> None:
     from ..common.outputs import check_outputs
 
     check_choice('--method', args.method, METHODS)
-    check_outputs(
-        {'--out (JSON)': args.out}, [args.source, args.labels], args.overwrite
-    )
+    check_outputs({'--out': args.out}, [args.source, args.labels], args.overwrite)
     try:
         pattern = None if args.groups is None else re.compile(args.groups)
     except re.error as error:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..files.map_pairs import MapFiles
     from ..files.review import Extra, Reviewed
 
-OUTPUTS = ('--out (CSV)', '--objects', '--report', '--coco', '--suspects')
+OUTPUTS = ('--out', '--objects', '--report', '--coco', '--suspects')
 
 # Most images whose pictures a page has, the most doubtful ones.
 MOST_PICTURES = 500
@@ -118,7 +118,7 @@ def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
     from ..common.outputs import check_outputs
     from ..files.object_volumes import files_of
 
-    outputs = {name: getattr(args, name[2:].split()[0]) for name in OUTPUTS}
+    outputs = {name: getattr(args, name[2:]) for name in OUTPUTS}
     if not any(outputs.values()) and not args.objects_out:
         raise ValueError(f'name an output: {", ".join([*OUTPUTS, "--objects-out"])}')
     if args.images and not (args.report or args.coco):

@@ -201,13 +201,7 @@ def checked(prob: Tensor, logits: bool = False) -> Tensor:
     check_bool('logits', logits)
     if not prob.numel():
         return prob
-    # In pieces so small that torch starts no threads, which would cost more than they
-    # save.
-    lows, highs = map(
-        torch.stack, zip(*(part.aminmax() for part in prob.flatten().split(2**15)))
-    )
-    low = lows.min().item()
-    high = highs.max().item()
+    low, high = (limit.item() for limit in prob.aminmax())
     if low != low:
         raise ValueError(
             f'prob has {int(prob.isnan().sum())} NaN values: look for an overflow '

@@ -14,21 +14,6 @@ from pathlib import Path
 
 from .arguments import check_bool, check_path
 
-# Endings of programs that could not open what is written.
-FOREIGN = {'.xlsx', '.xls', '.docx', '.pdf'}
-# How the file of an option ends; files of others may end with any of these.
-ENDINGS = {
-    '--json': '.json',
-    '--coco': '.json',
-    '--report': '.html',
-    '-o/--out': '.html',
-    '--review': '.csv',
-    '--out (CSV)': '.csv',
-    '--out (JSON)': '.json',
-    '--objects': '.csv',
-    '--suspects': '.csv',
-}
-
 
 def check_outputs(
     outputs: Mapping[str, str | Path | Iterable[str | Path] | None],
@@ -60,12 +45,6 @@ def check_outputs(
             name = f'{option} {path}'
             if os.path.isdir(path) or str(given).endswith(os.sep):
                 raise ValueError(f'{name} is a folder: name a file')
-            ending = ENDINGS.get(option)
-            wrong = FOREIGN | ({*ENDINGS.values()} - {ending} if ending else set())
-            if path.suffix.lower() in wrong and '--plot' not in option:
-                raise ValueError(
-                    f'{name}: must end with {ending or ".csv, .json or .html"}'
-                )
             if _is_stream(path):
                 continue
 

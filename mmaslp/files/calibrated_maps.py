@@ -90,19 +90,16 @@ def apply_calibrator(
         new_writer = partial(
             _Writer, calibrator, reader, Path(waiting), masks, min_object_prob
         )
-        try:
-            # Nothing is handed over, so that each process may take a map at a time.
-            count_files(
-                files,
-                new_writer,
-                _Writer.add,
-                reader,
-                workers=workers,
-                what='applying',
-                chunk=1,
-            )
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(place)) from error
+        # Nothing is handed over, so that each process may take a map at a time.
+        count_files(
+            files,
+            new_writer,
+            _Writer.add,
+            reader,
+            workers=workers,
+            what='applying',
+            chunk=1,
+        )
 
         parts = {name: [*Path(waiting, name).glob('*')] for name in folders}
         made = [folders['masks'] / part.name for part in parts['masks']]

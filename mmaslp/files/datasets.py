@@ -241,6 +241,16 @@ def prepare_dataset(
     if located:
         return Prepared(parts, without_object, [])
 
+    # As `keep_listed` reads it.
+    lines = {n: n.encode(errors='replace').decode('utf-8-sig') for n in parts['']}
+    raise_problems(
+        [
+            f'{name}: the name of an image must be a line of a list: rename it'
+            for name, line in lines.items()
+            if line.strip().splitlines() != [name]
+        ],
+        root,
+    )
     parts = divide(parts[''], val_list or val_ratio, test_ratio, seed)
     lists = [osp.join(root, f'{part}.txt') for part in parts]
     other = {osp.join(root, f'{part}.txt') for part in PARTS} - {*lists}

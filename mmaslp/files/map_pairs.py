@@ -1,6 +1,5 @@
 """Maps and masks of two folders, matched by name; counting them, also in parallel."""
 
-import errno
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,8 +43,6 @@ FIRST_CHANNEL = '_0000'
 LITTER = ('thumbs.db', 'desktop.ini')
 # So far from the cut maps of half precision, as nnU-Net's, may lie beside their masks.
 AT_CUT = 1e-3
-# Errors of a disk that is full.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Pairs that a process reads before it hands its counts over, which costs as much as a
 # few small maps. The number of processes changes nothing.
 CHUNK = 16
@@ -226,7 +223,6 @@ def count_files(
     Raises:
         ValueError: A folder or a file is not usable, images and volumes are mixed, or
             an option of the reader cannot be right; the message lists all problems.
-        OSError: A disk that ``add`` writes to is full.
     """
     items = [(name, *pair) for name, pair in files.pairs.items()]
     chunks = [items[k : k + chunk] for k in range(0, len(items), chunk)]
@@ -240,7 +236,7 @@ def count_files(
     for part in track(run(jobs), what, len(chunks)):
         whole.counter.merge(part.counter)
         whole.problems += part.problems
-        whole.highest += part.highest
+        whole.highest = max(whole.highest, part.highest)
         whole.first_of_rank |= {**part.first_of_rank, **whole.first_of_rank}
         whole.disagree |= part.disagree
 
@@ -250,11 +246,8 @@ def count_files(
             f'{image} is an image and {volume} a volume: keep them apart'
         )
     raise_problems(whole.problems, files.where)
-    # The largest value of each kind comes last, and stays.
-    highest = dict(sorted(whole.highest))
-    for is_image, value in highest.items():
-        reader.check_highest(value, is_image)
-    if not whole.disagree and max(highest.values(), default=0) > 0.5:
+    reader.check_highest(whole.highest, [path for path, _ in files.pairs.values()])
+    if not whole.disagree and whole.highest > 0.5:
         warnings.warn(
             f'{files.where}: every pixel is right, as if these masks were cut from the '
             'maps: give true masks',
@@ -270,8 +263,7 @@ class _Counted:
     counter: Any
     add_to: Callable[..., None]
     problems: list[str] = field(default_factory=list)
-    # Of each map whether it is an image, and its largest value.
-    highest: list[tuple[bool, float]] = field(default_factory=list)
+    highest: float = 0.0
     first_of_rank: dict[int, Path] = field(default_factory=dict)
     disagree: bool = False
     calibrated: bool = False
@@ -279,8 +271,7 @@ class _Counted:
     def add(self, reader: MapReader, name: str, pred: Path, gt: Path | None) -> None:
         """Read and count a pair, and let go of it: a volume is large."""
         prob, label = read_pair(reader, pred, gt)
-        is_image = suffix_of(pred) in IMAGE_SUFFIXES
-        self.highest.append((is_image, float(prob.max(initial=0))))
+        self.highest = max(self.highest, float(prob.max(initial=0)))
         self.first_of_rank.setdefault(prob.ndim, pred)
         cut = 0 if reader.logits else 0.5
         self.disagree = (
@@ -311,8 +302,6 @@ def _count(
             with one_thread():
                 counted.add(reader, name, pred, gt)
         except OSError as error:
-            if error.errno in FULL:  # what is written, not what is read
-                raise
             file = error.filename or pred
             counted.problems.append(
                 f'{file}: cannot be read ({error.strerror or error})'

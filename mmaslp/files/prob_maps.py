@@ -1,6 +1,6 @@
 """Probability maps on disk: grey images, npy, npz, NIfTI; logits but as images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,20 +124,20 @@ class MapReader:
         with naming(path):
             return self.slices_first(self._read(path), path)
 
-    def check_highest(self, highest: float, of_images: bool) -> None:
+    def check_highest(self, highest: float, paths: Iterable[Path]) -> None:
         """Refuse the largest value of a set that shows another scale.
 
         A dark map may be right: a network that is sure of an empty scene gives one. So
-        all images of the set decide, and all arrays, whose scale may be another one.
+        the whole set decides.
         """
+        images = all(suffix_of(path) in IMAGE_SUFFIXES for path in paths)
         # Per cent in 8 bits end at 100 / 255.
-        least = 0.4 if of_images and self.max_value is None else 0.01
+        least = 0.4 if images and self.max_value is None else 0.01
         if not self.logits and 0 < highest <= least:
             raise ValueError(
-                f'the largest probability of all {"images" if of_images else "arrays"} '
-                f'is {highest:.3g}: give by --max-value the stored value that stands '
-                'for probability 1 (255 of 8 bits, 65535 of 16 bits, if the maps are '
-                'right so); it is that of all files'
+                f'the largest probability of all maps is {highest:.3g}: give by '
+                '--max-value the stored value that stands for probability 1 (255 of 8 '
+                'bits, 65535 of 16 bits, if the maps are right so)'
             )
 
     def slices_first(self, values: np.ndarray, path: Path) -> np.ndarray:
@@ -244,6 +244,7 @@ def read_array(path: Path, key: str | None = None) -> np.ndarray:
 def load_array(path: Path, key: str | None = None) -> tuple[np.ndarray, str]:
     """Read a .npy file, or an array of a .npz file; also its name, '' of .npy."""
     check_file(path)
+
     try:
         stored = np.load(path, allow_pickle=False)
         if isinstance(stored, np.ndarray):
@@ -254,9 +255,10 @@ def load_array(path: Path, key: str | None = None) -> tuple[np.ndarray, str]:
             check_unpacked(member.file_size, member.compress_size)
             return np.asarray(stored[name]), name  # a member may be text
     except Exception as error:  # numpy and zipfile raise a dozen types
-        raise ValueError(
-            f'cannot be read ({getattr(error, "strerror", None) or error})'
-        ) from error
+        reason = getattr(error, 'strerror', None) or str(error)
+        if 'pickle' in reason:  # numpy takes any other file for one
+            reason = 'no array of numbers, as of a failed download: fetch it again'
+        raise ValueError(f'cannot be read ({reason})') from error
 
 
 def _chosen_key(names: Sequence[str], key: str | None) -> str:
@@ -265,8 +267,8 @@ def _chosen_key(names: Sequence[str], key: str | None) -> str:
         key = names[0] if len(names) == 1 else 'probabilities'
     if key not in names:
         raise ValueError(
-            f'it holds {", ".join(names)}: name that of maps with --key, and '
-            'save masks alone'
+            f'it holds {", ".join(names) or "no array"}: name that of maps with --key, '
+            'and save masks alone'
         )
     return key
 

@@ -22,5 +22,5 @@ def track(items: Iterable, what: str, total: int | None = None) -> tqdm:
         leave=False,
         dynamic_ncols=True,
         file=sys.stderr,
-        disable=not (enabled and sys.stderr.isatty()),
+        disable=not (enabled and sys.stderr and sys.stderr.isatty()),
     )

@@ -8,7 +8,13 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from ..common.arguments import check_choice, check_integer, optional
-from ..common.arrays import ROUNDING, as_tensor, known_pixels, matched
+from ..common.arrays import (
+    ROUNDING,
+    as_tensor,
+    at_least_float32,
+    known_pixels,
+    matched,
+)
 from ..metrics.band_table import BandTable, band_scalars
 from ..metrics.bins import check_bins
 from ..metrics.catalogue import metric_of
@@ -115,7 +121,7 @@ def _probabilities(preds: Tensor, target: Tensor, ignore_index: int | None) -> T
         low, high = valid.aminmax()
         beyond = low < -ROUNDING or high > 1 + ROUNDING
         if beyond and valid.isfinite().all():  # one inf makes no logits of the others
-            return preds.sigmoid()
+            return at_least_float32(preds).sigmoid()
     return preds
 
 

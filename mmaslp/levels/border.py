@@ -339,7 +339,9 @@ class BorderLevels(Levels):
             number = check_integer('validations', state['validations'], at_least=0)
             best = Best(**state['best'])
             # Before the first validation nothing is the best.
-            limits: dict[str, Any] = dict(low=-math.inf, high=[1, math.inf] * 2)
+            limits: dict[str, Any] = dict(
+                low=[-math.inf, 0] * 2, high=[1, math.inf] * 2
+            )
             check_array('best', astuple(best), (4,), **limits, nan=True)
             recent = [{key: each[key] for key in KEPT} for each in state['recent']]
             for each in recent:

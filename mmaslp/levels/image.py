@@ -250,6 +250,13 @@ class ImageLevels(Levels):
             )
             return
 
+        measured = (accuracy, confidence, len(self.ids), self.ids[0])
+        if any(each != measured for each in gathered(measured)):
+            raise ValueError(
+                'the processes have other images or other metrics: give each all ids, '
+                'and what the whole validation set has measured'
+            )
+
         accuracy = check_number('accuracy', accuracy)
         confidence = optional(check_number, 'confidence', confidence)
         landmark = self.rule.next_landmark(

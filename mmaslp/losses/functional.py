@@ -6,7 +6,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ..common.arrays import at_least_float32
 
@@ -119,8 +118,12 @@ class _PerImage(torch.autograd.Function):
         return loss, margin
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        if torch.is_grad_enabled():
+            raise ValueError(
+                'the loss has no second derivative, which create_graph=True asks for: '
+                "take reduction='none' and its mean, which has"
+            )
         (grad,) = ctx.saved_tensors
         grad = grad * like_pixels(grad_loss, grad)
         return grad.to(ctx.dtype), None, None, None, None, None

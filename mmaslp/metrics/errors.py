@@ -112,28 +112,10 @@ def squared_error(table: BinTable) -> np.ndarray:
     return _where_known(table, np.nansum(table.weight * signed_gap(table) ** 2, -1))
 
 
-def brier_decomposition(
-    table: BinTable, brier: float | np.ndarray
-) -> dict[str, np.ndarray]:
-    r"""Split the Brier score into reliability, resolution and uncertainty.
-
-    .. math::
-        reliability = \sum_b \frac{n_b}{N} (c_b - a_b)^2 \qquad
-        uncertainty = \bar a (1 - \bar a) \qquad
-        brier = reliability - resolution + uncertainty
-
-    The three add up exactly. So this is the generalised resolution: Murphy's
-    :math:`\sum_b n_b (a_b - \bar a)^2 / N` plus what the spread of the scores inside
-    the bins explains; both agree when every bin holds one score.
-    """
-    reliability = squared_error(table)
+def uncertainty(table: BinTable) -> np.ndarray:
+    """Brier score of the mean accuracy."""
     right = accuracy(table)
-    uncertainty = right * (1 - right)
-    return {
-        'brier_reliability': reliability,
-        'brier_resolution': reliability + uncertainty - brier,
-        'brier_uncertainty': uncertainty,
-    }
+    return right * (1 - right)
 
 
 def ks_error(table: ScoreTable) -> float:
@@ -216,10 +198,16 @@ class Pixels:
         """Bins of equal mass whose accuracies ascend."""
         return sweep(self.scores)
 
-    @cached_property
-    def brier(self) -> dict[str, np.ndarray]:
-        """Parts of the Brier score."""
-        return brier_decomposition(self.bins, brier_score(self.scores))
+
+def resolution(pixels: Pixels) -> np.ndarray:
+    r"""What makes brier = reliability - resolution + uncertainty hold exactly.
+
+    It is the generalised resolution: Murphy's
+    :math:`\sum_b n_b (a_b - \bar a)^2 / N` plus what the spread of the scores inside
+    the bins explains; both agree when every bin holds one score.
+    """
+    bins = pixels.bins
+    return squared_error(bins) + uncertainty(bins) - brier_score(pixels.scores)
 
 
 # Metrics of a :class:`BinTable`, ``(..., B)``: of many resamples at once.
@@ -325,21 +313,21 @@ PIXEL_METRICS = (
     ),
     Metric(
         'brier_reliability',
-        lambda pixels: pixels.brier['brier_reliability'],
+        lambda pixels: squared_error(pixels.bins),
         'lower',
         'Brier, reliability',
         'The mean squared gap of the bins.',
     ),
     Metric(
         'brier_resolution',
-        lambda pixels: pixels.brier['brier_resolution'],
+        resolution,
         'higher',
         'Brier, resolution',
         'How far the accuracies of the bins lie apart.',
     ),
     Metric(
         'brier_uncertainty',
-        lambda pixels: pixels.brier['brier_uncertainty'],
+        lambda pixels: uncertainty(pixels.bins),
         '',
         'Brier, uncertainty',
         'The Brier score of the mean accuracy.',

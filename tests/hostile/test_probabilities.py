@@ -246,6 +246,7 @@ MEASURED = dict(gaps=[0.1] * 5, shares=[0.2] * 5, iou=0.5, acc=0.9)
         dict(recent=[{**MEASURED, 'shares': [-0.2] * 5}]),
         dict(recent=[{**MEASURED, 'acc': 7.0}]),
         dict(best=dict(iou=7.0, iou_se=0.1, acc=0.5, acc_se=0.1)),
+        dict(best=dict(iou=0.5, iou_se=-7.0, acc=0.5, acc_se=0.1)),
         dict(held=3),
         dict(best=dict(iou='x', iou_se=0.1, acc=0.5, acc_se=0.1)),
     ],

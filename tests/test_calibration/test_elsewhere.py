@@ -134,8 +134,6 @@ def test_an_alarm_that_cannot_ring_is_refused(calibrator):
     far = judged(calibrator, least, lambda prob: changed(prob, 3.0))
     assert calibrator.compare_set(far)[0].differs
     assert least_images(5) > least
-    with pytest.raises(TooFewImages, match='1 images beside 60'):
-        calibrator.compare_set(far[0])
 
 
 def test_equal_sets_ring_as_seldom_as_promised():

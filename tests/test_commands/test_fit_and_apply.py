@@ -1,11 +1,8 @@
 """Two commands, from a folder of maps to calibrated maps."""
 
-import errno
 import json
-import os
 import re
 import shutil
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +12,6 @@ from PIL import Image
 from mmaslp.calibration import Calibrator
 from mmaslp.commands import run_command
 from mmaslp.commands.fit import group_numbers
-from mmaslp.files import calibrated_maps
 from mmaslp.files.prob_maps import MapReader
 from tests.map_folders import write_set
 
@@ -240,23 +236,3 @@ def test_outputs_never_replace_inputs(folders, tmp_path, capsys):
     args = [*map(str, write_set(tmp_path / 's', 12)), '--out']
     assert run_command('fit', [*args, str(tmp_path / 'mine.json')]) == 2
     assert (tmp_path / 'mine.json').read_text() == '{"a": 1}'
-
-
-def test_a_full_disk_is_no_fault_of_a_map(folders, tmp_path, monkeypatch, capsys):
-    root, _, (maps, _) = folders
-    args = [str(root / 'cal.json'), str(maps), '--out', str(tmp_path / 'out')]
-
-    def fail(number, *given, **options):
-        raise OSError(number, os.strerror(number))
-
-    with monkeypatch.context() as patch:
-        full = partial(fail, errno.ENOSPC)
-        patch.setattr(calibrated_maps, 'write_picture', full)
-        assert run_command('apply', args) == 2
-    told = f'{tmp_path}: No space left on device'
-    assert errors(capsys) == f'error: {told}'
-    assert not [*tmp_path.iterdir()]
-
-    monkeypatch.setattr(MapReader, 'read', partial(fail, errno.EIO))
-    assert run_command('apply', args) == 2
-    assert '000.png: cannot be read (Input/output error)' in capsys.readouterr().err

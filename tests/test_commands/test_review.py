@@ -96,16 +96,6 @@ def test_files_of_others_stay(folders, tmp_path, capsys):
     assert str(own) in capsys.readouterr().err
 
 
-def test_a_table_is_not_named_as_a_page(folders, tmp_path, capsys):
-    maps, _, file = folders
-    page = tmp_path / 'x.html'
-    args = [str(maps), '--calibrator', str(file), '--out', str(page)]
-    assert run_command('review', args) == 2
-    assert 'must end with .csv' in capsys.readouterr().err
-    assert not page.exists()
-    assert run_command('review', [*args[:-1], str(tmp_path / 'table')]) == 0
-
-
 def test_improbable_objects_are_left_out(folders, tmp_path):
     maps, _, file = folders
     args = [str(file), str(maps), '--masks', 'keep', '--out']

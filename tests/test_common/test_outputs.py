@@ -161,22 +161,3 @@ def test_a_folder_is_not_a_file_and_a_home_of_nobody_is_a_name(tmp_path, monkeyp
     check_outputs({'--json': '~nosuchuser/x'}, ['~nosuchuser/y'])
     write_output('~nosuchuser/x', 'a')
     assert (tmp_path / '~nosuchuser' / 'x').read_text() == 'a'
-
-
-def test_an_ending_of_another_program_is_refused():
-    for name in ('review.xlsx', 'page.PDF'):
-        with pytest.raises(ValueError, match=name):
-            check_outputs({'--out': name})
-    check_outputs({'--plot': 'figure.pdf'})
-
-
-def test_the_ending_of_another_option_is_refused(tmp_path):
-    for option, name in (
-        ('--report', 'r.csv'),
-        ('--json', 'r.HTML'),
-        ('-o/--out', 'r.json'),
-    ):
-        with pytest.raises(ValueError, match=f'{option} {name}: must end with '):
-            check_outputs({option: name})
-    fine = {'--report': 'r.htm', '--json': 'r', '--out': 'r.json', '--coco': 'c.json'}
-    check_outputs({option: tmp_path / name for option, name in fine.items()})

@@ -139,7 +139,7 @@ def test_options_of_the_command(tmp_path, capsys):
     coco = tmp_path / 'c.coco.json'
 
     assert run_command('review', args) == 2
-    assert 'name an output: --out (CSV), ' in capsys.readouterr().err
+    assert 'name an output: --out, ' in capsys.readouterr().err
     assert run_command('review', [*args, *masks[:2], '--coco', str(coco)]) == 2
     assert 'no name matches' in capsys.readouterr().err
     every = []

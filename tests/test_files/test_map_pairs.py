@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image
 
 from mmaslp.calibration import fit_tables
 from mmaslp.evaluation.map_folders import evaluate_maps
@@ -198,29 +197,6 @@ def test_masks_cut_from_the_maps_are_called_so(tmp_path, recwarn, logits):
     assert warned() == 1
     np.save(masks / 'a.npy', (z > 0).T)
     assert warned() == 0
-
-
-def test_images_and_arrays_of_two_scales_are_refused(tmp_path):
-    maps, masks = write_set(tmp_path, 12)
-    paths = sorted(maps.iterdir())
-    for k, path in enumerate(paths):
-        prob = MapReader().read(path)
-        if k % 2:
-            np.save(path.with_suffix('.npy'), prob)
-            path.unlink()
-        else:
-            Image.fromarray(np.rint(prob * 255).astype(np.uint8)).save(path)
-    evaluate_maps(maps, masks, resamples=0)
-    with pytest.raises(ValueError, match=r'of all arrays is 0\.0039'):
-        evaluate_maps(maps, masks, resamples=0, reader=MapReader(255))
-    # Per cent in both kinds are one scale, and a dark map is right.
-    for path in maps.iterdir():
-        prob = MapReader().read(path)
-        if path.suffix == '.npy':
-            np.save(path, prob * (1 if path.stem == paths[1].stem else 100))
-        else:
-            Image.fromarray(np.rint(prob * 100).astype(np.uint8)).save(path)
-    evaluate_maps(maps, masks, resamples=0, reader=MapReader(100))
 
 
 def test_a_mask_of_a_scaled_file_is_a_mask(tmp_path):

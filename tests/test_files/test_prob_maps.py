@@ -46,7 +46,7 @@ def test_rounding_beyond_the_ends_is_clamped(tmp_path):
 
 def read_set(*paths, **options):
     reader = MapReader(**options)
-    reader.check_highest(max(reader.read(path).max() for path in paths), True)
+    reader.check_highest(max(reader.read(path).max() for path in paths), paths)
 
 
 def test_the_whole_set_decides(tmp_path):
@@ -108,3 +108,12 @@ def test_a_scale_that_is_not_clear_is_asked_for(kind, tmp_path):
 )
 def test_maps_that_may_be_right(values, tmp_path):
     read_set(save_map(tmp_path, '', values))
+
+
+@pytest.mark.parametrize('name', ['a.npy', 'a.npz'])
+def test_a_file_that_was_not_fetched_is_no_pickle(tmp_path, name):
+    path = tmp_path / name
+    path.write_text('version https://git-lfs.github.com/spec/v1\n')
+    with pytest.raises(ValueError, match='as of a failed download') as found:
+        MapReader().read(path)
+    assert 'pickle' not in str(found.value)

@@ -41,3 +41,9 @@ def test_time_left_and_no_trace(terminal):
     assert '0/1' in text
     assert '<' in text
     assert text.rstrip('\r').endswith(' ')  # the line is wiped
+
+
+def test_a_closed_stderr_is_no_terminal(monkeypatch):
+    monkeypatch.setattr(progress, 'enabled', True)
+    monkeypatch.setattr(sys, 'stderr', None)
+    assert list(track([1, 2], 'counting')) == [1, 2]

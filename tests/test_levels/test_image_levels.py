@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from mmaslp.levels import MC, ME, ImageLevels, update_alpha
+from mmaslp.levels import MC, ME, ImageLevels, image, update_alpha
 from mmaslp.losses import SelfCalibratingBCE, targets
 
 IDS = [f'images/{i}.png' for i in range(6)]
@@ -250,3 +250,15 @@ def test_a_loop_that_forgets_a_call_is_warned(recwarn, monkeypatch):
     levels.sample(IDS, 12)
     with pytest.warns(UserWarning, match='a sample was not given to update'):
         levels.sample(IDS, 13)
+
+
+@pytest.mark.parametrize('other', [(0.8, None, 6, 'a'), (0.9, None, 5, 'b')])
+def test_processes_that_differ_are_refused(monkeypatch, other):
+    levels = learner()
+    own = (0.9, None, len(levels.ids), levels.ids[0])
+    monkeypatch.setattr(image, 'gathered', lambda part: [part, other])
+    with pytest.raises(ValueError, match='other images or other metrics'):
+        levels.observe(0.9)
+    monkeypatch.setattr(image, 'gathered', lambda part: [part, own])
+    levels.observe(0.9)
+    assert levels.validation.accuracy == 0.9

@@ -291,3 +291,21 @@ def test_what_no_sum_can_be_divided_by_is_refused(divisor):
         criterion(logits, labels, avg_factor=divisor)
     expected = criterion(logits, labels, avg_factor=2)
     assert criterion(logits, labels, avg_factor=torch.tensor(2.0)) == expected
+
+
+def test_a_second_derivative_is_refused_or_right():
+    weight = torch.ones(1, requires_grad=True)
+    logits, labels = torch.linspace(-2, 2, 16).view(1, 1, 4, 4), torch.ones(1, 4, 4)
+    with pytest.raises(ValueError, match="take reduction='none' and its mean"):
+        loss = SelfCalibratingBCE()(weight * logits, labels)
+        torch.autograd.grad(loss, weight, create_graph=True)
+
+    seconds = []
+    for loss in (
+        SelfCalibratingBCE(reduction='none')(weight * logits, labels).mean(),
+        F.binary_cross_entropy_with_logits(weight * logits[:, 0], labels),
+    ):
+        (first,) = torch.autograd.grad(loss, weight, create_graph=True)
+        seconds += torch.autograd.grad(first, weight)
+    assert seconds[0].item() == pytest.approx(seconds[1].item(), rel=1e-5)
+    assert seconds[0] > 0.1

@@ -34,17 +34,32 @@ def fit_linear(
     if like is not None:
         usual[like] = scale[like]
 
-    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        value, derivative = losses(weights[0] + inputs @ weights[1:], target)
-        apart = weights[1:] - usual
-        slopes = inputs.T @ derivative + PENALTY * apart
-        total = value.sum() + PENALTY / 2 * (apart**2).sum()
-        return float(total), np.concatenate([[derivative.sum()], slopes])
-
-    start = np.zeros(features.shape[1] + 1)
-    weights = minimize(loss, start, jac=True, method='L-BFGS-B').x
+    inputs = np.column_stack([np.ones(len(inputs)), inputs])
+    usual = np.append(0.0, usual)
+    penalty = PENALTY * (np.arange(len(usual)) > 0)  # none of the intercept
+    start = np.zeros(len(usual))
+    weights = _least_loss(inputs, target, losses, start, usual, penalty)
     slopes = weights[1:] / scale
     return [float(weights[0] - slopes @ mean), *slopes.tolist()]
+
+
+def _least_loss(
+    inputs: np.ndarray,
+    target: np.ndarray,
+    losses: Losses,
+    start: np.ndarray,
+    usual: np.ndarray,
+    penalty: np.ndarray,
+) -> np.ndarray:
+    """Weights of the least loss, with a penalty for the squared distance from usual."""
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        value, derivative = losses(inputs @ weights, target)
+        apart = weights - usual
+        total = value.sum() + penalty @ apart**2 / 2
+        return float(total), inputs.T @ derivative + penalty * apart
+
+    return minimize(loss, start, jac=True, method='L-BFGS-B').x
 
 
 def logistic_losses(
@@ -79,19 +94,13 @@ def fit_few_objects(features: np.ndarray, true: np.ndarray) -> Predictor:
     score = features[:, -1]
     inputs = np.column_stack([np.ones(len(true)), score])
     usual = np.array([0.0, 1.0])
-    penalty = 2.0 * np.diag([1.0, score.var()])
-
-    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        value, derivative = logistic_losses(inputs @ weights, true)
-        apart = weights - usual
-        total = value.sum() + apart @ penalty @ apart / 2
-        return float(total), inputs.T @ derivative + penalty @ apart
+    penalty = np.array([2.0, 2.0 * score.var()])
 
     used = [0, features.shape[1]]  # of the intercept and all slopes
     weights = np.zeros(features.shape[1] + 1)
-    weights[used] = minimize(loss, usual, jac=True, method='L-BFGS-B').x
+    weights[used] = _least_loss(inputs, true, logistic_losses, usual, usual, penalty)
     prob = expit(inputs @ weights[used])
-    curvature = inputs.T @ (inputs * (prob * (1 - prob))[:, None]) + penalty
+    curvature = inputs.T @ (inputs * (prob * (1 - prob))[:, None]) + np.diag(penalty)
     covariance = np.zeros((len(weights), len(weights)))
     covariance[np.ix_(used, used)] = np.linalg.pinv(curvature)
     edge = 1 / (len(true) + 2)

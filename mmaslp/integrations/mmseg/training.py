@@ -4,6 +4,9 @@ import os
 import os.path as osp
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
 from typing import Any
 
 from mmengine.config import Config
@@ -55,7 +58,7 @@ def run_training(
         ValueError: The work directory holds another training, a checkpoint is damaged
             or asks for code, or the config does not serve.
     """
-    with safe_loading(trust_checkpoint):
+    with safe_loading(trust_checkpoint), locked(cfg):
         runner = prepare_training(cfg, trust_checkpoint=trust_checkpoint, **options)
         runner.train()
     return runner
@@ -87,6 +90,26 @@ def prepare_training(
     if overwrite and get_rank() == 0:
         remove_training(cfg.work_dir)
     return runner
+
+
+@contextmanager
+def locked(cfg: Config) -> Iterator[None]:
+    """Refuse a training while another one runs in its work directory.
+
+    The lock ends with the process. Several processes of one training take none.
+    """
+    os.makedirs(cfg.work_dir, exist_ok=True)
+    folder = os.open(cfg.work_dir, os.O_RDONLY)
+    try:
+        if cfg.get('launcher', 'none') == 'none':
+            flock(folder, LOCK_EX | LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise ValueError(
+            f'another training runs in {cfg.work_dir}: name another --work-dir'
+        ) from error
+    finally:
+        os.close(folder)
 
 
 def _use_amp(cfg: Config) -> None:

@@ -1,7 +1,10 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from mmaslp.integrations.mmseg.training import prepare_training
+from mmaslp.integrations.mmseg.training import locked, prepare_training
 
 
 def test_resuming_checks_the_latest_checkpoint(toy, tmp_path):
@@ -34,3 +37,24 @@ def test_trainings_of_one_process_write_their_own_scalars(toy, tmp_path):
         )
         prepare_training(cfg).train()
         assert len([*(tmp_path / name).rglob('scalars.json')]) == 1
+
+
+def test_two_trainings_at_once_are_refused(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    with locked(cfg):
+        other = subprocess.run(
+            [sys.executable, '-c', OTHER, cfg.work_dir], capture_output=True, text=True
+        )
+    assert f'another training runs in {cfg.work_dir}' in other.stderr
+    assert not [*(tmp_path / 'run').iterdir()]
+    with locked(cfg):  # the first one let go of it
+        pass
+
+
+OTHER = """
+import sys
+from mmaslp.integrations.mmseg.training import locked
+
+with locked(type('', (dict,), {'work_dir': sys.argv[1]})()):
+    raise SystemExit('not refused')
+"""

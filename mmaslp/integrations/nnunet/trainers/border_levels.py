@@ -133,9 +133,3 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
             filename_or_checkpoint, map_location='cpu', weights_only=False
         )
         self.session.load_state_dict(checkpoint.get(STATE, {}))
-
-
-class nnUNetTrainerBorderLevelsNoDice(nnUNetTrainerBorderLevels):
-    """SC-BCE alone, with a label smoothing for each band."""
-
-    with_dice = False
