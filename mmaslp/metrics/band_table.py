@@ -213,9 +213,10 @@ class BandTable:
             by_band.index_add_(0, band.flatten().long(), sums.view(-1, 3))
 
         masks = [predicted, label, maps[1]] + ([] if valid is None else [valid])
-        known = torch.ones_like(label) if valid is None else valid
-        areas = [(mask & known).flatten(1).sum(1) for mask in masks]
-        return torch.stack(areas).cpu().numpy()
+        masks = masks if valid is None else [mask & valid for mask in masks]
+        # As bytes, and in 32 bits: torch adds up bools in 64, half as fast.
+        areas = [m.byte().flatten(1).sum(1, dtype=torch.int32) for m in masks]
+        return torch.stack(areas).long().cpu().numpy()
 
     def merge(self, other: 'BandTable') -> None:
         """Add the pixels of another table."""
