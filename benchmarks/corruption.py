@@ -66,7 +66,7 @@ def corrupt_mask(mask: np.ndarray, name: str, kind: str, severity: int) -> np.nd
     disc = distance < min(mask.shape) / 8
     blurred = corrupt_image(_picture(disc), name, kind, severity)[..., 0]
     shift = np.subtract(ndimage.center_of_mass(blurred), ndimage.center_of_mass(disc))
-    return ndimage.shift(mask, np.rint(shift), order=0)
+    return ndimage.shift(mask, np.rint(shift), order=0, mode='nearest')
 
 
 def _picture(mask: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ from .estimates import (
 from .features import count_image, probabilities
 from .maps import LIMIT, TARGETS, Knots, as_logits, look_up, segments
 from .masks import MASK_KIND, MASKS, dice_optimal_mask
-from .module import CalibratedModule, check_weights, is_marked, marked
+from .module import CalibratedModule, check_weights, marked
 
 MAX_BYTES = 2**20
 # Two logits of one image are correlated like this, and those of two images are not.
@@ -85,7 +85,7 @@ def _checked_maps(
 
 def refuse_calibrated(given: Any) -> None:
     """Refuse a map that says that it is calibrated, see :func:`.module.marked`."""
-    if is_marked(given):
+    if getattr(given, 'is_calibrated', False):
         raise ValueError(
             'these maps are calibrated: give those of the network, such as the first '
             'output of wrap(network, with_raw=True)'
@@ -163,8 +163,8 @@ class Calibrator:
             float32. With the target 'confidence' each stays on its side of 1/2.
 
         Raises:
-            ValueError: They are not such maps; or a tensor that this returned, or a
-            view of one, which say so, as an array and a copy do not.
+            ValueError: They are not such maps; or a tensor that this returned, which
+            says so, as an array, a part or a copy of it does not.
         """
         return self._apply(prob, logits=False)
 

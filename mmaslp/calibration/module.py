@@ -1,7 +1,6 @@
 """A network that gives calibrated logits, and the fingerprint of a network."""
 
 import warnings
-from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 
@@ -54,20 +53,11 @@ def check_weights(network: object, saved: object) -> None:
 def marked(calibrated: Tensor) -> Tensor:
     """Let a tensor say that it is calibrated, where nothing is being compiled.
 
-    Its views, such as one image of a batch, say so too. What is computed from it, and
-    an array, does not.
+    What is computed from it, such as one image of a batch, does not say so.
     """
     if not torch.compiler.is_compiling():
-        with suppress(NotImplementedError):  # in torch.func, which has no storage
-            calibrated.untyped_storage().is_calibrated = True  # type: ignore[attr-defined]
+        calibrated.is_calibrated = True  # type: ignore[attr-defined]
     return calibrated
-
-
-def is_marked(given: Any) -> bool:
-    """Whether a tensor, or what it is a view of, says that it is calibrated."""
-    with suppress(AttributeError, NotImplementedError):
-        return given.untyped_storage().is_calibrated
-    return False
 
 
 def versions_of(network: nn.Module) -> list[tuple[int, int]]:

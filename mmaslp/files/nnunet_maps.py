@@ -20,7 +20,7 @@ from .images import IMAGE_SUFFIXES, open_image
 from .volumes import NIFTI_SUFFIXES, is_nifti, read_nifti
 
 IGNORED = 255
-LABEL_ENDINGS = (*NIFTI_SUFFIXES, '.png')
+LABEL_ENDINGS = (*NIFTI_SUFFIXES, '.png', '.bmp', '.tif')
 
 
 @dataclass(frozen=True)

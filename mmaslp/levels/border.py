@@ -350,6 +350,7 @@ class BorderLevels(Levels):
                 check_array('iou and acc', [each['iou'], each['acc']], (2,), **shares)
             held = optional(check_text, 'held', state['held'])
 
+        self.expect_validations()
         self.levels.copy_(torch.from_numpy(levels))
         self.validations = number
         self._best = best

@@ -222,7 +222,7 @@ class ImageLevels(Levels):
         )
 
     def observe(self, accuracy: float, confidence: float | None = None) -> None:
-        """Take in what a validation has measured.
+        """Take in what a validation has measured; every process must call it.
 
         Args:
             accuracy (float): Pixel accuracy at threshold 0.5, in [0, 1].
@@ -231,8 +231,8 @@ class ImageLevels(Levels):
 
         Raises:
             ValueError: If a value that the rule needs is missing or out of its range,
-                or the training labels look like masks of 0 and 255. After a nan the
-                rule keeps the previous values, and a warning says so.
+                the training labels look like masks of 0 and 255, or processes differ.
+                After a nan the rule keeps the previous values, and a warning says so.
         """
         self.watch.check(at_least=10)
         self.expect_validations()
@@ -243,19 +243,20 @@ class ImageLevels(Levels):
                 f'rule={self.rule.name!r} needs the confidence too: call '
                 'observe(accuracy, confidence)'
             )
+        # As texts, in which a nan is equal to another one.
+        told = f'{accuracy} {confidence} {len(self.ids)} {self.ids[0]}'
+        if len({*gathered(told)}) > 1:
+            raise ValueError(
+                'the processes have other images or other metrics: give each all ids, '
+                'and what the whole validation set has measured'
+            )
+
         if accuracy != accuracy or confidence != confidence:  # nan
             self._warn(
                 f'the validation measured accuracy {accuracy}, confidence {confidence}'
                 f': the levels go on with {self.validation}'
             )
             return
-
-        measured = (accuracy, confidence, len(self.ids), self.ids[0])
-        if any(each != measured for each in gathered(measured)):
-            raise ValueError(
-                'the processes have other images or other metrics: give each all ids, '
-                'and what the whole validation set has measured'
-            )
 
         accuracy = check_number('accuracy', accuracy)
         confidence = optional(check_number, 'confidence', confidence)
@@ -322,6 +323,7 @@ class ImageLevels(Levels):
                 f'{len(saved)} of the state and keep their level; the others start anew'
             )
 
+        self.expect_validations()
         self.seed = seed
         self._steps.fill_(int(steps))
         return len(shared)

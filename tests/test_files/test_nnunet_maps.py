@@ -115,7 +115,8 @@ def test_pairs_of_a_fold(tmp_path):
     labels.mkdir()
     prob = volume(depth=1)
     softmax(maps, prob)
-    (maps / 'case.png').write_bytes(b'the segmentation')
+    for suffix in ('.png', '.bmp', '.tif'):
+        (maps / f'case{suffix}').write_bytes(b'the segmentation')
     for case in ('case', 'other'):
         Image.fromarray((prob[0] > 0.5).astype(np.uint8)).save(labels / f'{case}.png')
     pairs, problems = pair_files(maps, labels)

@@ -252,13 +252,33 @@ def test_a_loop_that_forgets_a_call_is_warned(recwarn, monkeypatch):
         levels.sample(IDS, 13)
 
 
-@pytest.mark.parametrize('other', [(0.8, None, 6, 'a'), (0.9, None, 5, 'b')])
-def test_processes_that_differ_are_refused(monkeypatch, other):
+@pytest.mark.parametrize('name', ['accuracy', 'ids'])
+def test_processes_that_differ_are_refused(monkeypatch, name):
+    def told_by(levels, accuracy):
+        told = []
+        monkeypatch.setattr(image, 'gathered', lambda part: [told.append(part) or part])
+        levels.observe(accuracy)
+        return told
+
     levels = learner()
-    own = (0.9, None, len(levels.ids), levels.ids[0])
-    monkeypatch.setattr(image, 'gathered', lambda part: [part, other])
+    other = ImageLevels(IDS[:-1]) if name == 'ids' else learner()
+    others = told_by(other, 0.9 if name == 'ids' else 0.8)
+    monkeypatch.setattr(image, 'gathered', lambda part: [part, *others])
     with pytest.raises(ValueError, match='other images or other metrics'):
         levels.observe(0.9)
-    monkeypatch.setattr(image, 'gathered', lambda part: [part, own])
+
+    for equal in (0.9, float('nan'), torch.tensor(0.5)):
+        others[:] = told_by(learner(), equal)
+        monkeypatch.setattr(image, 'gathered', lambda part: [part, *others])
+        levels.observe(equal)
+    assert levels.validation.accuracy == 0.5
+
+
+def test_levels_that_go_on_trust_that_validations_come(recwarn, monkeypatch):
+    monkeypatch.setattr(targets, 'MANY_BATCHES', 3)
+    levels, resumed = learner(), learner()
     levels.observe(0.9)
-    assert levels.validation.accuracy == 0.9
+    resumed.load_state_dict(levels.state_dict())
+    for _ in range(9):
+        resumed.count_batch()
+    assert not recwarn

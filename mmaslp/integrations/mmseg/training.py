@@ -5,8 +5,8 @@ import os.path as osp
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from fcntl import LOCK_EX, LOCK_NB, flock
+from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 from typing import Any
 
 from mmengine.config import Config
@@ -96,19 +96,27 @@ def prepare_training(
 def locked(cfg: Config) -> Iterator[None]:
     """Refuse a training while another one runs in its work directory.
 
-    The lock ends with the process. Several processes of one training take none.
+    Processes of a launcher share the lock. Of a training that was killed, the workers
+    that load data hold it until they end too.
     """
     os.makedirs(cfg.work_dir, exist_ok=True)
     folder = os.open(cfg.work_dir, os.O_RDONLY)
+    is_alone = cfg.get('launcher', 'none') == 'none'
     try:
-        if cfg.get('launcher', 'none') == 'none':
-            flock(folder, LOCK_EX | LOCK_NB)
-        yield
+        flock(folder, (LOCK_EX if is_alone else LOCK_SH) | LOCK_NB)
     except BlockingIOError as error:
         raise ValueError(
-            f'another training runs in {cfg.work_dir}: name another --work-dir'
+            f'another training runs in {cfg.work_dir}, or has just ended: name another '
+            '--work-dir, or wait some seconds'
         ) from error
+    except OSError:
+        pass  # a disk of a network without locks
+
+    try:
+        yield
     finally:
+        with suppress(OSError):
+            flock(folder, LOCK_UN)  # also of workers that have not ended
         os.close(folder)
 
 

@@ -1,10 +1,14 @@
-import subprocess
-import sys
+import multiprocessing
+import time
 
 import pytest
 import torch
 
-from mmaslp.integrations.mmseg.training import locked, prepare_training
+from mmaslp.integrations.mmseg.training import (
+    locked,
+    prepare_training,
+    run_training,
+)
 
 
 def test_resuming_checks_the_latest_checkpoint(toy, tmp_path):
@@ -41,20 +45,34 @@ def test_trainings_of_one_process_write_their_own_scalars(toy, tmp_path):
 
 def test_two_trainings_at_once_are_refused(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run')
-    with locked(cfg):
-        other = subprocess.run(
-            [sys.executable, '-c', OTHER, cfg.work_dir], capture_output=True, text=True
-        )
-    assert f'another training runs in {cfg.work_dir}' in other.stderr
+    cfg.launcher = 'none'
+    with locked(cfg), pytest.raises(ValueError, match='another training runs in'):
+        run_training(cfg)
     assert not [*(tmp_path / 'run').iterdir()]
-    with locked(cfg):  # the first one let go of it
+    run_training(cfg)
+    assert (tmp_path / 'run' / 'last_checkpoint').is_file()
+
+
+def test_workers_that_have_not_ended_hold_no_lock(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    fork = multiprocessing.get_context('fork')
+    with locked(cfg):
+        worker = fork.Process(target=time.sleep, args=[9])
+        worker.start()
+    with locked(cfg):
         pass
+    worker.kill()
 
 
-OTHER = """
-import sys
-from mmaslp.integrations.mmseg.training import locked
-
-with locked(type('', (dict,), {'work_dir': sys.argv[1]})()):
-    raise SystemExit('not refused')
-"""
+def test_processes_of_a_launcher_share_the_lock(toy, tmp_path):
+    cfg, alone = toy.config(tmp_path / 'run'), toy.config(tmp_path / 'run')
+    cfg.launcher, alone.launcher = 'pytorch', 'none'
+    with (
+        locked(cfg),
+        locked(cfg),
+        pytest.raises(ValueError, match='another training'),
+        locked(alone),
+    ):
+        pass
+    with pytest.raises(BlockingIOError, match='of the training itself'), locked(alone):
+        raise BlockingIOError('of the training itself')

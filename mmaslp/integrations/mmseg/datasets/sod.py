@@ -109,10 +109,10 @@ class SODDataset(BaseDataset):
         paths = pairs.paths()
         # OpenCV does not name the file.
         empty = [
-            f'{path}: the file is empty: write or fetch it again'
+            f'{path}: is empty, or a link to nothing: write or fetch it again'
             for pair in paths.values()
             for path in pair
-            if not os.path.getsize(path)
+            if not (os.path.exists(path) and os.path.getsize(path))
         ]
         raise_problems(pairs.unpaired() + empty, folders[0])
 
