@@ -5,8 +5,7 @@ import os.path as osp
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from mmengine.config import Config
@@ -58,7 +57,10 @@ def run_training(
         ValueError: The work directory holds another training, a checkpoint is damaged
             or asks for code, or the config does not serve.
     """
-    with safe_loading(trust_checkpoint), locked(cfg):
+    with (
+        safe_loading(trust_checkpoint),
+        locked(cfg) if os.name == 'posix' else nullcontext(),  # Windows has no flock
+    ):
         runner = prepare_training(cfg, trust_checkpoint=trust_checkpoint, **options)
         runner.train()
     return runner
@@ -99,6 +101,8 @@ def locked(cfg: Config) -> Iterator[None]:
     Processes of a launcher share the lock. Of a training that was killed, the workers
     that load data hold it until they end too.
     """
+    from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
+
     os.makedirs(cfg.work_dir, exist_ok=True)
     folder = os.open(cfg.work_dir, os.O_RDONLY)
     is_alone = cfg.get('launcher', 'none') == 'none'

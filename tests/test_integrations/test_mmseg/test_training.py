@@ -1,4 +1,6 @@
 import multiprocessing
+import subprocess
+import sys
 import time
 
 import pytest
@@ -76,3 +78,11 @@ def test_processes_of_a_launcher_share_the_lock(toy, tmp_path):
         pass
     with pytest.raises(BlockingIOError, match='of the training itself'), locked(alone):
         raise BlockingIOError('of the training itself')
+
+
+def test_windows_has_no_fcntl():
+    code = (
+        "import sys; sys.modules['fcntl'] = None; "
+        'import mmaslp.integrations.mmseg.training'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True)
