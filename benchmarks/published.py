@@ -28,7 +28,7 @@ from corruption import MOVING, corrupt_mask
 from networks import new_network
 from PIL import Image
 from scipy.special import logit
-from train import NETWORKS, load, logits_of
+from train import NETWORKS, load, load_full, logits_of
 
 PUBLISHED = ('selfie', 'sinet', 'isnet', 'trained')
 SINET_MEAN = np.array([102.890434, 111.25247, 126.91212])
@@ -95,12 +95,15 @@ def labels_of(folder: Path, part: str, size: int) -> np.ndarray:
         return load(folder, size)['labels'].numpy()
 
     labels = []
-    for image in sorted((folder / 'images').iterdir()):
-        file = folder / 'masks' / f'{image.stem}.png'
-        mask = np.asarray(Image.open(file).convert('L')) > 127
-        moved = corrupt_mask(mask, image.stem, kind, int(severity))
+    for name, mask in zip(names_of(folder), load_full(folder)['labels']):
+        moved = corrupt_mask(mask.numpy(), name, kind, int(severity))
         labels.append(Image.fromarray(moved).resize((size, size), Image.NEAREST))
     return np.stack(labels)
+
+
+def names_of(folder: Path) -> list[str]:
+    """Names of the images of a set, in the order of its labels."""
+    return [file.stem for file in sorted((folder / 'images').iterdir())]
 
 
 def main() -> None:
@@ -138,8 +141,7 @@ def main() -> None:
         prob = np.load(kept).astype(np.float64).clip(1e-7, 1 - 1e-7)
         arrays[f'{name}_logits'] = logit(prob).astype(np.float32)
         arrays[f'{name}_labels'] = labels_of(folder, name, args.size)
-        names = sorted(file.stem for file in (folder / 'images').iterdir())
-        arrays[f'{name}_names'] = np.array(names)
+        arrays[f'{name}_names'] = np.array(names_of(folder))
     np.savez_compressed(args.out / 'maps.npz', **arrays)
     options = {key: str(value) for key, value in vars(args).items()}
     record = dict(options=options, history=[], date=time.strftime('%Y-%m-%d %H:%M'))
