@@ -8,13 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from ..common.arguments import check_choice, check_integer, optional
-from ..common.arrays import (
-    ROUNDING,
-    as_tensor,
-    at_least_float32,
-    known_pixels,
-    matched,
-)
+from ..common.arrays import ROUNDING, as_tensor, at_least_float32, known_pixels, matched
 from ..metrics.band_table import BandTable, band_scalars
 from ..metrics.bins import check_bins
 from ..metrics.catalogue import metric_of

@@ -7,7 +7,6 @@ import warnings
 import pytest
 import torch
 
-from mmaslp.integrations.torchmetrics import BinaryBandCalibration
 from mmaslp.levels import BorderLevels, ImageLevels
 from mmaslp.losses import SelfCalibratingBCE, targets
 from mmaslp.metrics import BandTable
@@ -144,25 +143,37 @@ def test_levels_and_losses_are_copied_after_a_validation(copied):
 
 
 def test_observe_refuses_a_metric_in_the_place_of_its_counter():
+    pytest.importorskip('torchmetrics', reason='needs the extra [integrations]')
+    from mmaslp.integrations.torchmetrics import BinaryBandCalibration
+
     metric = BinaryBandCalibration()
     metric.update(torch.full((1, 8, 8), 0.9), torch.ones(1, 8, 8, dtype=torch.long))
     with pytest.raises(ValueError, match='or the counter of a metric'):
         BorderLevels().observe(metric)
 
 
+def stripe():
+    """Logits that a loss can be taken of, and labels."""
+    labels = torch.zeros(1, 8, 8)
+    labels[:, 4:] = 1
+    return torch.zeros(1, 1, 8, 8, requires_grad=True), labels
+
+
+def validate(levels, logits, labels):
+    table = BandTable()
+    table.update(logits.detach().sigmoid()[:, 0], labels)
+    levels.observe(table)
+
+
 def test_batches_are_counted_until_the_first_validation(monkeypatch):
     monkeypatch.setattr(targets, 'MANY_BATCHES', 3)
     levels = BorderLevels()
     criterion = SelfCalibratingBCE(levels)
-    logits = torch.zeros(1, 1, 8, 8, requires_grad=True)
-    labels = torch.zeros(1, 8, 8)
-    labels[:, 4:] = 1
+    logits, labels = stripe()
     with pytest.warns(UserWarning, match='3 batches have passed'):
         for _ in range(3):
             criterion(logits, labels)
-    table = BandTable()
-    table.update(logits.detach().sigmoid()[:, 0], labels)
-    levels.observe(table)
+    validate(levels, logits, labels)
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         for _ in range(9):
@@ -173,15 +184,11 @@ def test_batches_are_counted_until_the_first_validation(monkeypatch):
 def test_levels_that_no_trained_loss_holds_are_said_once(held):
     levels = BorderLevels()
     criterion = SelfCalibratingBCE(levels if held else None)
-    logits = torch.zeros(1, 1, 8, 8, requires_grad=True)
-    labels = torch.zeros(1, 8, 8)
-    labels[:, 4:] = 1
+    logits, labels = stripe()
 
     def epoch():
         criterion(logits, labels)
-        table = BandTable()
-        table.update(logits.detach().sigmoid()[:, 0], labels)
-        levels.observe(table)
+        validate(levels, logits, labels)
 
     criterion.eval()  # forgotten after the first validation
     epoch()
@@ -195,14 +202,10 @@ def test_levels_that_no_trained_loss_holds_are_said_once(held):
 def test_a_validation_before_the_training_is_quiet():
     levels = BorderLevels()
     criterion = SelfCalibratingBCE(levels)
-    logits = torch.zeros(1, 1, 8, 8, requires_grad=True)
-    labels = torch.zeros(1, 8, 8)
-    labels[:, 4:] = 1
+    logits, labels = stripe()
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         for _ in range(4):
-            table = BandTable()
-            table.update(logits.detach().sigmoid()[:, 0], labels)
-            levels.observe(table)
+            validate(levels, logits, labels)
             criterion.train()(logits, labels)
             criterion.eval()(logits, labels)

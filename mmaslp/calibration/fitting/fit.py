@@ -1,14 +1,7 @@
 """Fitting a calibrator: from images or from their tables, chosen out of fold."""
 
 import warnings
-from collections.abc import (
-    Hashable,
-    Iterable,
-    Iterator,
-    Mapping,
-    Set,
-    Sized,
-)
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Set, Sized
 from itertools import count, islice, repeat, zip_longest
 from pathlib import PurePath
 from typing import Any

@@ -6,11 +6,7 @@ import time
 import pytest
 import torch
 
-from mmaslp.integrations.mmseg.training import (
-    locked,
-    prepare_training,
-    run_training,
-)
+from mmaslp.integrations.mmseg.training import locked, prepare_training, run_training
 
 
 def test_resuming_checks_the_latest_checkpoint(toy, tmp_path):

@@ -9,11 +9,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from mmaslp.integrations.mmseg.checks import run
-from mmaslp.integrations.mmseg.checks.run import (
-    check_batches,
-    check_hooks,
-    check_masks,
-)
+from mmaslp.integrations.mmseg.checks.run import check_batches, check_hooks, check_masks
 from mmaslp.integrations.mmseg.checks.settings import check_settings
 from mmaslp.integrations.mmseg.config import build_runner
 from mmaslp.integrations.mmseg.doctor import check_parts
