@@ -11,6 +11,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from mmaslp import Calibrator
@@ -212,6 +213,7 @@ def test_a_run_replaces_no_foreign_file(run_here, capsys, case):
     words, name = FOREIGN[case]
     words = words.split()
     if words[0] == 'test':
+        init_default_scope('mmseg')
         model = MODELS.build(Config.fromfile('c.py').model)
         torch.save({'state_dict': model.state_dict()}, 'epoch_1.pth')
     Path(name).parent.mkdir(parents=True, exist_ok=True)

@@ -97,6 +97,7 @@ def test_an_ending_that_no_file_of_a_list_has(toy, build, tmp_path, wrong):
 
 
 def test_a_folder_that_is_not_divided_is_tested_whole(toy, tmp_path):
+    init_default_scope('mmseg')
     cfg = toy.config(tmp_path / 'run', custom_hooks=[])
     folder = toy.root / 'train'
     before = sorted(folder.rglob('*'))
