@@ -177,14 +177,19 @@ def read_label(
 
 def _described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDataset:
     """The channels of a map by its dataset, or by whether they add up to 1."""
+    total = values.sum(0, dtype=np.float32)
+    regions = len(values) == 1 or bool(np.abs(total - 1).max() > SUM_TOLERANCE)
     if dataset is None:
-        total = values.sum(0, dtype=np.float32)
-        regions = len(values) == 1 or bool(np.abs(total - 1).max() > SUM_TOLERANCE)
         return NNUNetDataset({str(k): (k,) for k in range(len(values))}, regions)
     if len(dataset.channels) != len(values):
         raise ValueError(
             f'has {len(values)} channels, its dataset.json describes '
             f'{len(dataset.channels)}: lay that of these maps beside them'
+        )
+    if regions and not dataset.regions:
+        raise ValueError(
+            'its channels do not add up to 1, and its dataset.json describes classes '
+            'that exclude each other: lay that of these maps beside them'
         )
     return dataset
 

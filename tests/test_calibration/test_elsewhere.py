@@ -109,22 +109,38 @@ def test_a_set_that_is_near_has_weighted_bounds(calibrator):
     expected = np.full(60, 0.9)
     moved = replace(
         decisions,
-        features=np.tile(features, (4, 1)).tolist(),
-        expected=np.tile(expected, 4).tolist(),
-        dice=np.tile(expected - 0.3 * worse, 4).tolist(),
-        area_errors=[0.0] * 240,
-        accuracy_errors=[0.0] * 240,
+        features=np.tile(features, (16, 1)).tolist(),
+        expected=np.tile(expected, 16).tolist(),
+        dice=np.tile(expected - 0.3 * worse, 16).tolist(),
+        area_errors=[0.0] * 960,
+        accuracy_errors=[0.0] * 960,
     )
-    rows = np.tile(features, (4, 1))[np.tile(worse, 4) | (rng.random(240) < 0.12)]
+    rows = np.tile(features, (16, 1))[np.tile(worse, 16) | (rng.random(960) < 0.3)]
     estimate = judged(calibrator, 1)[0]
     new = [replace(estimate, dice=0.9, features=tuple(row)) for row in rows]
     comparison, weighted = compare_set(moved, new)
     assert comparison.differs
     assert not comparison.withheld
-    assert 20 < comparison.effective < 240
+    assert 20 < comparison.effective < 960
     assert comparison.dice < 0.9 - 0.3 * worse.mean()
     assert all(image.dice_low < 0.61 for image in weighted)
     assert 'bounds are weighted' in str(comparison)
+
+
+def test_bounds_are_withheld_before_the_alarm_rings(calibrator):
+    """A mixture of like and unlike maps, of which as many as leave a p above .001."""
+    alike = judged(calibrator, 40)
+    unlike = judged(calibrator, 40, lambda prob: changed(prob, 1.6))
+    for share in range(40):
+        estimates = [*unlike[:share], *alike[share:]]
+        comparison, bounded = calibrator.compare_set(estimates)
+        if comparison.p_value <= 0.01:
+            break
+
+    assert not comparison.differs
+    assert comparison.withheld
+    assert all(np.isnan(image.dice_low) for image in bounded)
+    assert 'may differ from the 60 of the fit' in str(comparison)
 
 
 def test_an_alarm_that_cannot_ring_is_refused(calibrator):

@@ -43,6 +43,9 @@ def test_regions_are_named_or_numbered(tmp_path):
         np.testing.assert_array_equal(found, values[1])
     with pytest.raises(ValueError, match="name one of 0 'whole', 1 'core'"):
         MapReader().read(path)
+    write_set(tmp_path, {'background': 0, 'tumour': 1})
+    with pytest.raises(ValueError, match=r'case\.npz: its channels do not add up to 1'):
+        MapReader().read(path)
     (tmp_path / 'dataset.json').write_text('[]')
     with pytest.raises(ValueError, match=r'dataset\.json .* is not of nnU-Net'):
         MapReader().read(path)
