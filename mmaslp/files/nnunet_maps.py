@@ -181,6 +181,7 @@ def _described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDatas
     regions = len(values) == 1 or bool(np.abs(total - 1).max() > SUM_TOLERANCE)
     if dataset is None:
         return NNUNetDataset({str(k): (k,) for k in range(len(values))}, regions)
+
     if len(dataset.channels) != len(values):
         raise ValueError(
             f'has {len(values)} channels, its dataset.json describes '
