@@ -116,7 +116,9 @@ def main() -> None:
             parts['sharper'] = [*changed(test, 1.6, 0.0)]
             parts['noisier'] = [*changed(test, 1.0, 1.0)]
             parts['both'] = [*changed(test, 1.6, 0.5)]
-            found[name] = {'halves': halves([*val, *test], args.halves)}
+            found[name] = {}
+            if args.halves:
+                found[name]['halves'] = halves([*val, *test], args.halves)
             for part, pairs in parts.items():
                 row = measure(calibrator, pairs, args.draws)
                 found[name][part] = brief(row) if args.brief else row
@@ -124,9 +126,8 @@ def main() -> None:
                 content = {'date': time.strftime('%Y-%m-%d'), 'sets': found}
                 if args.brief:
                     content['columns'] = BRIEF
-                args.out.write_text(
-                    json.dumps(content, indent=None if args.brief else 1) + '\n'
-                )
+                short = dict(separators=(',', ':')) if args.brief else dict(indent=1)
+                args.out.write_text(json.dumps(content, **short) + '\n')
 
 
 if __name__ == '__main__':
