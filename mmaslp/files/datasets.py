@@ -2,7 +2,6 @@
 
 import filecmp
 import os
-import os.path as osp
 import random
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -56,8 +55,8 @@ class Pairs:
         return {
             # One file has one spelling: the path identifies the image.
             stem: (
-                osp.normpath(osp.join(self.folders[0], self.images[stem])),
-                osp.normpath(osp.join(self.folders[1], self.masks[stem])),
+                os.path.normpath(os.path.join(self.folders[0], self.images[stem])),
+                os.path.normpath(os.path.join(self.folders[1], self.masks[stem])),
             )
             for stem in self.images
             if stem in self.masks
@@ -98,8 +97,8 @@ def locate(
     try:
         return find_folders(root, layout, split), ''
     except FileNotFoundError:
-        list_file = osp.join(root, f'{split}.txt')
-        if split is None or not osp.exists(list_file):
+        list_file = os.path.join(root, f'{split}.txt')
+        if split is None or not os.path.exists(list_file):
             raise
     return find_folders(root, layout), list_file
 
@@ -107,7 +106,7 @@ def locate(
 def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[str, str]:
     """List the images of a folder and its sub-folders, but for hidden ones."""
     names = (
-        osp.relpath(osp.join(place, name), folder).replace(os.sep, '/')
+        os.path.relpath(os.path.join(place, name), folder).replace(os.sep, '/')
         for place, _, entries in os.walk(folder, followlinks=True)
         for name in entries
     )
@@ -130,10 +129,10 @@ def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[st
 
     if not found:
         raise FileNotFoundError(
-            f'no image ({" ".join(suffixes)}) in {osp.abspath(folder)}'
+            f'no image ({" ".join(suffixes)}) in {os.path.abspath(folder)}'
         )
     for name in found.values():  # who opens a pipe waits for ever
-        check_file(osp.join(folder, name))
+        check_file(os.path.join(folder, name))
     return dict(sorted(found.items()))
 
 
@@ -252,9 +251,9 @@ def prepare_dataset(
         root,
     )
     parts = divide(parts[''], val_list or val_ratio, test_ratio, seed)
-    lists = [osp.join(root, f'{part}.txt') for part in parts]
-    other = {osp.join(root, f'{part}.txt') for part in PARTS} - {*lists}
-    if left := [*filter(osp.isfile, other)]:
+    lists = [os.path.join(root, f'{part}.txt') for part in parts]
+    other = {os.path.join(root, f'{part}.txt') for part in PARTS} - {*lists}
+    if left := [*filter(os.path.isfile, other)]:
         raise ValueError(f'{left[0]} is of another division: remove it')
     check_outputs({'': lists}, [val_list, *chain(*paths[''].values())], overwrite)
     for path, names in zip(lists, parts.values()):

@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import os
-import os.path as osp
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import distributions
@@ -103,8 +102,8 @@ def _check_parts(cfg: Config) -> None:
 
 def find_config(name: str) -> str:
     """Find a config: a file, or one that comes with the package."""
-    path = osp.expanduser(name)
-    if osp.isfile(path):
+    path = os.path.expanduser(name)
+    if os.path.isfile(path):
         return path
     # Part of an installed package; a checkout has them beside the package.
     package = Path(__file__).resolve().parents[2]
@@ -114,7 +113,7 @@ def find_config(name: str) -> str:
     if own.is_file() and folder.resolve() in own.resolve().parents:
         return str(own)
     raise FileNotFoundError(
-        f'no config at {osp.abspath(path)}, and the package has no config {name}'
+        f'no config at {os.path.abspath(path)}, and the package has no config {name}'
     )
 
 
@@ -182,10 +181,10 @@ def name_run(cfg: Config, purpose: str) -> None:
 
     MMEngine keeps these by name. A hash tells folders of the same name apart.
     """
-    folder = osp.abspath(cfg.work_dir)
+    folder = os.path.abspath(cfg.work_dir)
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
     suffix = f'_{digest}_{purpose}'
-    name = cfg.get('experiment_name') or osp.basename(folder)
+    name = cfg.get('experiment_name') or os.path.basename(folder)
     cfg.experiment_name = name.removesuffix(suffix) + suffix
     if cfg.get('visualizer') is not None:
         cfg.visualizer.name = cfg.experiment_name

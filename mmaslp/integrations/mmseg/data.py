@@ -4,7 +4,6 @@ A data set may be the config of one, or built from it: both wrap others alike.
 """
 
 import os
-import os.path as osp
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -173,22 +172,24 @@ def _missing(dataset: Mapping[str, Any]) -> str:
             return str(error)
 
     for name in (*prefix.values(), dataset.get('ann_file') or ''):
-        path = osp.join(root, name or '')
-        if not path or '://' in path or osp.exists(path):
+        path = os.path.join(root, name or '')
+        if not path or '://' in path or os.path.exists(path):
             continue
         named = f' --layout {layout}' if layout else ''
-        lists = f'\n`mmaslp prepare {osp.dirname(path)}{named}` writes lists of images'
-        return (
-            f'there is no {osp.abspath(path)}{lists if path.endswith(".txt") else ""}'
+        lists = (
+            f'\n`mmaslp prepare {os.path.dirname(path)}{named}` writes lists of images'
+            if path.endswith('.txt')
+            else ''
         )
+        return f'there is no {os.path.abspath(path)}{lists}'
 
     # Other data sets of MMSegmentation may have another ending by default.
-    folder = osp.join(root, prefix.get('img_path') or '')
+    folder = os.path.join(root, prefix.get('img_path') or '')
     suffix = dataset.get('img_suffix', '.jpg')
     if (
         is_type(dataset, 'BaseSegDataset')
         and not dataset.get('ann_file')
-        and osp.isdir(folder)
+        and os.path.isdir(folder)
         and not any(
             name.endswith(suffix)
             for *_, names in os.walk(folder, followlinks=True)

@@ -6,7 +6,6 @@ in the config is the patch, as lines of a config.
 
 import ast
 import copy
-import os.path as osp
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,9 +185,9 @@ def _change(before: dict, after: dict, name: str) -> Any:
 
 def _read_bases(file: str) -> dict:
     """Read what the bases of a config say, without the config."""
-    folder = osp.dirname(osp.abspath(file))
+    folder = Path(file).absolute().parent
     paths = [
-        name if '::' in name else osp.join(folder, name)
+        name if '::' in name else str(folder / name)
         for name in Config._get_base_files(file)
     ]
     with tempfile.TemporaryDirectory() as place:

@@ -1,7 +1,6 @@
 """The work directory of a training, and what it holds already."""
 
 import os
-import os.path as osp
 import re
 import shutil
 from collections.abc import Iterator
@@ -26,20 +25,20 @@ _REPLACED = re.compile(
 
 def earlier_training(folder: str) -> list[str]:
     """List what an earlier training left that another one would replace."""
-    names = os.listdir(folder) if osp.isdir(folder) else []
-    return [osp.join(folder, n) for n in sorted(names) if _REPLACED.fullmatch(n)]
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return [os.path.join(folder, n) for n in sorted(names) if _REPLACED.fullmatch(n)]
 
 
 def was_trained(folder: str) -> bool:
     """Whether a folder is the work directory of a training that saved a checkpoint."""
-    return osp.isfile(osp.join(folder, 'last_checkpoint'))
+    return os.path.isfile(os.path.join(folder, 'last_checkpoint'))
 
 
 def remove_training(folder: str) -> None:
     """Remove what an earlier training left, and nothing else."""
     for path in earlier_training(folder):
         # Sharded checkpoints are folders.
-        if osp.isdir(path) and not osp.islink(path):
+        if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
         else:
             os.remove(path)
@@ -136,11 +135,11 @@ def _use_amp(cfg: Config) -> None:
 
 def _latest(folder: str) -> str | None:
     """The checkpoint that MMEngine would resume from; None where nothing is lost."""
-    check_file(osp.join(folder, 'last_checkpoint'), MOST_TEXT)
+    check_file(os.path.join(folder, 'last_checkpoint'), MOST_TEXT)
     latest = find_latest_checkpoint(folder)
-    own = osp.join(folder, osp.basename(latest or ''))
+    own = os.path.join(folder, os.path.basename(latest or ''))
     # Of a folder that was moved or copied the file names another place.
-    return own if latest is not None and osp.exists(own) else latest
+    return own if latest is not None and os.path.exists(own) else latest
 
 
 def _check_folder(
@@ -148,8 +147,8 @@ def _check_folder(
 ) -> None:
     """Refuse to mix two trainings, and to remove what this one starts from."""
     left = earlier_training(folder)
-    real = osp.realpath(osp.expanduser(start or ''))
-    from_here = bool(start) and real.startswith(osp.join(osp.realpath(folder), ''))
+    real = os.path.realpath(os.path.expanduser(start or ''))
+    from_here = bool(start) and real.startswith(os.path.realpath(folder) + os.sep)
 
     if left and overwrite and (resume or from_here):
         raise ValueError(
@@ -158,8 +157,9 @@ def _check_folder(
         )
     if left and not overwrite and not (resume and from_here):
         raise ValueError(
-            f'{folder} holds a training already '
-            f'({some([*map(osp.basename, left)], 3)}): go on from its last_checkpoint '
-            'by --resume (another one: and --cfg-options load_from=FILE), name another '
-            'folder with --work-dir, or replace it by --overwrite'
+            f'{folder} holds a training already ('
+            f'{some([*map(os.path.basename, left)], 3)}): go on from its '
+            'last_checkpoint by --resume (another one: and --cfg-options '
+            'load_from=FILE), name another folder with --work-dir, or replace it by '
+            '--overwrite'
         )
