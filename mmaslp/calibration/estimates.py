@@ -6,6 +6,7 @@ weighted or withheld.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from math import comb
 
 import numpy as np
@@ -360,10 +361,7 @@ class SetComparison:
 
 def least_images(fitted: int) -> int:
     """How many new images it takes to ring at all, beside those of the fit."""
-    number = FOLDS
-    while comb(fitted + number, number) * ALARM < 2:
-        number += 1
-    return number
+    return next(n for n in count(FOLDS) if comb(fitted + n, n) * ALARM >= 2)
 
 
 def compare_set(

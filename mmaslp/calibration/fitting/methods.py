@@ -238,10 +238,11 @@ def simplest(candidates: Mapping[Any, OutOfFold]) -> Any:
     looser tie, or the best by Brier score, was worse on the others.
     """
     best = min(candidates, key=lambda name: candidates[name].metrics[0])
-    for name, candidate in candidates.items():
-        if not candidate.is_worse(candidates[best]):
-            return name
-    return best
+    return next(
+        name
+        for name, candidate in candidates.items()
+        if not candidate.is_worse(candidates[best])
+    )
 
 
 def gains(candidate: OutOfFold, identity: OutOfFold) -> bool:
