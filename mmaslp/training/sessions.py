@@ -11,7 +11,6 @@ from ..calibration.calibrator import Calibrator
 from ..calibration.fitting.fit import BY, METHODS, fit_tables
 from ..calibration.fitting.tables import CalibrationTables, has_channels
 from ..calibration.maps import TARGETS
-from ..calibration.module import fingerprint_of
 from ..common.arguments import (
     check_array,
     check_bool,
@@ -281,8 +280,7 @@ class CalibratorSession:
 
     def start_validation(self, network: nn.Module | None = None) -> None:
         """Forget the validation before; a calibrator remembers the weights."""
-        self._tables = CalibrationTables()
-        self._tables.network = fingerprint_of(network) if network else None
+        self._tables = CalibrationTables(network)
         self._validated = False
 
     def update(

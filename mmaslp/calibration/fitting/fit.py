@@ -15,7 +15,6 @@ from ...common.inputs import naming
 from ..calibrator import Calibrator, refuse_calibrated
 from ..maps import SIDE, TARGETS
 from ..masks import MASK_KIND
-from ..module import fingerprint_of
 from .decisions import fit_decisions
 from .methods import (
     HALFWAY_IMAGES,
@@ -103,8 +102,7 @@ def fit_calibrator(
         >>> calibrator(np.full((32, 32), 0.9))[0, 0].round(2)
         np.float64(0.75)
     """
-    tables = CalibrationTables()
-    tables.network = None if network is None else fingerprint_of(network)
+    tables = CalibrationTables(network)
     keys = count() if groups is None else numbers_of(groups)
     pairs = _pairs(prob, label, in_order=isinstance(groups, Sized))
     for number, (image, mask, channels) in enumerate(pairs):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...common.arrays import (
     as_floats,
@@ -18,6 +18,7 @@ from ...common.arrays import (
 from ...common.bands import NUM_BANDS
 from ..features import ImageCounts, count_image
 from ..maps import CELLS
+from ..module import fingerprint_of
 
 GROUPS = 100
 
@@ -32,6 +33,9 @@ class CalibrationTables:
     (:func:`~mmaslp.common.bands.border_bands`), cells those of
     :mod:`~mmaslp.calibration.maps`. All counts are integers, so :meth:`merge` is
     exact in any order.
+
+    Args:
+        network (nn.Module, optional): What gives the maps. Defaults to None, unknown.
 
     Attributes:
         counts (Tensor): ``(100, 5, 258, 2)`` int64 per group, band, cell and label.
@@ -52,14 +56,14 @@ class CalibrationTables:
         (64, 1)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, network: nn.Module | None = None) -> None:
         self.counts = torch.zeros(GROUPS, NUM_BANDS, CELLS, 2, dtype=torch.int64)
         self.images = torch.zeros(GROUPS, dtype=torch.int64)
         self.keys: set[int] = set()
         self.axes: set[int] = set()
         self.contents: list[ImageCounts] | None = []
         self.negative_crops: list[ImageCounts] = []
-        self.network: str | None = None
+        self.network = None if network is None else fingerprint_of(network)
 
     def update(
         self,

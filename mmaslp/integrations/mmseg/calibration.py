@@ -16,7 +16,6 @@ from mmengine.structures import PixelData
 from ...augmentation.windows import find_window, resized
 from ...calibration.calibrator import Calibrator
 from ...calibration.fitting.tables import CalibrationTables
-from ...calibration.module import fingerprint_of
 from ...common.inputs import naming
 from ...common.processes import joined
 from ...files.progress import track
@@ -105,8 +104,7 @@ def collect_tables(
     size = len(loader.dataset)
     seen = get_rank()
     numbers = range(size) if numbers is None else numbers
-    tables = CalibrationTables()
-    tables.network = fingerprint_of(model)
+    tables = CalibrationTables(model)
     rng = np.random.default_rng(0)
     training = model.training
     model.eval()
