@@ -10,8 +10,7 @@ from itertools import count
 from math import comb
 
 import numpy as np
-from scipy import ndimage
-from scipy.special import expit
+from scipy import ndimage, special
 from torch import Tensor
 
 from ..common.arrays import as_floats, as_tensor, checked, fill_ignored, known_pixels
@@ -457,5 +456,5 @@ def _weights(inputs: np.ndarray, is_new: np.ndarray) -> np.ndarray:
     intercept, *slopes = fit_linear(inputs, is_new, logistic_losses)
     score = intercept + inputs[~is_new] @ slopes
     balanced = score - np.log(is_new.sum() / (~is_new).sum())
-    prob = np.clip(expit(balanced), 0.01, 0.99)  # no image is certain to be new
+    prob = np.clip(special.expit(balanced), 0.01, 0.99)  # no image is certain to be new
     return prob / (1 - prob)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import isotonic_regression
-from scipy.special import stdtrit
+from scipy import optimize, special
 
 from ..maps import CENTRES, LIMIT, SIDE, Knots, evaluate
 
@@ -78,7 +77,7 @@ def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
     """Isotonic regression, linear between the centres of its blocks."""
     filled = np.flatnonzero(counts.sum(1))
     total = counts[filled].sum(1)
-    fit = isotonic_regression(counts[filled, 1] / total, weights=total)
+    fit = optimize.isotonic_regression(counts[filled, 1] / total, weights=total)
     first = fit.blocks[:-1]
     centres = np.add.reduceat(logit[filled] * total, first)
     centres /= np.add.reduceat(total, first)
@@ -160,7 +159,7 @@ class OutOfFold:
 
     def t_value(self, probability: float) -> float:
         """Standard errors that a difference lies below with this probability."""
-        return float(stdtrit(len(self.without) - 1, probability))
+        return float(special.stdtrit(len(self.without) - 1, probability))
 
 
 def candidates() -> list[tuple[str, str]]:

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit
+from scipy import optimize, special
 
 from ..decisions import FEW_OBJECTS, Predictor
 from ..features import logit
@@ -59,14 +58,14 @@ def _least_loss(
         total = value.sum() + penalty @ apart**2 / 2
         return float(total), inputs.T @ derivative + penalty * apart
 
-    return minimize(loss, start, jac=True, method='L-BFGS-B').x
+    return optimize.minimize(loss, start, jac=True, method='L-BFGS-B').x
 
 
 def logistic_losses(
     score: np.ndarray, outcome: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """NLL of a logit and its derivative."""
-    return np.logaddexp(0, score) - outcome * score, expit(score) - outcome
+    return np.logaddexp(0, score) - outcome * score, special.expit(score) - outcome
 
 
 def absolute_losses(
@@ -99,7 +98,7 @@ def fit_few_objects(features: np.ndarray, true: np.ndarray) -> Predictor:
     used = [0, features.shape[1]]  # of the intercept and all slopes
     weights = np.zeros(features.shape[1] + 1)
     weights[used] = _least_loss(inputs, true, logistic_losses, usual, usual, penalty)
-    prob = expit(inputs @ weights[used])
+    prob = special.expit(inputs @ weights[used])
     curvature = inputs.T @ (inputs * (prob * (1 - prob))[:, None]) + np.diag(penalty)
     covariance = np.zeros((len(weights), len(weights)))
     covariance[np.ix_(used, used)] = np.linalg.pinv(curvature)
