@@ -19,9 +19,8 @@ UNKNOWN = (170, 170, 170)
 
 def colour_of(probability: float) -> tuple[int, int, int]:
     """Colour of an object by the probability that it is real."""
-    if np.isnan(probability):
-        return UNKNOWN
-    return next(colour for least, colour in COLOURS if probability >= least)
+    # No comparison with nan holds.
+    return next((colour for least, colour in COLOURS if probability >= least), UNKNOWN)
 
 
 def files_of(folder: str | Path, names: Iterable[str]) -> list[Path]:

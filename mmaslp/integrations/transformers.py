@@ -141,8 +141,7 @@ def _calibrate_outputs(
     pixels = kwargs['pixel_values'] if 'pixel_values' in kwargs else args[0]
     if not hasattr(outputs, 'logits'):
         raise ValueError('the model returns no logits: leave out return_dict=False')
-    logits = resized(outputs.logits, pixels.shape[-2:])
-    outputs.logits = calibrate(logits)
+    outputs.logits = calibrate(resized(outputs.logits, pixels.shape[-2:]))
     return outputs
 
 

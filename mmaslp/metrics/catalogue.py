@@ -124,6 +124,7 @@ SHOWN = (
 def metric_of(key: str) -> Metric:
     """Look a metric up, also that of a band; an unknown one keeps its name."""
     name = re.sub(r'^band\d+_', '', key)
-    if name in _BY_KEY:
-        return _BY_KEY[name]
-    return Metric(key, None, '', key, 'See the page of metrics in the documentation.')
+    unknown = Metric(
+        key, None, '', key, 'See the page of metrics in the documentation.'
+    )
+    return _BY_KEY.get(name, unknown)

@@ -14,7 +14,6 @@ from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import checkpoint as mmengine_checkpoint
-from torch import Tensor
 
 from ...common.inputs import check_unpacked
 from ...files.names import some
@@ -200,7 +199,7 @@ def load_weights(model: Any, checkpoint: Mapping[str, Any]) -> str:
     state = {
         re.sub(r'^module\.', '', str(key)): value
         for key, value in (given.items() if isinstance(given, Mapping) else ())
-        if isinstance(value, Tensor)
+        if isinstance(value, torch.Tensor)
     }
     wanted = model.state_dict()
     fitting = {

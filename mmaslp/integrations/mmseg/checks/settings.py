@@ -80,12 +80,11 @@ def _check_imports(cfg: Config) -> Iterator[Finding]:
 def _check_aslp(cfg: Config) -> Iterator[Finding]:
     """Look for the hook and the metric that ASLP needs."""
     hooks = [h for h in cfg.get('custom_hooks') or [] if is_type(h, 'ASLPHook')]
-    losses = [
-        loss
+    ours = any(
+        is_type(loss, 'SCBCELoss')
         for _, head in heads_of(cfg.model)
         for loss in listed(head.get('loss_decode'))
-    ]
-    ours = any(is_type(loss, 'SCBCELoss') for loss in losses)
+    )
     if hooks and not ours:
         yield Finding('error', 'ASLPHook needs the loss SCBCELoss in a head', PATCH)
     if ours and not hooks:

@@ -9,9 +9,8 @@ from batchgenerators.dataloading.nondet_multi_threaded_augmenter import (
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from mmaslp import BorderLevels, SelfCalibratingBCE
 from mmaslp.integrations.nnunet.loss import FixedPatches, SelfCalibratingLoss, Targets
-from mmaslp.levels import BorderLevels
-from mmaslp.losses import SelfCalibratingBCE
 from mmaslp.training.sessions import LevelsSession
 
 STATE = 'mmaslp_border_levels'
