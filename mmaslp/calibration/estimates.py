@@ -198,7 +198,8 @@ class ObjectTable:
         area (np.ndarray): ``(O,)`` pixels, of a volume voxels.
         box (np.ndarray): ``(O, D, 2)`` first and last place along each axis, inclusive.
         centre (np.ndarray): ``(O, D)`` centre of mass, in pixels.
-        mean (np.ndarray): ``(O,)`` mean calibrated probability of the pixels.
+        mean (np.ndarray): ``(O,)`` mean probability of the pixels, by
+            :attr:`~mmaslp.calibration.Calibrator.mask_calibrator`.
     """
 
     labels: np.ndarray

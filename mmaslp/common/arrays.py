@@ -273,8 +273,8 @@ def check_channels(scores: Tensor) -> None:
     """Refuse scores that are not ``(N, 1 | 2, ...)``."""
     if scores.dim() < 3 or scores.size(1) not in (1, 2):
         raise ValueError(
-            'cls_score must be (N, 1, H, W), (N, 2, H, W) or (N, 1 | 2, P), got '
-            f'{tuple(scores.shape)}: the loss is for binary heads, set '
+            'logits must be (N, 1, H, W), (N, 2, H, W) or (N, 1 | 2, P), got '
+            f'{tuple(scores.shape)}: the loss is for binary heads, in MMSegmentation '
             'out_channels=1 (or num_classes=2)'
         )
 
@@ -298,6 +298,8 @@ def pair_shapes(
 
     if not logits.is_floating_point():
         raise ValueError(f'logits must be floating point, not {logits.dtype}')
+    if labels.dim() == logits.dim() + 1 and labels.size(1) == 1:
+        labels = labels.squeeze(1)
     with_channel = labels.dim() > 2 and labels.size(1) == 1
     without_channel = labels.dim() == logits.dim() - 1
     if independent:

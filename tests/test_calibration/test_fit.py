@@ -348,3 +348,21 @@ def test_paths_and_missing_groups_are_refused(given, groups, words):
     label = given if isinstance(given, str | list) else maps(6)[1]
     with pytest.raises(ValueError, match=words):
         fit_calibrator(given, label, groups=groups)
+
+
+@pytest.mark.parametrize('target', ['confidence', 'probability'])
+def test_platt_of_maps_with_two_values_is_the_share_of_right_pixels(target):
+    """The slope of the lowest NLL would invert the map: the shift is of one that fits."""
+    right = np.random.default_rng(0).random((20, 32, 32)) < 0.9
+    label = np.arange(32) % 2 * np.ones_like(right)
+    prob = np.where(right == (label == 1), 0.99, 0.01)
+    calibrator = fit_calibrator(prob, label, method='platt', by='single', target=target)
+    found = calibrator(np.array([[0.01, 0.99]]))
+    np.testing.assert_allclose(found, [[0.1, 0.9]], atol=0.01)
+
+
+def test_platt_of_a_constant_map_is_the_share_of_foreground():
+    prob = np.full((20, 32, 32), 0.2)
+    label = np.random.default_rng(0).random(prob.shape) < 0.1
+    calibrator = fit_calibrator(prob, label, method='platt', target='probability')
+    assert calibrator(prob[0]).mean() == pytest.approx(label.mean(), abs=0.005)

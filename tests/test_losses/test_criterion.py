@@ -198,10 +198,19 @@ def test_volumes_have_their_bands_in_the_plane_of_a_slice():
         torch.testing.assert_close(criterion(logits.unsqueeze(1), labels), expected)
 
 
+def test_either_has_an_axis_of_one_channel():
+    labels = half_planes()
+    logits, criterion = logits_like(labels), SelfCalibratingBCE(border_levels())
+    expected = criterion(logits, labels)
+    for given in (logits, logits.unsqueeze(1)):
+        for true in (labels, labels.unsqueeze(1)):
+            torch.testing.assert_close(criterion(given, true), expected)
+
+
 @pytest.mark.parametrize(
     ('levels', 'logits', 'labels', 'match'),
     [
-        (None, (2, 3, 8, 8), (2, 8, 8), 'cls_score must be'),
+        (None, (2, 3, 8, 8), (2, 8, 8), 'logits must be'),
         (ImageLevels(IDS), (2, 8, 8), (2, 8, 8), 'need the sample of the batch'),
     ],
 )

@@ -69,8 +69,12 @@ def temperature(logit: np.ndarray, counts: np.ndarray) -> Knots:
 
 def platt(logit: np.ndarray, counts: np.ndarray) -> Knots:
     """Scale and shift, :math:`a z + c`, at the lowest NLL."""
-    slope, shift = _lowest_nll(np.stack([logit, np.ones_like(logit)], 1), counts)
-    return _line(logit, slope, shift)
+    ones = np.ones_like(logit)
+    slope, shift = _lowest_nll(np.stack([logit, ones], 1), counts)
+    within = np.clip(slope, *SLOPES)
+    if within != slope:  # another slope needs another shift
+        (shift,) = _lowest_nll(ones[:, None], counts, within * logit)
+    return _line(logit, within, shift)
 
 
 def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
@@ -97,23 +101,29 @@ PARAMETERS = {identity: 0, temperature: 1, platt: 2, isotonic: 6}
 MAPS = {method.__name__: method for method in PARAMETERS}
 
 
+# A map that falls, or does not rise, would change the order of pixels.
+SLOPES = 2.0**-10, 2.0**10
+
+
 def _line(logit: np.ndarray, slope: float, shift: float) -> Knots:
     ends = np.array([min(logit[0], 0.0), LIMIT])
-    return ends, np.clip(slope, 2.0**-10, 2.0**10) * ends + shift
+    return ends, np.clip(slope, *SLOPES) * ends + shift
 
 
-def _lowest_nll(inputs: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Weights w of the lowest NLL of sigmoid(inputs @ w), by Newton's method."""
+def _lowest_nll(
+    inputs: np.ndarray, counts: np.ndarray, offset: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Weights w of the lowest NLL of sigmoid(inputs @ w + offset), by Newton."""
     total = counts.sum(1)
     positives = counts[:, 1]
     weights = np.zeros(inputs.shape[1])
 
     def loss(tried: np.ndarray) -> float:
-        score = inputs @ tried
+        score = inputs @ tried + offset
         return total @ np.logaddexp(0, score) - positives @ score
 
     for _ in range(50):
-        prob = 1 / (1 + np.exp(-inputs @ weights))
+        prob = 1 / (1 + np.exp(-inputs @ weights - offset))
         hessian = inputs.T @ (inputs * (total * prob * (1 - prob))[:, None])
         gradient = inputs.T @ (total * prob - positives)
         step = np.linalg.lstsq(hessian, gradient, rcond=None)[0]  # it may be singular

@@ -119,7 +119,7 @@ class ProbMapHook(ScoresHook):
         super().before_test_epoch(runner)
         files = [
             self.out_dir / f'{Path(image).stem}.png'
-            for image in {*image_ids(dataset_of(runner.test_loop))}
+            for image in image_ids(dataset_of(runner.test_loop))
         ]
         check_outputs({'out_dir': files}, overwrite=self.overwrite)
         barrier()

@@ -62,6 +62,8 @@ def test_equal_names_and_more_classes_are_refused(tmp_path):
     prob = torch.full((1, 2, 2), 0.5)
     with pytest.raises(ValueError, match=r'x\.png: name two files'):
         run(hook, output('a/x.jpg', prob), output('b/x.png', prob))
+    with pytest.raises(ValueError, match=r'x\.png: name two files'):
+        run(hook, output('a/x.jpg', prob), output('a/x.jpg', prob))
     with pytest.raises(ValueError, match='the head gives 3 classes'):
         run(hook, output('y.jpg', torch.randn(3, 2, 2)))
     run(hook, output('b/x.png', prob))  # another run begins anew
