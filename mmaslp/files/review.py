@@ -16,6 +16,7 @@ from ..calibration.estimates import (
     SetComparison,
     TooFewImages,
 )
+from ..common.arrays import binary_pixels
 from ..metrics.bootstrap import draw_weights, percentiles
 from ..metrics.image_metrics import (
     aurc_of,
@@ -221,7 +222,7 @@ def review_image(
     p = expit(prob) if logits else prob
     truth = None
     if label is not None:
-        label = np.reshape(label, p.shape)
+        binary_pixels(p, label, ignore_index)
         truth = MaskTruth.of(p > 0.5, label, objects.labels, len(objects), ignore_index)
 
     image = Judged(

@@ -176,7 +176,7 @@ class ReviewHook(ScoresHook):
     def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
         """Review an image."""
         truth = sample.get('gt_sem_seg')
-        label = None if truth is None else truth['data'].cpu().numpy()
+        label = None if truth is None else truth['data'][0].cpu().numpy()
         self._rows[path] = review_image(self.calibrator, stem, prob, label)
 
     def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
