@@ -352,7 +352,7 @@ def test_paths_and_missing_groups_are_refused(given, groups, words):
 
 @pytest.mark.parametrize('target', ['confidence', 'probability'])
 def test_platt_of_maps_with_two_values_is_the_share_of_right_pixels(target):
-    """The slope of the lowest NLL would invert the map: the shift is of one that fits."""
+    """The slope of the lowest NLL falls; the shift is that of one that rises."""
     right = np.random.default_rng(0).random((20, 32, 32)) < 0.9
     label = np.arange(32) % 2 * np.ones_like(right)
     prob = np.where(right == (label == 1), 0.99, 0.01)
