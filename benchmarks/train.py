@@ -324,7 +324,8 @@ class Run:
         if self.args.patches:
             images, labels = patches(images, labels)
         if self.args.replace:
-            is_window = torch.rand(len(chosen)) < self.args.replace
+            started = self.done >= self.args.begin * self.epochs
+            is_window = (torch.rand(len(chosen)) < self.args.replace) & started
             labels = labels.float()
             for row in is_window.nonzero()[:, 0]:
                 images[row], labels[row] = self.window(), self.args.doubt
@@ -413,6 +414,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         '--replace', type=float, help='share of samples that become windows'
+    )
+    parser.add_argument(
+        '--begin', type=float, default=0.0, help='share of the epochs before windows'
     )
     parser.add_argument(
         '--doubt', type=float, default=0.0, help='label of windows, a probability'

@@ -96,6 +96,14 @@ def test_a_folder_of_the_user_in_every_layout(tmp_path, monkeypatch, layout):
     assert "data_root='mine'" in Path('run/unet_duts.py').read_text()
 
 
+def test_a_folder_as_the_data_root_of_the_config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / 'mine', 10, seed=0, size=32)
+    words = [str(CONFIG), '--work-dir', 'run', '--cfg-options', 'data_root=mine']
+    assert run_command('train', [*words, *SMALL]) == 0
+    assert "data_root='mine'" in Path('run/unet_duts.py').read_text()
+
+
 @pytest.mark.parametrize('tool', ['train', 'test'])
 def test_the_tools_name_themselves(tool, tmp_path):
     done = run_script(ROOT / 'tools' / f'{tool}.py', '--help', cwd=tmp_path)

@@ -116,8 +116,10 @@ def config_of_run(args: argparse.Namespace, trains: bool = False) -> 'Config':
 
     prepare_launcher(args.launcher, args.local_rank)
     cfg = read_config(args.config, args.cfg_options)
-    if args.data:
-        print(use_folder(cfg, args.data, whole=not trains))
+    # The data sets of a config took its data_root before an option could change it.
+    folder = args.data or (args.cfg_options or {}).get('data_root')
+    if folder:
+        print(use_folder(cfg, folder, whole=not trains))
     if trains:
         # Before what takes seconds to import.
         check_data([*sets_named(cfg, 'train'), *sets_named(cfg, 'val')])

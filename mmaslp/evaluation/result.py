@@ -236,8 +236,8 @@ def load_results(path: str | Path) -> list[Result]:
             the format. The message names the file.
     """
     with reading(
-        f'{path}: is not a result file of mmaslp (make one with `mmaslp test` or '
-        '`mmaslp eval-maps --json`)'
+        f'{path}: is not a result file of mmaslp (calibration_SET.json of `mmaslp '
+        'test`, or that of `mmaslp eval-maps --json`)'
     ):
         content = json.loads(read_file(path, MAX_BYTES))
         contents = content if isinstance(content, list) else [content]

@@ -202,12 +202,14 @@ class FB(Rule):
     validations. The weights :math:`w_i` have a mean of 1 over the images given. They
     are proportional to the positive part of the margin while g > 0, and to the level
     while g < 0. So the mean target confidence moves by -k g from one validation to the
-    next, which is stable for every gain.
+    next. With a network of lag :math:`\rho` in [0, 1) that loop has the polynomial
+    :math:`z^2 - (1 + \rho) z + \rho + k (1 - \rho)`, stable for 0 < k < 1, so for
+    every gain.
 
     Args:
         gain (float): Of the implicit step, > 0. Defaults to 1.
 
-    Source: ours; docs/aslp.md derives it.
+    Source: ours.
     """
 
     name = 'FB'

@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from mmaslp.files.images import read_binary_mask
 from mmaslp.files.nnunet_maps import find_dataset
 from mmaslp.files.prob_maps import MapReader, write_prob_map
 from mmaslp.functional import calibration_error
-from mmaslp.integrations.mmseg.checkpoint import safe_loading
+from mmaslp.integrations.mmseg.checkpoint import load_safely, safe_loading
 from mmaslp.integrations.torchmetrics import BinaryCalibration
 from mmaslp.losses import sc_bce
 from mmaslp.training.sessions import CalibratorSession
@@ -401,3 +402,11 @@ def test_a_checkpoint_that_is_fetched(tmp_path, monkeypatch, place):
     with safe_loading(), pytest.raises(ValueError, match=r'posix\.mkdir'):
         CheckpointLoader.load_checkpoint(scheme[place], 'cpu')
     assert not (tmp_path / 'hit').exists()
+
+
+def test_a_checkpoint_that_cannot_be_fetched():
+    def refuse(*words, **options):
+        raise URLError('no such host')
+
+    with pytest.raises(ValueError, match=r'x\.pth is damaged, or cannot be fetched \('):
+        load_safely('https://x.org/x.pth', read=refuse)

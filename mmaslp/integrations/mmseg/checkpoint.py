@@ -107,8 +107,10 @@ def _refusal(path: str, error: Exception) -> Exception:
             'and nothing of it ran. If it is your own file, or you trust its author, '
             'add --trust-checkpoint (in Python: trust_checkpoint=True)'
         )
+
     reason = re.split(r'\n|\. ', str(error))[0] or type(error).__name__
-    return ValueError(f'{path} is damaged, or no checkpoint ({reason})')
+    other = 'cannot be fetched' if '://' in path else 'no checkpoint'
+    return ValueError(f'{path} is damaged, or {other} ({reason})')
 
 
 @contextmanager

@@ -37,7 +37,7 @@ from .data import (
 
 def examine_config(config: str, data: str | None, found: Diagnosis) -> None:
     """Add what is found in a config, and the config as it should be."""
-    with noted(f'{config} cannot be read', found.findings):
+    with noted(config, found.findings):
         cfg = read_config(config)
         found.original = cfg.to_dict()
         found.findings += _foreign_bases(find_config(config))

@@ -146,39 +146,42 @@ def test_stock_configs_train_with_the_patch(tmp_path, monkeypatch, name):
     """From a config of MMSegmentation and a folder of 0/255 masks to two iterations."""
     monkeypatch.chdir(tmp_path)
     write_images(Path('data'), 10, seed=0, size=64)
-    config = stock(name)
-    code, printed = doctor(config, '--data', 'data')
-    assert code == 0, printed
+    paste_patch(copied(stock(name)))
+    hooks = load_config('mine.py').custom_hooks
+    assert [hook.type for hook in hooks] == ['ASLPHook']
+    assert run_training(small(Path('mine.py'))).iter == 2
 
-    code, printed = doctor(config, '--data', 'data', '--patch', 'child.py')
-    assert 'child.py is ' in printed
-    code, printed = doctor('child.py')
-    assert code == 0
+
+def copied(config):
+    """The text of a stock config, with its bases by their paths."""
+
+    def absolute(found):
+        return f"'{(config.parent / found[1]).resolve().as_posix()}'"
+
+    return re.sub(r"'(\.\.?/[^']+\.py)'", absolute, config.read_text())
+
+
+def paste_patch(text):
+    """Paste what the doctor prints at the end of mine.py; then it finds no error."""
+    Path('mine.py').write_text(text)
+    code, printed = doctor('mine.py', '--data', 'data')
+    assert code == 0, printed
+    block = printed[printed.index('# Paste at the end of mine.py') :]
+    Path('mine.py').write_text(text + block[: block.rindex('\n\n')])
+    code, printed = doctor('mine.py')
+    assert code == 0, printed
     assert printed.splitlines()[-1].startswith('0 errors')
     assert 'Paste' not in printed
-    hooks = load_config('child.py').custom_hooks
-    assert [hook.type for hook in hooks] == ['ASLPHook']
-    runner = run_training(small(Path('child.py')))
-    assert runner.iter == 2
 
 
 def test_a_patch_that_is_pasted_trains(tmp_path, monkeypatch):
     """A narrow copy of a stock config, and one whole doctor."""
     monkeypatch.chdir(tmp_path)
     write_images(Path('data'), 10, seed=0, size=64)
-    config = stock(CONFIGS[0])
-    base = (STOCK / '_base_').as_posix()
-    text = config.read_text().replace("'../_base_", f"'{base}")
     narrow = 'backbone=dict(base_channels=4), decode_head=dict(in_channels=4)'
     narrow += ', auxiliary_head=dict(in_channels=8)'
-    text = text.replace('model = dict(', f'model = dict({narrow}, ')
-    Path('mine.py').write_text(text)
-    code, printed = doctor('mine.py', '--data', 'data')
-    block = printed[printed.index('# Paste at the end of mine.py') :]
-    Path('mine.py').write_text(text + block[: block.rindex('\n\n')])
-    code, printed = doctor('mine.py')
-    assert code == 0
-    assert 'Paste' not in printed
+    text = copied(stock(CONFIGS[0]))
+    paste_patch(text.replace('model = dict(', f'model = dict({narrow}, '))
     assert run_training(small(Path('mine.py'))).iter == 2
 
 

@@ -32,7 +32,8 @@ def check_settings(cfg: Config) -> Iterator[Finding]:
     """Look through a whole config."""
     yield from _check_imports(cfg)
     if isinstance(cfg.get('model'), Mapping):
-        yield from _check_aslp(cfg)
+        if _refused(cfg.model) is None:
+            yield from _check_aslp(cfg)
         yield from check_heads(cfg.model)
     if is_type(cfg.get('tta_model'), 'SegTTAModel'):
         cfg.tta_model.type = 'BinarySegTTAModel'
@@ -132,19 +133,27 @@ def heads_of(model: Mapping[str, Any]) -> Iterator[tuple[str, ConfigDict]]:
             yield place, head.get('kernel_generate_head', head)
 
 
-def check_heads(model: Mapping[str, Any], training: bool = True) -> Iterator[Finding]:
-    """Look at the heads of a segmentor, as a config describes it."""
-    heads = dict(heads_of(model))
-    for place, part in {'model': model, **heads}.items():
+def _refused(model: Mapping[str, Any]) -> Finding | None:
+    """A head or segmentor that has no label for each pixel."""
+    for place, part in {'model': model, **dict(heads_of(model))}.items():
         kind = type_of(part)
-        if kind in REFUSED and training:
-            yield Finding(
+        if kind in REFUSED:
+            return Finding(
                 'error',
                 f'{kind} {REFUSED[kind]}, so SCBCELoss cannot perturb its labels: use '
                 'a head that predicts every pixel (FCNHead, UPerHead, ...)',
                 f"{place} = dict(type='...')",
             )
-            return
+
+    return None
+
+
+def check_heads(model: Mapping[str, Any], training: bool = True) -> Iterator[Finding]:
+    """Look at the heads of a segmentor, as a config describes it."""
+    heads = dict(heads_of(model))
+    if training and (finding := _refused(model)):
+        yield finding
+        return
 
     reason = _why_two_channels(model, heads)
     for place, head in heads.items():
@@ -201,8 +210,8 @@ def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Findi
         (
             channels == 1 and decodes and threshold != 0.5,
             'warning',
-            f"calls a pixel foreground above {threshold} (MMSegmentation's default is "
-            '0.3), the metrics count at 0.5',
+            f'calls a pixel foreground above {threshold} (0.3 where no threshold is '
+            'set), the metrics count at 0.5',
         ),
         (
             channels == 2 and True in sigmoids,
@@ -232,8 +241,9 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
         yield Finding(
             'error',
             f'{place}.ignore_index leaves all pixels of a class out of the loss',
-            f'{place}.ignore_index = 255',
+            PATCH,
         )
+        head.ignore_index = 255
 
     arguments = inspect.signature(SCBCELoss).parameters.keys() | {'type'}
     changed = []

@@ -97,6 +97,12 @@ MENDED = {
         'model.decode_head trains with CrossEntropyLoss, DiceLoss',
         {'loss_decode': dict(type='SCBCELoss')},
     ),
+    'a class that is ignored': (
+        head(ignore_index=0),
+        'error',
+        'model.decode_head.ignore_index leaves all pixels of a class',
+        dict(ignore_index=255),
+    ),
     'an argument of the loss of the base': (
         setting('model.decode_head.loss_decode.use_sigmoid', False),
         'error',
@@ -144,6 +150,15 @@ def test_a_config_without_aslp_gets_the_paper(toy, tmp_path):
     )
 
 
+def test_heads_without_a_label_of_each_pixel_get_no_levels(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[])
+    cfg.model.decode_head.type = 'Mask2FormerHead'
+    cfg.model.decode_head.loss_decode = SIGMOID
+    assert 'Mask2FormerHead compares queries' in words_of(cfg, 'error')
+    assert 'ASLP' not in words_of(cfg)
+    assert findings_of(cfg)[1].custom_hooks == []
+
+
 def test_masks_of_0_and_255(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run')
     for split in ('train', 'val', 'test'):
@@ -177,10 +192,6 @@ CASES = {
     'argument of a loss': (
         setting('model.decode_head.loss_decode.beta', 'XX'),
         'beta',
-    ),
-    'a class that is ignored': (
-        head(ignore_index=0),
-        'model.decode_head.ignore_index leaves all pixels of a class',
     ),
     'unknown type': (
         setting('custom_hooks.0.type', 'ASLPHok'),
