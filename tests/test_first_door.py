@@ -96,12 +96,17 @@ def test_a_folder_of_the_user_in_every_layout(tmp_path, monkeypatch, layout):
     assert "data_root='mine'" in Path('run/unet_duts.py').read_text()
 
 
-def test_a_folder_as_the_data_root_of_the_config(tmp_path, monkeypatch):
+def test_a_data_root_that_comes_too_late_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_images(tmp_path / 'mine', 10, seed=0, size=32)
-    words = [str(CONFIG), '--work-dir', 'run', '--cfg-options', 'data_root=mine']
-    assert run_command('train', [*words, *SMALL]) == 0
-    assert "data_root='mine'" in Path('run/unet_duts.py').read_text()
+    words = [str(CONFIG), '--work-dir', 'run', '--cfg-options', *SMALL]
+    assert run_command('train', [*words, 'data_root=mine']) == 2
+    assert 'with --data FOLDER' in capsys.readouterr().err
+    assert not Path('run').exists()
+    # Of an option that reaches a data set the rest is as before.
+    sets = [f'{split}_dataloader.dataset.data_root=mine' for split in ('train', 'val')]
+    assert run_command('train', [*words, 'data_root=mine', *sets]) == 2
+    assert 'with --data FOLDER' not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('tool', ['train', 'test'])

@@ -337,13 +337,7 @@ class SetComparison:
         """Say whether the sets differ, in what, and what that means."""
         fitted, new = self.images
         found = f'AUC {self.auc:.2f}, p {self.p_value:.2g}'
-        if self.withheld and not self.differs:
-            return (
-                f'The {new} images may differ from the {fitted} of the fit ({found}), '
-                'so bounds are withheld.'
-            )
-
-        if not self.differs:
+        if not (self.differs or self.withheld):
             return f'The {new} images are like the {fitted} of the fit ({found}).'
 
         most = [f'{name} {a:.3g} -> {b:.3g}' for name, (a, b) in self.means.items()]
@@ -352,8 +346,9 @@ class SetComparison:
             if self.withheld
             else f'bounds are weighted, and the mean Dice to expect is {self.dice:.3f}'
         )
+        verb = 'differ' if self.differs else 'may differ'
         return (
-            f'The {new} images differ from the {fitted} of the fit ({found}): '
+            f'The {new} images {verb} from the {fitted} of the fit ({found}): '
             f'{", ".join(most[:3])}. So {told}. Fit to images like these. If `apply` '
             'wrote these maps, review those of the network instead.'
         )

@@ -116,10 +116,20 @@ def config_of_run(args: argparse.Namespace, trains: bool = False) -> 'Config':
 
     prepare_launcher(args.launcher, args.local_rank)
     cfg = read_config(args.config, args.cfg_options)
-    # The data sets of a config took its data_root before an option could change it.
-    folder = args.data or (args.cfg_options or {}).get('data_root')
-    if folder:
-        print(use_folder(cfg, folder, whole=not trains))
+    root = (args.cfg_options or {}).get('data_root')
+    used = [
+        str(each.get('data_root'))
+        for split in ('train', 'val', 'test')
+        for each in sets_named(cfg, split)
+    ]
+    if root and not any(each.startswith(str(root)) for each in used):
+        raise ValueError(
+            f'--cfg-options data_root={root} comes after the data sets have taken that '
+            'of the config: name images and masks of your own with --data FOLDER'
+        )
+
+    if args.data:
+        print(use_folder(cfg, args.data, whole=not trains))
     if trains:
         # Before what takes seconds to import.
         check_data([*sets_named(cfg, 'train'), *sets_named(cfg, 'val')])

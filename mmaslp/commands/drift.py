@@ -42,9 +42,10 @@ def run(args: argparse.Namespace) -> int:
         print(f'{name:<48}{of_fit:10.4f}{new:10.4f}')
     print(comparison)
     if args.json:
-        write_output(
-            args.json,
-            strict_json({'format': 'mmaslp drift 2', **asdict(comparison)}, 1) + '\n',
-            args.overwrite,
-        )
+        content = {
+            'format': 'mmaslp drift 2',
+            **asdict(comparison),
+            'withheld': comparison.withheld,
+        }
+        write_output(args.json, strict_json(content, 1) + '\n', args.overwrite)
     return int(comparison.differs)

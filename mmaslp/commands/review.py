@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> None:
     _print_review(rows)
     if args.truth:
         _print_proof(rows)
-    alarm = comparison is not None and comparison.differs
+    alarm = comparison is not None and (comparison.differs or comparison.withheld)
     _write(args, rows, calibrator, str(verdict), alarm)
 
 

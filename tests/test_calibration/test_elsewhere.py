@@ -8,6 +8,7 @@ from scipy.special import expit, logit
 
 from mmaslp.calibration import fit_calibrator
 from mmaslp.calibration.estimates import (
+    SetComparison,
     TooFewImages,
     compare_set,
     least_images,
@@ -136,11 +137,26 @@ def test_bounds_are_withheld_before_the_alarm_rings(calibrator):
         comparison, bounded = calibrator.compare_set(estimates)
         if comparison.p_value <= 0.01:
             break
+        assert not comparison.withheld
 
     assert not comparison.differs
     assert comparison.withheld
     assert all(np.isnan(image.dice_low) for image in bounded)
     assert 'may differ from the 60 of the fit' in str(comparison)
+
+
+@pytest.mark.parametrize(
+    ('auc', 'p_value', 'effective', 'withheld'),
+    [
+        (0.6, 0.01, 60.0, True),
+        (0.59, 0.01, 20.0, False),
+        (0.59, 0.01, 19.0, True),
+        (0.9, 0.011, 60.0, False),
+    ],
+)
+def test_when_bounds_are_withheld(auc, p_value, effective, withheld):
+    found = SetComparison((60, 40), auc, p_value, False, {}, effective, 0.9)
+    assert found.withheld == withheld
 
 
 def test_an_alarm_that_cannot_ring_is_refused(calibrator):

@@ -71,10 +71,9 @@ def platt(logit: np.ndarray, counts: np.ndarray) -> Knots:
     """Scale and shift, :math:`a z + c`, at the lowest NLL."""
     ones = np.ones_like(logit)
     slope, shift = _lowest_nll(np.stack([logit, ones], 1), counts)
-    within = np.clip(slope, *SLOPES)
-    if within != slope:  # another slope needs another shift
-        (shift,) = _lowest_nll(ones[:, None], counts, within * logit)
-    return _line(logit, within, shift)
+    if slope < SLOPES[0]:  # the map is flat, and needs the shift of a flat one
+        (shift,) = _lowest_nll(ones[:, None], counts)
+    return _line(logit, slope, shift)
 
 
 def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
@@ -110,20 +109,18 @@ def _line(logit: np.ndarray, slope: float, shift: float) -> Knots:
     return ends, np.clip(slope, *SLOPES) * ends + shift
 
 
-def _lowest_nll(
-    inputs: np.ndarray, counts: np.ndarray, offset: np.ndarray | float = 0.0
-) -> np.ndarray:
-    """Weights w of the lowest NLL of sigmoid(inputs @ w + offset), by Newton."""
+def _lowest_nll(inputs: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Weights w of the lowest NLL of sigmoid(inputs @ w), by Newton's method."""
     total = counts.sum(1)
     positives = counts[:, 1]
     weights = np.zeros(inputs.shape[1])
 
     def loss(tried: np.ndarray) -> float:
-        score = inputs @ tried + offset
+        score = inputs @ tried
         return total @ np.logaddexp(0, score) - positives @ score
 
     for _ in range(50):
-        prob = 1 / (1 + np.exp(-inputs @ weights - offset))
+        prob = 1 / (1 + np.exp(-inputs @ weights))
         hessian = inputs.T @ (inputs * (total * prob * (1 - prob))[:, None])
         gradient = inputs.T @ (total * prob - positives)
         step = np.linalg.lstsq(hessian, gradient, rcond=None)[0]  # it may be singular
