@@ -151,9 +151,11 @@ def with_bounds(
     if estimate.out_of_range:
         return without_bounds(estimate)
     level = estimate.level
-    low = float(estimate.dice >= level) * estimate.dice
-    if estimate.features[2] > 0:
-        low = decisions.lower_dice(estimate.dice, level, weights)
+    low = (
+        decisions.lower_dice(estimate.dice, level, weights)
+        if estimate.features[2] > 0
+        else float(estimate.dice >= level) * estimate.dice
+    )
 
     errors = decisions.errors
     worst = weighted_quantile(errors['accuracy_errors'], 1 - level, weights)

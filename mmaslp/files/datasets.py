@@ -233,7 +233,7 @@ def prepare_dataset(
         problems += faults
         without_object += empty
     raise_problems(problems, root)
-    raise_problems(_shared_images(paths), root)
+    raise_problems(images_in_two(paths), root)
     if unused := unlisted(located):
         warnings.warn(f'{root}: {unused}', stacklevel=2)
     parts = {part: [*own] for part, own in paths.items()}
@@ -261,7 +261,7 @@ def prepare_dataset(
     return Prepared(parts, without_object, lists)
 
 
-def _shared_images(
+def images_in_two(
     paths: Mapping[str, Mapping[str, tuple[str, str]]],
 ) -> list[str]:
     """Say which images are in two parts: what is measured on them is too good.
@@ -325,10 +325,11 @@ def divide(
     """
     names = sorted(names)
     shuffled = random.Random(seed).sample(names, len(names))
-    if isinstance(val, str):
-        chosen = [*keep_listed(dict.fromkeys(names, ''), val, 'the set')]
-    else:
-        chosen = shuffled[: _count(val, names)]
+    chosen = (
+        [*keep_listed(dict.fromkeys(names, ''), val, 'the set')]
+        if isinstance(val, str)
+        else shuffled[: _count(val, names)]
+    )
 
     taken = {*chosen}
     rest = [name for name in shuffled if name not in taken]

@@ -246,10 +246,12 @@ class SelfCalibration(TrainerCallback, ExportableState):
             raise ValueError(
                 'the batch holds no labels: name the column of the masks labels'
             )
-        share: Tensor | float = 1.0
-        if num_items_in_batch is not None:
-            # As the Trainer counts, on one device or (DataParallel) for each.
-            share = labels.ne(-100).sum() / torch.as_tensor(num_items_in_batch).sum()
+        # As the Trainer counts, on one device or (DataParallel) for each.
+        share = (
+            1.0
+            if num_items_in_batch is None
+            else labels.ne(-100).sum() / torch.as_tensor(num_items_in_batch).sum()
+        )
 
         logits = foreground_logits(outputs, labels.shape[-2:])
         trains = torch.is_grad_enabled()

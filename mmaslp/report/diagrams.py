@@ -178,8 +178,11 @@ def reliability_figure(results: Mapping[str, Result]) -> Figure:
         ece = f'ECE {_with_interval(result, "ece")}, {result.num_images:,} images'
         _add_title(top, title, ['accuracy by confidence', ece, ', '.join(means)])
 
-    outcome = 'accuracy (share of right pixels)'
-    outcome = outcome if mode == 'top_label' else 'share of foreground'
+    outcome = (
+        'accuracy (share of right pixels)'
+        if mode == 'top_label'
+        else 'share of foreground'
+    )
     axes[0, 0].set_ylabel(outcome)
     marks = [_line('perfect', '--'), _patch(outcome.split(' (')[0], BAR)]
     marks += [_line('mean accuracy'), _line('mean confidence', ':')]

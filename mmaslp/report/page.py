@@ -191,16 +191,14 @@ def _reliability(member: Measured, place: str) -> Markup:
 
 def _private(result: Result) -> Result:
     """Leave the folders of this machine out of names and settings."""
-    settings = {
-        key: without_folders(value) if isinstance(value, str) else value
-        for key, value in result.settings.items()
-    }
-
     return replace(
         result,
         model=without_folders(result.model),
         images=replace(result.images, names=short_names(result.images.names)),
-        settings=settings,
+        settings={
+            key: without_folders(value) if isinstance(value, str) else value
+            for key, value in result.settings.items()
+        },
     )
 
 

@@ -104,19 +104,20 @@ def format_table(
     rows: Mapping[str, Mapping[str, float]], keys: Sequence[str] = SHOWN
 ) -> str:
     """Lay out metrics by the name of their row, for a terminal."""
-    table = Table(
-        caption='',
-        heads=('',),
-        columns=[metric_of(key) for key in keys],
-        rows=[
-            Row(
-                (display_name(name),),
-                [cell(values.get(key), digits=_digits(key)) for key in keys],
-            )
-            for name, values in rows.items()
-        ],
+    return as_text(
+        Table(
+            caption='',
+            heads=('',),
+            columns=[metric_of(key) for key in keys],
+            rows=[
+                Row(
+                    (display_name(name),),
+                    [cell(values.get(key), digits=_digits(key)) for key in keys],
+                )
+                for name, values in rows.items()
+            ],
+        )
     )
-    return as_text(table)
 
 
 def model_table(

@@ -210,9 +210,11 @@ def _scan_of(
         values = read_nifti(scan)
         of_scan = grid_of(scan)
 
-    fits = values.shape == shape  # stored alike, as far as can be known
-    if of_map is not None and of_scan.is_placed:
-        fits = values.ndim == 3 and of_map.same_place(shape, of_scan, values.shape)
+    fits = (
+        values.ndim == 3 and of_map.same_place(shape, of_scan, values.shape)
+        if of_map is not None and of_scan.is_placed
+        else values.shape == shape  # stored alike, as far as can be known
+    )
     if not fits:
         raise ValueError(
             f'{scan}: its voxels lie elsewhere than those of the map of '

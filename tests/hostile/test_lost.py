@@ -362,10 +362,21 @@ def test_overwrite_removes_nothing_before_all_is_checked(begin):
 
 
 def test_overwrite_removes_the_earlier_training_only(toy):
-    for name in ('epoch_9.pth', 'iter_9.pth', 'best_x.pth', 'mine.pth', 'deep/epoch_9'):
+    for name in (
+        'epoch_9.pth',
+        'iter_9.pth',
+        'best_x_epoch_9.pth',
+        'mine.pth',
+        'deep/epoch_9',
+    ):
         whole(f'run/{name}')
     os.makedirs('run/epoch_8.pth')
-    prepare_training(toy.config('run'), overwrite=True)
+    whole('run/last_checkpoint')
+    before = set(os.listdir('run'))
+    runner = prepare_training(toy.config('run'), overwrite=True)
+    # Until the new training has something to save, it may fail.
+    assert before <= set(os.listdir('run'))
+    runner.call_hook('before_save_checkpoint', checkpoint={})
     assert {p.name for p in Path('run').iterdir() if p.suffix == '.pth'} == {'mine.pth'}
     assert {'mine.pth', 'deep'} <= set(os.listdir('run'))
 

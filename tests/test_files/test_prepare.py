@@ -68,6 +68,15 @@ def test_images_that_came_after_the_division_are_said(tmp_path, write_pairs, rec
     assert not recwarn.list
 
 
+def test_images_of_two_parts_are_said(tmp_path, write_pairs):
+    for part in ('train', 'val'):
+        write_pairs(tmp_path, NAMES, f'{part}/images', f'{part}/masks')
+    found = use_folder(Config(), str(tmp_path))
+    assert f'image {NAMES[0]} of train is in val too' in found
+    with pytest.raises(ValueError, match=f'image {NAMES[0]} of train is in val too'):
+        prepare_dataset(str(tmp_path))
+
+
 def test_masks_with_a_suffix_are_one_problem(tmp_path, write_pairs):
     write_pairs(tmp_path, NAMES, 'images', 'masks')
     for path in (tmp_path / 'masks').iterdir():

@@ -5,12 +5,15 @@ A data set may be the config of one, or built from it: both wrap others alike.
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mmengine.config import Config
 
 from ...files.datasets import (
     divided_parts,
+    images_in_two,
+    list_pairs,
     locate,
     prepare_dataset,
     unlisted,
@@ -91,6 +94,14 @@ def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:
     words = f'{folder} has {", ".join(parts)}'
     if unused := unlisted(divided):
         words += f'; {unused}'
+    # A list that does not fit, or a folder without images, says so itself.
+    with suppress(ValueError, FileNotFoundError):
+        pairs = {
+            part: list_pairs(folders, list_file=list_file).paths()
+            for part, (folders, list_file) in divided.items()
+        }
+        words += ''.join(f'; {each}' for each in images_in_two(pairs)[:1])
+
     whole = whole and not parts
     if whole:
         locate(folder)  # or say what is missing

@@ -3,12 +3,13 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import get_rank
+from mmengine.hooks import Hook
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from ...common.inputs import MOST_TEXT, check_file
@@ -19,7 +20,7 @@ from .config import build_runner, is_type, name_run
 
 # What a training leaves, and a later one would replace or take for its own.
 _REPLACED = re.compile(
-    r'((epoch|iter)_\d+|best_.+)\.pth|last_checkpoint|alpha\.csv|calibrator\.json'
+    r'(best_.+_)?(epoch|iter)_\d+\.pth|last_checkpoint|alpha\.csv|calibrator\.json'
 )
 
 
@@ -34,10 +35,21 @@ def was_trained(folder: str) -> bool:
     return os.path.isfile(os.path.join(folder, 'last_checkpoint'))
 
 
-def remove_training(folder: str) -> None:
-    """Remove what an earlier training left, and nothing else."""
-    for path in earlier_training(folder):
-        # Sharded checkpoints are folders.
+class ReplaceHook(Hook):
+    """Removes an earlier training when the new one saves its first checkpoint."""
+
+    def __init__(self, folder: str) -> None:
+        self.replaced = earlier_training(folder)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Remove it once."""
+        remove(self.replaced)
+        self.replaced = []
+
+
+def remove(paths: Iterable[str]) -> None:
+    """Remove files, and sharded checkpoints, which are folders."""
+    for path in paths:
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
         else:
@@ -89,7 +101,12 @@ def prepare_training(
     if resume:
         runner.register_hook(WeightsHook())
     if overwrite and get_rank() == 0:
-        remove_training(cfg.work_dir)
+        replace = ReplaceHook(cfg.work_dir)
+        # Other runners' processes write the parts of a checkpoint all at once.
+        if was_trained(cfg.work_dir) and isinstance(runner, Runner):
+            runner.register_hook(replace)
+        else:
+            remove(replace.replaced)
     return runner
 
 

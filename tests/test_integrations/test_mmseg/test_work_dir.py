@@ -1,20 +1,22 @@
 import os
 
-from mmaslp.integrations.mmseg.training import earlier_training, remove_training
+from mmaslp.integrations.mmseg.training import ReplaceHook, earlier_training
 
 
 def test_what_a_training_leaves(tmp_path):
     assert earlier_training(str(tmp_path / 'nowhere')) == []
-    names = ['best_ece.pth', 'epoch_1.pth', 'iter_20.pth', 'last_checkpoint']
-    for name in (*names, 'other.pth', 'epoch_x.pth', 'epoch_1.pth.bak'):
+    names = ['best_calib_ece_epoch_1.pth', 'epoch_1.pth', 'iter_20.pth']
+    names.append('last_checkpoint')
+    for name in (*names, 'best_model.pth', 'epoch_x.pth', 'epoch_1.pth.bak'):
         (tmp_path / name).touch()
     assert earlier_training(str(tmp_path)) == [str(tmp_path / n) for n in names]
     os.remove(tmp_path / 'epoch_1.pth')
     (tmp_path / 'epoch_1.pth').mkdir()  # sharded
     (tmp_path / 'epoch_1.pth' / 'x').touch()
-    remove_training(str(tmp_path))
+    hook = ReplaceHook(str(tmp_path))
+    hook.before_save_checkpoint(None, {})
     assert sorted(os.listdir(tmp_path)) == [
+        'best_model.pth',
         'epoch_1.pth.bak',
         'epoch_x.pth',
-        'other.pth',
     ]

@@ -87,9 +87,11 @@ def _step() -> int:
 
 def loaded(name: str, calibrator: str | Calibrator) -> Calibrator:
     """Take a calibrator, or load it from its file."""
-    if isinstance(calibrator, Calibrator):
-        return calibrator
-    return Calibrator.load(check_path(name, calibrator))
+    return (
+        calibrator
+        if isinstance(calibrator, Calibrator)
+        else Calibrator.load(check_path(name, calibrator))
+    )
 
 
 class ScoreReader:
@@ -145,9 +147,11 @@ class ScoreReader:
         scores = self._guess(values) if self.scores == 'auto' else self.scores
         if scores == 'probabilities':
             return values[1] if len(values) == 2 else values
-        if len(values) == 2:
-            return torch.sigmoid(one_logit(values, axis=0))
-        return values.softmax(0)
+        return (
+            torch.sigmoid(one_logit(values, axis=0))
+            if len(values) == 2
+            else values.softmax(0)
+        )
 
     def _guess(self, values: Tensor) -> str:
         """Tell logits from probabilities by their sign and sum."""
@@ -434,9 +438,11 @@ class CalibrationMetric(StreamingMetric):
     ) -> tuple[PixelCounts, tuple]:
         """Count an image."""
         two_classes = prob.ndim == 2
-        estimates = None
-        if two_classes and self.calibrator is not None and self.calibrator.decisions:
-            estimates = self.calibrator.scores(prob, label, self.ignore_index)
+        estimates = (
+            self.calibrator.scores(prob, label, self.ignore_index)
+            if two_classes and self.calibrator and self.calibrator.decisions
+            else None
+        )
 
         prob = self.measured_map(prob, label)
         image = evaluate_image(
