@@ -200,7 +200,8 @@ LAST = torch.rand(5, 16, 16, 1)  # the channel
 PROBS = LAST[..., 0]
 TWO_LOGITS = torch.randn(2, 2, 16, 16)
 MIRRORED = torch.stack([-PROBS[0], PROBS[0] - 0.2]) * 4
-PAIRS = [*zip(PROBS, LABELS)]
+BETTER = (LABELS + PROBS) / 2
+PAIRS = [*zip(BETTER, LABELS)]
 GROUPS = [*'abcde']
 SOFTMAX_AS_LOGITS = {
     'loss': lambda: SelfCalibratingBCE()(SOFTMAX, LABELS),
@@ -216,7 +217,7 @@ SOFTMAX_AS_LOGITS = {
 
 def judging():
     """A calibrator that was fitted to maps of one channel."""
-    return fit_calibrator(PROBS, LABELS)
+    return fit_calibrator(BETTER, LABELS)
 
 
 def observe_sizes(*sizes):

@@ -28,6 +28,7 @@ from mmaslp.calibration.fitting.methods import (
     temperature,
 )
 from mmaslp.calibration.maps import CENTRES, LIMIT, SIDE
+from tests.test_calibration.object_scenes import discs
 from tests.test_calibration.samples import maps
 
 
@@ -187,9 +188,7 @@ def test_bad_input(change, message):
 def test_masks_upside_down_are_noticed():
     prob, label = maps(20)
     assert 'no more than without' not in fit_calibrator(prob, label).summary()
-    with pytest.warns(
-        UserWarning, match=r'decisions are right for .* softmax \[:, 1\]'
-    ):
+    with pytest.warns(UserWarning, match=r'belong together .* softmax \[:, 1\]'):
         assert 'no more than without' in fit_calibrator(prob, 1 - label).summary()
     twice = 1 / (1 + np.exp(-prob))
     assert 'maps have one sigmoid' in fit_calibrator(twice, label).summary()
@@ -201,9 +200,19 @@ def test_a_network_that_is_worse_than_none_is_not_called_upside_down(recwarn):
     prob = np.full(label.shape, 0.1)
     prob[:, :10, :10] = np.random.default_rng(0).uniform(0.6, 0.9, (10, 10, 10))
     assert 'no more than without' in fit_calibrator(prob, label).summary()
-    chance = np.random.default_rng(1).random((2, 10, 16, 16))
-    fit_calibrator(chance[0], chance[1] < 0.55)
     assert not recwarn.list
+
+
+def test_masks_that_do_not_belong_to_the_maps_are_noticed(recwarn):
+    prob, label = map(np.stack, zip(*(discs(k) for k in range(20))))
+    fit_calibrator(prob, label)
+    assert not recwarn.list
+    nothing = np.minimum(prob, 0.4)
+    everything = 1 / (1 + np.exp(-prob))
+    chance = np.random.default_rng(1).random(prob.shape)
+    for others in (np.roll(prob, 12, -1), nothing, everything, chance):
+        with pytest.warns(UserWarning, match='belong together'):
+            fit_calibrator(others, label)
 
 
 def png_images(folder):
