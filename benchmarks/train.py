@@ -159,15 +159,17 @@ def object_free(part: dict[str, Any], size: int, smallest: float) -> dict[str, A
 
 
 def make_levels(
-    method: str, beta: str, epochs: int, names: list[str], steps: int
+    method: str, beta: str, epochs: int, names: list[str], steps: int, **options: float
 ) -> Any:
     """The levels of a method, or None."""
     from mmaslp import BorderLevels, ImageLevels
+    from mmaslp.levels.rules import make_rule
 
     if method == 'border':
         return BorderLevels(warmup=epochs // 3)
     if method in ('mc', 'me', 'fb'):
-        return ImageLevels(names, beta, method.upper(), warmup=5 * steps)
+        rule = make_rule(method.upper(), **options)
+        return ImageLevels(names, beta, rule, warmup=5 * steps)
     return None
 
 
@@ -230,7 +232,8 @@ class Run:
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=rate)
         self.steps = len(self.train['images']) // BATCH
         self.levels = make_levels(
-            args.method, args.beta, self.epochs, self.train['names'], self.steps
+            *(args.method, args.beta, self.epochs, self.train['names'], self.steps),
+            **({} if args.eta is None else dict(eta=args.eta)),
         )
         self.loss = make_loss(args.method, self.levels, args.beta, args.alpha)
         self.schedule = torch.optim.lr_scheduler.PolynomialLR(
@@ -449,6 +452,7 @@ def parse() -> argparse.Namespace:
         default=0.05,
         help='level of SLP; label smoothing has the strength of HI at this level',
     )
+    parser.add_argument('--eta', type=float, help='step of the rules MC and ME')
     parser.add_argument('--network', choices=sorted(NETWORKS), default='unet')
     parser.add_argument('--train-images', type=int, help='only the first ones')
     parser.add_argument('--epochs', type=int)

@@ -47,7 +47,7 @@ def start(data, monkeypatch):
             data=data, ood=None, other=None, shift=False, method=method, network='unet',
             train_images=None, patches=False, full=False, beta='HI', alpha=0.05,
             disturb=None, disturb_objects=False,
-            replace=replace, add=add, doubt=doubt, begin=0.0, smallest=0.25,
+            replace=replace, add=add, doubt=doubt, begin=0.0, eta=None, smallest=0.25,
             epochs=epochs, seed=0, swap=False, out=out,
         )  # fmt: skip
         return train.Run(args)
