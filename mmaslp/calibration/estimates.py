@@ -332,8 +332,7 @@ class SetComparison:
         """bool: Whether the sets differ too much for bounds."""
         # An AUC of .6 takes a total variation of a tenth and more: so many images may
         # lie where the fit has none, as many as may lie below a bound anyway.
-        told = self.p_value <= DOUBT
-        return told and (self.effective < 20 or self.auc >= 0.6)
+        return self.p_value <= DOUBT and (self.effective < 20 or self.auc >= 0.6)
 
     def __str__(self) -> str:
         """Say whether the sets differ, in what, and what that means."""

@@ -177,17 +177,22 @@ def read_label(
 
 def _described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDataset:
     """The channels of a map by its dataset, or by whether they add up to 1."""
-    total = values.sum(0, dtype=np.float32)
-    regions = len(values) == 1 or bool(np.abs(total - 1).max() > SUM_TOLERANCE)
-    if dataset is None:
-        return NNUNetDataset({str(k): (k,) for k in range(len(values))}, regions)
-
-    if len(dataset.channels) != len(values):
+    if dataset is not None and len(dataset.channels) != len(values):
         raise ValueError(
             f'has {len(values)} channels, its dataset.json describes '
             f'{len(dataset.channels)}: lay that of these maps beside them'
         )
-    if regions and not dataset.regions:
+    if dataset is not None and dataset.regions:
+        return dataset
+
+    # Slice by slice to bound the memory.
+    overlap = len(values) == 1 or any(
+        np.abs(channels.sum(0, dtype=np.float32) - 1).max() > SUM_TOLERANCE
+        for channels in values.swapaxes(0, 1)
+    )
+    if dataset is None:
+        return NNUNetDataset({str(k): (k,) for k in range(len(values))}, overlap)
+    if overlap:
         raise ValueError(
             'its channels do not add up to 1, and its dataset.json describes classes '
             'that exclude each other: lay that of these maps beside them'

@@ -82,8 +82,8 @@ class SelfCalibratingBCE(nn.Module):
 
     Shape:
         - logits: ``(N, 1, ...)``; ``(N, 2, ...)`` of a two-class head; ``(N, C, ...)``
-          of independent channels; or the shape of the labels. Half precision is
-          computed in float32.
+          of independent channels; or the shape of the labels, of which either may
+          have an axis of one channel. Half precision is computed in float32.
         - labels: ``(N, ...)`` or ``(N, 1, ...)``, for independent channels
           ``(N, C, ...)``, of {0, 1, ignore_index}, any dtype.
         - ``...``: ``H, W``; ``D, H, W`` for volumes, whose bands lie in the plane of a

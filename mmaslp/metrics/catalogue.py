@@ -124,7 +124,6 @@ SHOWN = (
 def metric_of(key: str) -> Metric:
     """Look a metric up, also that of a band; an unknown one keeps its name."""
     name = re.sub(r'^band\d+_', '', key)
-    unknown = Metric(
+    return _BY_KEY.get(name) or Metric(
         key, None, '', key, 'See the page of metrics in the documentation.'
     )
-    return _BY_KEY.get(name, unknown)

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -38,18 +38,19 @@ def was_trained(folder: str) -> bool:
 class ReplaceHook(Hook):
     """Removes an earlier training when the new one saves its first checkpoint."""
 
-    def __init__(self, folder: str) -> None:
-        self.replaced = earlier_training(folder)
+    done = False
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Remove it once."""
-        remove(self.replaced)
-        self.replaced = []
+        """Remove it once: what matches later is of the new training."""
+        if not self.done:
+            remove_training(runner.work_dir)
+        self.done = True
 
 
-def remove(paths: Iterable[str]) -> None:
-    """Remove files, and sharded checkpoints, which are folders."""
-    for path in paths:
+def remove_training(folder: str) -> None:
+    """Remove what an earlier training left, and nothing else."""
+    for path in earlier_training(folder):
+        # Sharded checkpoints are folders.
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
         else:
@@ -101,12 +102,11 @@ def prepare_training(
     if resume:
         runner.register_hook(WeightsHook())
     if overwrite and get_rank() == 0:
-        replace = ReplaceHook(cfg.work_dir)
         # Other runners' processes write the parts of a checkpoint all at once.
         if was_trained(cfg.work_dir) and isinstance(runner, Runner):
-            runner.register_hook(replace)
+            runner.register_hook(ReplaceHook())
         else:
-            remove(replace.replaced)
+            remove_training(cfg.work_dir)
     return runner
 
 

@@ -1,4 +1,5 @@
 import os
+from types import SimpleNamespace
 
 from mmaslp.integrations.mmseg.training import ReplaceHook, earlier_training
 
@@ -13,10 +14,13 @@ def test_what_a_training_leaves(tmp_path):
     os.remove(tmp_path / 'epoch_1.pth')
     (tmp_path / 'epoch_1.pth').mkdir()  # sharded
     (tmp_path / 'epoch_1.pth' / 'x').touch()
-    hook = ReplaceHook(str(tmp_path))
-    hook.before_save_checkpoint(None, {})
+    hook = ReplaceHook()
+    hook.before_save_checkpoint(SimpleNamespace(work_dir=str(tmp_path)), {})
     assert sorted(os.listdir(tmp_path)) == [
         'best_model.pth',
         'epoch_1.pth.bak',
         'epoch_x.pth',
     ]
+    (tmp_path / 'epoch_1.pth').touch()  # of the new training
+    hook.before_save_checkpoint(SimpleNamespace(work_dir=str(tmp_path)), {})
+    assert (tmp_path / 'epoch_1.pth').is_file()
