@@ -316,7 +316,8 @@ class SetComparison:
             the new set, those that differ most come first.
         effective (float): How many images of the fit the weights leave.
         dice (float): Mean Dice to expect of the new images, corrected by the weighted
-            errors of the fit; nan where no image has an expected Dice.
+            errors of the fit; nan where no image has an expected Dice, or it is
+            withheld.
     """
 
     images: tuple[int, int]
@@ -329,7 +330,7 @@ class SetComparison:
 
     @property
     def withheld(self) -> bool:
-        """bool: Whether the sets differ too much for bounds."""
+        """bool: Whether the sets differ too much for bounds and an expected Dice."""
         # An AUC of .6 takes a total variation of a tenth and more: so many images may
         # lie where the fit has none, as many as may lie below a bound anyway.
         return self.p_value <= DOUBT and (self.effective < 20 or self.auc >= 0.6)
@@ -343,7 +344,7 @@ class SetComparison:
 
         most = [f'{name} {a:.3g} -> {b:.3g}' for name, (a, b) in self.means.items()]
         told = (
-            'bounds are withheld, and what Dice is expected may be wrong'
+            'the expected Dice and all bounds are withheld'
             if self.withheld
             else f'bounds are weighted, and the mean Dice to expect is {self.dice:.3f}'
         )
@@ -370,9 +371,9 @@ def compare_set(
     that of sets which are alike at most one in a thousand is called different, whatever
     the features are (a permutation test). If they differ, an image of the fit counts as
     often as a logistic regression finds images like it among the new ones: p / (1 - p).
-    Bounds are weighted quantiles then. They are withheld where the effective sample is
-    below 20 or the AUC 0.6 and more, and that from a p of .01 on: a bound may be left
-    out ten times as often as an alarm may ring for nothing.
+    Bounds are weighted quantiles then. They and the expected Dice are withheld where
+    the effective sample is below 20 or the AUC 0.6 and more, and that from a p of .01
+    on: an answer may be left out ten times as often as an alarm may ring for nothing.
 
     Raises:
         TooFewImages: An alarm could not ring; the message names the least number.
@@ -417,7 +418,9 @@ def compare_set(
         dice=float(told.mean() + decisions.bias(weights)) if len(told) else np.nan,
     )
     if comparison.withheld:
-        return comparison, [without_bounds(estimate) for estimate in estimates]
+        untold = dict(dice=np.nan, iou=np.nan)
+        withheld = [replace(without_bounds(each), **untold) for each in estimates]
+        return replace(comparison, dice=np.nan), withheld
     if differs:
         return comparison, [with_bounds(decisions, own, weights) for own in estimates]
     return comparison, list(estimates)

@@ -181,8 +181,8 @@ def _print_review(rows: 'list[Reviewed]') -> None:
     silent = sum(math.isnan(row.estimate.dice) for row in rows)
     if silent:
         print(
-            f'{silent} of {len(rows)} images: the validation images cannot tell, see '
-            'what `mmaslp fit` said'
+            f'{silent} of {len(rows)} images: no Dice is told, for want of validation '
+            'images like them'
         )
 
     if said := range_said(rows):

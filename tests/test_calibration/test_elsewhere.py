@@ -81,8 +81,9 @@ def test_a_set_that_is_far_away_is_said_and_has_no_bounds(calibrator):
     assert comparison.differs
     assert comparison.withheld
     assert comparison.auc > 0.9
-    assert all(np.isnan(image.dice_low) for image in weighted)
-    assert 'bounds are withheld' in str(comparison)
+    told = [(image.dice, image.iou, image.dice_low) for image in weighted]
+    assert np.isnan([comparison.dice, *sum(told, ())]).all()
+    assert 'the expected Dice and all bounds are withheld' in str(comparison)
     first = next(iter(comparison.means))
     assert 'objects' not in first
 

@@ -371,7 +371,7 @@ def test_maps_of_another_kind_are_said(folders, tmp_path, capsys, kind):
     assert ('5 of 5 images are outside of the range' in header) == (kind != 'like')
     assert 'nan to nan' not in page.read_text()
     assert ('outside of the range of the fit' in said) == (kind != 'like')
-    assert ('cannot tell' in said) == (kind == 'empty')
+    assert ('no Dice is told' in said) == (kind != 'like')
     assert {row['out_of_range'] for row in rows_of(tmp_path / 'r.csv')} == {
         '0' if kind == 'like' else '1'
     }
