@@ -29,7 +29,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mmaslp import ASLPHook, BorderLevels, CalibrationMetric, SCBCELoss
-from mmaslp.integrations.mmseg.config import load_config
+from mmaslp.integrations.mmseg.config import read_config
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = (10, 1, 384, 384)
@@ -174,7 +174,7 @@ def bench_epochs(epochs):
     with tempfile.TemporaryDirectory() as folder:
         runners = {}
         for name in ('bce', 'aslp_mc'):
-            cfg = load_config(str(ROOT / 'configs' / 'demo' / f'{name}.py'))
+            cfg = read_config(str(ROOT / 'configs' / 'demo' / f'{name}.py'))
             cfg.work_dir = str(Path(folder) / name)
             cfg.experiment_name = f'bench_{name}'
             cfg.log_level = 'ERROR'

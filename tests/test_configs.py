@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, HOOKS, MODELS
 
-from mmaslp.integrations.mmseg.config import load_config
+from tests.configs import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(

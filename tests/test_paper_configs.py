@@ -11,8 +11,8 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from PIL import Image
 
-from mmaslp.integrations.mmseg.config import load_config
 from mmaslp.losses.perturbations import resolve_perturbation
+from tests.configs import load_config
 from tests.scripts import make_host_cheap
 
 make_host_cheap()

@@ -10,8 +10,8 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import METRICS, MODELS
 
 import mmaslp
-from mmaslp.integrations.mmseg.config import load_config
 from mmaslp.integrations.mmseg.registry import REGISTRIES
+from tests.configs import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 

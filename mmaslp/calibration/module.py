@@ -111,10 +111,14 @@ class CalibratedModule(nn.Module):
         network: str | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(module, nn.Module) or isinstance(module, CalibratedModule):
+        if not isinstance(module, nn.Module) or any(
+            isinstance(each, CalibratedModule) for each in module.modules()
+        ):
             raise ValueError(
-                f'wrap takes a module that is not wrapped, got {module!r:.100}'
+                'wrap takes a module that is not wrapped, nor holds one that is, got '
+                f'{module!r:.100}'
             )
+
         self.module = module
         self.independent = check_bool('independent', independent)
         self.with_raw = check_bool('with_raw', with_raw)

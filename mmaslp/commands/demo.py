@@ -55,7 +55,6 @@ def run(args: argparse.Namespace) -> None:
 
     from ..common.arguments import check_integer
     from ..common.outputs import check_outputs
-    from ..files.names import some
     from ..report.diagrams import band_figure, save_figure
     from ..report.page import page_outputs, write_report
 
@@ -71,18 +70,6 @@ def run(args: argparse.Namespace) -> None:
     check_outputs(
         {**page_outputs(str(page)), '--work-dir': files}, overwrite=args.overwrite
     )
-    own = {page.stem, review.stem, picture.stem, *MODELS.values()}
-    others = [
-        path.name
-        for path in args.work_dir.glob('[!.]*')
-        if path.name.split('.')[0] not in own
-    ]
-    if others:
-        raise ValueError(
-            f'--work-dir {args.work_dir} holds other files than a demo writes '
-            f'({some(sorted(others), 3)}): name a folder for the demo alone'
-        )
-
     print(
         f'training {", ".join(names)}, for a minute or two; see '
         f'{args.work_dir}/*/train.log',

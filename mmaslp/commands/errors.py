@@ -21,7 +21,7 @@ REFUSED = 2
 # The functions of MMEngine that make objects of what a config says, and those of ours
 # that read its settings before.
 _BUILDERS = re.compile(
-    r'build_\w+|from_cfg|load_config|config_of_run|name_run|prepare_training|'
+    r'build_\w+|from_cfg|config_of_run|name_run|prepare_training|'
     r'sets_of_test|calibrator_of_test|_config_of_run'
 )
 _MAX_LENGTH = 500

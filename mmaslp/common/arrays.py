@@ -96,10 +96,11 @@ def add_up(values: Tensor, axis: int) -> bool:
 
 def check_places(values: Tensor) -> None:
     """Refuse channels that come last, where rows would be maps."""
-    if values.dim() > 2 and values.shape[-1] == 1 < values.shape[-2]:
+    if values.dim() > 2 and values.shape[-1] <= 3 < values.shape[-2]:
         raise ValueError(
-            f'maps of shape {tuple(values.shape)} are one pixel wide: if that axis is '
-            'one of channels, leave it out, [..., 0]'
+            f'maps of shape {tuple(values.shape)} are {values.shape[-1]} pixels wide: '
+            'if the last axis is one of channels, give the one of the foreground, '
+            '[..., k]'
         )
 
 

@@ -119,10 +119,10 @@ def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[str]:
     beyond = []
     for key, limit in limits.items():
         value = values.get(key)
-        if value is None or isnan(value):
+        if value is None or isnan(value) or isnan(limit):
             raise ValueError(
-                f'--limit {key}={limit:g}: {result.model} has no value of it here, so '
-                'that the limit cannot be checked: leave it out'
+                f'--limit {key}={limit:g}: {result.model} has no value of it here, or '
+                'the limit is not a number, so that it cannot be checked: leave it out'
             )
 
         lower = metric_of(key).better == 'lower'

@@ -75,6 +75,13 @@ def evaluate_image(
         bands.update(prob[None], label[None], ignore_index)
         if estimates is None:
             estimates = mask_estimates(prob, label, ignore_index)
+        elif not isinstance(estimates, MaskTable) or (
+            [*estimates.foreground, *estimates.pixels]
+            != [pixels.foreground, pixels.scores.total]
+        ):
+            raise ValueError(
+                'estimates must be what Calibrator.scores makes of this map and label'
+            )
 
     scores = pixels.score_table(mode)
     table = equal_width(scores, bins)

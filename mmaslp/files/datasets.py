@@ -287,21 +287,27 @@ def divided_parts(
     return parts
 
 
-def unlisted(parts: Mapping[str, tuple[tuple[str, str], str]]) -> str:
-    """Say which images lie in a set that lists divide, and are in none of them.
+def describe_parts(parts: Mapping[str, tuple[tuple[str, str], str]]) -> str:
+    """Name the parts of a set, and images in none of them or in two."""
+    words = [', '.join(parts)]
+    # A list that does not fit, or a folder without images, says so where it is read.
+    with suppress(ValueError, FileNotFoundError):
+        pairs = {
+            part: list_pairs(folders, list_file=list_file).paths()
+            for part, (folders, list_file) in parts.items()
+        }
+        words += [unlisted(parts), *images_in_two(pairs)[:1]]
+    return '; '.join(filter(None, words))
 
-    A list that does not fit says so itself, where its part is read.
-    """
+
+def unlisted(parts: Mapping[str, tuple[tuple[str, str], str]]) -> str:
+    """Say which images lie in a set that lists divide, and are in none of them."""
     lists = [list_file for _, list_file in parts.values()]
     if not lists or not all(lists):
         return ''
     (folder, _), _ = next(iter(parts.values()))
     images = list_stems(folder)
-    try:
-        listed = {*chain(*(keep_listed(images, each, folder) for each in lists))}
-    except ValueError:
-        return ''
-
+    listed = {*chain(*(keep_listed(images, each, folder) for each in lists))}
     left = sorted(images.keys() - listed)
     words = (
         f'{len(left)} images are in no list of a part, and stay unused: {some(left)}: '

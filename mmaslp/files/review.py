@@ -16,6 +16,7 @@ from ..calibration.estimates import (
     SetComparison,
     TooFewImages,
 )
+from ..common.arguments import check_number
 from ..common.arrays import binary_pixels
 from ..metrics.bootstrap import draw_weights, percentiles
 from ..metrics.image_metrics import (
@@ -213,6 +214,7 @@ def review_image(
     extras: Mapping[str, Extra] | None = None,
 ) -> Reviewed:
     """Review one map ``(H, W)`` or ``(D, H, W)``, with its mask if there is one."""
+    check_number('smallest', smallest, at_least=0)
     estimate, objects = calibrator.judge(prob, logits, level)
     least = smallest / (1.0 if grid is None or prob.ndim == 2 else grid.voxel)
     if least:

@@ -106,7 +106,8 @@ def calibrated(model: Model, calibrator: Calibrator | str | Path) -> Model:
 
     The model, with one or two logits per pixel, is changed in place and stays of its
     class, so that ``pipeline`` and ``post_process_semantic_segmentation`` take it.
-    Bands of distance are those of the mask at the size of the input.
+    Bands of distance are those of the mask at the size of the input. A ``loss`` that
+    the model returns stays that of its raw logits.
 
     Args:
         model (PreTrainedModel): The model, which is returned.
@@ -236,11 +237,6 @@ class SelfCalibration(TrainerCallback, ExportableState):
         Returns:
             Tensor: Mean over the valid pixels, times the batch's share of these labels.
         """
-        if not isinstance(self, SelfCalibration):
-            raise ValueError(
-                'SelfCalibration is a class: make an object, calibration = '
-                'SelfCalibration(), for compute_loss_func=calibration.loss'
-            )
         self._called = True
         if not isinstance(labels, Tensor):
             raise ValueError(

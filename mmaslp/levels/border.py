@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from statistics import median_low
 from typing import Any
 
@@ -337,12 +337,10 @@ class BorderLevels(Levels):
                 'levels', state['levels'], bands, low=0, high=MAX_LEVEL
             )
             number = check_integer('validations', state['validations'], at_least=0)
-            best = Best(**state['best'])
+            best = Best(**{key: state['best'][key] for key in asdict(Best())})
             # Before the first validation nothing is the best.
-            limits: dict[str, Any] = dict(
-                low=[-math.inf, 0] * 2, high=[1, math.inf] * 2
-            )
-            check_array('best', astuple(best), (4,), **limits, nan=True)
+            check_array('best', (best.iou, best.acc), (2,), low=-math.inf, high=1)
+            check_array('errors', (best.iou_se, best.acc_se), (2,), low=0, nan=True)
             recent = [{key: each[key] for key in KEPT} for each in state['recent']]
             for each in recent:
                 check_array('gaps', each['gaps'], bands, low=-1, high=1, nan=True)

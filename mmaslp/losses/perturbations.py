@@ -49,7 +49,7 @@ def resolve_perturbation(beta: str | float | Perturbation) -> Perturbation:
 
 def max_alpha(beta: float) -> float:
     """Largest level at which the expected label keeps its side."""
-    return min(1.0, 1.0 / beta - 0.01)
+    return min(1.0, 1.0 / check_beta(beta) - 0.01)
 
 
 def check_alpha(alpha: float, beta: float) -> float:

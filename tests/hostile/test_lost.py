@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-from mmaslp import Calibrator
+from mmaslp import Calibrator, ReviewHook, fit_calibrator
 from mmaslp.commands import COMMANDS
 from mmaslp.common.outputs import write_output
 from mmaslp.evaluation.evaluator import Evaluator
@@ -165,6 +165,31 @@ def test_a_test_into_the_data(checkpoint, option, place):
     with pytest.raises(ValueError, match='which is read'):
         options = EvaluationOptions(overwrite=True, **{option: place})
         evaluate(checkpoint, sets_of_test(checkpoint), options)
+
+
+@pytest.mark.parametrize('part', ['images', 'masks'])
+@pytest.mark.parametrize('kind', ['ProbMapHook', 'ReviewHook'])
+def test_hooks_of_a_test_into_the_data(checkpoint, kind, part):
+    from mmengine.runner import Runner  # as the test.py of MMSegmentation
+
+    folder = os.path.join(checkpoint.test_dataloader.dataset.data_root, part)
+    calibrator = fit_calibrator(np.full((5, 4, 4), 0.4), np.eye(4)[None].repeat(5, 0))
+    places = {
+        'ProbMapHook': dict(out_dir=folder),
+        'ReviewHook': dict(out=f'{folder}/000.png', calibrator=calibrator),
+    }
+    checkpoint.custom_hooks = [dict(type=kind, overwrite=True, **places[kind])]
+    with pytest.raises(ValueError, match='which is read'):
+        Runner.from_cfg(checkpoint).test()
+
+
+def test_a_review_hook_keeps_its_calibrator(tmp_path):
+    file = tmp_path / 'calibrator.json'
+    fit_calibrator(np.full((5, 4, 4), 0.4), np.eye(4)[None].repeat(5, 0)).save(file)
+    before = file.read_bytes()
+    with pytest.raises(ValueError, match='is an input'):
+        ReviewHook(str(file), str(file), overwrite=True)
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize('name', ['../../x', '/tmp/x', 'a/b', '..', '', 'a\nb', 3])

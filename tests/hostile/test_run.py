@@ -18,9 +18,9 @@ from mmaslp.integrations.mmseg.checkpoint import (
     check_checkpoint,
     safe_loading,
 )
-from mmaslp.integrations.mmseg.config import load_config
 from mmaslp.integrations.mmseg.testing import EvaluationOptions, evaluate, sets_of_test
 from mmaslp.integrations.mmseg.training import run_training
+from tests.configs import load_config
 from tests.grids import pairs
 from tests.hostile.evil import CONTAINERS, command, growth, payloads, write_evil
 

@@ -20,12 +20,14 @@ from mmaslp import (
     SelfCalibratingBCE,
     fit_calibrator,
 )
+from mmaslp.calibration import CalibrationTables
 from mmaslp.commands import main
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.files.calibrated_maps import apply_calibrator
-from mmaslp.files.review import review_maps
+from mmaslp.files.review import review_image, review_maps
 from mmaslp.integrations.mmseg.testing import evaluate, sets_of_test
 from mmaslp.integrations.mmseg.training import prepare_training
+from mmaslp.losses.perturbations import max_alpha
 from mmaslp.metrics.objects import MaskTable
 from mmaslp.training.sessions import CalibratorSession, LevelsSession
 from tests.map_folders import write_set
@@ -202,6 +204,7 @@ TWO_LOGITS = torch.randn(2, 2, 16, 16)
 MIRRORED = torch.stack([-PROBS[0], PROBS[0] - 0.2]) * 4
 BETTER = (LABELS + PROBS) / 2
 PAIRS = [*zip(BETTER, LABELS)]
+OTHER = fit_calibrator(BETTER, LABELS)
 GROUPS = [*'abcde']
 SOFTMAX_AS_LOGITS = {
     'loss': lambda: SelfCalibratingBCE()(SOFTMAX, LABELS),
@@ -311,13 +314,44 @@ def test_an_exported_network_is_not_looked_at(recwarn):
         (lambda: CALIBRATOR.masks(torch.full((4, 4), 7.0), 'keep'), 'prob must lie'),
         (lambda: CALIBRATOR.wrap(CALIBRATOR.wrap(nn.Identity())), 'is not wrapped'),
         (
+            lambda: CALIBRATOR.wrap(nn.Sequential(CALIBRATOR.wrap(nn.Identity()))),
+            'is not wrapped',
+        ),
+        (
+            lambda: BorderLevels().load_state_dict(
+                BorderLevels().state_dict() | {'best': {}}
+            ),
+            'is damaged',
+        ),
+        (
+            lambda: Evaluator().add(
+                'a',
+                PROBS[0],
+                LABELS[0],
+                PROBS[0],
+                OTHER.scores(PROBS[1], LABELS[1] * 0),
+            ),
+            'of this map',
+        ),
+        (
+            lambda: CalibrationTables(nn.Conv2d(1, 1, 1)).merge(CalibrationTables()),
+            'of two networks',
+        ),
+        (lambda: LevelsSession().end_validation(BandTable()), r'call plan\('),
+        (
+            lambda: review_image(OTHER, 'a', BETTER[0].numpy(), smallest=float('nan')),
+            'smallest must be',
+        ),
+        (lambda: max_alpha(-1.0), 'beta must be'),
+        (lambda: CALIBRATOR(torch.rand(8, 8, 3)), '3 pixels wide'),
+        (
             lambda: LevelsSession().update(SOFTMAX[:, 0], LABELS, logits='no'),
             'logits must be',
         ),
         (lambda: Calibrator.load(None), 'file must be'),
-        (lambda: CALIBRATOR(torch.rand(2, 8, 8, 1)), 'one pixel wide'),
-        (lambda: fit_calibrator(LAST, LAST.round().long()), 'one pixel wide'),
-        (lambda: BandTable().update(LAST, LAST.round().long()), 'one pixel wide'),
+        (lambda: CALIBRATOR(torch.rand(2, 8, 8, 1)), '1 pixels wide'),
+        (lambda: fit_calibrator(LAST, LAST.round().long()), '1 pixels wide'),
+        (lambda: BandTable().update(LAST, LAST.round().long()), '1 pixels wide'),
         (
             lambda: BandTable().update(SOFTMAX, torch.stack([1 - LABELS, LABELS], 1)),
             'is one-hot',

@@ -45,7 +45,7 @@ def test_maps_that_are_too_sure_drift(folders, tmp_path, capsys):
     assert now < before
 
 
-def test_a_review_says_it_first_and_withholds_what_it_expects(folders, tmp_path, capsys):
+def test_a_review_says_it_first_and_withholds_its_answers(folders, tmp_path, capsys):
     file, _, hot = folders
     out, page = tmp_path / 'r.csv', tmp_path / 'page.html'
     args = [str(hot), '--calibrator', str(file), '--out', str(out)]

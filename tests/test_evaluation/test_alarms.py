@@ -110,6 +110,8 @@ def test_a_limit_that_tells_nothing_is_refused(texts, words):
 def test_a_limit_of_what_was_not_measured_is_refused():
     with pytest.raises(ValueError, match='A has no value of it here'):
         beyond_limits(helper.result(), read_limits(['mae=.1']))
+    with pytest.raises(ValueError, match='not a number'):
+        beyond_limits(helper.result(), {'ece': float('nan')})
     assert read_limits(['nll=2', 'dice=1', 'ece=0'])
 
 

@@ -132,11 +132,6 @@ def test_a_calibrator_of_the_user_is_not_replaced(tmp_path):
     assert Calibrator.load(file).record['images'] == 11
 
 
-def test_the_class_is_no_object(tmp_path):
-    with pytest.raises(ValueError, match='make an object'):
-        trainer(tmp_path, SelfCalibration).train()
-
-
 def test_processor_and_pipeline_take_a_calibrated_model():
     pytest.importorskip('torchvision')
     size = dict(height=32, width=32)

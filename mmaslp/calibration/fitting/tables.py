@@ -151,6 +151,8 @@ class CalibrationTables:
 
     def merge(self, other: 'CalibrationTables') -> None:
         """Add the images of another table, whose keys continue or share those here."""
+        if other.network != self.network:
+            raise ValueError('the tables are of two networks: fit to the maps of one')
         self.keys |= other.keys
         self.axes |= other.axes
         self.counts += other.counts

@@ -24,13 +24,6 @@ if any(distributions(name='onedl-mmsegmentation')):
     MODULE2PACKAGE['mmseg'] = 'onedl-mmsegmentation'
 
 
-def load_config(path: str, options: dict | None = None) -> Config:
-    """Read a config, and import its ``custom_imports``."""
-    cfg = read_config(path, options)
-    import_modules(cfg)
-    return cfg
-
-
 def imports_of(cfg: Config) -> dict[str, Any]:
     """The ``custom_imports`` of a config as MMEngine reads them, also of a list."""
     given = cfg.get('custom_imports') or []

@@ -5,18 +5,15 @@ A data set may be the config of one, or built from it: both wrap others alike.
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from mmengine.config import Config
 
 from ...files.datasets import (
+    describe_parts,
     divided_parts,
-    images_in_two,
-    list_pairs,
     locate,
     prepare_dataset,
-    unlisted,
 )
 from .config import is_type
 
@@ -75,6 +72,11 @@ def data_files(dataset: Any) -> Iterator[str]:
             yield from filter(None, (info.get('img_path'), info.get('seg_map_path')))
 
 
+def folders_of(dataset: Any) -> list[str]:
+    """List the folders of its images and masks, in which no output may lie."""
+    return sorted({os.path.dirname(path) for path in data_files(dataset)})
+
+
 def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:
     """Let a config train, validate and test on a folder of images and masks.
 
@@ -91,17 +93,7 @@ def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:
     """
     divided = divided_parts(folder)
     parts = [*divided]
-    words = f'{folder} has {", ".join(parts)}'
-    if unused := unlisted(divided):
-        words += f'; {unused}'
-    # A list that does not fit, or a folder without images, says so itself.
-    with suppress(ValueError, FileNotFoundError):
-        pairs = {
-            part: list_pairs(folders, list_file=list_file).paths()
-            for part, (folders, list_file) in divided.items()
-        }
-        words += ''.join(f'; {each}' for each in images_in_two(pairs)[:1])
-
+    words = f'{folder} has {describe_parts(divided)}'
     whole = whole and not parts
     if whole:
         locate(folder)  # or say what is missing

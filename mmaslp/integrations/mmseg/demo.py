@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ...evaluation.result import Result
-from .config import load_config
+from .config import read_config
 from .testing import EvaluationOptions, calibrator_of_test, evaluate, sets_of_test
 from .training import run_training
 
@@ -48,7 +48,7 @@ def train_and_test(
         redirect_stdout(log),
         redirect_stderr(log),
     ):
-        cfg = load_config(f'mmaslp::demo/{config}.py', settings)
+        cfg = read_config(f'mmaslp::demo/{config}.py', settings)
         cfg.update(work_dir=str(folder), launcher='none')
         runner = run_training(copy.deepcopy(cfg), overwrite=True)
 

@@ -8,7 +8,6 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
@@ -29,7 +28,7 @@ from .checkpoint import WeightsHook, check_checkpoint, safe_loading, unwrap
 from .checks.findings import report_findings
 from .checks.run import check_run
 from .config import build_runner, calibration_of, is_type, metrics_of, name_run
-from .data import check_data, data_files, leaf_sets
+from .data import check_data, data_files, folders_of, leaf_sets
 from .engine.scores_hooks import ProbMapHook, ReviewHook
 from .evaluation.metrics import CalibrationMetric, loaded
 
@@ -144,7 +143,6 @@ def calibrator_of_test(
     named = file or (calibration_of(cfg, 'test_evaluator') or {}).get('calibrator')
     if named is not None:
         return loaded('calibrator', named)
-    check_checkpoint(checkpoint, trust_checkpoint)
     return calibrator_of_checkpoint(checkpoint, trust_checkpoint)
 
 
@@ -186,11 +184,10 @@ def evaluate(
     }
     folders = {name: given[name].out or osp.join(results_of_all, name) for name in sets}
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    images = {
-        name: [*data_files(DATASETS.build(copy.deepcopy(dataset)))]
-        for name, dataset in sets.items()
+    built = {
+        name: DATASETS.build(copy.deepcopy(dataset)) for name, dataset in sets.items()
     }
-    _check_outputs(summary, given, folders, images, options.overwrite)
+    _check_outputs(summary, given, folders, built, options.overwrite)
     with safe_loading(options.trust_checkpoint):
         results = {
             name: _test(cfg, name, dataset, folders[name], given[name])
@@ -223,13 +220,14 @@ def _check_outputs(
     summary: str,
     given: Mapping[str, EvaluationOptions],
     folders: Mapping[str, str],
-    images: Mapping[str, Sequence[str]],
+    datasets: Mapping[str, Any],
     overwrite: bool,
 ) -> None:
     """Refuse outputs that would cost the user a file."""
 
     def maps_in(folder: str | None, name: str) -> list[str]:
-        stems = {osp.splitext(osp.basename(image))[0] for image in images[name]}
+        paths = data_files(datasets[name])
+        stems = {osp.splitext(osp.basename(path))[0] for path in paths}
         return [osp.join(folder, f'{stem}.png') for stem in stems] if folder else []
 
     outputs = {
@@ -238,8 +236,8 @@ def _check_outputs(
         '--review': [own.review for own in given.values() if own.review],
         '--work-dir': [summary, *(osp.join(f, FILE) for f in folders.values())],
     }
-    inputs = {osp.dirname(path) for paths in images.values() for path in paths}
-    check_outputs(outputs, sorted(inputs), overwrite)
+    inputs = [folder for each in datasets.values() for folder in folders_of(each)]
+    check_outputs(outputs, inputs, overwrite)
     for name, own in given.items():
         if own.out_prob and overwrite and is_main_process():
             warn_of_others(Path(own.out_prob), map(Path, maps_in(own.out_prob, name)))
@@ -354,7 +352,6 @@ def check_threshold(model: Any) -> None:
         ValueError: The head has one channel and another threshold than 0.5.
     """
     head = getattr(unwrap(model), 'decode_head', None)
-    head = head[-1] if isinstance(head, torch.nn.ModuleList) else head
     threshold = getattr(head, 'threshold', None)
     if threshold not in (None, 0.5):
         raise ValueError(

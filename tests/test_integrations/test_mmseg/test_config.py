@@ -11,9 +11,9 @@ from mmaslp.integrations.mmseg.checkpoint import check_checkpoint
 from mmaslp.integrations.mmseg.config import (
     build_runner,
     find_config,
-    load_config,
     name_run,
 )
+from tests.configs import load_config
 
 
 @pytest.mark.parametrize(

@@ -22,17 +22,6 @@ def test_a_file_that_is_there_stays(tmp_path, name):
     assert [file for file in tmp_path.rglob('*') if file.is_file()] == [path]
 
 
-@pytest.mark.parametrize('name', ['notes.txt', '000.png', 'src/a.py'])
-def test_a_folder_of_other_files_is_refused_before_the_training(tmp_path, name):
-    path = tmp_path / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text('mine')
-    (tmp_path / '.hidden').touch()
-    with pytest.raises(ValueError, match=name.split('/')[0]):
-        run(tmp_path, '--overwrite')
-    assert not (tmp_path / 'bce').exists()
-
-
 @pytest.mark.parametrize('words', [('--epochs', '0'), ('--seed', '-1')])
 def test_an_option_is_refused_before_the_training(tmp_path, words):
     with pytest.raises(ValueError, match=words[0]):

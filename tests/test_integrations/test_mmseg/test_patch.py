@@ -10,10 +10,10 @@ import pytest
 from mmengine.config import Config
 
 from mmaslp.commands import run_command
-from mmaslp.integrations.mmseg.config import load_config
 from mmaslp.integrations.mmseg.data import leaf_sets
 from mmaslp.integrations.mmseg.doctor import child_config, pasted
 from mmaslp.integrations.mmseg.training import run_training
+from tests.configs import load_config
 from tests.toy import write_images
 
 STOCK = Path(mmseg.__path__[0]) / '.mim' / 'configs'

@@ -33,15 +33,11 @@ _PREFIX = CalibrationMetric.default_prefix
 # What MMEngine calls the side on which a metric is better.
 _RULES = {'lower': 'less', 'higher': 'greater'}
 _MIXING = re.compile(r'mosaic|mix_?up|cut_?mix|copy_?paste|class_?mix', re.IGNORECASE)
-_EVALUATOR = (
-    "val_evaluator = [dict(type='CalibrationMetric'), dict(type='IoUMetric', "
-    "iou_metrics=['mIoU'])]"
-)
 # MMSegmentation builds a validation from these three.
-_VALIDATION = f"""\
+_VALIDATION = """\
 val_dataloader = dict(...)  (of images that are not trained on)
 val_cfg = dict(type='ValLoop')
-{_EVALUATOR}
+val_evaluator = [dict(type='CalibrationMetric'), dict(type='IoUMetric')]
 or ASLPHook(levels='image', rule='fixed'), which needs no validation"""
 
 
@@ -61,23 +57,14 @@ def measuring_metric(runner: Any) -> CalibrationMetric | None:
 
 def check_validation(runner: Any) -> Iterator[Finding]:
     """Refuse a run whose validation does not measure the network."""
-    if runner.val_loop is None:
+    if runner.val_loop is None or measuring_metric(runner) is None:
         yield Finding(
             'error',
-            'the levels of ASLPHook follow a validation, but there is no '
-            'val_dataloader, val_cfg and val_evaluator',
+            'the levels of ASLPHook follow a validation, but val_dataloader, val_cfg '
+            'and val_evaluator make none that measures the network: it takes a '
+            "CalibrationMetric with mode='top_label', protocol='raw' and without a "
+            'calibrator',
             _VALIDATION,
-        )
-
-    elif measuring_metric(runner) is None:
-        metrics = runner.val_loop.evaluator.metrics
-        yield Finding(
-            'error',
-            'the levels of ASLPHook follow what a validation measures, which none '
-            f"of val_evaluator's metrics {[type(each).__name__ for each in metrics]} "
-            "gives (CalibrationMetric does, with mode='top_label', protocol='raw' and "
-            'no calibrator)',
-            _EVALUATOR,
         )
 
 

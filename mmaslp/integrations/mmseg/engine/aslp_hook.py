@@ -66,8 +66,7 @@ class Schedule:
         warmup_iters: float | None = None,
     ) -> None:
         loader = loop.dataloader
-        of_sampler = getattr(loader, 'batch_sampler', None)
-        batch_size = loader.batch_size or getattr(of_sampler, 'batch_size', 1)
+        batch_size = loader.batch_sampler.batch_size
         self.loop = loop
         by_epoch = not isinstance(loop, IterBasedTrainLoop)
         self.unit = max(1, len(loader)) if by_epoch else 1
@@ -363,7 +362,6 @@ class ASLPHook(Hook):
         self.log_interval = check_integer('log_interval', log_interval, at_least=1)
         self.schedule: Any = None
         self._observed_iter: int | None = None
-        self._catch_up = False
 
     @property
     def levels(self) -> Any:
@@ -380,8 +378,7 @@ class ASLPHook(Hook):
         self.training.start(runner, losses, self.schedule, self.seed)
         for loss in losses:
             loss.criterion.bind(self.levels)
-        self._catch_up = runner.iter > 0
-        if self._catch_up:
+        if runner.iter > 0:
             self._restore(runner.message_hub.get_info(self.STATE_KEY))
         self._publish_state(runner)
 
@@ -408,9 +405,6 @@ class ASLPHook(Hook):
 
     def before_train_epoch(self, runner: Any) -> None:
         """Run the validation that a resumed run has missed."""
-        if not self._catch_up:
-            return
-        self._catch_up = False
         missing = self._observed_iter != runner.iter
         if self.training.learns and missing and self.schedule.validation_is_due():
             print_log(

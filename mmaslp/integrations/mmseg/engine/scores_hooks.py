@@ -24,7 +24,7 @@ from ....common.arguments import (
     check_path,
     optional,
 )
-from ....common.outputs import check_output, check_outputs
+from ....common.outputs import check_outputs
 from ....files.images import CALIBRATED
 from ....files.prob_maps import BITS, write_prob_map
 from ....files.review import (
@@ -35,7 +35,7 @@ from ....files.review import (
     write_review,
 )
 from ..calibration import maps_of_windows
-from ..data import dataset_of, image_ids
+from ..data import dataset_of, folders_of, image_ids
 from ..evaluation.metrics import ScoreReader, check_scores, loaded
 
 
@@ -44,22 +44,33 @@ class ScoresHook(Hook):
 
     Args:
         scores (str): See ``ScoreReader``. Defaults to 'auto'.
+        overwrite (bool): Replace files that are there. Defaults to False.
 
     Raises:
-        ValueError: ``scores`` has another value. In a test: a head has more than two
-            classes, or its scores were not probabilities in any image.
+        ValueError: An argument has another value. In a test: a head has more than two
+            classes, its scores were not probabilities in any image, or an output lies
+            in a folder of the images or masks.
     """
 
-    def __init__(self, scores: str = 'auto') -> None:
+    def __init__(self, scores: str = 'auto', overwrite: bool = False) -> None:
         self._reader = ScoreReader(scores, binary=True)
+        self.overwrite = check_bool('overwrite', overwrite)
+
+    @abstractmethod
+    def outputs(self, images: Sequence[str]) -> dict[str, Any]:
+        """Files that the test of images will write, by the argument."""
 
     @abstractmethod
     def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
         """Take the map ``(H, W)`` of an image, and the rest of its data sample."""
 
     def before_test_epoch(self, runner: Any) -> None:
-        """Begin anew."""
+        """Begin anew; refuse outputs before any process writes the first."""
         self._reader = ScoreReader(self._reader.scores, binary=True)
+        dataset = dataset_of(runner.test_loop)
+        files = self.outputs(image_ids(dataset))
+        check_outputs(files, folders_of(dataset), self.overwrite)
+        barrier()
 
     def after_test_iter(
         self,
@@ -108,21 +119,15 @@ class ProbMapHook(ScoresHook):
         calibrator: str | Calibrator | None = None,
         overwrite: bool = False,
     ) -> None:
-        super().__init__(scores)
+        super().__init__(scores, overwrite)
         self.out_dir = Path(check_path('out_dir', out_dir))
-        self.overwrite = check_bool('overwrite', overwrite)
         self.bits = check_choice('bits', bits, BITS)
         self.calibrator = optional(loaded, 'calibrator', calibrator)
 
-    def before_test_epoch(self, runner: Any) -> None:
-        """Refuse to replace maps, before the first is written by any process."""
-        super().before_test_epoch(runner)
-        files = [
-            self.out_dir / f'{Path(image).stem}.png'
-            for image in image_ids(dataset_of(runner.test_loop))
-        ]
-        check_outputs({'out_dir': files}, overwrite=self.overwrite)
-        barrier()
+    def outputs(self, images: Sequence[str]) -> dict[str, Any]:
+        """See :class:`ScoresHook`."""
+        files = [self.out_dir / f'{Path(image).stem}.png' for image in images]
+        return {'out_dir': files}
 
     def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
         """Write a map."""
@@ -161,12 +166,16 @@ class ReviewHook(ScoresHook):
         scores: str = 'auto',
         overwrite: bool = False,
     ) -> None:
-        super().__init__(scores)
+        super().__init__(scores, overwrite)
         self.out = Path(check_path('out', out))
-        self.overwrite = check_bool('overwrite', overwrite)
-        check_output(self.out, overwrite)
         self.calibrator = loaded('calibrator', calibrator)
         self.calibrator.need_decisions()
+        read = [] if isinstance(calibrator, Calibrator) else [calibrator]
+        check_outputs({'out': out}, read, overwrite)
+
+    def outputs(self, images: Sequence[str]) -> dict[str, Any]:
+        """See :class:`ScoresHook`."""
+        return {'out': self.out}
 
     def before_test_epoch(self, runner: Any) -> None:
         """Forget an earlier run."""
@@ -202,21 +211,16 @@ class WindowsHook(Hook):
     log-likelihood. A metric of MMEngine never sees the network, so this is a hook. It
     costs one more pass over the validation images.
 
-    Args:
-        scores (str): See ``ScoreReader``. Defaults to 'auto'.
-
     Raises:
-        ValueError: ``scores`` has another value; or a head has more than two classes.
+        ValueError: A head has more than two classes.
 
     Example:
         >>> custom_hooks = [dict(type='WindowsHook')]
     """
 
-    def __init__(self, scores: str = 'auto') -> None:
-        self._reader = ScoreReader(scores, binary=True)
-
     def before_val_epoch(self, runner: Any) -> None:
         """Begin with the same windows."""
+        self._reader = ScoreReader('auto', binary=True)
         self._rng = np.random.default_rng(0)
         # Windows, those whose mask is not empty, pixels, their summed NLL.
         self._sums = torch.zeros(4, dtype=torch.float64)

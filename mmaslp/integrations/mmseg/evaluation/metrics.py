@@ -293,7 +293,8 @@ class StreamingMetric(BaseMetric):
         )
         lengths, classes, doubtful, ignored = zip(*ranks)
         check_scores(sum(lengths), sum(doubtful), is_training())
-        kept = kept_per_rank(lengths, size)
+        # MMEngine takes records from the ranks by turns, up to the size.
+        kept = [len(range(rank, size, len(ranks))) for rank in range(len(ranks))]
         if any(n - k > self.PENDING for n, k in zip(lengths, kept)):
             raise RuntimeError(
                 f'{sum(lengths)} images were processed for a dataset of {size}; only '
@@ -316,13 +317,6 @@ class StreamingMetric(BaseMetric):
                 'LoadAnnotations reads them: the accuracy would be 1 whatever the '
                 'network does. Read the masks with LoadBinaryAnnotations'
             )
-
-
-def kept_per_rank(lengths: Sequence[int], size: int) -> list:
-    """How many records of each rank are left after interleaving and cutting."""
-    records = ((i, rank) for rank, n in enumerate(lengths) for i in range(n))
-    kept = [rank for _, rank in sorted(records)[:size]]
-    return [kept.count(rank) for rank in range(len(lengths))]
 
 
 @METRICS.register_module()

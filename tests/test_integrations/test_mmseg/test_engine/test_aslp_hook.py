@@ -382,11 +382,15 @@ def with_another_loss(cfg):
     [
         ('image', with_another_loss, 'found no SCBCELoss.*_delete_=True'),
         ('border', without_validation, r"val_evaluator = \[dict\(type='Calibration"),
-        ('image', with_evaluator(dict(type='IoUMetric')), r"\['IoUMetric'\] gives"),
+        (
+            'image',
+            with_evaluator(dict(type='IoUMetric')),
+            'none that measures the network',
+        ),
         (
             'border',
             with_evaluator(dict(type='CalibrationMetric', mode='positive')),
-            r"\['CalibrationMetric'\] gives .*mode='top_label'",
+            "none that measures the network.*mode='top_label'",
         ),
     ],
 )
@@ -402,7 +406,7 @@ def test_levels_follow_the_network_and_not_its_calibrator(toy, tmp_path):
     Calibrator('temperature', 'single', 'confidence', [([0, 9], [0, 5])]).save(file)
     calibrated = dict(type='CalibrationMetric', calibrator=file, prefix='after')
     cfg = with_evaluator(calibrated)(toy.config(tmp_path / 'run'))
-    with pytest.raises(ValueError, match="'raw' and no calibrator"):
+    with pytest.raises(ValueError, match="'raw' and without a calibrator"):
         Runner.from_cfg(cfg).train()
     both = with_evaluator(calibrated, dict(type='CalibrationMetric'))
     assert measuring_metric(Runner.from_cfg(both(cfg))).calibrator is None

@@ -8,7 +8,7 @@ from mmaslp.integrations.mmseg.engine.aslp_hook import Schedule
 
 
 class Loader(list):
-    batch_size = 2
+    batch_sampler = SimpleNamespace(batch_size=2)
 
 
 class Loop(SimpleNamespace):

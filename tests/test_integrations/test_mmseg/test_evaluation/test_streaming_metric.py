@@ -6,24 +6,7 @@ import torch.multiprocessing as mp
 from mmengine.fileio import load
 
 from mmaslp import CalibrationMetric
-from mmaslp.integrations.mmseg.evaluation.metrics import kept_per_rank
 from tests.segmentor_samples import measured, sample
-
-
-@pytest.mark.parametrize(
-    'lengths, size, kept',
-    [
-        ([4], 4, [4]),
-        ([5], 4, [4]),
-        ([3, 3], 5, [3, 2]),
-        ([3, 3, 3], 7, [3, 2, 2]),
-        ([2, 1], 3, [2, 1]),
-        ([1, 1, 1], 1, [1, 0, 0]),
-        ([0, 0], 0, [0, 0]),
-    ],
-)
-def test_kept_per_rank_is_the_rule_of_the_host(lengths, size, kept):
-    assert kept_per_rank(lengths, size) == kept
 
 
 def test_repeated_images_at_the_end_are_left_out():
