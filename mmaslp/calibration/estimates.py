@@ -418,8 +418,9 @@ def compare_set(
         dice=float(told.mean() + decisions.bias(weights)) if len(told) else np.nan,
     )
     if comparison.withheld:
-        untold = dict(dice=np.nan, iou=np.nan)
-        withheld = [replace(without_bounds(each), **untold) for each in estimates]
+        withheld = [
+            replace(without_bounds(each), dice=np.nan, iou=np.nan) for each in estimates
+        ]
         return replace(comparison, dice=np.nan), withheld
     if differs:
         return comparison, [with_bounds(decisions, own, weights) for own in estimates]

@@ -1,7 +1,7 @@
 """Hooks that read probabilities: of a test, or of windows in a validation."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class ScoresHook(Hook):
         self.overwrite = check_bool('overwrite', overwrite)
 
     @abstractmethod
-    def outputs(self, images: Sequence[str]) -> dict[str, Any]:
+    def outputs(self, images: Iterable[str]) -> dict[str, Any]:
         """Files that the test of images will write, by the argument."""
 
     @abstractmethod
@@ -124,7 +124,7 @@ class ProbMapHook(ScoresHook):
         self.bits = check_choice('bits', bits, BITS)
         self.calibrator = optional(loaded, 'calibrator', calibrator)
 
-    def outputs(self, images: Sequence[str]) -> dict[str, Any]:
+    def outputs(self, images: Iterable[str]) -> dict[str, Any]:
         """See :class:`ScoresHook`."""
         files = [self.out_dir / f'{Path(image).stem}.png' for image in images]
         return {'out_dir': files}
@@ -173,7 +173,7 @@ class ReviewHook(ScoresHook):
         read = [] if isinstance(calibrator, Calibrator) else [calibrator]
         check_outputs({'out': out}, read, overwrite)
 
-    def outputs(self, images: Sequence[str]) -> dict[str, Any]:
+    def outputs(self, images: Iterable[str]) -> dict[str, Any]:
         """See :class:`ScoresHook`."""
         return {'out': self.out}
 
