@@ -424,9 +424,6 @@ class Calibrator:
     def _apply(self, given: Map, logits: bool) -> Map:
         refuse_calibrated(given)
         values = as_floats(given)
-        if values.dim() < 2:
-            raise ValueError(f'a map must be (..., H, W), not {tuple(values.shape)}')
-        check_places(values)
         if values.dim() in (2, 5):  # else they may be images or slices
             self.check_axes(2 if values.dim() == 2 else 3)
         self._check_channels(values, logits)
@@ -440,6 +437,7 @@ class Calibrator:
 
     def _check_channels(self, values: Tensor, logits: bool) -> None:
         """Refuse background and foreground, of which each would be a binary map."""
+        check_places(values)
         if values.dim() == 3 and self.record.get('axes') == 3:
             return  # slices of a volume
 

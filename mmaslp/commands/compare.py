@@ -56,12 +56,13 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.verdict import verdict
 
     check_outputs({'--json': args.json}, [args.first, args.second], args.overwrite)
-    comparisons = compare_files(args.first, args.second, args.resamples)
+    alarm = args.fail_if_worse is not None
+    comparisons = compare_files(args.first, args.second, args.resamples, alarm)
     worse = []
     for comparison in comparisons:
         print(f'{display_name(verdict(comparison))}\n')
         _print(comparison)
-        if args.fail_if_worse is not None:
+        if alarm:
             worse.append(worse_metrics(comparison, args.fail_if_worse))
     if args.json:
         content = [

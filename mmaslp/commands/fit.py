@@ -175,4 +175,5 @@ def _count_checkpoint(args: argparse.Namespace, group: 'Group') -> 'CalibrationT
         group,
         windows=args.windows,
         trust_checkpoint=args.trust_checkpoint,
+        out=args.out,
     )

@@ -46,9 +46,7 @@ def add_arguments(parser: CommandParser) -> None:
 
     add('--name', help='of the model in the report; else the config')
     add('--out', help='folder that the metrics write predictions to')
-    add('--show', action='store_true', help='show predictions')
     add('--show-dir', help='folder for painted images')
-    add('--wait-time', type=float, default=2, help='seconds, of --show')
     add('--tta', action='store_true', help='average over the views of tta_pipeline')
     add(
         '--calibrator',
@@ -70,19 +68,13 @@ def run(args: argparse.Namespace) -> None:
     cfg = config_of_run(args)
     from mmengine.dist import is_main_process
 
-    from ..common.outputs import check_outputs
     from ..integrations.mmseg import testing
-    from ..report.page import page_outputs, write_report
+    from ..report.page import write_report
 
     cfg.load_from = args.checkpoint
     cfg.resume = False
-    if args.show or args.show_dir:
-        testing.draw_predictions(cfg, args.show, args.show_dir, args.wait_time)
-    check_outputs(
-        page_outputs(args.report),
-        [cfg.filename, args.checkpoint, args.calibrator],
-        args.overwrite,
-    )
+    if args.show_dir:
+        testing.draw_predictions(cfg, args.show_dir)
     calibrator = testing.calibrator_of_test(
         cfg, args.calibrator, args.checkpoint, args.trust_checkpoint
     )
@@ -96,6 +88,8 @@ def run(args: argparse.Namespace) -> None:
         tta=args.tta,
         calibrator=calibrator,
         review=args.review,
+        report=args.report,
+        inputs=(args.checkpoint, args.calibrator),
         settings={key: str(value) for key, value in settings.items() if value},
         trust_checkpoint=args.trust_checkpoint,
         overwrite=args.overwrite,

@@ -96,6 +96,8 @@ def add_up(values: Tensor, axis: int) -> bool:
 
 def check_places(values: Tensor) -> None:
     """Refuse channels that come last, where rows would be maps."""
+    if values.dim() < 2:
+        raise ValueError(f'a map must be (..., H, W), not {tuple(values.shape)}')
     if values.dim() > 2 and values.shape[-1] <= 3 < values.shape[-2]:
         raise ValueError(
             f'maps of shape {tuple(values.shape)} are {values.shape[-1]} pixels wide: '
@@ -294,7 +296,8 @@ def pair_shapes(
     for name, given in (('logits', logits), ('labels', labels)):
         if not is_dense(given) or not given.dim():
             raise ValueError(
-                f'{name} must be a tensor (N, ...) of values, got {type(given)}'
+                f'{name} must be a dense tensor (N, ...) of real values, got '
+                f'{given!r:.80}'
             )
 
     if not logits.is_floating_point():

@@ -1,5 +1,6 @@
 """Comparing models like with like: raw with raw, calibrated with calibrated."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -109,6 +110,8 @@ def compare(first: Measured, second: Measured) -> Comparison:
     Raises:
         ValueError: Settings differ, or images of one name have other masks.
     """
+    if {type(first), type(second)} != {Measured} or first.resamples != second.resamples:
+        raise ValueError('compare takes two Measured(result), of as many resamples')
     for key in SETTINGS:
         one, other = (row.result.settings.get(key) for row in (first, second))
         if one != other:
@@ -152,7 +155,10 @@ def baselines(measured: Measured, group: Sequence[Measured]) -> list[Measured]:
 
 
 def compare_files(
-    first: str, second: str | None = None, resamples: int = RESAMPLES
+    first: str,
+    second: str | None = None,
+    resamples: int = RESAMPLES,
+    whole: bool = False,
 ) -> list[Comparison]:
     """Compare the models of result files by a bootstrap over their images.
 
@@ -161,6 +167,8 @@ def compare_files(
         second (str, optional): That of the second. Defaults to None: the models of the
             first file are compared with each other.
         resamples (int): Defaults to 1000.
+        whole (bool): Refuse rows without a partner in the other file, of which a
+            warning tells otherwise. Defaults to False.
 
     Raises:
         ValueError: A file is not a result file, its results cannot be compared, or it
@@ -177,7 +185,7 @@ def compare_files(
             raise ValueError(f'{first} holds one model: name a second file')
         return comparisons
     with naming(f'{first} and {second}'):
-        return [compare(*pair) for pair in match(rows, others)]
+        return [compare(*pair) for pair in match(rows, others, whole)]
 
 
 # What tells which rows of two files belong together, the first that does: a set is
@@ -192,13 +200,23 @@ KEYS: tuple[Callable[[Measured], Any], ...] = (
 
 
 def match(
-    rows: Sequence[Measured], others: Sequence[Measured]
+    rows: Sequence[Measured], others: Sequence[Measured], whole: bool = False
 ) -> list[tuple[Measured, Measured]]:
     """Pair the rows of two files that belong together."""
     for key in KEYS:
         first, second = ({key(row): row for row in file} for file in (rows, others))
         unique = (len(first), len(second)) == (len(rows), len(others))
         if unique and (shared := [value for value in first if value in second]):
+            alone = [
+                f'{row.network} on {row.result.dataset}'
+                for key, row in [*first.items(), *second.items()]
+                if key not in shared
+            ]
+            words = f'in one file alone, so not compared: {", ".join(alone)}'
+            if alone and whole:
+                raise ValueError(words)
+            if alone:
+                warnings.warn(words, stacklevel=2)
             return [(first[value], second[value]) for value in shared]
 
     listed = (

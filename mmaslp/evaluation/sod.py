@@ -15,14 +15,9 @@ NEED_FOREGROUND = ('adp_f', 'f_curve', 'weighted_f')
 SOD_COLUMNS = ('mae', 'max_f', 'weighted_f', 'max_e', 's', 'ap', 'auc')
 
 
-def load_library() -> Any:
-    """Import PySODMetrics."""
-    return import_extra('py_sod_metrics', 'sod', 'a salient-object measure')
-
-
 def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
     """Measure one image."""
-    library = load_library()
+    library = import_extra('py_sod_metrics', 'sod', 'a salient-object measure')
     if not np.isin(mask, (0, 1)).all():
         raise ValueError(
             'salient-object measures look at whole images: they cannot leave ignored '

@@ -1,7 +1,7 @@
 """Calibration of binary segmentation as metrics of TorchMetrics."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,10 +17,8 @@ from ..metrics.image_metrics import BAND_ERRORS
 
 __all__ = ['BinaryBandCalibration', 'BinaryCalibration']
 
-Counter = TypeVar('Counter', CalibrationHistogram, BandTable)
 
-
-class SumMetric(Metric, Generic[Counter]):
+class SumMetric(Metric):
     """Base of metrics whose states are the integer sums of a counter of the core.
 
     The sum over processes is that of the whole, so the result of several processes is
@@ -62,7 +60,7 @@ class SumMetric(Metric, Generic[Counter]):
         """All metrics by name, in float64; nan without pixels."""
         raise NotImplementedError
 
-    def counter(self) -> Counter:
+    def counter(self) -> Any:
         """Pixels of this process in a counter of the core, which shares the states."""
         counter = self.COUNTER()
         for name in self.STATES:
@@ -119,7 +117,7 @@ def _probabilities(preds: Tensor, target: Tensor, ignore_index: int | None) -> T
     return preds
 
 
-class BinaryBandCalibration(SumMetric[BandTable]):
+class BinaryBandCalibration(SumMetric):
     r"""Calibration by distance from the border, see :class:`~mmaslp.metrics.BandTable`.
 
     The metrics are ``ece_band`` (by the predicted border), ``ece_band_true`` (by
@@ -165,7 +163,7 @@ class BinaryBandCalibration(SumMetric[BandTable]):
         return {**metrics, **band_scalars(counter.table())}
 
 
-class BinaryCalibration(SumMetric[CalibrationHistogram]):
+class BinaryCalibration(SumMetric):
     """Every calibration metric of :class:`~mmaslp.metrics.CalibrationHistogram`.
 
     Pixels are counted in 262,141 cells of the probability, 4 MB for any number of

@@ -340,24 +340,23 @@ class SelfCalibration(TrainerCallback, ExportableState):
         table = self._table
         self._table = None
         prefix = _prefix(metrics)
-        logged = {name for log in state.log_history[:-1] for name in log}
-        # A callback may evaluate other sets, such as the training images.
-        misnamed = str(prefix).startswith('eval') and (
-            self._evaluation == 'eval'
-            or (f'{prefix}_loss' in logged and f'{self._evaluation}_loss' not in logged)
-        )
-        if self._training and prefix != self._evaluation and misnamed:
-            raise ValueError(
-                f'there is an evaluation {prefix!r}, and none {self._evaluation!r}: '
-                'say which one moves the levels, such as '
-                f'SelfCalibration(evaluation={prefix!r})'
-            )
-        if prefix != self._evaluation or not self._training:
-            return
+        if self._training and prefix == self._evaluation:
+            self._loader = kwargs['eval_dataloader']
+            if self.session is not None:
+                self.session.end_validation(table, whole=True)
 
-        self._loader = kwargs['eval_dataloader']
-        if self.session is not None:
-            self.session.end_validation(table, whole=True)
+        # A callback may evaluate other sets, such as the training images.
+        elif self._training and str(prefix).startswith('eval'):
+            logged = {name for log in state.log_history[:-1] for name in log}
+            twice = f'{prefix}_loss' in logged
+            if self._evaluation == 'eval' or (
+                twice and f'{self._evaluation}_loss' not in logged
+            ):
+                raise ValueError(
+                    f'there is an evaluation {prefix!r}, and none '
+                    f'{self._evaluation!r}: say which one moves the levels, such as '
+                    f'SelfCalibration(evaluation={prefix!r})'
+                )
 
     def on_predict(self, args, state, control, metrics, **kwargs) -> None:
         """Add the figures of a prediction, which is not logged."""

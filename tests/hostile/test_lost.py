@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -249,6 +250,31 @@ def test_a_run_replaces_no_foreign_file(run_here, capsys, case):
 
     assert run_here(*words, '--overwrite') == 0
     assert Path(name).read_bytes() != b'mine'
+
+
+@pytest.mark.parametrize(
+    ('words', 'name'),
+    pairs(
+        ['fit X --out', 'test X --calibrator C --review', 'test X --report'],
+        ['toy/val/images/00.png', 'toy/val/masks/00.png', 'c.py', 'e.py', 'X'],
+    ),
+)
+def test_a_run_replaces_nothing_that_it_reads(run_here, toy, capsys, words, name):
+    model = MODELS.build(Config.fromfile('c.py').model)
+    torch.save({'state_dict': model.state_dict()}, 'X')
+    fit_calibrator(np.full((5, 4, 4), 0.4), np.eye(4)[None].repeat(5, 0)).save('C')
+    Path('e.py').write_text("_base_ = 'c.py'\n")
+    before = contents('.')
+    verb, *others = words.split()
+    assert command(verb, 'e.py', *others, name, '--overwrite') == 2
+    assert re.search('an input|which is read', capsys.readouterr().err)
+    assert before.items() <= contents('.').items()
+
+
+@pytest.mark.parametrize('part', ['images', 'masks'])
+def test_a_training_into_the_data(run_here, capsys, part):
+    assert command('train', 'c.py', '--work-dir', f'toy/train/{part}') == 2
+    assert 'holds images: name another --work-dir' in capsys.readouterr().err
 
 
 def test_a_training_in_a_used_work_directory_goes_on_as_in_mmsegmentation(run_here):

@@ -13,7 +13,7 @@ from mmaslp.evaluation.comparison import (
     compare_within,
 )
 from mmaslp.evaluation.map_folders import evaluate_maps
-from mmaslp.evaluation.result import save_result
+from mmaslp.evaluation.result import load_results, save_result
 from tests.test_report import sections as helper
 
 
@@ -143,6 +143,24 @@ def test_a_file_of_several_models_is_read_and_drawn_once(tmp_path, monkeypatch):
     save_result(path, raw, overwrite=True)
     with pytest.raises(ValueError, match='holds one model: name a second file'):
         compare_files(str(path))
+
+
+def test_rows_of_one_file_alone_are_said_and_let_no_alarm_pass(files, tmp_path):
+    [row], both = load_results(files[0]), str(tmp_path / 'both.json')
+    save_result(both, [row, replace(row, dataset='night')])
+    for pair in ((both, files[0]), (files[0], both)):
+        with pytest.warns(UserWarning, match=r'not compared: .* on night$'):
+            assert len(compare_files(*pair, resamples=20)) == 1
+        with pytest.raises(ValueError, match=r'not compared: .* on night$'):
+            compare_files(*pair, resamples=20, whole=True)
+    assert len(compare_files(both, both, resamples=20, whole=True)) == 2
+
+
+def test_what_compare_takes(files):
+    [row] = load_results(files[0])
+    for pair in ((row, row), (Measured(row, 20), Measured(row, 30))):
+        with pytest.raises(ValueError, match=r'two Measured\(result\)'):
+            compare(*pair)
 
 
 def test_other_masks_of_some_images_are_refused_too(files, tmp_path):

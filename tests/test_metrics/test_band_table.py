@@ -89,7 +89,7 @@ def test_batches_images_and_merges_agree():
 @pytest.mark.parametrize(
     ('prob', 'label', 'words'),
     [
-        (torch.rand(4), torch.zeros(4), r'must be \(H, W\), \(N, H, W\), '),
+        (torch.rand(4), torch.zeros(4), r'must be \(\.\.\., H, W\)'),
         (torch.rand(1, 2, 4, 4), torch.zeros(1, 4, 4), 'softmax channels give the sec'),
         (torch.rand(3, 4, 4), torch.zeros(3, 1, 4, 4), 'must have one shape'),
         (torch.rand(4, 4), torch.zeros(4, 5), 'has shape'),

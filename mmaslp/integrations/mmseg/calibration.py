@@ -16,7 +16,9 @@ from mmengine.structures import PixelData
 from ...augmentation.windows import find_window, resized
 from ...calibration.calibrator import Calibrator
 from ...calibration.fitting.tables import CalibrationTables
+from ...common.arguments import reading
 from ...common.inputs import naming
+from ...common.outputs import check_outputs
 from ...common.processes import joined
 from ...files.progress import track
 from .checkpoint import (
@@ -28,7 +30,7 @@ from .checkpoint import (
 from .checks.findings import report_findings
 from .checks.run import check_datasets
 from .config import build_runner, calibration_of, name_run
-from .data import check_data, image_ids, sets_named
+from .data import check_data, image_ids, inputs_of, sets_named
 from .evaluation.metrics import ScoreReader
 
 
@@ -38,13 +40,15 @@ def tables_of_checkpoint(
     *,
     windows: bool = False,
     trust_checkpoint: bool = False,
+    out: str | None = None,
 ) -> CalibrationTables:
     """Run a checkpoint over its validation set, and count.
 
     ``cfg`` has ``load_from``, ``work_dir``, ``launcher`` and ``val_dataloader`` set and
     is not changed. ``group`` gives the paths of all images the number of the group of
-    each. ``windows`` is that of :func:`collect_tables`. The counts are those of all
-    processes.
+    each. ``windows`` is that of :func:`collect_tables`. ``out`` is where the
+    calibrator will be written, which must not be what is read. The counts are those of
+    all processes.
     """
     if cfg.get('val_dataloader') is None:
         raise ValueError(
@@ -73,6 +77,7 @@ def tables_of_checkpoint(
         runner.register_hook(WeightsHook())
         runner.load_or_resume()
         loader = runner.build_dataloader(run.val_dataloader, seed=runner.seed)
+        check_outputs({'--out': out}, inputs_of(cfg, [loader.dataset]), overwrite=True)
         report_findings(check_datasets({'val': loader.dataset}))
         reader = ScoreReader(
             options.get('scores', 'auto'), options.get('ignore_index', 255), True
@@ -182,5 +187,5 @@ def calibrator_of_checkpoint(path: str, trust: bool = False) -> Calibrator | Non
     text = checkpoint.get('calibrator') if isinstance(checkpoint, dict) else None
     if text is None:
         return None
-    with naming(f'the calibrator in {path}'):
+    with reading(f'the calibrator in {path}'):
         return Calibrator.from_dict(json.loads(text))

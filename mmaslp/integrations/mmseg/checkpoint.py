@@ -234,10 +234,11 @@ class WeightsHook(Hook):
         """Compare."""
         misfit = load_weights(runner.model, checkpoint)
         path = runner.cfg.get('load_from') or 'the checkpoint'
-        if runner._resume and 'meta' not in checkpoint:
+        needed = {'meta'} if osp.isdir(path) else {'meta', 'message_hub', 'optimizer'}
+        if runner._resume and not needed <= {*checkpoint}:
             raise ValueError(
-                f'{path} holds weights alone, and not where its training was: leave '
-                '--resume out, which starts a new training from them'
+                f'{path} lacks the state of the optimizer, or where its training was: '
+                'leave --resume out, which starts a new training from its weights'
             )
         # A folder of shards is not compared.
         if misfit and not osp.isdir(path):

@@ -49,8 +49,6 @@ def read_config(path: str, options: dict | None = None) -> Config:
         except (Exception, SystemExit) as error:  # whatever its code raises
             base = f'in {opened[-1]}: ' if len(opened) > 1 else ''
             reason = f'{type(error).__name__}: {" ".join(str(error).split())[:500]}'
-            if 'U+FEFF' in reason:
-                reason += ': save it as UTF-8 without a byte order mark (BOM)'
             raise ValueError(
                 f'{file} cannot be read as a config: {base}{reason}'
             ) from error

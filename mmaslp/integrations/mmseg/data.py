@@ -72,9 +72,18 @@ def data_files(dataset: Any) -> Iterator[str]:
             yield from filter(None, (info.get('img_path'), info.get('seg_map_path')))
 
 
-def folders_of(dataset: Any) -> list[str]:
-    """List the folders of its images and masks, in which no output may lie."""
-    return sorted({os.path.dirname(path) for path in data_files(dataset)})
+def inputs_of(cfg: Config, datasets: Iterable[Any]) -> list[str]:
+    """List what a run reads, over which and into which nothing may be written.
+
+    Configs and their bases, lists of images, folders of images and of masks.
+    """
+    # The text of a config names each file that it was read from, on its first line.
+    inputs = {line for line in (cfg.text or '').splitlines() if line.endswith('.py')}
+    for dataset in datasets:
+        inputs |= {os.path.dirname(path) for path in data_files(dataset)}
+        for leaf in leaf_sets(dataset):
+            inputs.add(getattr(leaf, 'list_file', getattr(leaf, 'ann_file', '')))
+    return sorted(inputs)
 
 
 def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:

@@ -22,13 +22,14 @@ from ...evaluation.verdict import overall_verdict
 from ...files.names import warn_of_others
 from ...metrics.catalogue import SHOWN
 from ...metrics.image_metrics import mean_iou
+from ...report.page import page_outputs
 from ...report.tables import format_table
 from .calibration import calibrator_of_checkpoint
 from .checkpoint import WeightsHook, check_checkpoint, safe_loading, unwrap
 from .checks.findings import report_findings
 from .checks.run import check_run
 from .config import build_runner, calibration_of, is_type, metrics_of, name_run
-from .data import check_data, data_files, folders_of, leaf_sets
+from .data import check_data, data_files, inputs_of, leaf_sets
 from .engine.scores_hooks import ProbMapHook, ReviewHook
 from .evaluation.metrics import CalibrationMetric, loaded
 
@@ -57,6 +58,9 @@ class EvaluationOptions:
         tta (bool): Whether to average over the views of ``tta_pipeline``.
         calibrator (Calibrator | None): Measured beside the network as it is.
         review (str | None): File that says which masks to trust.
+        report (str | None): Page that is written afterwards.
+        inputs (Sequence[str | None]): Files that no output may replace, beside those
+            of the config.
         settings (dict): Noted in the results.
         trust_checkpoint (bool): Whether a checkpoint may run code.
         overwrite (bool): Whether files that are there may be replaced.
@@ -69,6 +73,8 @@ class EvaluationOptions:
     tta: bool = False
     calibrator: Calibrator | None = None
     review: str | None = None
+    report: str | None = None
+    inputs: Sequence[str | None] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     trust_checkpoint: bool = False
     overwrite: bool = False
@@ -187,7 +193,8 @@ def evaluate(
     built = {
         name: DATASETS.build(copy.deepcopy(dataset)) for name, dataset in sets.items()
     }
-    _check_outputs(summary, given, folders, built, options.overwrite)
+    inputs = [*options.inputs, *inputs_of(cfg, built.values())]
+    _check_outputs(summary, given, folders, built, inputs, options)
     with safe_loading(options.trust_checkpoint):
         results = {
             name: _test(cfg, name, dataset, folders[name], given[name])
@@ -221,7 +228,8 @@ def _check_outputs(
     given: Mapping[str, EvaluationOptions],
     folders: Mapping[str, str],
     datasets: Mapping[str, Any],
-    overwrite: bool,
+    inputs: Sequence[str | None],
+    options: EvaluationOptions,
 ) -> None:
     """Refuse outputs that would cost the user a file."""
 
@@ -230,16 +238,16 @@ def _check_outputs(
         stems = {osp.splitext(osp.basename(path))[0] for path in paths}
         return [osp.join(folder, f'{stem}.png') for stem in stems] if folder else []
 
-    outputs = {
+    outputs: dict[str, Any] = {
         '--out': [f for n, own in given.items() for f in maps_in(own.out, n)],
         '--out-prob': [f for n, own in given.items() for f in maps_in(own.out_prob, n)],
         '--review': [own.review for own in given.values() if own.review],
         '--work-dir': [summary, *(osp.join(f, FILE) for f in folders.values())],
     }
-    inputs = [folder for each in datasets.values() for folder in folders_of(each)]
-    check_outputs(outputs, inputs, overwrite)
+    outputs |= page_outputs(options.report)
+    check_outputs(outputs, inputs, options.overwrite)
     for name, own in given.items():
-        if own.out_prob and overwrite and is_main_process():
+        if own.out_prob and options.overwrite and is_main_process():
             warn_of_others(Path(own.out_prob), map(Path, maps_in(own.out_prob, name)))
 
 
@@ -428,20 +436,17 @@ def verdicts(results: Mapping[str, Tested]) -> list[str]:
     ]
 
 
-def draw_predictions(
-    cfg: Config, show: bool, show_dir: str | None, wait_time: float
-) -> None:
-    """Turn on MMSegmentation's visualization hook."""
+def draw_predictions(cfg: Config, folder: str) -> None:
+    """Let MMSegmentation's visualization hook paint into a folder."""
     hook = cfg.get('default_hooks', {}).get('visualization')
     if hook is None:
         raise ValueError(
-            '--show and --show-dir need '
+            '--show-dir needs '
             "default_hooks.visualization=dict(type='SegVisualizationHook') in the "
             'config'
         )
-    hook.update(draw=True, show=show, wait_time=wait_time)
-    if show_dir:
-        cfg.visualizer['save_dir'] = show_dir
+    hook.update(draw=True)
+    cfg.visualizer['save_dir'] = folder
 
 
 def measures_calibration(cfg: Config, evals: Sequence[str] = ()) -> bool:

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -13,6 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from ...common.inputs import MOST_TEXT, check_file
+from ...files.images import IMAGE_SUFFIXES
 from ...files.names import some
 from .checkpoint import WeightsHook, check_checkpoint, safe_loading
 from .checks.run import check_once
@@ -172,6 +174,9 @@ def _check_folder(
             f'--overwrite would remove what the training starts from, in {folder} '
             f'({start or "--resume"}): move it elsewhere, or name another --work-dir'
         )
+    beside = Path(folder).glob('*')
+    if not left and any(path.suffix.lower() in IMAGE_SUFFIXES for path in beside):
+        raise ValueError(f'{folder} holds images: name another --work-dir')
     if left and not overwrite and not (resume and from_here):
         raise ValueError(
             f'{folder} holds a training already ('

@@ -53,14 +53,6 @@ def test_parts_are_checked_where_they_are_read(tmp_path, capsys, part, name):
     assert name in capsys.readouterr().out
 
 
-def test_a_byte_order_mark_is_named(tmp_path):
-    (tmp_path / 'base.py').write_text('a = 1\n', encoding='utf-8-sig')
-    (tmp_path / 'child.py').write_text("_base_ = ['base.py']\n")
-    for name in ('base.py', 'child.py'):
-        with pytest.raises(ValueError, match=rf'{name} .* without a byte order mark'):
-            load_config(str(tmp_path / name))
-
-
 def test_configs_of_the_package(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = find_config('mmaslp::demo/bce.py')

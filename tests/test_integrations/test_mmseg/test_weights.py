@@ -30,8 +30,15 @@ def test_the_hook_refuses():
     with pytest.raises(ValueError, match='does not fit'):
         hook.after_load_checkpoint(runner, {'state_dict': 5})
     runner._resume = True
-    with pytest.raises(ValueError, match='weights alone'):
-        hook.after_load_checkpoint(runner, {'state_dict': runner.model.state_dict()})
+    whole = dict(
+        state_dict=runner.model.state_dict(), meta={}, message_hub={}, optimizer={}
+    )
+    hook.after_load_checkpoint(runner, whole)
+    for part in ('meta', 'message_hub', 'optimizer'):
+        with pytest.raises(ValueError, match='lacks the state of the optimizer, or'):
+            hook.after_load_checkpoint(
+                runner, {key: whole[key] for key in whole if key != part}
+            )
 
 
 def net(width=4, channels=1, depth=1):

@@ -7,5 +7,5 @@ from mmaslp.integrations.torchmetrics import BinaryBandCalibration
 
 
 def test_points_have_no_border():
-    with pytest.raises(ValueError, match=r'prob must be \(H, W\)'):
+    with pytest.raises(ValueError, match=r'must be \(\.\.\., H, W\)'):
         BinaryBandCalibration().update(torch.rand(4), torch.ones(4))

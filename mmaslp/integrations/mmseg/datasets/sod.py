@@ -103,8 +103,9 @@ class SODDataset(BaseDataset):
         else:
             folders, list_file = locate(self.data_root, self.layout, self.split)
 
+        self.list_file = self.ann_file or list_file
         pairs = list_pairs(
-            folders, self.img_suffix, self.seg_map_suffix, self.ann_file or list_file
+            folders, self.img_suffix, self.seg_map_suffix, self.list_file
         )
         paths = pairs.paths()
         # OpenCV does not name the file.

@@ -131,24 +131,10 @@ class Schedule:
         return self.loop.dynamic_intervals[step - 1]
 
 
-class Training:
-    """What :class:`ASLPHook` does for one kind of levels."""
-
-    learns = True
-
-    def before_iter(self, data_batch: Any, step: int) -> None:
-        """Prepare the losses for a batch."""
-
-    def after_iter(self) -> None:
-        """Take in what the losses have left."""
-
-    def show(self) -> None:
-        """Send pictures to the trackers."""
-
-
-class BorderTraining(Training, LevelsSession):
+class BorderTraining(LevelsSession):
     """Levels by band: they move after a validation, by its table of bands."""
 
+    learns = True
     # A third of the training.
     default_warmup_epochs = None
 
@@ -171,8 +157,17 @@ class BorderTraining(Training, LevelsSession):
         """Move the levels by the table that the metric has counted."""
         self.end_validation(gathered(self._metric.table)[0], whole=True)
 
+    def before_iter(self, data_batch: Any, step: int) -> None:
+        """Nothing is drawn."""
 
-class ImageTraining(Training):
+    def after_iter(self) -> None:
+        """Nothing moves."""
+
+    def show(self) -> None:
+        """Curves are enough."""
+
+
+class ImageTraining:
     """Levels per image: a sample before every iteration, an update after it."""
 
     def __init__(
@@ -488,7 +483,7 @@ class ASLPHook(Hook):
             self.levels.load_state_dict(saved['levels'])
             self.seed = check_integer('seed', saved['seed'], at_least=0)
             self._observed_iter = saved['observed_iter']
-        except (KeyError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f'ASLPHook cannot go on: {error}; resume from another checkpoint, or '
                 'train on from the weights of this one with load_from'

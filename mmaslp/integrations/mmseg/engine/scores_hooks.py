@@ -35,7 +35,7 @@ from ....files.review import (
     write_review,
 )
 from ..calibration import maps_of_windows
-from ..data import dataset_of, folders_of, image_ids
+from ..data import dataset_of, image_ids, inputs_of
 from ..evaluation.metrics import ScoreReader, check_scores, loaded
 
 
@@ -48,8 +48,8 @@ class ScoresHook(Hook):
 
     Raises:
         ValueError: An argument has another value. In a test: a head has more than two
-            classes, its scores were not probabilities in any image, or an output lies
-            in a folder of the images or masks.
+            classes, its scores were not probabilities in any image, or an output would
+            replace what is read.
     """
 
     def __init__(self, scores: str = 'auto', overwrite: bool = False) -> None:
@@ -69,7 +69,7 @@ class ScoresHook(Hook):
         self._reader = ScoreReader(self._reader.scores, binary=True)
         dataset = dataset_of(runner.test_loop)
         files = self.outputs(image_ids(dataset))
-        check_outputs(files, folders_of(dataset), self.overwrite)
+        check_outputs(files, inputs_of(runner.cfg, [dataset]), self.overwrite)
         barrier()
 
     def after_test_iter(

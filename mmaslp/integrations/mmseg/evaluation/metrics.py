@@ -34,7 +34,7 @@ from ....common.arrays import (
 from ....common.inputs import naming
 from ....evaluation.evaluator import Evaluator, ImageSet, evaluate_image
 from ....evaluation.result import Result, save_result
-from ....evaluation.sod import load_library, sod_metrics, sod_record
+from ....evaluation.sod import sod_metrics, sod_record
 from ....files.images import write_picture
 from ....metrics.band_table import BandTable
 from ....metrics.bins import check_bins
@@ -335,10 +335,6 @@ class SODMetric(StreamingMetric):
     """
 
     default_prefix = 'sod'
-
-    def __init__(self, **kwargs: Any) -> None:
-        load_library()
-        super().__init__(**kwargs)
 
     def measure(
         self, name: str, prob: Tensor, label: Tensor

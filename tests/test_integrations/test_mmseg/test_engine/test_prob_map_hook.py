@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
@@ -27,7 +28,7 @@ def run(hook, *samples):
     images = [dict(img_path=sample.img_path) for sample in samples]
     dataset = Listed(images)
     loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset))
-    hook.before_test_epoch(SimpleNamespace(test_loop=loop))
+    hook.before_test_epoch(SimpleNamespace(test_loop=loop, cfg=Config()))
     hook.after_test_iter(None, 0, outputs=samples)
     hook.after_test_epoch(None)
 
