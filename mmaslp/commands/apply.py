@@ -72,6 +72,10 @@ def run(args: argparse.Namespace) -> None:
     )
     for name, (folder, number) in folders.items():
         print(f'{number} {name} in {folder}')
+    print(
+        'Probabilities hold for images like those of the fit: `mmaslp drift` on the '
+        'same maps tells whether these are.'
+    )
     if args.masks in ('accuracy', 'dice') and calibrator.target == 'confidence':
         print(
             'The maps keep the decisions of the network: cut at 1/2 they give the '

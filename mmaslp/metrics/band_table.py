@@ -130,10 +130,6 @@ class BandTable:
     UNIT = 2**24
 
     def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all pixels."""
         size = len(BORDERS) * NUM_BANDS * 3 + len(MOMENTS)
         self.totals = torch.zeros(size, dtype=torch.int64)
 
