@@ -31,7 +31,7 @@ for seed in 0 1 2; do
         [ "$set" = ccp_person_320 ] && other=kvasir_seg_320
         for kind in bce bce_windows; do
             more=--shift
-            [ $kind = bce_windows ] && more='--replace .125'
+            [ $kind = bce_windows ] && more='--replace .125 --shift'
             echo "pretrained/$set/$kind/seed$seed --data $data/$set" \
                 "--ood $data/dtd_ood_320 --other $data/$other --method bce" \
                 "--seed $seed --network pretrained $more"
@@ -44,7 +44,7 @@ for seed in 0 1 2; do
         for method in mc me fb slp smoothing; do
             empty few "$set" $method $method $seed "$few"
         done
-        empty all "$set" bce_windows16 bce $seed '--replace .0625'
+        empty all "$set" bce_windows16 bce $seed '--replace .0625 --shift'
     done
     for set in $sets; do
         for method in svls crac ml1_ace_band adafocal adafocal_band; do

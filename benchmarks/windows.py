@@ -6,7 +6,8 @@
 ``--ood`` and ``--other``. After each training comes the default calibrator, fitted to
 the validation images. Measured are the test images, and images without an object:
 textures, images of another set, and object-free windows of the test images. The shares
-in which something is found are those of such images.
+in which something is found are those of such images. Runs that were given ``--shift``
+are measured on corrupted test images too.
 
 Figures are means over seeds. Intervals of 95 % are over images, the same ones for all
 trainings of a set. Ratios to ``--reference`` are means over sets; a set counts if it
@@ -96,7 +97,10 @@ def measure(folder: Path, part: str) -> dict[str, dict[str, np.ndarray]]:
     with np.load(folder / 'maps.npz') as file:
         maps = {key: file[key] for key in file if 'names' not in key}
     calibrator = fit_calibrator(maps['val_logits'], maps['val_labels'], logits=True)
-    parts = {part: part, **(EMPTY if part == 'test' else {'windows': 'val_windows'})}
+    others = {'windows': 'val_windows', 'corrupted': 'val_shift'}
+    if part == 'test':
+        others = {**EMPTY, 'corrupted': 'shift'}
+    parts = {part: part, **others}
     rows: dict[str, dict[str, np.ndarray]] = {'raw': {}, 'calibrated': {}}
     for name, key in parts.items():
         if f'{key}_logits' not in maps:
@@ -133,7 +137,7 @@ def change_of(
     """
     return {
         key: own[key] - plain[key]
-        if key in ('accuracy', 'miou', 'ece')
+        if key.removesuffix('_corrupted') in ('accuracy', 'miou', 'ece')
         else np.maximum(own[key], FLOOR) / np.maximum(plain[key], FLOOR)
         for key in own.keys() & plain.keys()
     }
@@ -163,11 +167,15 @@ def table(runs: dict[tuple[str, str], Seeds], reference: str, row: str) -> Any:
     return found
 
 
-def rows_of(folder: Path, part: str) -> dict[tuple[str, str], Seeds]:
+def rows_of(
+    folder: Path, part: str, trainings: Sequence[str] = ()
+) -> dict[tuple[str, str], Seeds]:
     """Rows of all runs of a regime; they are kept beside the maps."""
     runs: dict[tuple[str, str], Seeds] = defaultdict(dict)
     for record in sorted(folder.glob('*/*/seed*/run.json')):
         name, training = record.parts[-4:-2]
+        if trainings and training not in trainings:
+            continue
         kept = record.parent / f'windows_{part}.npz'
         if not kept.is_file():
             measured = measure(record.parent, part)
@@ -214,11 +222,15 @@ def main() -> None:
     parser.add_argument('--regime', default='few')
     parser.add_argument('--reference', default='bce')
     parser.add_argument('--part', choices=('val', 'test'), default='test')
+    parser.add_argument(
+        '--trainings', nargs='*', default=(), help='their folders; all by default'
+    )
     parser.add_argument('--json', type=Path)
     args = parser.parse_args()
     folder = args.runs / args.regime
-    runs = rows_of(folder, args.part)
-    runs |= where_needed(runs, rows_of(folder, 'val'), args.reference)
+    runs = rows_of(folder, args.part, args.trainings)
+    val = rows_of(folder, 'val', args.trainings)
+    runs |= where_needed(runs, val, args.reference)
     found = {row: table(runs, args.reference, row) for row in ('raw', 'calibrated')}
     show(found['calibrated'], args.reference)
     if args.json:
@@ -234,6 +246,7 @@ def main() -> None:
 def show(rows: dict[str, Any], reference: str) -> None:
     """Print each training by set, and the mean of its changes."""
     keys = ['nll', 'accuracy', 'miou', *(f'nll_{name}' for name in EMPTY)]
+    keys += ['nll_corrupted', 'miou_corrupted']
     keys += [f'found_{name}' for name in EMPTY]
     print('| training | set | seeds | ' + ' | '.join(keys) + ' |')
     print('|---' * (len(keys) + 3) + '|')
