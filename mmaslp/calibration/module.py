@@ -40,9 +40,9 @@ def same_weights(network: nn.Module, saved: object) -> bool:
     return fingerprint in (None, saved)
 
 
-def check_weights(network: object, saved: object) -> None:
+def check_weights(network: nn.Module, saved: object) -> None:
     """Warn if a calibrator is known to be fitted to other weights."""
-    if isinstance(network, nn.Module) and not same_weights(network, saved):
+    if not same_weights(network, saved):
         warnings.warn(
             'the calibrator was fitted to a network of other weights, or of another '
             'precision: a calibrator belongs to one set of weights, so fit it again',
@@ -94,9 +94,10 @@ class CalibratedModule(nn.Module):
         with_raw (bool): Whether to return the logits of the module too, before the
             calibrated ones: a review takes those. Defaults to False.
         volumes (bool): Whether the calibrator is one of volumes too. Defaults to True.
-        network (str, optional): Fingerprint of the weights of the fit. A call after
-            ``eval()`` warns if weights or buffers have changed since and are not those.
-            Defaults to None.
+        network (str, optional): Fingerprint of the weights of the fit. The first call
+            after ``train()`` or ``eval()``, and one after a weight or buffer has
+            changed, warns if they are not those. Writing to ``.data`` is seen at the
+            next ``eval()``. Defaults to None.
     """
 
     table: Tensor
@@ -127,6 +128,11 @@ class CalibratedModule(nn.Module):
         self._seen = False
         self._network = network
         self._versions = versions_of(module)
+
+    def train(self, mode: bool = True) -> 'CalibratedModule':
+        """See :class:`torch.nn.Module`; the next call looks at the weights again."""
+        self._versions = []
+        return super().train(mode)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, Tensor]:
         """Run the module and calibrate what it returns."""

@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import PurePath
 from typing import Any
 
+from ..common.arguments import check_bool
 from ..common.inputs import naming
 from ..metrics.bootstrap import Difference, Resamples, differences, resample
 from ..metrics.image_table import ImageTable
@@ -213,7 +214,7 @@ def match(
                 if key not in shared
             ]
             words = f'in one file alone, so not compared: {", ".join(alone)}'
-            if alone and whole:
+            if alone and check_bool('whole', whole):
                 raise ValueError(words)
             if alone:
                 warnings.warn(words, stacklevel=2)

@@ -224,7 +224,8 @@ def strict_json(value: Any, indent: int | None = None) -> str:
     """Write a value as JSON; numbers that are not finite become null."""
     separators = (',', ':') if indent is None else None
     # json writes NaN and Infinity, and asks what to read in their place.
-    value = json.loads(json.dumps(value), parse_constant=lambda _: None)
+    plain = json.dumps(value, default=float)  # numpy's integers
+    value = json.loads(plain, parse_constant=lambda _: None)
     return json.dumps(value, allow_nan=False, indent=indent, separators=separators)
 
 

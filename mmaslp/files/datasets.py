@@ -13,7 +13,7 @@ from itertools import chain, combinations
 
 from PIL import ImageOps
 
-from ..common.arguments import check_number, optional, reading
+from ..common.arguments import check_integer, check_number, optional, reading
 from ..common.inputs import MOST_TEXT, check_file, naming, read_file
 from ..common.outputs import check_outputs, write_output
 from .images import IMAGE_SUFFIXES, open_image, read_binary_mask
@@ -330,7 +330,7 @@ def divide(
     is 0 is left out.
     """
     names = sorted(names)
-    shuffled = random.Random(seed).sample(names, len(names))
+    shuffled = random.Random(check_integer('seed', seed)).sample(names, len(names))
     chosen = (
         [*keep_listed(dict.fromkeys(names, ''), val, 'the set')]
         if isinstance(val, str)

@@ -107,7 +107,8 @@ def calibrated(model: Model, calibrator: Calibrator | str | Path) -> Model:
     The model, with one or two logits per pixel, is changed in place and stays of its
     class, so that ``pipeline`` and ``post_process_semantic_segmentation`` take it.
     Bands of distance are those of the mask at the size of the input. A ``loss`` that
-    the model returns stays that of its raw logits.
+    the model returns stays that of its raw logits. Weights are compared with those of
+    the fit now, and not again.
 
     Args:
         model (PreTrainedModel): The model, which is returned.

@@ -42,7 +42,7 @@ def image_margin(logits: Tensor, labels: Tensor, valid: Tensor | None = None) ->
 
     Args:
         logits (Tensor): Logits z, shape ``(N, ...)``.
-        labels (Tensor): Labels in {0, 1}, same shape.
+        labels (Tensor): Labels in {0, 1}, same shape. Values are not checked.
         valid (Tensor, optional): Bool mask, same shape. Defaults to None.
 
     Returns:

@@ -71,7 +71,7 @@ def perturb_target(
 
     Args:
         target (Tensor): Labels in {0, 1} (soft ones in [0, 1] are allowed), shape
-            ``(N, ...)``, any dtype.
+            ``(N, ...)``, any dtype. Values are not checked.
         beta (float | Tensor): Strength in (0, 2]. A tensor broadcasts with ``target``
             and may hold 0 where the target is to stay.
         noise (Tensor, optional): Offset, of the shape of ``target``. Defaults to None.

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..common.outputs import write_output
+from ..common.outputs import check_outputs, write_output
 from ..evaluation.comparison import (
     RESAMPLES,
     Measured,
@@ -48,6 +48,7 @@ def write_report(
     ``argv`` is the command that is noted, by default that of this process;
     :func:`report_html` has the rest.
     """
+    check_outputs(page_outputs(path, 'page'), overwrite=overwrite)
     results = [_private(result) for result in results]
     command = _command(sys.argv if argv is None else argv)
     page = report_html(results, command=command, created=time_text(), **options)
@@ -62,7 +63,7 @@ def json_beside(path: str | Path) -> Path:
 
 
 def page_outputs(
-    page: str | None, option: str = '--report'
+    page: str | Path | None, option: str = '--report'
 ) -> dict[str, str | Path | None]:
     """What a page writes, as :func:`~mmaslp.common.outputs.check_outputs` takes it."""
     return {option: page, f'{option} (JSON)': json_beside(page) if page else None}

@@ -344,7 +344,7 @@ class CalibratorSession:
         try:
             self._tables = count()
             self._validated = True
-        except ValueError as error:
+        except Exception as error:  # of a network, a disk, a device
             self.logger.warning(f'{_NO_CALIBRATOR}: {error}')
 
     @property
@@ -353,7 +353,7 @@ class CalibratorSession:
         if self._calibrator is None and self._validated:
             try:
                 self._calibrator = fit_tables(self._tables, **self.options)
-            except ValueError as error:
+            except Exception as error:
                 self.logger.warning(f'{_NO_CALIBRATOR}: {error}')
                 self._validated = False
         return self._calibrator

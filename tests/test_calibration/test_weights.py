@@ -83,6 +83,29 @@ def test_weights_that_change_after_wrap_are_said_once(change):
         module(images)
 
 
+def test_what_leaves_no_trace_is_seen_at_the_next_eval():
+    net = network()
+    module = wrapped(net).eval()
+    images = torch.randn(2, 1, 8, 8)
+    module(images)
+    net[2].weight.data.mul_(2)  # as averaged weights are exchanged
+    with pytest.warns(UserWarning, match='other weights'):
+        module.eval()(images)
+
+
+def test_what_is_not_a_network_does_not_fit():
+    calibrator = Calibrator(
+        'temperature',
+        'single',
+        'confidence',
+        [([0, 10], [0, 5])],
+        dict(network=fingerprint_of(network())),
+    )
+    for given in ('net.pth', None, network().state_dict()):
+        with pytest.raises(ValueError, match='network must be a module'):
+            calibrator.check_network(given)
+
+
 def test_weights_that_stay_or_are_trained_are_quiet(recwarn):
     net = network()
     module = wrapped(net).eval()

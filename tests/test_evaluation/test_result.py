@@ -75,7 +75,7 @@ def test_what_is_undefined_stays_undefined(tmp_path):
 
 def test_a_file_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / 'r.json'
-    odd = {'nan': float('nan'), 'inf': float('inf'), 'one': 1.0}
+    odd = {'nan': float('nan'), 'inf': float('inf'), 'one': np.int64(1)}
     result = measured(settings=odd)
     save_result(path, result)
     kept = path.read_text()

@@ -116,6 +116,13 @@ def test_page_and_json_name_no_folder_of_this_machine(tmp_path):
     assert json_beside('a/b.html') == Path('a/b.report.json')
 
 
+def test_neither_file_of_a_page_is_written_if_one_is_there(tmp_path):
+    json_beside(tmp_path / 'p.html').write_text('mine')
+    with pytest.raises(FileExistsError, match=r'p\.report\.json'):
+        write_report(tmp_path / 'p.html', [helper.result()])
+    assert not (tmp_path / 'p.html').exists()
+
+
 def test_models_of_one_name_are_told_apart_by_their_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for place in ('base', 'tonight'):

@@ -81,3 +81,14 @@ def test_a_calibrator_belongs_to_the_weights_of_the_last_validation(caplog):
     session.end_validation()
     assert session.calibrator is None
     assert 'no calibrator is fitted' in caplog.text
+
+
+@pytest.mark.parametrize('error', [ValueError, RuntimeError, OSError, MemoryError])
+def test_a_calibrator_that_fails_costs_no_training(error, caplog):
+    def count():
+        raise error('of a device')
+
+    session = CalibratorSession()
+    session.take(count)
+    assert session.calibrator is None
+    assert 'of a device' in caplog.text
