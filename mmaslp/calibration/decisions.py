@@ -110,9 +110,17 @@ class Predictor:
 
     def check(self, names: tuple[str, ...], features: int) -> None:
         """Refuse what is none of the candidates, or gives no number; ValueError."""
-        check_array('weights', self.weights, (-1,))
+        # Of `features` all but the uncalibrated mean count.
+        numbers = dict(
+            logistic=2, features=features, drawn=features + 1, regression=features + 1
+        )
+        check_array('weights', self.weights, (numbers.get(self.name, 0),))
         probe = np.zeros((1, features))
-        ends = self.range(probe) if self.covariance else ()
+        ends = (
+            (*self.range(probe), np.linalg.eigvalsh(self.covariance) + 1e-9)
+            if self.covariance  # in which no direction is negative
+            else ()
+        )
         values = np.concatenate([self(probe), *ends, [self.edge, 0.5 - self.edge]])
         if self.name not in names or not (values >= 0).all():
             raise ValueError(f'{self.name} is not a prediction of {", ".join(names)}')

@@ -358,7 +358,7 @@ class SetComparison:
 
 def least_images(fitted: int) -> int:
     """How many new images it takes to ring at all, beside those of the fit."""
-    return next(n for n in count(FOLDS) if comb(fitted + n, n) * ALARM >= 2)
+    return next(n for n in count(FOLDS) if comb(fitted + n, n) * ALARM >= 10)
 
 
 def compare_set(

@@ -22,7 +22,7 @@ from mmaslp import (
 )
 from mmaslp.augmentation.windows import find_window
 from mmaslp.calibration.decisions import Decisions, Predictor
-from mmaslp.calibration.features import DOMAIN_FEATURES, OBJECT_FEATURES
+from mmaslp.calibration.features import DOMAIN_FEATURES
 from mmaslp.common.bands import NUM_BANDS
 from mmaslp.common.outputs import write_output
 from mmaslp.evaluation.evaluator import Evaluator
@@ -46,7 +46,7 @@ CALIBRATOR = Calibrator(
     'confidence',
     [([0, 10], [0, 5])],
     decisions=Decisions(
-        objects=Predictor('logistic', [0.0] * (len(OBJECT_FEATURES) + 1)),
+        objects=Predictor('logistic', [0.0, 0.0]),
         features=[[0.1] * len(DOMAIN_FEATURES)],
         expected=[0.5],
         dice=[0.5],
@@ -96,6 +96,8 @@ def damaged(content, path, value):
         ('decisions.cuts', []),
         ('decisions.objects.weights.0', True),
         ('decisions.objects.weights.0', math.inf),
+        ('decisions.objects.weights', [0.0] * 3),
+        ('decisions.objects.covariance', [[1.0, 5.0], [7.0, -1.0]]),
     ],
 )
 def test_a_calibrator_that_cannot_be(path, value):

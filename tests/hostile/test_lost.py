@@ -157,7 +157,8 @@ def checkpoint(toy):
 
 
 @pytest.mark.parametrize(
-    ('option', 'place'), [('out', 'masks'), ('out_prob', 'images'), ('out', 'link')]
+    ('option', 'place'),
+    [('out', 'masks'), ('out_prob', 'images'), ('out', 'link'), ('show_dir', 'masks')],
 )
 def test_a_test_into_the_data(checkpoint, option, place):
     root = checkpoint.test_dataloader.dataset.data_root
@@ -220,6 +221,21 @@ def test_a_config_stays_in_its_work_directory(run_here):
     assert Path('c.py').read_text() == text
 
 
+def test_a_config_of_the_same_name_stays(run_here):
+    Path('exp').mkdir()
+    Path('exp/c.py').write_text('# mine\n')
+    assert command('train', 'c.py', '--work-dir', 'exp') == 0
+    assert Path('exp/c.py').read_text() == '# mine\n'
+    assert len([*Path('exp').glob('2*.py')]) == 1
+    # The training that takes its place replaces that of the one before.
+    Path('exp/c.py').unlink()
+    assert command('train', 'c.py', '--work-dir', 'exp', '--overwrite') == 0
+    before = Path('exp/c.py').read_text()
+    words = ('--overwrite', '--cfg-options', 'randomness.seed=3')
+    assert command('train', 'c.py', '--work-dir', 'exp', *words) == 0
+    assert Path('exp/c.py').read_text() != before
+
+
 FOREIGN = {
     'a calibrator': ('train', 'calibrator.json'),
     'metrics of a test': ('test epoch_1.pth', 'eval/results.json'),
@@ -260,6 +276,7 @@ def test_a_run_replaces_no_foreign_file(run_here, capsys, case):
     ),
 )
 def test_a_run_replaces_nothing_that_it_reads(run_here, toy, capsys, words, name):
+    init_default_scope('mmseg')
     model = MODELS.build(Config.fromfile('c.py').model)
     torch.save({'state_dict': model.state_dict()}, 'X')
     fit_calibrator(np.full((5, 4, 4), 0.4), np.eye(4)[None].repeat(5, 0)).save('C')
@@ -301,7 +318,7 @@ def begin(tmp_path, monkeypatch):
     """What a training would start from: call, with the work directory ``run``."""
     monkeypatch.chdir(tmp_path)
 
-    def build(cfg, trains):
+    def build(cfg, goes_on):
         raise Built(cfg.get('load_from'))
 
     monkeypatch.setattr(training, 'build_runner', build)

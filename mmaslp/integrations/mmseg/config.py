@@ -188,11 +188,12 @@ def import_mmseg() -> None:
         import mmseg.models  # noqa: F401
 
 
-def build_runner(cfg: Config, trains: bool = False) -> Any:
+def build_runner(cfg: Config, goes_on: bool = False) -> Any:
     """Build the runner of a config, also one that it names.
 
-    MMEngine writes a copy of the config into the work directory. It replaces that of a
-    training only if this run trains too, and never the config itself.
+    MMEngine writes a copy of the config into the work directory. A file of its name
+    there is replaced only by the training that goes on there, or takes its place, and
+    the config itself never.
     """
     import_mmseg()
     from mmengine.runner import Runner
@@ -203,9 +204,12 @@ def build_runner(cfg: Config, trains: bool = False) -> Any:
             f'{cfg.filename or "the config"} has not a model that can be built: write '
             "model = dict(type='EncoderDecoder', ...), or a _base_ that has it"
         )
-    given = Path(cfg.filename or '').resolve()
-    written = Path(cfg.work_dir, given.name).resolve()
-    if cfg.filename and written.exists() and (not trains or written == given):
+    written = Path(cfg.work_dir, Path(cfg.filename or '').name)
+    if (
+        cfg.filename
+        and written.exists()
+        and (not goes_on or written.samefile(cfg.filename))
+    ):
         cfg = copy.copy(cfg)
         object.__setattr__(cfg, '_filename', None)
     return (RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg)(cfg)

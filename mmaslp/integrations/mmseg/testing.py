@@ -59,6 +59,7 @@ class EvaluationOptions:
         calibrator (Calibrator | None): Measured beside the network as it is.
         review (str | None): File that says which masks to trust.
         report (str | None): Page that is written afterwards.
+        show_dir (str | None): Folder that MMSegmentation paints into.
         inputs (Sequence[str | None]): Files that no output may replace, beside those
             of the config.
         settings (dict): Noted in the results.
@@ -74,6 +75,7 @@ class EvaluationOptions:
     calibrator: Calibrator | None = None
     review: str | None = None
     report: str | None = None
+    show_dir: str | None = None
     inputs: Sequence[str | None] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     trust_checkpoint: bool = False
@@ -234,14 +236,14 @@ def _check_outputs(
     """Refuse outputs that would cost the user a file."""
 
     def maps_in(folder: str | None, name: str) -> list[str]:
-        paths = data_files(datasets[name])
-        stems = {osp.splitext(osp.basename(path))[0] for path in paths}
+        stems = {osp.splitext(osp.basename(f))[0] for f in data_files(datasets[name])}
         return [osp.join(folder, f'{stem}.png') for stem in stems] if folder else []
 
     outputs: dict[str, Any] = {
         '--out': [f for n, own in given.items() for f in maps_in(own.out, n)],
         '--out-prob': [f for n, own in given.items() for f in maps_in(own.out_prob, n)],
         '--review': [own.review for own in given.values() if own.review],
+        '--show-dir': options.show_dir and osp.join(options.show_dir, 'vis_data', '_'),
         '--work-dir': [summary, *(osp.join(f, FILE) for f in folders.values())],
     }
     outputs |= page_outputs(options.report)

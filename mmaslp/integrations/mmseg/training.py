@@ -99,7 +99,7 @@ def prepare_training(
     _check_folder(cfg.work_dir, start, resume, overwrite)
     if start is not None:
         check_checkpoint(start, trust_checkpoint)
-    runner = build_runner(cfg, trains=True)
+    runner = build_runner(cfg, goes_on=was_trained(cfg.work_dir))
     check_once(runner, ('train', 'val'))
     if resume:
         runner.register_hook(WeightsHook())
