@@ -122,8 +122,11 @@ def dice_error(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
 
 
 def aurc_of(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
-    """:func:`aurc` of the images that have an estimate; the risk is 1 - Dice."""
-    rows = np.flatnonzero(~np.isnan(masks.expected))
+    """:func:`aurc` of the images that have a place in the order; the risk is 1 - Dice.
+
+    That holds also where what Dice to expect is withheld.
+    """
+    rows = np.flatnonzero(~np.isnan(masks.score))
     order = rows[np.argsort(-masks.score[rows], kind='stable')]
     risk = 1 - masks.dice[order]
     if weights is None:
