@@ -20,7 +20,6 @@ from mmaslp import (
     SelfCalibratingBCE,
     fit_calibrator,
 )
-from mmaslp.calibration import CalibrationTables
 from mmaslp.commands import main
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.files.calibrated_maps import apply_calibrator
@@ -332,10 +331,6 @@ def test_an_exported_network_is_not_looked_at(recwarn):
                 OTHER.scores(PROBS[1], LABELS[1] * 0),
             ),
             'of this map',
-        ),
-        (
-            lambda: CalibrationTables(nn.Conv2d(1, 1, 1)).merge(CalibrationTables()),
-            'of two networks',
         ),
         (lambda: LevelsSession().end_validation(BandTable()), r'call plan\('),
         (

@@ -150,9 +150,10 @@ class CalibrationTables:
         return torch.bincount(groups, minlength=GROUPS)
 
     def merge(self, other: 'CalibrationTables') -> None:
-        """Add the images of another table, whose keys continue or share those here."""
-        if other.network != self.network:
-            raise ValueError('the tables are of two networks: fit to the maps of one')
+        """Add the images of another table, whose keys continue or share those here.
+
+        Of processes each may have running means of its own: those here are kept.
+        """
         self.keys |= other.keys
         self.axes |= other.axes
         self.counts += other.counts
