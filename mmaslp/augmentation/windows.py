@@ -189,8 +189,9 @@ class ObjectFreeWindows:
         height, width = image.shape[-2:] if tensor else image.shape[:2]
         if (height, width) != labels.shape:
             raise ValueError(
-                f'image {(height, width)} and mask {labels.shape} differ: resize one, '
-                'and give a batch to batch(images, masks)'
+                f'image {(height, width)} and mask {labels.shape} differ: resize one; '
+                'arrays are (H, W, C), tensors (C, H, W); give a batch of tensors to '
+                'batch(images, masks)'
             )
 
         window = find_window(labels, self.smallest, rng)

@@ -314,7 +314,8 @@ class Calibrator:
 
         With ``with_raw`` it gives the logits of the network and the calibrated ones:
         one export then serves a review too. It warns if the calibrator was fitted to a
-        network of other weights, also where they are loaded or trained on later.
+        network of other weights; in ``eval()`` also where they are loaded or trained on
+        later.
         """
         self.check_network(module)
         return CalibratedModule(

@@ -18,7 +18,7 @@ ROUNDING = 1e-6
 SUM_TOLERANCE = 1e-2
 REMEDY = (
     'masks of 0 and 255 must become masks of 0 and 1 (mask > 0; in MMSegmentation '
-    'LoadBinaryAnnotations)'
+    'LoadBinaryAnnotations; masks of 0 and 1 in transformers: do_reduce_labels=False)'
 )
 
 # An array or a tensor: what comes in is what comes out.

@@ -23,13 +23,16 @@ def write_csv(
 ) -> None:
     r"""Write texts and numbers by column; rows may have more than ``columns``.
 
+    A cell that a row lacks stays empty.
+
     A text that a spreadsheet would compute gets an apostrophe in front, and ends of
     lines are written as ``\n``. Names of files that are not UTF-8 keep their bytes.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator='\n')
-    writer.writerow(rows[0] if rows else columns)
-    writer.writerows(map(safe_cell, row.values()) for row in rows)
+    names = [*dict.fromkeys(name for row in rows for name in row)] or columns
+    writer.writerow(names)
+    writer.writerows([safe_cell(row.get(key, '')) for key in names] for row in rows)
     # Python passes bytes that are not UTF-8 on as surrogates.
     write_output(path, buffer.getvalue().encode(errors='surrogateescape'), overwrite)
 

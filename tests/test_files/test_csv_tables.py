@@ -34,3 +34,12 @@ def test_names_stay_as_they_are(tmp_path):
     write_csv(tmp_path / 'x.csv', [{'name': name} for name in names], ('name',))
     with open(tmp_path / 'x.csv', errors='surrogateescape', newline='') as file:
         assert [row for [row] in csv.reader(file)] == ['name', *names]
+
+
+def test_a_cell_that_a_row_lacks_stays_empty(tmp_path):
+    rows = [dict(name='a'), dict(name='b', truth=0.5)]
+    for order in (rows, rows[::-1]):
+        write_csv(tmp_path / 'x.csv', order, ('name',), overwrite=True)
+        with open(tmp_path / 'x.csv', newline='') as stream:
+            read = {row['name']: row['truth'] for row in csv.DictReader(stream)}
+        assert read == {'a': '', 'b': '0.5'}
