@@ -36,7 +36,8 @@ def check_unpacked(size: int, packed: int) -> None:
     ratio = size / max(packed, 1)
     if size > MAX_BYTES and ratio > 200:
         raise ValueError(
-            f'it unpacks to {size:,} bytes, {ratio:.0f} times its size, as no map does'
+            f'it unpacks to {size:,} bytes, {ratio:.0f} times its size, as no sound '
+            'file does'
         )
 
 

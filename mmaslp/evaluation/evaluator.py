@@ -71,8 +71,9 @@ def evaluate_image(
     bands = None
     if mode == 'top_label' and num_classes == 2:
         bands = BandTable()
-        # An axis of images, which a volume and an image have in common.
-        bands.update(prob[None], label[None], ignore_index)
+        # A volume gets an axis of images, an image needs none.
+        axis = (None,) * (prob.ndim - 2)
+        bands.update(prob[axis], label[axis], ignore_index)
         if estimates is None:
             estimates = mask_estimates(prob, label, ignore_index)
         elif not isinstance(estimates, MaskTable) or (

@@ -304,7 +304,8 @@ def _count(
         except OSError as error:
             file = error.filename or pred
             counted.problems.append(
-                f'{file}: cannot be read ({error.strerror or error})'
+                f'{file}: cannot be read, or what becomes of it not written '
+                f'({error.strerror or error})'
             )
         except ValueError as error:
             counted.problems.append(str(error))

@@ -181,3 +181,11 @@ def test_results_have_names():
     evaluator = Evaluator()
     with pytest.raises(ValueError, match='name of a model or set must be a text'):
         evaluator.result(None, 'x', calibrated=True)
+
+
+@pytest.mark.parametrize('shape', [(40, 1), (1, 40), (40, 2), (4, 40, 40)])
+def test_a_narrow_image_is_an_image(shape):
+    prob = np.random.default_rng(0).random(shape)
+    evaluator = Evaluator()
+    evaluator.add('a', prob, prob > 0.4)
+    assert evaluator.result('A', 'x', resamples=0).images.num_pixels == prob.size

@@ -15,7 +15,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
-from ...common.inputs import check_unpacked
+from ...common.inputs import check_unpacked, naming
 from ...files.names import some
 
 # What the message of torch names of a pickle that it refuses.
@@ -165,7 +165,7 @@ def _check_file(path: str) -> None:
     archived = zipfile.is_zipfile(path)
     if archived:
         try:
-            with zipfile.ZipFile(path) as archive:
+            with naming(path), zipfile.ZipFile(path) as archive:
                 size = sum(member.file_size for member in archive.infolist())
                 check_unpacked(size, osp.getsize(path))
                 broken = archive.testzip()
