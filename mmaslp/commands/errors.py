@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -72,6 +73,9 @@ def exit_code_of(
 @contextmanager
 def raising(number: int, error: BaseException, seconds: int = 0) -> Iterator[None]:
     """Let a signal raise an error; send SIGALRM after some seconds."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise error

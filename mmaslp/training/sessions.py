@@ -118,7 +118,6 @@ class LevelsSession:
         self.warmup = None if isinstance(levels, str) else levels.warmup
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.logger = given_logger(logger)
-        self._plan: Plan | None = None
         self.start_validation()
 
     def plan(self, validations: int, warmup: int | None = None) -> Plan:
@@ -136,8 +135,7 @@ class LevelsSession:
         third = check_integer('validations', validations, at_least=0) // WARMUP
         warmup = third if given is None else given
         self.levels.warmup = check_integer('warmup', warmup, at_least=0)
-        self._plan = Plan(validations, warmup)
-        return self._plan
+        return Plan(validations, warmup)
 
     def start_validation(self) -> None:
         """Forget the validation before."""
@@ -165,7 +163,7 @@ class LevelsSession:
     def end_validation(
         self, table: BandTable | None = None, whole: bool = False
     ) -> dict[str, float]:
-        """Move the levels.
+        """Move the levels; without :meth:`plan` there is not a warm-up.
 
         Args:
             table (BandTable, optional): The pixels, where a metric has counted them.
@@ -178,11 +176,8 @@ class LevelsSession:
             after the move, ``level_band0`` at the border.
 
         Raises:
-            ValueError: The warm-up is not known, as :meth:`plan` was not called; or see
-                :meth:`~mmaslp.levels.BorderLevels.observe`.
+            ValueError: See :meth:`~mmaslp.levels.BorderLevels.observe`.
         """
-        if self._plan is None and self.warmup is None:
-            raise ValueError('the warm-up is not known: call plan(validations) first')
         self.levels.observe(self.table if table is None else table, whole)
         return {name: self.levels.figures[name] for name in METRICS} | self.scalars()
 

@@ -332,7 +332,6 @@ def test_an_exported_network_is_not_looked_at(recwarn):
             ),
             'of this map',
         ),
-        (lambda: LevelsSession().end_validation(BandTable()), r'call plan\('),
         (
             lambda: review_image(OTHER, 'a', BETTER[0].numpy(), smallest=float('nan')),
             'smallest must be',

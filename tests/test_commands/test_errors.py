@@ -2,10 +2,13 @@ import errno
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from mmaslp.commands import main
 from mmaslp.commands.errors import describe, exit_code_of
+from tests.map_folders import write_set
 
 
 def fail(error):
@@ -144,3 +147,13 @@ def test_the_part_that_cannot_be_built_is_told():
 
     _, text = describe(caught(lambda: measure(part)), 'c.py')
     assert text == 'TypeError: None is not a callable object'  # not about the config
+
+
+def test_a_command_runs_in_a_thread_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_set(tmp_path, 6)
+    with ThreadPoolExecutor(1) as pool:
+        words = ('fit', 'maps', 'masks', '--out', 'c.json', '--groups', r'\d+')
+        assert pool.submit(main, [*words]).result() in (0, 2)
+        assert pool.submit(main, ['eval-maps', 'maps', 'masks']).result() == 0
+    assert 'handler' not in capsys.readouterr().err
