@@ -89,7 +89,6 @@ def run(args: argparse.Namespace) -> None:
         calibrator=calibrator,
         review=args.review,
         report=args.report,
-        show_dir=args.show_dir,
         inputs=(args.checkpoint, args.calibrator),
         settings={key: str(value) for key, value in settings.items() if value},
         trust_checkpoint=args.trust_checkpoint,

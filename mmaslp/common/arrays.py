@@ -95,7 +95,7 @@ def add_up(values: Tensor, axis: int) -> bool:
 
 
 def check_places(values: Tensor) -> None:
-    """Refuse channels that come last, where rows would be maps."""
+    """Refuse what has less than two axes, and channels that come last."""
     if values.dim() < 2:
         raise ValueError(f'a map must be (..., H, W), not {tuple(values.shape)}')
     if values.dim() > 2 and values.shape[-1] <= 3 < values.shape[-2]:

@@ -186,7 +186,9 @@ def compare_files(
             raise ValueError(f'{first} holds one model: name a second file')
         return comparisons
     with naming(f'{first} and {second}'):
-        return [compare(*pair) for pair in match(rows, others, whole)]
+        return [
+            compare(*pair) for pair in match(rows, others, check_bool('whole', whole))
+        ]
 
 
 # What tells which rows of two files belong together, the first that does: a set is
@@ -214,7 +216,7 @@ def match(
                 if key not in shared
             ]
             words = f'in one file alone, so not compared: {", ".join(alone)}'
-            if alone and check_bool('whole', whole):
+            if alone and whole:
                 raise ValueError(words)
             if alone:
                 warnings.warn(words, stacklevel=2)

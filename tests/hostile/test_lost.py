@@ -157,8 +157,7 @@ def checkpoint(toy):
 
 
 @pytest.mark.parametrize(
-    ('option', 'place'),
-    [('out', 'masks'), ('out_prob', 'images'), ('out', 'link'), ('show_dir', 'masks')],
+    ('option', 'place'), [('out', 'masks'), ('out_prob', 'images'), ('out', 'link')]
 )
 def test_a_test_into_the_data(checkpoint, option, place):
     root = checkpoint.test_dataloader.dataset.data_root
@@ -167,6 +166,13 @@ def test_a_test_into_the_data(checkpoint, option, place):
     with pytest.raises(ValueError, match='which is read'):
         options = EvaluationOptions(overwrite=True, **{option: place})
         evaluate(checkpoint, sets_of_test(checkpoint), options)
+
+
+def test_a_test_that_paints_into_the_data(checkpoint):
+    root = checkpoint.test_dataloader.dataset.data_root
+    checkpoint.visualizer = dict(save_dir=os.path.join(root, 'masks'))
+    with pytest.raises(ValueError, match=r'--show-dir .* which is read'):
+        evaluate(checkpoint, sets_of_test(checkpoint))
 
 
 @pytest.mark.parametrize('part', ['images', 'masks'])

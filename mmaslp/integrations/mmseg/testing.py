@@ -59,7 +59,6 @@ class EvaluationOptions:
         calibrator (Calibrator | None): Measured beside the network as it is.
         review (str | None): File that says which masks to trust.
         report (str | None): Page that is written afterwards.
-        show_dir (str | None): Folder that MMSegmentation paints into.
         inputs (Sequence[str | None]): Files that no output may replace, beside those
             of the config.
         settings (dict): Noted in the results.
@@ -75,7 +74,6 @@ class EvaluationOptions:
     calibrator: Calibrator | None = None
     review: str | None = None
     report: str | None = None
-    show_dir: str | None = None
     inputs: Sequence[str | None] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     trust_checkpoint: bool = False
@@ -195,8 +193,7 @@ def evaluate(
     built = {
         name: DATASETS.build(copy.deepcopy(dataset)) for name, dataset in sets.items()
     }
-    inputs = [*options.inputs, *inputs_of(cfg, built.values())]
-    _check_outputs(summary, given, folders, built, inputs, options)
+    _check_outputs(cfg, summary, given, folders, built, options)
     with safe_loading(options.trust_checkpoint):
         results = {
             name: _test(cfg, name, dataset, folders[name], given[name])
@@ -226,27 +223,32 @@ def _of_set(options: EvaluationOptions, name: str) -> EvaluationOptions:
 
 
 def _check_outputs(
+    cfg: Config,
     summary: str,
     given: Mapping[str, EvaluationOptions],
     folders: Mapping[str, str],
     datasets: Mapping[str, Any],
-    inputs: Sequence[str | None],
     options: EvaluationOptions,
 ) -> None:
     """Refuse outputs that would cost the user a file."""
+    stems = {
+        name: {osp.splitext(osp.basename(path))[0] for path in data_files(dataset)}
+        for name, dataset in datasets.items()
+    }
 
     def maps_in(folder: str | None, name: str) -> list[str]:
-        stems = {osp.splitext(osp.basename(f))[0] for f in data_files(datasets[name])}
-        return [osp.join(folder, f'{stem}.png') for stem in stems] if folder else []
+        return [osp.join(folder, f'{s}.png') for s in stems[name]] if folder else []
 
+    painted = (cfg.get('visualizer') or {}).get('save_dir')
     outputs: dict[str, Any] = {
         '--out': [f for n, own in given.items() for f in maps_in(own.out, n)],
         '--out-prob': [f for n, own in given.items() for f in maps_in(own.out_prob, n)],
         '--review': [own.review for own in given.values() if own.review],
-        '--show-dir': options.show_dir and osp.join(options.show_dir, 'vis_data', '_'),
+        '--show-dir': painted and osp.join(painted, 'vis_data', '_'),
         '--work-dir': [summary, *(osp.join(f, FILE) for f in folders.values())],
     }
     outputs |= page_outputs(options.report)
+    inputs = [*options.inputs, *inputs_of(cfg, datasets.values())]
     check_outputs(outputs, inputs, options.overwrite)
     for name, own in given.items():
         if own.out_prob and options.overwrite and is_main_process():

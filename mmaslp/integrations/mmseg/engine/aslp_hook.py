@@ -158,13 +158,13 @@ class BorderTraining(LevelsSession):
         self.end_validation(gathered(self._metric.table)[0], whole=True)
 
     def before_iter(self, data_batch: Any, step: int) -> None:
-        """Nothing is drawn."""
+        """Draw nothing: labels follow the levels of the bands."""
 
     def after_iter(self) -> None:
-        """Nothing moves."""
+        """Move nothing: levels move after a validation."""
 
     def show(self) -> None:
-        """Curves are enough."""
+        """Send nothing: the log has each level."""
 
 
 class ImageTraining:
