@@ -93,16 +93,14 @@ def _check_aslp(cfg: Config) -> Iterator[Finding]:
             'note',
             'SCBCELoss without ASLPHook perturbs labels by its own arguments; without '
             'any it is binary cross entropy',
-            "custom_hooks = [dict(type='ASLPHook', levels='image', rule='MC')]",
+            "custom_hooks = [dict(type='ASLPHook')]",
         )
         return
 
     if not hooks:
         yield Finding('note', "trains without ASLP; the patch adds the paper's", PATCH)
-        cfg.custom_hooks = [
-            *(cfg.get('custom_hooks') or []),
-            dict(type='ASLPHook', levels='image', rule='MC'),
-        ]
+        hooks = cfg.get('custom_hooks') or []
+        cfg.custom_hooks = [*hooks, dict(type='ASLPHook')]
 
     metrics = {
         name: metrics_of(cfg, name) for name in ('val_evaluator', 'test_evaluator')

@@ -284,15 +284,15 @@ LEVELS: dict[Any, Any] = {'border': BorderTraining, 'image': ImageTraining}
 class ASLPHook(Hook):
     """Levels that adapt the labels of :class:`SCBCELoss` in a training.
 
-    ``levels='border'``, what we recommend, smooths labels by distance from their
-    border, :class:`~mmaslp.levels.BorderLevels`. After each validation it takes the
-    table of bands that ``CalibrationMetric`` has counted. Any training pipeline goes,
-    Mosaic too.
-
     ``levels='image'`` is the paper, :class:`~mmaslp.levels.ImageLevels`. Before every
     iteration it draws which images of the batch get a perturbed label; after it, it
     moves their levels. Images are told apart by ``img_path``. The end of the training
     writes the table ``alpha.csv`` of images and levels.
+
+    ``levels='border'`` is ours: it smooths labels by distance from their border,
+    :class:`~mmaslp.levels.BorderLevels`. After each validation it takes the table of
+    bands that ``CalibrationMetric`` has counted. Any training pipeline goes, Mosaic
+    too.
 
     Either state travels in the checkpoint (in MMEngine's ``MessageHub``). ``resume``
     restores it, ``load_from`` starts anew. The hook seeds torch's generators in every
@@ -300,10 +300,10 @@ class ASLPHook(Hook):
     dropout also continues as in an uninterrupted run.
 
     Args:
-        levels (str): ``'border'`` or ``'image'``; it must be given.
+        levels (str): ``'image'`` or ``'border'``. Defaults to 'image', the paper's.
         warmup_epochs (float, optional): Epochs (under iteration loops: visits of each
             image) before the levels begin to move. Defaults to None: a third of the
-            training; for ``'image'`` 5, with ``rule='fixed'`` 0.
+            training for ``'border'``; for ``'image'`` 5, with ``rule='fixed'`` 0.
         warmup_iters (float, optional): The warm-up in iterations instead of epochs.
             Defaults to None.
         log_interval (int): Iterations between two records of the levels in the training
@@ -322,7 +322,7 @@ class ASLPHook(Hook):
 
     Example:
         >>> custom_imports = dict(imports=['mmaslp'])
-        >>> custom_hooks = [dict(type='ASLPHook', levels='border')]
+        >>> custom_hooks = [dict(type='ASLPHook')]
 
     Source: `Model Calibration in Dense Classification with Adaptive Label Perturbation
     <https://arxiv.org/abs/2307.13539>`_; levels by band are ours.
@@ -335,7 +335,7 @@ class ASLPHook(Hook):
 
     def __init__(
         self,
-        levels: str | None = None,
+        levels: str = 'image',
         warmup_epochs: float | None = None,
         warmup_iters: float | None = None,
         log_interval: int = 10,

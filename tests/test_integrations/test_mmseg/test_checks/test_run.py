@@ -144,7 +144,7 @@ def test_a_config_without_aslp_gets_the_paper(toy, tmp_path):
     cfg.model.auxiliary_head.loss_decode = dict(SIGMOID, loss_weight=0.4)
     assert "trains without ASLP; the patch adds the paper's" in words_of(cfg)
     _, mended = findings_of(cfg)
-    assert mended.custom_hooks == [dict(type='ASLPHook', levels='image', rule='MC')]
+    assert mended.custom_hooks == [dict(type='ASLPHook')]
     assert mended.model.auxiliary_head.loss_decode == dict(
         type='SCBCELoss', loss_weight=0.4
     )
