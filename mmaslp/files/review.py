@@ -292,13 +292,20 @@ def compare_review(
 
 
 def range_said(rows: Sequence[Reviewed]) -> str:
-    """Say how many images are outside of the range of the fit; '' if none is."""
-    outside = sum(row.estimate.out_of_range for row in rows)
-    words = (
-        f'{outside} of {len(rows)} images are outside of the range of the fit: they '
-        'come first and have no bounds'
+    """Say how many images have no bounds, and why; '' if all have some."""
+    estimates = [row.estimate for row in rows]
+    outside = sum(each.out_of_range for each in estimates)
+    inside = [each for each in estimates if not each.out_of_range]
+    few = sum(np.isnan(each.dice_low) > np.isnan(each.dice) for each in inside)
+    said = {
+        'are outside of the range of the fit, come first and have no bounds': outside,
+        'have no bound of Dice: the fit has too few images for this level': few,
+    }
+    return '; '.join(
+        f'{number} of {len(rows)} images {words}'
+        for words, number in said.items()
+        if number
     )
-    return words if outside else ''
 
 
 def most_doubtful_first(rows: Sequence[Reviewed]) -> list[Reviewed]:

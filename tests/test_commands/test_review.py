@@ -346,6 +346,18 @@ def test_looking_at_more_images_leaves_better_ones(folders):
     assert found[-1]['rest'] > found[0]['rest']
 
 
+@pytest.mark.parametrize(('level', 'alone'), [(0.9, False), (0.999, True)])
+def test_bounds_that_the_fit_cannot_tell_are_said(
+    folders, tmp_path, capsys, level, alone
+):
+    maps, _, file = folders
+    args = [str(maps), '--calibrator', str(file), '--level', str(level)]
+    assert run_command('review', [*args, '--out', str(tmp_path / 'r.csv')]) == 0
+    said = '20 of 20 images have no bound of Dice: the fit has too few images'
+    assert (said in capsys.readouterr().out) == alone
+    assert {row['dice_low'] == '' for row in rows_of(tmp_path / 'r.csv')} == {alone}
+
+
 @pytest.mark.parametrize('kind', ['full', 'empty', 'like'])
 def test_maps_of_another_kind_are_said(folders, tmp_path, capsys, kind):
     maps, _, file = folders
