@@ -30,7 +30,6 @@ from mmaslp.metrics.bootstrap import (
     resample,
 )
 from mmaslp.metrics.errors import roc_auc
-from mmaslp.metrics.image_metrics import mean_iou
 from mmaslp.metrics.image_table import ImageTable
 
 RESAMPLES = 500
@@ -45,6 +44,16 @@ PARTS = {
     'shift': ('nll', 'ece'),
 }
 NAMES = {'ood': 'textures', 'other': 'other domain', 'shift': 'corruptions'}
+
+
+def mean_iou(images: ImageTable) -> float:
+    """Mean of the IoU of foreground and of background, pooled over images."""
+    correct = int(images.table.correct.sum())
+    wrong = int(images.num_pixels.sum()) - correct
+    sizes = int(images.masks.foreground.sum() + images.masks.predicted.sum())
+    inside = (sizes - wrong) // 2
+    parts = (inside, correct - inside)
+    return float(np.mean([part / max(part + wrong, 1) for part in parts]))
 
 
 def measure(folder: Path) -> dict[str, dict[str, Any]]:

@@ -48,6 +48,8 @@ from .masks import MASK_KIND, MASKS, dice_optimal_mask
 from .module import CalibratedModule, check_weights, marked
 
 MAX_BYTES = 2**20
+# How toolkits name the file beside their checkpoints.
+CALIBRATOR_FILE = 'calibrator.json'
 # Two logits of one image are correlated like this, and those of two images are not.
 MIRRORED = -0.9
 # Largest calibrated logit of a knot; the least temperature gives 16500.
@@ -244,12 +246,8 @@ class Calibrator:
                 'give one image (H, W) or one volume (D, H, W), not '
                 f'{tuple(values.shape)}'
             )
-        if values.dim() == 3 and len(values) > 1:
-            self.check_axes(
-                3, '; several images, and two logits of one, go to judge_batch'
-            )
-        else:
-            self.check_axes(2)
+        hint = '; several images, and two logits of one, go to judge_batch'
+        self.check_axes(3 if values.dim() == 3 and len(values) > 1 else 2, hint)
 
         image, labels = count_image(values, logits)
         prob = self._code_probabilities
@@ -475,10 +473,9 @@ class Calibrator:
             piece.copy_(calibrated if logits else calibrated.sigmoid_())
 
 
-def check_calibrator(given: Any) -> None:
-    """Refuse what is not a calibrator, such as the path of one."""
-    if not isinstance(given, Calibrator):
-        raise ValueError(
-            f'calibrator must be a Calibrator, got {given!r:.100}: read a file with '
-            'Calibrator.load'
-        )
+def loaded(name: str, given: 'Calibrator | str | Path') -> 'Calibrator':
+    """Take a calibrator, or load it from its file, or from the folder that has it."""
+    if isinstance(given, Calibrator):
+        return given
+    path = Path(check_path(name, given))
+    return Calibrator.load(path / CALIBRATOR_FILE if path.is_dir() else path)

@@ -31,7 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--fail-if-worse',
         action='extend',
         nargs='*',
-        type=_metric,
         metavar='METRIC',
         help='end with 1 if one of these metrics is worse beyond chance, by default '
         'one of those in tables, oe or ue',
@@ -39,12 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--json', metavar='FILE', help='write the comparison')
     add_overwrite(parser)
     add('--resamples', type=int, default=1000, help='of the bootstrap; default 1000')
-
-
-def _metric(text: str) -> str:
-    if text.endswith('.json'):
-        raise argparse.ArgumentTypeError(f'{text} is a file: give the files first')
-    return text
 
 
 def run(args: argparse.Namespace) -> int:

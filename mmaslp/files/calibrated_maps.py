@@ -9,7 +9,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import torch
 
-from ..calibration.calibrator import Calibrator, check_calibrator
+from ..calibration.calibrator import Calibrator, loaded
 from ..calibration.masks import MASKS
 from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.outputs import check_outputs, write_output
@@ -62,7 +62,7 @@ def apply_calibrator(
         ValueError: A folder or a file does not serve; or an output is an input; or the
             calibrator cannot tell which objects are real. Nothing is written then.
     """
-    check_calibrator(calibrator)
+    calibrator = loaded('calibrator', calibrator)
     optional(check_choice, 'masks', masks, choices=MASKS)
     if min_object_prob is not None:
         check_number('min_object_prob', min_object_prob, at_least=0, at_most=1)

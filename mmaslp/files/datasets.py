@@ -18,7 +18,7 @@ from ..common.inputs import MOST_TEXT, check_file, naming, read_file
 from ..common.outputs import check_outputs, write_output
 from .images import IMAGE_SUFFIXES, open_image, read_binary_mask
 from .layouts import LAYOUTS, find_folders
-from .names import no_name_matches, raise_problems, some
+from .names import raise_problems, some, unpaired
 from .progress import track
 
 
@@ -38,17 +38,7 @@ class Pairs:
 
     def unpaired(self) -> list[str]:
         """Say which images have no mask, and which masks no image."""
-        images, masks = self.folders
-        if self.masks and self.images.keys().isdisjoint(self.masks):
-            one, other = (next(iter(x.values())) for x in (self.images, self.masks))
-            return [no_name_matches(images, masks, one, other)]
-        alone = sorted(self.images.keys() ^ self.masks.keys())
-        return [
-            f'image {stem} of {images} has no mask in {masks}'
-            if stem in self.images
-            else f'mask {stem} of {masks} has no image in {images}'
-            for stem in alone
-        ]
+        return unpaired(self.folders, self.images, self.masks)
 
     def paths(self) -> dict[str, tuple[str, str]]:
         """Paths of image and mask of each whole pair, by stem."""

@@ -15,7 +15,7 @@ import torch
 
 from ..common.inputs import naming
 from .images import IMAGE_SUFFIXES, check_uncalibrated, read_binary_mask
-from .names import display_name, no_name_matches, raise_problems, some
+from .names import display_name, raise_problems, some, unpaired
 from .nnunet_maps import LABEL_ENDINGS, find_dataset, labels_in, read_label
 from .prob_maps import (
     ARRAY_SUFFIXES,
@@ -63,21 +63,13 @@ def pair_files(
             f'{pred_dir} and {gt_dir} are the same folder: name one of maps and one of '
             'masks'
         )
-    if preds and masks and preds.keys().isdisjoint(masks):
-        one, other = (next(iter(files.values())).name for files in (preds, masks))
-        raise ValueError(no_name_matches(pred_dir, gt_dir, one, other))
-
-    alone = [preds[stem] for stem in sorted(preds.keys() - masks.keys())]
-    problems += [f'{path}: no mask of this name in {gt_dir}' for path in alone]
+    shared = sorted(preds.keys() & masks.keys())
     with_npz = any(suffix_of(path) == '.npz' for path in preds.values())
-    if not (with_npz and find_dataset(pred_dir)):
+    if shared and with_npz and find_dataset(pred_dir):
         # Labels of nnU-Net are those of a whole set.
-        alone = [masks[stem] for stem in sorted(masks.keys() - preds.keys())]
-        problems += [f'{path}: no map of this name in {pred_dir}' for path in alone]
-    pairs = {
-        stem: (preds[stem], masks[stem]) for stem in sorted(preds.keys() & masks.keys())
-    }
-    return pairs, problems
+        masks = {stem: masks[stem] for stem in shared}
+    problems += unpaired((pred_dir, gt_dir), preds, masks)
+    return {stem: (preds[stem], masks[stem]) for stem in shared}, problems
 
 
 def list_maps(folder: str | Path, suffix: str, problems: list[str]) -> dict[str, Path]:

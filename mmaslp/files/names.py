@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 
@@ -31,13 +31,24 @@ def raise_problems(problems: list[str], where: str) -> None:
     raise ValueError('\n'.join(lines))
 
 
-def no_name_matches(folder: object, masks: object, name: str, mask: str) -> str:
-    """Say that nothing in a folder belongs to a mask, with a name of each."""
-    return (
-        f'{folder} and {masks}: no name matches at all, such as {name} and {mask}: a '
-        'mask needs the name of its image or map, but for the ending: rename them, or '
-        'name the right folder'
-    )
+def unpaired(
+    folders: Sequence[object], files: Mapping[str, object], masks: Mapping[str, object]
+) -> list[str]:
+    """Say which images or maps have no mask, and which masks none of these; by stem."""
+    one, other = folders
+    if masks and files.keys().isdisjoint(masks):
+        name, mask = (Path(str(next(iter(x.values())))).name for x in (files, masks))
+        return [
+            f'{one} and {other}: no name matches at all, such as {name} and {mask}: a '
+            'mask needs the name of its image or map, but for the ending: rename them, '
+            'or name the right folder'
+        ]
+    return [
+        f'{stem} of {one} has no mask in {other}'
+        if stem in files
+        else f'mask {stem} of {other} has no partner in {one}'
+        for stem in sorted(files.keys() ^ masks.keys())
+    ]
 
 
 def some(names: Sequence[str], most: int = 5) -> str:

@@ -100,18 +100,6 @@ def _json(file: Path) -> dict:
     return json.loads(read_file(file, MOST_TEXT))
 
 
-def foreground(
-    values: np.ndarray, channel: int | str | None, dataset: NNUNetDataset | None
-) -> np.ndarray:
-    """Take the foreground's probability out of a ``.npz`` map.
-
-    ``(C, D, H, W)``, as ``nnUNetv2_predict --save_probabilities`` writes it, becomes
-    ``(D, H, W)``. Without a dataset two channels that add up
-    to 1 are background and foreground.
-    """
-    return values[_described(values, dataset).index(channel)]
-
-
 def with_foreground(
     values: np.ndarray,
     prob: np.ndarray,
@@ -122,7 +110,7 @@ def with_foreground(
 
     The background of two channels becomes ``1 - prob``; other regions stay.
     """
-    dataset = _described(values, dataset)
+    dataset = described(values, dataset)
     index = dataset.index(channel)
     if not dataset.regions and len(values) != 2:
         raise ValueError(
@@ -175,7 +163,7 @@ def read_label(
     return binary
 
 
-def _described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDataset:
+def described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDataset:
     """The channels of a map by its dataset, or by whether they add up to 1."""
     if dataset is not None and len(dataset.channels) != len(values):
         raise ValueError(

@@ -18,7 +18,7 @@ from ..common.arguments import (
 from ..common.arrays import ROUNDING, as_tensor
 from ..common.inputs import check_file, check_unpacked, naming
 from .images import IMAGE_SUFFIXES, open_image, write_picture
-from .nnunet_maps import SUM_TOLERANCE, NNUNetDataset, find_dataset, foreground
+from .nnunet_maps import SUM_TOLERANCE, NNUNetDataset, described, find_dataset
 from .volumes import (
     NIFTI_SUFFIXES,
     Grid,
@@ -200,7 +200,9 @@ class MapReader:
         is_scaled = values.dtype.kind == 'f' or values.max(initial=0) <= 1
         values = self._scaled(values, 1.0 if is_scaled else None)
         if suffix == '.npz' and values.ndim == 4:
-            values = foreground(values, self.channel, self.dataset_of(path))
+            values = values[
+                described(values, self.dataset_of(path)).index(self.channel)
+            ]
         return _checked_rank(values)
 
     def _scaled(self, values: np.ndarray, usual: float | None) -> np.ndarray:

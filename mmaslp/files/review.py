@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from ..calibration.calibrator import Calibrator, check_calibrator
+from ..calibration.calibrator import Calibrator, loaded
 from ..calibration.estimates import (
     ImageEstimate,
     ObjectTable,
@@ -154,7 +154,7 @@ def review_maps(
         ValueError: The calibrator knows no objects, or a folder or a file is not
             usable; the message lists all problems.
     """
-    check_calibrator(calibrator)
+    calibrator = loaded('calibrator', calibrator)
     calibrator.need_decisions()
 
     files = maps if isinstance(maps, MapFiles) else MapFiles.of(maps, truth)

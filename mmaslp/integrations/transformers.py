@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.trainer_callback import ExportableState, TrainerCallback
 
-from ..calibration.calibrator import Calibrator
+from ..augmentation.windows import resized
+from ..calibration.calibrator import CALIBRATOR_FILE, Calibrator, loaded
 from ..calibration.module import fingerprint_of, same_weights
-from ..common.arguments import check_path, check_text
+from ..common.arguments import check_text
 from ..common.arrays import at_least_float32, one_logit
 from ..common.processes import joined
 from ..levels.border import BorderLevels
 from ..losses.criterion import SelfCalibratingBCE
 from ..metrics.band_table import BandTable
 from ..training.sessions import (
-    CALIBRATOR_FILE,
     METRICS,
     CalibratorSession,
     LevelsSession,
@@ -43,16 +43,7 @@ def foreground_logits(outputs: Any, size: Sequence[int]) -> Tensor:
             'load a model for semantic segmentation with num_labels=2'
         )
 
-    return resized(one_logit(at_least_float32(logits)).unsqueeze(1), size).squeeze(1)
-
-
-def resized(logits: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize ``(N, C, h, w)`` bilinearly, as transformers does for its own losses."""
-    if tuple(logits.shape[-2:]) == tuple(size):
-        return logits
-    return nn.functional.interpolate(
-        logits, size=tuple(size), mode='bilinear', align_corners=False
-    )
+    return resized(one_logit(at_least_float32(logits)).unsqueeze(1), *size).squeeze(1)
 
 
 @torch.no_grad()
@@ -125,9 +116,7 @@ def calibrated(model: Model, calibrator: Calibrator | str | Path) -> Model:
     """
     if getattr(model, '_mmaslp_calibrated', False):
         raise ValueError('the model is calibrated already: load it anew')
-    if not isinstance(calibrator, Calibrator):
-        file = Path(check_path('calibrator', calibrator))
-        calibrator = Calibrator.load(file / CALIBRATOR_FILE if file.is_dir() else file)
+    calibrator = loaded('calibrator', calibrator)
     calibrator.check_network(model)
     model.register_forward_hook(
         partial(_calibrate_outputs, calibrator.wrap(nn.Identity())), with_kwargs=True
@@ -143,7 +132,7 @@ def _calibrate_outputs(
     pixels = kwargs['pixel_values'] if 'pixel_values' in kwargs else args[0]
     if not hasattr(outputs, 'logits'):
         raise ValueError('the model returns no logits: leave out return_dict=False')
-    outputs.logits = calibrate(resized(outputs.logits, pixels.shape[-2:]))
+    outputs.logits = calibrate(resized(outputs.logits, *pixels.shape[-2:]))
     return outputs
 
 

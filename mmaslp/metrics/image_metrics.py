@@ -62,18 +62,6 @@ def overlap(
     return {'dice': ratio(common, sizes), 'iou': ratio(common, sizes + wrong)}
 
 
-def mean_iou(images: ImageTable) -> float:
-    """Mean of the IoU of foreground and of background, pooled over images."""
-    if images.masks is None:
-        return np.nan
-    correct = int(images.table.correct.sum())
-    wrong = int(images.num_pixels.sum()) - correct
-    sizes = int(images.masks.foreground.sum() + images.masks.predicted.sum())
-    inside = (sizes - wrong) // 2
-    parts = (inside, correct - inside)
-    return float(np.mean([part / max(part + wrong, 1) for part in parts]))
-
-
 def found_in_empty(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     """Share of the images without foreground in which some is predicted."""
     found = np.where(masks.is_empty, masks.predicted > 0, np.nan)

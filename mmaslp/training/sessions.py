@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..calibration.calibrator import Calibrator
+from ..calibration.calibrator import CALIBRATOR_FILE, Calibrator  # noqa: F401
 from ..calibration.fitting.fit import BY, METHODS, fit_tables
 from ..calibration.fitting.tables import CalibrationTables, has_channels
 from ..calibration.maps import TARGETS
@@ -19,7 +19,7 @@ from ..common.arguments import (
     given_logger,
     reading,
 )
-from ..common.arrays import as_floats, as_tensor, checked
+from ..common.arrays import as_floats, checked
 from ..common.processes import joined, rank_and_size
 from ..levels.border import BorderLevels
 from ..metrics.band_table import BandTable
@@ -216,8 +216,6 @@ class LevelsSession:
         )
 
 
-# How toolkits name the file beside their checkpoints.
-CALIBRATOR_FILE = 'calibrator.json'
 _NO_CALIBRATOR = 'no calibrator is fitted'
 
 
@@ -310,8 +308,6 @@ class CalibratorSession:
         if self._validated:  # these are of another validation
             self.start_validation()
         ignored = self.ignore_index if ignore_index is None else ignore_index
-        prob = as_floats(prob)
-        labels = as_tensor(labels, 'labels')
         channels = has_channels(prob)
         if keys is None:
             rank, size = rank_and_size()

@@ -433,8 +433,8 @@ def test_an_exported_network_is_not_looked_at(recwarn):
         ),
         (lambda: Calibrator.from_dict(None), 'a mapping'),
         (lambda: OF_IMAGES.masks(torch.rand(3, 4, 4)), r'batch .* \(N, 1, H, W\)'),
-        (lambda: review_maps('c.json', 'maps'), 'Calibrator.load'),
-        (lambda: apply_calibrator('c.json', 'maps', 'out'), 'Calibrator.load'),
+        (lambda: review_maps(None, 'maps'), 'calibrator must be'),
+        (lambda: apply_calibrator(5, 'maps', 'out'), 'calibrator must be'),
         (lambda: apply_calibrator(CALIBRATOR, 'm', 'o', masks=True), '^masks must be'),
         (
             lambda: CALIBRATOR.wrap(nn.Sequential(nn.Flatten(), nn.Linear(16, 1)))(

@@ -174,7 +174,7 @@ def test_rows_that_belong_together(folders, tmp_path, capsys):
     assert 'not clear which rows belong together' in capsys.readouterr().err
 
 
-def test_a_file_is_not_a_metric(capsys):
+def test_files_come_before_options(capsys):
     with pytest.raises(SystemExit, match='2'):
         compare(['--fail-if-worse', 'base.json', 'tonight.json'])
-    assert 'base.json is a file' in capsys.readouterr().err
+    assert 'name them before options' in capsys.readouterr().err

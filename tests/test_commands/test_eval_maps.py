@@ -152,8 +152,8 @@ def frames(root):
 
 
 BAD = {
-    'map without mask': (removed('gt/1.png'), r'pred/1\.png: no mask'),
-    'mask without map': (removed('pred/1.png'), r'gt/1\.png: no map'),
+    'map without mask': (removed('gt/1.png'), '1 of .*pred has no mask'),
+    'mask without map': (removed('pred/1.png'), 'mask 1 of .*gt has no partner'),
     'size': (image('pred/1.png', GREY[:5, :6]), r'6 x 5 pixels, but its mask .* 10 x'),
     'cut map': (content('pred/1.png', b'\x89PNG'), r'pred/1\.png: cannot be read'),
     'empty mask file': (content('gt/1.png', b''), r'gt/1\.png.*empty'),

@@ -209,7 +209,7 @@ def test_what_is_asked_for_is_fitted(folders, tmp_path, capsys):
         (
             lambda maps, masks: [p.unlink() for k in '12' for p in maps.glob(f'*{k}*')],
             [],
-            'no map of this name',
+            'has no partner in',
         ),
         (None, ['--groups', '('], 'not a pattern'),
         (None, ['--groups', 'patient'], 'matches nothing in 000'),

@@ -105,7 +105,7 @@ def test_all_problems_in_one_message(tmp_path, write_pairs):
         'n02.png: not a binary mask',
         'n03.jpg: ',
         'n04.png: cannot be read as an image',
-        'image n05 of',
+        'n05 of',
         'mask n06 of',
     ):
         assert part in message

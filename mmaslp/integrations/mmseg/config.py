@@ -142,11 +142,6 @@ def type_of(part: Any) -> str:
     return str(getattr(kind, '__name__', kind or '')).rsplit('.', 1)[-1]
 
 
-def is_type(part: Any, name: str) -> bool:
-    """Whether a part of a config builds a class, named with or without a scope."""
-    return type_of(part) == name
-
-
 def listed(parts: Any) -> list:
     """List parts of a config: several, one, or none."""
     return [parts] if isinstance(parts, Mapping) else list(parts or [])
@@ -162,7 +157,7 @@ def metrics_of(cfg: Mapping, evaluator: str) -> list:
 def calibration_of(cfg: Mapping, evaluator: str) -> Mapping | None:
     """The first CalibrationMetric of an evaluator, as a config describes it."""
     return next(
-        (m for m in metrics_of(cfg, evaluator) if is_type(m, 'CalibrationMetric')),
+        (m for m in metrics_of(cfg, evaluator) if type_of(m) == 'CalibrationMetric'),
         None,
     )
 

@@ -15,7 +15,7 @@ from ...files.datasets import (
     locate,
     prepare_dataset,
 )
-from .config import is_type
+from .config import type_of
 
 WAYS_ON = (
     'your own images and masks with the same config: add `--data FOLDER`; it holds '
@@ -128,7 +128,7 @@ def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:
             )
             loader.dataset = (
                 {**loader.dataset, 'dataset': dataset}
-                if is_type(loader.dataset, 'RepeatDataset')
+                if type_of(loader.dataset) == 'RepeatDataset'
                 else dataset
             )
 
@@ -148,7 +148,7 @@ def with_binary_masks(steps: Any) -> Any:
     """Copy a pipeline, with the loader of 0/255 masks in place of MMSegmentation's."""
     if isinstance(steps, (list, tuple)):
         return [with_binary_masks(step) for step in steps]
-    if is_type(steps, 'LoadAnnotations'):
+    if type_of(steps) == 'LoadAnnotations':
         return dict(type='LoadBinaryAnnotations')
     if isinstance(steps, Mapping) and 'transforms' in steps:
         return {**steps, 'transforms': with_binary_masks(steps['transforms'])}
@@ -177,7 +177,7 @@ def _missing(dataset: Mapping[str, Any]) -> str:
     root = dataset.get('data_root') or ''
     prefix = dataset.get('data_prefix') or {}
     layout = dataset.get('layout')
-    if is_type(dataset, 'SODDataset') and not prefix:
+    if type_of(dataset) == 'SODDataset' and not prefix:
         try:
             locate(root, layout, dataset.get('split'))
         except FileNotFoundError as error:
@@ -199,7 +199,7 @@ def _missing(dataset: Mapping[str, Any]) -> str:
     folder = os.path.join(root, prefix.get('img_path') or '')
     suffix = dataset.get('img_suffix', '.jpg')
     if (
-        is_type(dataset, 'BaseSegDataset')
+        type_of(dataset) == 'BaseSegDataset'
         and not dataset.get('ann_file')
         and os.path.isdir(folder)
         and not any(

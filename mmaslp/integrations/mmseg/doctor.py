@@ -51,9 +51,8 @@ def examine_config(config: str, data: str | None, found: Diagnosis) -> None:
 
 def _foreign_bases(file: str) -> Iterator[Finding]:
     """Look for bases that the tools of MMSegmentation cannot find."""
-    for node in ast.walk(ast.parse(Path(file).read_text(encoding='utf-8'))):
-        text = node.value if isinstance(node, ast.Constant) else None
-        if isinstance(text, str) and text.startswith(('mmaslp::', 'mmseg::')):
+    for text in Config._get_base_files(file):
+        if text.startswith(('mmaslp::', 'mmseg::')):
             yield Finding(
                 'note',
                 f'only the tools of mmaslp can read {text!r}: `mmaslp train` and '

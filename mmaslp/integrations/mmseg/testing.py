@@ -13,7 +13,7 @@ from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
-from ...calibration.calibrator import Calibrator
+from ...calibration.calibrator import Calibrator, loaded
 from ...common.outputs import check_outputs, write_output
 from ...evaluation.comparison import Measured
 from ...evaluation.result import CALIBRATED, Result, save_result, sha256_of, strict_json
@@ -21,17 +21,16 @@ from ...evaluation.sod import SOD_COLUMNS
 from ...evaluation.verdict import overall_verdict
 from ...files.names import warn_of_others
 from ...metrics.catalogue import SHOWN
-from ...metrics.image_metrics import mean_iou
 from ...report.page import page_outputs
 from ...report.tables import format_table
 from .calibration import calibrator_of_checkpoint
 from .checkpoint import WeightsHook, check_checkpoint, safe_loading, unwrap
 from .checks.findings import report_findings
 from .checks.run import check_run
-from .config import build_runner, calibration_of, is_type, metrics_of, name_run
+from .config import build_runner, calibration_of, metrics_of, name_run, type_of
 from .data import check_data, data_files, inputs_of, leaf_sets
 from .engine.scores_hooks import ProbMapHook, ReviewHook
-from .evaluation.metrics import CalibrationMetric, loaded
+from .evaluation.metrics import CalibrationMetric
 
 # The choices of `--eval`: the metric, and the columns that it adds to the table.
 EVALUATIONS: dict[str, tuple[dict[str, Any], Sequence[str]]] = {
@@ -279,7 +278,7 @@ def _config_of_run(
     for metric in run.test_evaluator:
         if options.out is not None:
             metric.update(output_dir=options.out, keep_results=True)
-        if is_type(metric, 'CalibrationMetric'):
+        if type_of(metric) == 'CalibrationMetric':
             metric.pop('calibrator', None)  # its row is raw; another one is calibrated
             metric.update(output_dir=folder, overwrite=options.overwrite)
     return run
@@ -289,7 +288,7 @@ def _evaluators(cfg: Config, evals: Sequence[str]) -> list[dict]:
     given = copy.deepcopy(metrics_of(cfg, 'test_evaluator'))
     metrics = [] if evals else given
     for wanted in (EVALUATIONS[name][0] for name in dict.fromkeys(evals)):
-        same = [metric for metric in given if is_type(metric, wanted['type'])]
+        same = [metric for metric in given if type_of(metric) == wanted['type']]
         metrics += same or [copy.deepcopy(wanted)]
     if not metrics:
         raise ValueError(
@@ -319,7 +318,7 @@ def _test(
     runner.register_hook(WeightsHook())
     report_findings(check_run(runner, ('test',)))
     if ours and any(
-        is_type(each, 'IoUMetric') for each in metrics_of(run, 'test_evaluator')
+        type_of(each) == 'IoUMetric' for each in metrics_of(run, 'test_evaluator')
     ):
         check_threshold(runner.model)
     shared = dict(
@@ -341,8 +340,9 @@ def _test(
         if options.calibrator is None or len(results) < 2
         else dict(results[-1].metrics)
     )
+    keeps_masks = options.calibrator and options.calibrator.target == 'confidence'
     if calibrated and MEAN_IOU in metrics:
-        calibrated[MEAN_IOU] = round(100 * mean_iou(results[-1].images), 2)
+        calibrated[MEAN_IOU] = metrics[MEAN_IOU] if keeps_masks else nan
     for row in (metrics, calibrated):
         if MEAN_IOU in row and any(result.no_foreground for result in results):
             row[MEAN_IOU] = nan

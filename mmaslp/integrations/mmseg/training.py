@@ -18,7 +18,7 @@ from ...files.images import IMAGE_SUFFIXES
 from ...files.names import some
 from .checkpoint import WeightsHook, check_checkpoint, safe_loading
 from .checks.run import check_once
-from .config import build_runner, is_type, name_run
+from .config import build_runner, name_run, type_of
 
 # What a training leaves, and a later one would replace or take for its own.
 _REPLACED = re.compile(
@@ -143,9 +143,9 @@ def locked(cfg: Config) -> Iterator[None]:
 
 
 def _use_amp(cfg: Config) -> None:
-    if is_type(cfg.optim_wrapper, 'OptimWrapper'):
+    if type_of(cfg.optim_wrapper) == 'OptimWrapper':
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
-    elif not is_type(cfg.optim_wrapper, 'AmpOptimWrapper'):
+    elif type_of(cfg.optim_wrapper) != 'AmpOptimWrapper':
         raise ValueError(
             '--amp needs an optim_wrapper of type OptimWrapper: leave --amp out, or '
             'change the config'

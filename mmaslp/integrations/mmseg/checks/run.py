@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ....metrics.catalogue import SHOWN, metric_of
-from ..config import is_type
+from ..config import type_of
 from ..data import dataset_of, image_ids, leaf_sets, nested
 from ..evaluation.metrics import CalibrationMetric
 from ..models.losses import SCBCELoss
@@ -86,7 +86,7 @@ def check_once(runner: Any, splits: Sequence[str]) -> None:
 def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
     """Look for what does not work in a run, or measures something else."""
     settings = runner.cfg.get('model')
-    if is_type(settings, 'SegTTAModel'):
+    if type_of(settings) == 'SegTTAModel':
         yield Finding('error', WRONG_TTA, "tta_model.type = 'BinarySegTTAModel'")
     if isinstance(settings, Mapping):
         settings = copy.deepcopy(settings.get('module', settings))  # of the views

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from ..config import imports_of, is_type, listed, metrics_of, type_of
+from ..config import imports_of, listed, metrics_of, type_of
 from ..models.losses import SCBCELoss
 from .findings import PATCH, Finding
 
@@ -35,7 +35,7 @@ def check_settings(cfg: Config) -> Iterator[Finding]:
         if _refused(cfg.model) is None:
             yield from _check_aslp(cfg)
         yield from check_heads(cfg.model)
-    if is_type(cfg.get('tta_model'), 'SegTTAModel'):
+    if type_of(cfg.get('tta_model')) == 'SegTTAModel':
         cfg.tta_model.type = 'BinarySegTTAModel'
         yield Finding('note', f'with --tta: {WRONG_TTA}', PATCH)
 
@@ -80,9 +80,9 @@ def _check_imports(cfg: Config) -> Iterator[Finding]:
 
 def _check_aslp(cfg: Config) -> Iterator[Finding]:
     """Look for the hook and the metric that ASLP needs."""
-    hooks = [h for h in cfg.get('custom_hooks') or [] if is_type(h, 'ASLPHook')]
+    hooks = [h for h in cfg.get('custom_hooks') or [] if type_of(h) == 'ASLPHook']
     ours = any(
-        is_type(loss, 'SCBCELoss')
+        type_of(loss) == 'SCBCELoss'
         for _, head in heads_of(cfg.model)
         for loss in listed(head.get('loss_decode'))
     )
@@ -108,7 +108,7 @@ def _check_aslp(cfg: Config) -> Iterator[Finding]:
     blind = [
         name
         for name, given in metrics.items()
-        if given and not any(is_type(each, 'CalibrationMetric') for each in given)
+        if given and not any(type_of(each) == 'CalibrationMetric' for each in given)
     ]
     for name in blind:
         cfg[name] = [dict(type='CalibrationMetric'), *metrics[name]]
@@ -156,7 +156,7 @@ def check_heads(model: Mapping[str, Any], training: bool = True) -> Iterator[Fin
     reason = _why_two_channels(model, heads)
     for place, head in heads.items():
         # Auxiliary heads predict nothing, and the labels of an STDCHead are boundaries.
-        if is_type(head, 'STDCHead') or (not training and 'auxiliary' in place):
+        if type_of(head) == 'STDCHead' or (not training and 'auxiliary' in place):
             continue
         yield from _check_channels(place, head, reason)
         if training:
@@ -167,14 +167,14 @@ def _why_two_channels(model: Mapping[str, Any], heads: Mapping[str, ConfigDict])
     """Say why a segmentor cannot work with one channel; '' if it can."""
     reasons = {
         'PointRend looks for uncertain points between the two best channels': any(
-            is_type(head, 'PointHead') for head in heads.values()
+            type_of(head) == 'PointHead' for head in heads.values()
         ),
         'cascades and K-Net look for a threshold that they do not have': (
-            is_type(model, 'CascadeEncoderDecoder')
-            or is_type(model.get('decode_head'), 'IterativeDecodeHead')
+            type_of(model) == 'CascadeEncoderDecoder'
+            or type_of(model.get('decode_head')) == 'IterativeDecodeHead'
         ),
         'OHEMPixelSampler with thresh takes a softmax over the channels': any(
-            is_type(head.get('sampler'), 'OHEMPixelSampler')
+            type_of(head.get('sampler')) == 'OHEMPixelSampler'
             and head.sampler.get('thresh')
             for head in heads.values()
         ),
@@ -190,9 +190,9 @@ def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Findi
     sigmoids = [
         bool(loss.get('use_sigmoid'))
         for loss in losses
-        if is_type(loss, 'CrossEntropyLoss')
+        if type_of(loss) == 'CrossEntropyLoss'
     ]
-    ours = any(is_type(loss, 'SCBCELoss') for loss in losses)
+    ours = any(type_of(loss) == 'SCBCELoss' for loss in losses)
     decodes = 'decode_head' in place
     faults = [
         (

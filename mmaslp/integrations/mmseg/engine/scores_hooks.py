@@ -17,7 +17,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmseg.registry import HOOKS
 
-from ....calibration.calibrator import Calibrator
+from ....calibration.calibrator import Calibrator, loaded
 from ....common.arguments import (
     check_bool,
     check_choice,
@@ -36,7 +36,7 @@ from ....files.review import (
 )
 from ..calibration import maps_of_windows
 from ..data import dataset_of, image_ids, inputs_of
-from ..evaluation.metrics import ScoreReader, check_scores, loaded
+from ..evaluation.metrics import ScoreReader, check_scores
 
 
 class ScoresHook(Hook):

@@ -16,7 +16,7 @@ from mmengine.visualization import Visualizer
 from mmseg.registry import METRICS
 from torch import Tensor
 
-from ....calibration.calibrator import Calibrator
+from ....calibration.calibrator import Calibrator, loaded
 from ....common.arguments import (
     check_bool,
     check_choice,
@@ -83,15 +83,6 @@ def _step() -> int:
     hub = MessageHub.get_current_instance()
     # MMEngine updates both before it trains, so they lag one behind in a validation.
     return hub.get_info('epoch' if hub.get_info('max_epochs') > 1 else 'iter') + 1
-
-
-def loaded(name: str, calibrator: str | Calibrator) -> Calibrator:
-    """Take a calibrator, or load it from its file."""
-    return (
-        calibrator
-        if isinstance(calibrator, Calibrator)
-        else Calibrator.load(check_path(name, calibrator))
-    )
 
 
 class ScoreReader:

@@ -70,7 +70,7 @@ def test_names_without_partner(root, write_image, write_mask):
         SODDataset(str(root))
     message = str(error.value)
     assert message.startswith('10 problem(s) with ')
-    assert 'image x8 of ' in message
+    assert 'x8 of ' in message
     assert 'mask spare of ' in message
 
 
