@@ -30,7 +30,7 @@ from common import Pair, of_folder, of_run
 from scipy.optimize import brentq
 
 from mmaslp.calibration import Calibrator, fit_calibrator
-from mmaslp.metrics.image_metrics import aurc, object_auroc, object_ece, object_nll
+from mmaslp.metrics.image_metrics import aurc, object_auroc, object_ece
 from mmaslp.metrics.objects import MaskTable
 
 RESAMPLES = 1000
@@ -131,10 +131,11 @@ def measure(
 def object_figures(prob: np.ndarray, real: np.ndarray) -> dict[str, float]:
     """ECE, NLL and AUROC of objects."""
     nothing = np.full(1, np.nan)
+    inside = np.clip(prob, 1e-6, 1 - 1e-6)
     table = MaskTable([np.column_stack([prob, real])], nothing, nothing, nothing)
     return {
         'ece_object': float(object_ece(table)),
-        'nll_object': float(object_nll(table)),
+        'nll_object': float(-np.log(np.where(real, inside, 1 - inside)).mean()),
         'auroc_object': float(object_auroc(table)),
     }
 

@@ -109,6 +109,22 @@ def test_a_data_root_that_comes_too_late_is_refused(tmp_path, monkeypatch, capsy
     assert 'with --data FOLDER' not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        ('--data mine --cfg-options val_dataloader.dataset.split=train', 'leave one'),
+        ('--cfg-options optim_wraper.optimizer.lr=1', 'do you mean optim_wrapper?'),
+        ('--cfg-options randomnes.seed=4', 'do you mean randomness?'),
+    ],
+)
+def test_options_without_an_effect(tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / 'mine', 10, seed=0, size=32)
+    assert run_command('train', [str(CONFIG), '--work-dir', 'run', *words.split()]) == 2
+    assert said in capsys.readouterr().err
+    assert not Path('run').exists()
+
+
 @pytest.mark.parametrize('tool', ['train', 'test'])
 def test_the_tools_name_themselves(tool, tmp_path):
     done = run_script(ROOT / 'tools' / f'{tool}.py', '--help', cwd=tmp_path)

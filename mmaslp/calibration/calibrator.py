@@ -283,7 +283,7 @@ class Calibrator:
         Returns what differs, and the estimates with the bounds that hold then; see
         :func:`~mmaslp.calibration.estimates.compare_set`.
         """
-        return compare_set(self.need_decisions(), list(estimates))
+        return compare_set(self.need_decisions(), estimates)
 
     def scores(
         self,

@@ -4,7 +4,7 @@ A set is compared with the images of the fit; where it is not like them, bounds 
 weighted or withheld.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import count
 from math import comb
@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage, special
 from torch import Tensor
 
+from ..common.arguments import check_members
 from ..common.arrays import as_floats, as_tensor, checked, fill_ignored, known_pixels
 from ..metrics.objects import MaskTable, MaskTruth, find_objects
 from .decisions import LEAST_EMPTY, MARGIN, Decisions, weighted_quantile
@@ -362,7 +363,7 @@ def least_images(fitted: int) -> int:
 
 
 def compare_set(
-    decisions: Decisions, estimates: Sequence[ImageEstimate]
+    decisions: Decisions, estimates: Iterable[ImageEstimate]
 ) -> tuple[SetComparison, list[ImageEstimate]]:
     """Compare new images with those of the fit; if they differ, weight their bounds.
 
@@ -378,10 +379,7 @@ def compare_set(
     Raises:
         TooFewImages: An alarm could not ring; the message names the least number.
     """
-    if not all(isinstance(each, ImageEstimate) for each in estimates):
-        raise ValueError(
-            'estimates must be what Calibrator.image or judge says of each image'
-        )
+    estimates = check_members('estimates', estimates, ImageEstimate)
     new = np.array([estimate.features for estimate in estimates])
     new = new.reshape(-1, len(DOMAIN_FEATURES))
     inputs = np.concatenate([decisions.inputs, domain_inputs(new)])
@@ -442,10 +440,11 @@ def permutation_test(inputs: np.ndarray, is_new: np.ndarray) -> tuple[float, flo
         slopes = np.linalg.solve(ridge, known.T @ targets[rest])
         scores[~rest] = (inputs[~rest] - mean) @ slopes
 
-    ranks = scores.argsort(0).argsort(0) + 1
     news = is_new.sum()
     pairs = news * (len(inputs) - news)
-    aucs = ((ranks * targets).sum(0) - news * (news + 1) / 2) / pairs
+    ranks = np.arange(1, len(inputs) + 1)
+    of_new = ranks @ np.take_along_axis(targets, scores.argsort(0), 0)
+    aucs = (of_new - news * (news + 1) / 2) / pairs
     p_value = (1 + (aucs[1:] >= aucs[0]).sum()) / (DRAWS + 1)
     return float(aucs[0]), float(p_value)
 

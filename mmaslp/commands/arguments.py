@@ -128,6 +128,17 @@ def config_of_run(args: argparse.Namespace, trains: bool = False) -> 'Config':
             'of the config: name images and masks of your own with --data FOLDER'
         )
 
+    lost = [
+        key
+        for key in args.cfg_options or {}
+        if '_dataloader.dataset.' in key
+        and not {'pipeline', 'times'} & {*key.split('.')}
+    ]
+    if args.data and lost:
+        raise ValueError(
+            f'--data {args.data} takes the place of the data sets, and so of '
+            f'--cfg-options {" ".join(lost)}: leave one of them out'
+        )
     if args.data:
         print(use_folder(cfg, args.data, whole=not trains))
     if trains:

@@ -10,6 +10,7 @@ Example:
 
 import argparse
 from dataclasses import asdict
+from os.path import samefile
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name, printable
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, say what came of it, and print the differences."""
+    from ..common.arguments import check_integer
     from ..common.outputs import check_outputs, write_output
     from ..evaluation.alarms import worse_metrics
     from ..evaluation.comparison import compare_files
@@ -49,7 +51,13 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.verdict import verdict
 
     check_outputs({'--json': args.json}, [args.first, args.second], args.overwrite)
+    check_integer('--resamples', args.resamples, at_least=2)
     alarm = args.fail_if_worse is not None
+    if alarm and args.second and samefile(args.first, args.second):
+        raise ValueError(
+            f'{args.first} is given twice, and is never worse than itself: name the '
+            'result of today second'
+        )
     comparisons = compare_files(args.first, args.second, args.resamples, alarm)
     worse = []
     for comparison in comparisons:

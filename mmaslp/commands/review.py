@@ -27,7 +27,6 @@ OUTPUTS = ('--out', '--objects', '--report', '--coco', '--suspects')
 MOST_PICTURES = 500
 # Metrics that only a review has; the others are those of all results.
 TITLES = {
-    'nll_object': 'NLL of objects',
     'covered': 'images above the lower bound',
     'area_error': 'error of the area',
 }

@@ -126,6 +126,12 @@ def _check(
             'less sure: fit one to maps of validation images (--tta --out-prob DIR)',
             stacklevel=2,
         )
+    if args.calibrator and not (measured or args.review or args.out_prob):
+        raise ValueError(
+            '--calibrator has no effect on these metrics: add --eval ece, --review or '
+            '--out-prob'
+        )
+
     if args.report and not measured:
         raise ValueError('--report needs the metrics of calibration: add --eval ece')
     if args.review:

@@ -8,7 +8,7 @@ that is not empty for true.
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from operator import ge, gt, le, lt
@@ -60,6 +60,14 @@ def check_text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise _refusal(name, 'a text that is not empty', value)
     return value
+
+
+def check_members(name: str, values: Any, kind: type[T]) -> list[T]:
+    """Refuse an argument that is not some objects of a kind, at least one."""
+    members = list(values) if isinstance(values, Iterable) else []
+    if not members or not all(isinstance(member, kind) for member in members):
+        raise _refusal(name, f'a list of {kind.__name__}, not an empty one', values)
+    return members
 
 
 def given_logger(logger: Any = None) -> logging.Logger | logging.LoggerAdapter:

@@ -10,7 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..common.arguments import check_bool, check_choice, check_number, reading
+from ..common.arguments import (
+    check_bool,
+    check_choice,
+    check_members,
+    check_number,
+    reading,
+)
 from ..common.arrays import ROUNDING
 from ..common.bands import BORDER_EDGES
 from ..common.inputs import read_file
@@ -215,7 +221,7 @@ def save_result(
     content: Any = (
         result.to_json()
         if isinstance(result, Result)
-        else [entry.to_json() for entry in result]
+        else [entry.to_json() for entry in check_members('result', result, Result)]
     )
     write_output(path, strict_json(content, indent) + '\n', overwrite)
 
@@ -224,7 +230,9 @@ def strict_json(value: Any, indent: int | None = None) -> str:
     """Write a value as JSON; numbers that are not finite become null."""
     separators = (',', ':') if indent is None else None
     # json writes NaN and Infinity, and asks what to read in their place.
-    plain = json.dumps(value, default=float)  # numpy's integers
+    plain = json.dumps(
+        value, default=lambda it: it.tolist() if hasattr(it, 'tolist') else str(it)
+    )
     value = json.loads(plain, parse_constant=lambda _: None)
     return json.dumps(value, allow_nan=False, indent=indent, separators=separators)
 

@@ -1,6 +1,7 @@
 """Writing calibrated maps, and masks, of a folder of maps."""
 
 import tempfile
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -91,7 +92,7 @@ def apply_calibrator(
             _Writer, calibrator, reader, Path(waiting), masks, min_object_prob
         )
         # Nothing is handed over, so that each process may take a map at a time.
-        count_files(
+        writer = count_files(
             files,
             new_writer,
             _Writer.add,
@@ -100,6 +101,7 @@ def apply_calibrator(
             what='applying',
             chunk=1,
         )
+        writer.warn()
 
         parts = {name: [*Path(waiting, name).glob('*')] for name in folders}
         made = [folders['masks'] / part.name for part in parts['masks']]
@@ -124,7 +126,7 @@ def _map_name(path: Path) -> str:
     return path.name if suffix_of(path) in ARRAY_SUFFIXES else f'{path.stem}.png'
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Writer:
     """Writes maps and masks into a folder, as :func:`count_files` reads maps."""
 
@@ -133,15 +135,35 @@ class _Writer:
     folder: Path
     masks: str | None
     min_object_prob: float | None
+    is_soft: bool = False  # whether a value lies between 0 and 1
+    has_mask: bool = False  # and one above 1/2
 
     def add(self, name: str, path: Path, given: np.ndarray, label: None) -> None:
-        self.calibrator.check_axes(given.ndim)
+        logits = self.reader.logits
+        self.is_soft |= logits or bool(((given > 0) & (given < 1)).any())
+        self.has_mask |= bool((given > (0 if logits else 0.5)).any())
+        self.calibrator.check_axes(given.ndim, '; of channels save one alone')
         if self.masks:
             self._write_mask(path, self._mask(given, self.masks))
         self._write_map(path, self._calibrated(given))
 
-    def merge(self, other: object) -> None:
-        """Nothing is left to do: the files are there."""
+    def merge(self, other: '_Writer') -> None:
+        self.is_soft |= other.is_soft
+        self.has_mask |= other.has_mask
+
+    def warn(self) -> None:
+        """Say what maps of a network never are."""
+        if not self.is_soft:
+            warnings.warn(
+                'all probabilities are 0 or 1, as of masks: give those before the cut',
+                stacklevel=3,
+            )
+        elif not self.has_mask:
+            warnings.warn(
+                'no pixel of any map is above 1/2, so all masks are empty: say with '
+                '--max-value which value stands for 1',
+                stacklevel=3,
+            )
 
     def _mask(self, given: np.ndarray, kind: str) -> np.ndarray:
         logits = self.reader.logits

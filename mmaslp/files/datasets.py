@@ -367,5 +367,8 @@ def _has_object(image: str, mask: str, graded: bool) -> bool | str:
 
     if labels.shape[::-1] != size:
         found, needed = ('{} x {}'.format(*each) for each in (labels.shape[::-1], size))
-        return f'{mask}: the mask is {found} pixels, its image {image} is {needed}'
+        turned = ', turned as its EXIF data says' if labels.shape == size else ''
+        return (
+            f'{mask}: the mask is {found} pixels, its image {image} is {needed}{turned}'
+        )
     return bool(labels.any())

@@ -63,6 +63,7 @@ def pair_files(
             f'{pred_dir} and {gt_dir} are the same folder: name one of maps and one of '
             'masks'
         )
+
     shared = sorted(preds.keys() & masks.keys())
     with_npz = any(suffix_of(path) == '.npz' for path in preds.values())
     if shared and with_npz and find_dataset(pred_dir):
@@ -378,6 +379,12 @@ def read_pair(
             )
         elif np.squeeze(prob).shape == np.squeeze(slices).shape:
             advice = 'drop the axis of length 1: save an image as (H, W)'
+        elif prob.ndim > slices.ndim and min(prob.shape) < 5:
+            advice = (
+                f'an axis of {min(prob.shape)} looks like channels: save the '
+                'probability of the foreground alone, or of two logits the second less '
+                'the first'
+            )
         raise ValueError(
             f'{pred}: {size} pixels, but its mask {gt} has {of_mask}: {advice}'
         )

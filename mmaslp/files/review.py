@@ -25,7 +25,6 @@ from ..metrics.image_metrics import (
     mean_of_known,
     object_auroc,
     object_ece,
-    object_nll,
 )
 from ..metrics.objects import MaskTable, MaskTruth, find_objects, is_real, renumbered
 from .csv_tables import write_csv
@@ -412,9 +411,9 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
     """Measure a review against its masks: each metric with its 95 % interval.
 
     Images are drawn with replacement, objects with their images. Metrics:
-    ``ece_object``, ``nll_object`` and ``auroc_object`` of the probability that an
-    object is real, ``dice_error``, the mean error of the expected Dice, ``covered``,
-    the share of images above the lower bound, ``aurc`` of the order of the review, and
+    ``ece_object`` and ``auroc_object`` of the probability that an object is real,
+    ``dice_error``, the mean error of the expected Dice, ``covered``, the share of
+    images above the lower bound, ``aurc`` of the order of the review, and
     ``area_error`` as a share of the image.
     """
     weights = draw_weights(len(rows), RESAMPLES, np.random.default_rng(seed))
@@ -436,7 +435,6 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
 
     metrics: dict[str, Callable[[np.ndarray | None], Any]] = {
         'ece_object': partial(object_ece, table),
-        'nll_object': partial(object_nll, table),
         'auroc_object': partial(object_auroc, table),
         'dice_error': partial(dice_error, table),
         'covered': partial(mean_of_known, above),

@@ -92,18 +92,6 @@ def object_auroc(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     return ordered_pairs(positive, negative)
 
 
-def object_nll(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
-    """Mean negative log-likelihood of objects, p clamped at 1e-6."""
-    image, prob, true = masks.flat.T
-    inside = np.clip(prob, 1e-6, 1 - 1e-6)
-    loss = -np.log(np.where(true == 1, inside, 1 - inside))
-    size = len(masks.objects)
-    times = _times(size, weights)
-    total = np.bincount(image.astype(int), loss, size)
-    number = np.bincount(image.astype(int), minlength=size)
-    return ratio(times @ total, times @ number)
-
-
 def dice_error(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     """Mean absolute error of the expected Dice, over images that have one."""
     return mean_of_known(np.abs(masks.expected - masks.dice), weights)

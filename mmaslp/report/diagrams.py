@@ -85,8 +85,6 @@ def clean_axes(axes: Axes) -> None:
 def save_figure(figure: Figure, path: str | Path, overwrite: bool = False) -> None:
     """Write a figure as PNG, PDF or SVG, by the suffix of the path, in one piece."""
     kind = Path(path).suffix.lower()
-    if kind not in FORMATS:
-        raise ValueError(f'{path}: diagrams are written as {", ".join(FORMATS)}')
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=DPI, format=kind[1:])
     write_output(path, buffer.getvalue(), overwrite)

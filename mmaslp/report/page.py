@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..common.arguments import check_members
 from ..common.outputs import check_outputs, write_output
 from ..evaluation.comparison import (
     RESAMPLES,
@@ -49,7 +50,7 @@ def write_report(
     :func:`report_html` has the rest.
     """
     check_outputs(page_outputs(path, 'page'), overwrite=overwrite)
-    results = [_private(result) for result in results]
+    results = [_private(result) for result in check_members('results', results, Result)]
     command = _command(sys.argv if argv is None else argv)
     page = report_html(results, command=command, created=time_text(), **options)
     # Names that are not UTF-8 are shown escaped.

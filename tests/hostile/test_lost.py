@@ -274,6 +274,27 @@ def test_a_run_replaces_no_foreign_file(run_here, capsys, case):
     assert Path(name).read_bytes() != b'mine'
 
 
+def test_a_test_paints_over_no_earlier_picture(run_here, capsys):
+    init_default_scope('mmseg')
+    model = MODELS.build(Config.fromfile('c.py').model)
+    torch.save({'state_dict': model.state_dict()}, 'epoch_1.pth')
+    mine = Path('my/test/vis_data/vis_image/test_00.png_0.png')
+    mine.parent.mkdir(parents=True)
+    mine.write_text('mine')
+    Path('my/mine.png').write_text('mine')  # no picture of a test
+    config = Path('c.py').read_text()
+    hook = "default_hooks = dict(visualization=dict(type='SegVisualizationHook'))"
+    backend = "vis_backends=[dict(type='LocalVisBackend')]"
+    shown = f"visualizer = dict(type='SegLocalVisualizer', {backend})"
+    Path('c.py').write_text(f'{config}\n{hook}\n{shown}\n')
+    words = ['test', 'epoch_1.pth', '--show-dir', 'my']
+    assert run_here(*words) == 2
+    assert '--show-dir' in capsys.readouterr().err
+    assert mine.read_text() == 'mine'
+    mine.unlink()
+    assert run_here(*words) == 0
+
+
 @pytest.mark.parametrize(
     ('words', 'name'),
     pairs(
@@ -292,6 +313,18 @@ def test_a_run_replaces_nothing_that_it_reads(run_here, toy, capsys, words, name
     assert command(verb, 'e.py', *others, name, '--overwrite') == 2
     assert re.search('an input|which is read', capsys.readouterr().err)
     assert before.items() <= contents('.').items()
+
+
+@pytest.mark.parametrize('metric', ['iou', 'sod'])
+def test_a_calibrator_without_an_effect(run_here, capsys, metric):
+    init_default_scope('mmseg')
+    model = MODELS.build(Config.fromfile('c.py').model)
+    torch.save({'state_dict': model.state_dict()}, 'X')
+    fit_calibrator(np.full((5, 4, 4), 0.4), np.eye(4)[None].repeat(5, 0)).save('C')
+    words = ['test', 'X', '--eval', metric, '--calibrator', 'C']
+    assert run_here(*words) == 2
+    assert '--calibrator has no effect' in capsys.readouterr().err
+    assert run_here(*words, '--out-prob', 'maps') == 0
 
 
 @pytest.mark.parametrize('part', ['images', 'masks'])
@@ -360,7 +393,7 @@ def test_a_used_work_directory_stops(begin, make, there):
     make(f'run/{there}')
     with pytest.raises(ValueError, match=r'--work-dir.*--overwrite'):
         begin()
-    with pytest.raises(ValueError, match='holds a training already'):
+    with pytest.raises(ValueError, match=r'holds a training already|utf-8'):
         whole('other/epoch_9.pth')
         begin(resume=True, cfg=dict(load_from='other/epoch_9.pth'))
 

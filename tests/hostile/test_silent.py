@@ -23,6 +23,7 @@ from mmaslp import (
 from mmaslp.commands import main
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.files.calibrated_maps import apply_calibrator
+from mmaslp.files.prob_maps import MapReader, write_prob_map
 from mmaslp.files.review import review_image, review_maps
 from mmaslp.integrations.mmseg.testing import evaluate, sets_of_test
 from mmaslp.integrations.mmseg.training import prepare_training
@@ -149,7 +150,8 @@ def test_more_workers_than_processors(capsys):
         ('fit maps masks --out c.json --data set', '--data'),
         ('fit c.py x.pth --out c.json --logits', '--logits'),
         ('eval-maps maps masks --max-value 1e9', '--max-value'),
-        ('compare r.json r.json --resamples 1', 'resamples'),
+        ('compare r.json r.json --resamples 1', '--resamples'),
+        ('compare r.json ./r.json --fail-if-worse', 'given twice'),
     ],
 )
 def test_what_had_no_effect_on_files(words, culprit, tmp_path, monkeypatch, capsys):
@@ -458,5 +460,29 @@ def test_python_that_is_wrong(call, words):
 def test_a_fit_to_masks_says_so():
     label = np.zeros((12, 16, 16))
     label[:, 4:12, 4:12] = 1
-    found = fit_calibrator(np.roll(label, 1, 1), label)
-    assert 'All probabilities are 0 or 1' in ' '.join(found.summary().split())
+    with pytest.warns(UserWarning, match='all probabilities are 0 or 1'):
+        fit_calibrator(np.roll(label, 1, 1), label)
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        (lambda prob: prob, ''),
+        (lambda prob: np.round(prob), 'all probabilities are 0 or 1'),
+        (lambda prob: prob / 2.1, 'no pixel of any map is above 1/2'),
+    ],
+)
+@pytest.mark.parametrize('workers', [1, 2])
+def test_what_no_network_gives_is_said_where_it_is_applied(
+    tmp_path, recwarn, change, said, workers
+):
+    maps, masks = write_set(tmp_path, 12)
+    calibrator = tmp_path / 'c.json'
+    assert main(['fit', str(maps), str(masks), '--out', str(calibrator)]) == 0
+    for path in maps.iterdir():
+        changed = change(MapReader().read(path))
+        write_prob_map(path, changed, bits=16, overwrite=True)
+    recwarn.clear()
+    words = ['apply', str(calibrator), str(maps), '--out', str(tmp_path / 'out')]
+    assert main([*words, '--workers', str(workers)]) == 0
+    assert [said in str(each.message) for each in recwarn] == [True] * bool(said)

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from mmaslp.files.prob_maps import write_prob_map
-from mmaslp.metrics.image_metrics import object_auroc, object_ece, object_nll
+from mmaslp.metrics.image_metrics import object_auroc, object_ece
 from mmaslp.metrics.objects import MaskTable
 
 
@@ -57,9 +57,10 @@ def write_scenes(root, number, first=0, **options):
 def object_figures(prob, real):
     """ECE, NLL and AUROC of objects, by their probability and outcome."""
     nothing = np.full(1, np.nan)
+    inside = np.clip(prob, 1e-6, 1 - 1e-6)
     table = MaskTable([np.column_stack([prob, real])], nothing, nothing, nothing)
     return {
         'ece_object': float(object_ece(table)),
-        'nll_object': float(object_nll(table)),
+        'nll_object': float(-np.log(np.where(real, inside, 1 - inside)).mean()),
         'auroc_object': object_auroc(table),
     }

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from mmaslp.evaluation.result import (
     strict_json,
 )
 from mmaslp.metrics import BandTable, bootstrap
+from mmaslp.report.page import write_report
 
 
 def measured(model='A', dataset='x', settings=None):
@@ -81,9 +83,10 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
     kept = path.read_text()
     found = json.loads(kept)['settings']
     assert [found[key] for key in odd] == [None, None, 1.0]
-    with pytest.raises(TypeError):
-        bad = replace(result, settings={'bins': object()})
-        save_result(path, bad, overwrite=True)
+    bad = {}
+    bad['itself'] = bad
+    with pytest.raises(ValueError, match='Circular'):
+        save_result(path, replace(result, settings=bad), overwrite=True)
     assert path.read_text() == kept
     assert [each.name for each in tmp_path.iterdir()] == ['r.json']
 
@@ -158,3 +161,18 @@ def test_a_file_may_hold_several_results(tmp_path):
     save_result(path, [measured('A', 'x'), measured('B', 'y')])
     found = [(each.model, each.dataset) for each in load_results(path)]
     assert found == [('A', 'x'), ('B', 'y')]
+
+
+@pytest.mark.parametrize('given', [[], 5, {'ece': 0.1}, ['x']])
+def test_what_is_no_result_is_refused(tmp_path, given):
+    with pytest.raises(ValueError, match='must be a list of Result'):
+        save_result(tmp_path / 'r.json', given)
+    with pytest.raises(ValueError, match='results must be a list of Result'):
+        write_report(tmp_path / 'r.html', given)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_settings_of_any_kind_are_kept_as_text_or_numbers():
+    given = {'file': Path('a/b'), 'sizes': np.arange(2), 'one': np.int64(3)}
+    found = json.loads(strict_json(given))
+    assert found == {'file': str(Path('a/b')), 'sizes': [0, 1], 'one': 3}

@@ -228,7 +228,10 @@ def _remarks(counts: np.ndarray, cases: np.ndarray, target: str) -> Iterator[str
             'pixels, as here.'
         )
     if not counts[:, :, 1:-1].any():
-        yield 'All probabilities are 0 or 1, as of masks: give those before the cut.'
+        warnings.warn(
+            'all probabilities are 0 or 1, as of masks: give those before the cut',
+            stacklevel=4,
+        )
     found = high.sum((0, 1, 2))
     elsewhere = low.sum((0, 1, 2))
     # The odds of foreground where maps see it were 14 to 1,446 times those elsewhere on

@@ -71,7 +71,6 @@ def tables_of_checkpoint(
     run.val_dataloader.sampler = dict(
         type='DefaultSampler', shuffle=False, round_up=False
     )
-    options = calibration_of(cfg, 'val_evaluator') or {}
     with safe_loading(trust_checkpoint):
         runner = build_runner(run)
         runner.register_hook(WeightsHook())
@@ -79,16 +78,23 @@ def tables_of_checkpoint(
         loader = runner.build_dataloader(run.val_dataloader, seed=runner.seed)
         check_outputs({'--out': out}, inputs_of(cfg, [loader.dataset]), overwrite=True)
         report_findings(check_datasets({'val': loader.dataset}))
-        reader = ScoreReader(
-            options.get('scores', 'auto'), options.get('ignore_index', 255), True
-        )
         images = [*image_ids(loader.dataset)]
         if len(images) < len(loader.dataset):
             raise ValueError(
                 'val_dataloader.dataset gives images several times, as RepeatDataset '
                 'does: name the data set in it'
             )
-        return collect_tables(runner.model, loader, reader, group(images), windows)
+        return collect_tables(
+            runner.model, loader, validation_reader(cfg), group(images), windows
+        )
+
+
+def validation_reader(cfg: Config) -> ScoreReader:
+    """Reads a validation as its CalibrationMetric does, if it has one."""
+    options = calibration_of(cfg, 'val_evaluator') or {}
+    return ScoreReader(
+        options.get('scores', 'auto'), options.get('ignore_index', 255), True
+    )
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """Checkpoints: reading them safely, whole and damaged ones, and their weights."""
 
+import logging
 import os.path as osp
 import re
 import zipfile
@@ -7,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.logging import HistoryBuffer
+from mmengine.logging import HistoryBuffer, print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
@@ -131,16 +133,11 @@ def safe_loading(trust: bool = False) -> Iterator[None]:
             url, map_location, trust, torch.hub.load_state_dict_from_url, **options
         )
 
-    theirs = mmengine_checkpoint.load_url
-    mmengine_checkpoint.load_url = fetch
-    mmengine_checkpoint.CheckpointLoader.register_scheme('', load, force=True)
-    try:
+    with (
+        patch.object(mmengine_checkpoint, 'load_url', fetch),
+        patch.dict(mmengine_checkpoint.CheckpointLoader._schemes, {'': load}),
+    ):
         yield
-    finally:
-        mmengine_checkpoint.CheckpointLoader.register_scheme(
-            '', mmengine_checkpoint.load_from_local, force=True
-        )
-        mmengine_checkpoint.load_url = theirs
 
 
 def check_checkpoint(path: str, trust: bool = False) -> None:
@@ -226,6 +223,8 @@ class WeightsHook(Hook):
     """Refuses a checkpoint that does not fit the model of a runner that loads it.
 
     MMEngine loads what fits and goes on: a test would measure a partly random network.
+    It would also remove and rewrite the checkpoints of a training that another one, or
+    a copy of its folder, goes on from.
     """
 
     priority = 'VERY_HIGH'
@@ -239,6 +238,21 @@ class WeightsHook(Hook):
             raise ValueError(
                 f'{path} lacks the state of the optimizer, or where its training was: '
                 'leave --resume out, which starts a new training from its weights'
+            )
+
+        info = checkpoint.get('message_hub', {}).get('runtime_info', {})
+        here = {
+            key: osp.join(runner.work_dir, osp.basename(path or ''))
+            for key, path in info.items()
+            if key.startswith(('best_ckpt', 'last_ckpt'))
+        }
+        info |= {key: path if osp.isfile(path) else None for key, path in here.items()}
+        if runner._resume and checkpoint['meta'].get('iter', 0) >= runner.max_iters:
+            print_log(
+                f'{path} ends at iteration {checkpoint["meta"]["iter"]}, the training '
+                f'at {runner.max_iters}: nothing is left to train',
+                'current',
+                logging.WARNING,
             )
         # A folder of shards is not compared.
         if misfit and not osp.isdir(path):

@@ -5,13 +5,17 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from difflib import get_close_matches
 from importlib.metadata import distributions
+from inspect import signature
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
 from ...common.arguments import check_number, optional
@@ -54,6 +58,13 @@ def read_config(path: str, options: dict | None = None) -> Config:
             ) from error
 
     if options:
+        known = {*cfg, *signature(Runner).parameters}
+        for name in {key.split('.')[0] for key in options} - known:
+            if alike := get_close_matches(name, known, 1, 0.85):
+                raise ValueError(
+                    f'--cfg-options {name}: there is no such setting: do you mean '
+                    f'{alike[0]}?'
+                )
         try:
             cfg.merge_from_dict(options)
         except Exception as error:  # by kind of list and key, MMSegmentation raises any
@@ -129,11 +140,8 @@ def _python_only() -> Iterator[list[str]]:
         opened.pop()  # not of one that fails
         return content
 
-    Config._file2dict = staticmethod(read_python)
-    try:
+    with patch.object(Config, '_file2dict', staticmethod(read_python)):
         yield opened
-    finally:
-        Config._file2dict = staticmethod(read)
 
 
 def type_of(part: Any) -> str:
@@ -191,7 +199,6 @@ def build_runner(cfg: Config, goes_on: bool = False) -> Any:
     the config itself never.
     """
     import_mmseg()
-    from mmengine.runner import Runner
     from mmseg.registry import RUNNERS
 
     if 'type' not in (cfg.get('model') or {}):

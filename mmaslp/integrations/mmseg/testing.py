@@ -243,7 +243,11 @@ def _check_outputs(
         '--out': [f for n, own in given.items() for f in maps_in(own.out, n)],
         '--out-prob': [f for n, own in given.items() for f in maps_in(own.out_prob, n)],
         '--review': [own.review for own in given.values() if own.review],
-        '--show-dir': painted and osp.join(painted, 'vis_data', '_'),
+        '--show-dir': painted
+        and [
+            osp.join(painted, 'vis_data', '_'),
+            *Path(painted).glob('**/vis_data/vis_image/*'),
+        ],
         '--work-dir': [summary, *(osp.join(f, FILE) for f in folders.values())],
     }
     outputs |= page_outputs(options.report)

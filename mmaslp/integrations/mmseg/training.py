@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from ...common.inputs import MOST_TEXT, check_file
@@ -34,7 +35,7 @@ def earlier_training(folder: str) -> list[str]:
 
 def was_trained(folder: str) -> bool:
     """Whether a folder is the work directory of a training that saved a checkpoint."""
-    return os.path.isfile(os.path.join(folder, 'last_checkpoint'))
+    return any(path.endswith('.pth') for path in earlier_training(folder))
 
 
 class ReplaceHook(Hook):
@@ -92,8 +93,13 @@ def prepare_training(
     if amp:
         _use_amp(cfg)
     resume = cfg.resume = bool(resume or cfg.get('resume'))
-    latest = _latest(cfg.work_dir) if resume and not cfg.get('load_from') else None
-    start = cfg.load_from = cfg.get('load_from') or latest
+    start = cfg.get('load_from')
+    latest = _latest(cfg.work_dir) if resume else None
+    if latest and not _lies_in(cfg.work_dir, start):
+        # The weights that the training began with are no longer asked for.
+        print_log(f'resuming from {latest}, and not from {start}', 'current')
+        start = latest
+    cfg.load_from = start
     name_run(cfg, 'train')
 
     _check_folder(cfg.work_dir, start, resume, overwrite)
@@ -166,8 +172,7 @@ def _check_folder(
 ) -> None:
     """Refuse to mix two trainings, and to remove what this one starts from."""
     left = earlier_training(folder)
-    real = os.path.realpath(os.path.expanduser(start or ''))
-    from_here = bool(start) and real.startswith(os.path.realpath(folder) + os.sep)
+    from_here = _lies_in(folder, start)
 
     if left and overwrite and (resume or from_here):
         raise ValueError(
@@ -181,7 +186,12 @@ def _check_folder(
         raise ValueError(
             f'{folder} holds a training already ('
             f'{some([*map(os.path.basename, left)], 3)}): go on from its '
-            'last_checkpoint by --resume (another one: and --cfg-options '
-            'load_from=FILE), name another folder with --work-dir, or replace it by '
-            '--overwrite'
+            'last_checkpoint by --resume (if that names no file that is there, or for '
+            'another one, also --cfg-options load_from=FILE), name another folder with '
+            '--work-dir, or replace it by --overwrite'
         )
+
+
+def _lies_in(folder: str, path: str | None) -> bool:
+    real = os.path.realpath(os.path.expanduser(path or ''))
+    return bool(path) and real.startswith(os.path.realpath(folder) + os.sep)

@@ -76,18 +76,15 @@ class Targets:
         return logits, labels
 
 
-class SelfCalibratingLoss(nn.Module):
+@dataclass(frozen=True)
+class SelfCalibratingLoss:
     """SC-BCE, and nnU-Net's Dice loss, if given, beside it with the same weight."""
 
-    def __init__(
-        self, criterion: nn.Module, targets: Targets, dice: Callable | None = None
-    ) -> None:
-        super().__init__()
-        self.criterion = criterion
-        self.targets = targets
-        self.dice = dice
+    criterion: nn.Module
+    targets: Targets
+    dice: Callable | None = None
 
-    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of one scale of the deep supervision."""
         loss = self.criterion(*self.targets.binary(output, target))
         if self.dice is None:

@@ -1,4 +1,5 @@
 import multiprocessing
+import shutil
 import subprocess
 import sys
 import time
@@ -6,6 +7,7 @@ import time
 import pytest
 import torch
 
+from mmaslp.integrations.mmseg import checkpoint
 from mmaslp.integrations.mmseg.training import locked, prepare_training, run_training
 
 
@@ -82,3 +84,70 @@ def test_windows_has_no_fcntl():
         'import mmaslp.integrations.mmseg.training'
     )
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def best_of(cfg):
+    """The config with a best checkpoint, two epochs and a calibrator."""
+    cfg.default_hooks.checkpoint.update(
+        interval=1, save_best='calib/nll', rule='less', max_keep_ckpts=2
+    )
+    cfg.custom_hooks.append(dict(type='CalibratorHook'))
+    return cfg
+
+
+@pytest.mark.parametrize('way', ['copied', 'continued'])
+def test_the_training_that_another_one_goes_on_from_stays(toy, tmp_path, way):
+    first = tmp_path / 'first'
+    run_training(best_of(toy.config(first)))
+    before = {path.name: path.read_bytes() for path in first.glob('*.pth')}
+    assert any(name.startswith('best_') for name in before)
+
+    second = best_of(toy.config(tmp_path / 'second'))
+    if way == 'copied':
+        shutil.copytree(first, tmp_path / 'second')
+    else:
+        second.load_from = str(first / 'epoch_3.pth')
+    second.train_cfg.max_epochs = 5
+    run_training(second, resume=True)
+    after = {path.name: path.read_bytes() for path in first.glob('*.pth')}
+    assert after == before
+    assert (tmp_path / 'second' / 'epoch_5.pth').is_file()
+
+
+def test_nothing_left_to_train_is_said(toy, tmp_path, caplog):
+    first = best_of(toy.config(tmp_path / 'first'))
+    run_training(first)
+    before = {path: path.read_bytes() for path in (tmp_path / 'first').glob('*.pth')}
+    other = best_of(toy.config(tmp_path / 'other'))
+    other.load_from = str(tmp_path / 'first' / 'epoch_3.pth')
+    said = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, 'print_log', lambda text, *_: said.append(text))
+        run_training(other, resume=True)
+    assert 'nothing is left to train' in said[0]
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_training_from_weights_goes_on_from_its_own_checkpoint(toy, tmp_path):
+    run_training(toy.config(tmp_path / 'weights'))
+    cfg = toy.config(tmp_path / 'run')
+    cfg.load_from = str(tmp_path / 'weights' / 'epoch_3.pth')
+    run_training(cfg)
+    again = toy.config(tmp_path / 'run')
+    again.load_from = str(tmp_path / 'weights' / 'epoch_3.pth')
+    again.train_cfg.max_epochs = 4
+    runner = run_training(again, resume=True)
+    assert runner.epoch == 4
+    assert again.load_from == str(tmp_path / 'run' / 'epoch_3.pth')
+
+
+def test_a_lone_checkpoint_stays_until_the_first_of_the_new_training(toy, tmp_path):
+    (tmp_path / 'run').mkdir()
+    lone = tmp_path / 'run' / 'epoch_30.pth'
+    lone.write_bytes(b'of another training')
+    cfg = toy.config(tmp_path / 'run')
+    runner = prepare_training(cfg, overwrite=True)
+    assert lone.is_file()
+    runner.train()
+    assert not lone.exists()
+    assert (tmp_path / 'run' / 'epoch_3.pth').is_file()

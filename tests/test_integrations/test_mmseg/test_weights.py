@@ -23,6 +23,8 @@ def test_what_fits_is_loaded():
 
 def test_the_hook_refuses():
     runner = SimpleNamespace(model=nn.Linear(2, 1), cfg={}, _resume=False)
+    runner.work_dir = '.'
+    runner.max_iters = 9
     hook = WeightsHook()
     hook.after_load_checkpoint(runner, nn.Linear(2, 1).state_dict())
     with pytest.raises(ValueError, match=r'does not fit .*2 missing .*\(weight, bias'):

@@ -1,6 +1,5 @@
 """Levels by band, or by image as in the paper, in a training of MMSegmentation."""
 
-import bisect
 import logging
 import math
 import os.path as osp
@@ -84,7 +83,7 @@ class Schedule:
         self.validations = [
             time * self.unit
             for time in range(max(loop.val_begin, 1), self.end)
-            if time % self._interval(time) == 0
+            if time % loop.val_interval == 0
         ]
         early = sum(time < self.warmup for time in self.validations)
         self.plan = Plan(len(self.validations), early)
@@ -92,13 +91,12 @@ class Schedule:
     @property
     def visits(self) -> float:
         """float: Visits of an image between two validations at present, at least 1."""
-        interval = self._interval(self.loop.iter // self.unit)
-        return max(1.0, interval * self.unit / self.iters_per_visit)
+        return max(1.0, self.loop.val_interval * self.unit / self.iters_per_visit)
 
     def validation_is_due(self) -> bool:
         """Whether the loop validates now; a checkpoint is written before that."""
         now, of_epoch = divmod(self.loop.iter, self.unit)
-        due = now % self._interval(now) == 0 or now == self.end
+        due = now % self.loop.val_interval == 0 or now == self.end
         # Else it is a checkpoint in the middle of an epoch.
         return of_epoch == 0 and due and now >= max(self.loop.val_begin, 1)
 
@@ -124,11 +122,6 @@ class Schedule:
                 f'train_cfg.val_interval = {max(1, left // (ENOUGH + 1))}, a longer '
                 'training, or a lower warmup_epochs of ASLPHook',
             )
-
-    def _interval(self, time: int) -> int:
-        """Validation interval once ``time`` epochs or iterations are done."""
-        step = bisect.bisect(self.loop.dynamic_milestones, time + 1)
-        return self.loop.dynamic_intervals[step - 1]
 
 
 class BorderTraining(LevelsSession):
@@ -379,14 +372,6 @@ class ASLPHook(Hook):
 
     def findings(self, runner: Any) -> Iterator[Finding]:
         """Say what in a run does not fit the levels; the doctor asks too."""
-        first = next(hook for hook in runner.hooks if isinstance(hook, ASLPHook))
-        if first is not self:
-            yield Finding(
-                'error',
-                'there are two ASLPHooks, and a training follows one kind of levels',
-                'custom_hooks: one ASLPHook',
-            )
-
         if find_losses(runner.model):
             yield from self.training.findings(runner, self._schedule(runner))
         else:

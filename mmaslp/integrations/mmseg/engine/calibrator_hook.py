@@ -11,10 +11,9 @@ from mmseg.registry import HOOKS
 
 from ....common.outputs import check_output
 from ....training.sessions import CALIBRATOR_FILE, CalibratorSession
-from ..calibration import collect_tables, keep_in_checkpoint
+from ..calibration import collect_tables, keep_in_checkpoint, validation_reader
 from ..checks.findings import Finding
 from ..checks.run import check_once
-from ..evaluation.metrics import ScoreReader, StreamingMetric
 from ..training import was_trained
 
 
@@ -73,14 +72,7 @@ class CalibratorHook(Hook):
     def after_train(self, runner: Any) -> None:
         """Fit, and keep the calibrator with the last checkpoint."""
         loop = runner.val_loop
-        options = next(
-            (m for m in loop.evaluator.metrics if isinstance(m, StreamingMetric)), None
-        )
-        reader = ScoreReader(
-            getattr(options, 'scores', 'auto'),
-            getattr(options, 'ignore_index', 255),
-            binary=True,
-        )
+        reader = validation_reader(runner.cfg)
 
         # Checkpoints hold the averaged weights; each call exchanges them.
         averaging = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]

@@ -1,6 +1,7 @@
 """Trainers for ``nnUNetv2_train -tr``, found through ``nnUNet_extTrainer``."""
 
 import os
+from unittest.mock import patch
 
 import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import (
@@ -96,11 +97,8 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
             self.session.update(logits.float(), labels, logits=True)
             return loss(output, target)
 
-        self.loss = measured_loss
-        try:
+        with patch.object(self, 'loss', measured_loss):
             return super().validation_step(batch)
-        finally:
-            self.loss = loss
 
     def on_validation_epoch_end(self, val_outputs: list[dict]) -> None:
         """Move the levels."""

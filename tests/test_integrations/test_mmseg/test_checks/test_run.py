@@ -248,10 +248,6 @@ CASES = {
         ),
         "EarlyStoppingHook: 'calib/nll' with rule='less'",
     ),
-    'a hook more than that of the base': (
-        lambda cfg: cfg.custom_hooks.append(dict(type='ASLPHook', levels='border')),
-        'there are two ASLPHooks',
-    ),
     'no validation at all': (
         lambda cfg: [
             cfg.pop(f'val_{key}') for key in ('dataloader', 'cfg', 'evaluator')

@@ -22,8 +22,7 @@ class Loop(SimpleNamespace):
             max_epochs=6,
             max_iters=30,
             val_begin=1,
-            dynamic_milestones=[0],
-            dynamic_intervals=[1],
+            val_interval=1,
         )
         super().__init__(**{**defaults, **options})
 
@@ -59,8 +58,8 @@ def test_warm_up_in_epochs_visits_and_iterations():
             6,
             'the levels never move: warm-up .* iteration 30, training at 30',
         ),
-        (Loop(dynamic_intervals=[9]), 0, 'the levels never move'),
-        (FreeLoop(dynamic_intervals=[7]), 1, None),
+        (Loop(val_interval=9), 0, 'the levels never move'),
+        (FreeLoop(val_interval=7), 1, None),
     ],
 )
 def test_levels_that_never_move_are_said(loop, warmup, message):
@@ -79,9 +78,9 @@ LONG = dict(max_epochs=60, max_iters=300)
         (Loop(), 0, 'warning', 5, 'train_cfg.val_interval = 1, a longer training'),
         (Loop(), 2, 'error', 4, 'a longer training'),  # epochs 2 to 5
         (Loop(), 6, 'error', 0, 'a lower warmup_epochs'),
-        (Loop(dynamic_intervals=[10], **LONG), 20, 'error', 4, 'val_interval = 1, '),
-        (FreeLoop(dynamic_intervals=[60], **LONG), 20, 'error', 3, 'val_interval = 9'),
-        (FreeLoop(dynamic_intervals=[20], **LONG), 20, 'warning', 10, '_interval = 9'),
+        (Loop(val_interval=10, **LONG), 20, 'error', 4, 'val_interval = 1, '),
+        (FreeLoop(val_interval=60, **LONG), 20, 'error', 3, 'val_interval = 9'),
+        (FreeLoop(val_interval=20, **LONG), 20, 'warning', 10, '_interval = 9'),
         (Loop(**LONG), 20, None, 40, ''),
         (Loop(), None, 'error', 4, 'a longer training'),  # a third is warm-up
         (Loop(max_epochs=32, max_iters=160), None, None, 21, ''),
@@ -105,11 +104,11 @@ def test_too_few_validations_for_levels_by_band(loop, warmup, level, steps, line
         (Loop(epoch=1, iter=5), True),
         (Loop(epoch=1, iter=7), False),  # a checkpoint from within an epoch
         (Loop(epoch=1, iter=5, val_begin=2), False),
-        (Loop(epoch=3, iter=15, dynamic_intervals=[2]), False),
-        (Loop(epoch=6, iter=30, dynamic_intervals=[4]), True),  # the last one
-        (FreeLoop(iter=10, dynamic_intervals=[5]), True),
-        (FreeLoop(iter=12, dynamic_intervals=[5]), False),
-        (FreeLoop(iter=30, dynamic_intervals=[7]), True),
+        (Loop(epoch=3, iter=15, val_interval=2), False),
+        (Loop(epoch=6, iter=30, val_interval=4), True),  # the last one
+        (FreeLoop(iter=10, val_interval=5), True),
+        (FreeLoop(iter=12, val_interval=5), False),
+        (FreeLoop(iter=30, val_interval=7), True),
     ],
 )
 def test_validations_that_are_due(loop, due):
