@@ -283,8 +283,6 @@ def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
     """Give every pixel of a loss ``(N, ...)`` its weight; 0 where it is not valid."""
     shape = getattr(weight, 'shape', type(weight))
     with reading(f'weight of shape {shape} does not fit labels of {tuple(loss.shape)}'):
-        if weight.dim() == 1 < min(loss.dim(), weight.numel()):
-            raise ValueError('a weight of each image is (N, 1, 1)')
         if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
             weight = weight.squeeze(1)
         weight = weight.float().expand_as(loss)

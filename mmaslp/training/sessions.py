@@ -341,6 +341,8 @@ class CalibratorSession:
     @property
     def calibrator(self) -> Calibrator | None:
         """Calibrator, optional: Of the weights of the last validation, if unchanged."""
+        if not self._validated and self._tables.images.any():
+            self.logger.warning(f'{_NO_CALIBRATOR}: end_validation() is to come')
         if self._calibrator is None and self._validated:
             try:
                 self._calibrator = fit_tables(self._tables, **self.options)

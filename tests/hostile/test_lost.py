@@ -393,7 +393,7 @@ def test_a_used_work_directory_stops(begin, make, there):
     make(f'run/{there}')
     with pytest.raises(ValueError, match=r'--work-dir.*--overwrite'):
         begin()
-    with pytest.raises(ValueError, match=r'holds a training already|utf-8'):
+    with pytest.raises(ValueError, match=r'holds a training already|not a file|utf-8'):
         whole('other/epoch_9.pth')
         begin(resume=True, cfg=dict(load_from='other/epoch_9.pth'))
 

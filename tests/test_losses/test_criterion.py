@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -320,15 +318,3 @@ def test_a_second_derivative_is_refused_or_right():
         seconds += torch.autograd.grad(first, weight)
     assert seconds[0].item() == pytest.approx(seconds[1].item(), rel=1e-5)
     assert seconds[0] > 0.1
-
-
-def test_a_weight_of_each_image_is_not_one_of_each_column():
-    logits, labels = torch.zeros(8, 1, 8, 8), torch.ones(8, 8, 8)
-    weight = torch.arange(8.0)
-    criterion = SelfCalibratingBCE()
-    with pytest.raises(ValueError, match=r'a weight of each image is \(N, 1, 1\)'):
-        criterion(logits, labels, pixel_weight=weight)
-    found = criterion(logits, labels, pixel_weight=weight[:, None, None])
-    assert found.item() == pytest.approx(3.5 * math.log(2), rel=1e-6)
-    one = criterion(logits, labels, pixel_weight=torch.ones(1))
-    assert one.item() == pytest.approx(math.log(2), rel=1e-6)

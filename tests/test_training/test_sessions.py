@@ -60,7 +60,10 @@ def test_a_calibrator_belongs_to_the_weights_of_the_last_validation(caplog):
     logits = 4 * (labels - 0.5) + 3 * torch.randn(6, 8, 8)
     session = CalibratorSession(method='temperature')
     assert session.calibrator is None
+    assert not caplog.text
     session.update(logits, labels, logits=True)
+    assert session.calibrator is None
+    assert 'end_validation() is to come' in caplog.text
     session.end_validation()
     fitted = session.calibrator
     assert fitted.record['images'] == 6
