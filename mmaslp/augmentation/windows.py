@@ -45,7 +45,7 @@ def find_window(
     """
     smallest = check_number('smallest', smallest, above=0, at_most=1)
     if not isinstance(mask, np.ndarray) or mask.ndim != 2 or not mask.size:
-        raise ValueError(f'a mask must be (H, W), got {getattr(mask, "shape", mask)}')
+        raise ValueError(f'mask must be an array (H, W), got {np.shape(mask)}')
     rng = np.random.default_rng(rng)
     occupied = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
     occupied[1:, 1:] = (mask != 0).cumsum(0).cumsum(1)

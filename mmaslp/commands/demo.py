@@ -65,10 +65,13 @@ def run(args: argparse.Namespace) -> None:
     page = args.work_dir / 'report.html'
     review = args.work_dir / 'review.html'
     picture = args.work_dir / 'bands.png'
-    trainings = [folder / 'last_checkpoint' for folder in folders]
+    trainings = [
+        path for folder in folders for path in folder.rglob('*') if path.is_file()
+    ]
     files = [review, review.with_suffix('.csv'), picture, *trainings]
     check_outputs(
-        {**page_outputs(str(page)), '--work-dir': files}, overwrite=args.overwrite
+        {**page_outputs(str(page), '--work-dir, the page'), '--work-dir': files},
+        overwrite=args.overwrite,
     )
     print(
         f'training {", ".join(names)}, for a minute or two; see '

@@ -59,13 +59,13 @@ def add_arguments(parser: CommandParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table, write what was asked for."""
     from ..evaluation.alarms import beyond_limits, read_limits
-    from ..evaluation.map_folders import evaluate_maps
+    from ..evaluation.map_folders import evaluate_maps, name_calibrated
     from ..evaluation.verdict import describe
     from ..report.tables import format_table
 
     _check(args)
     limits = read_limits(args.limit or ())
-    results = [
+    measured = [
         evaluate_maps(
             folder,
             args.gt_dir,
@@ -78,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         )
         for name, folder in _names(args.pred_dir).items()
     ]
+    results = name_calibrated(measured)
 
     _write(args, results)  # before what a closed pipe would end
     print(format_table({result.model: result.metrics for result in results}))

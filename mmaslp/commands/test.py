@@ -47,13 +47,19 @@ def add_arguments(parser: CommandParser) -> None:
     add('--name', help='of the model in the report; else the config')
     add('--out', help='folder that the metrics write predictions to')
     add('--show-dir', help='folder for painted images')
-    add('--tta', action='store_true', help='average over the views of tta_pipeline')
     add(
+        '--tta',
+        action='store_true',
+        help='average over the views of tta_pipeline',
+    )
+    one_of = parser.add_mutually_exclusive_group().add_argument
+    one_of(
         '--calibrator',
         metavar='FILE',
         help='file of `mmaslp fit`, by default that of the checkpoint: also measure '
         'and write calibrated probabilities',
     )
+    one_of('--raw', action='store_true', help='leave out that of the checkpoint')
     add(
         '--review',
         metavar='FILE',
@@ -78,6 +84,8 @@ def run(args: argparse.Namespace) -> None:
     calibrator = testing.calibrator_of_test(
         cfg, args.calibrator, args.checkpoint, args.trust_checkpoint
     )
+    if args.raw or (args.tta and not args.calibrator):
+        calibrator = None
     _check(args, testing.measures_calibration(cfg, args.eval), calibrator)
     settings = {'test-time augmentation': args.tta, 'cfg-options': args.cfg_options}
     options = testing.EvaluationOptions(

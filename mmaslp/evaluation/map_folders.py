@@ -1,18 +1,22 @@
 """Measuring a folder of maps against a folder of masks."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..common.arguments import check_choice
 from ..common.arrays import PROTOCOLS, apply_protocol
+from ..files.images import is_calibrated
 from ..files.map_pairs import MapFiles, count_files
 from ..files.names import display_name
 from ..files.prob_maps import USUAL, MapReader
 from .evaluator import Evaluator
-from .result import Result
+from .result import CALIBRATED, Result
 
 # Folders whose name says that they hold masks, and not of what.
 _MASKS = re.compile('(gts?|masks?|labels?|ground_?truths?|annotations?)', re.IGNORECASE)
@@ -50,8 +54,9 @@ def evaluate_maps(
         ValueError: A folder or file is not usable; the message lists all problems.
     """
     check_choice('protocol', protocol, PROTOCOLS)
+    files = MapFiles.of(pred_dir, gt_dir)
     counted = count_files(
-        MapFiles.of(pred_dir, gt_dir),
+        files,
         partial(Evaluator, bins),
         partial(_add, protocol),
         reader,
@@ -60,17 +65,34 @@ def evaluate_maps(
         calibrated=True,
     )
 
+    settings = {
+        'protocol': protocol,
+        'max_value': reader.max_value,
+        'pred_dir': str(pred_dir),
+        'gt_dir': str(gt_dir),
+    }
+    if all(is_calibrated(path) for path, _ in files.pairs.values()):
+        settings['calibrator'] = 'given'
     return counted.result(
         model or Path(pred_dir).resolve().name,
         set_name(gt_dir),
         resamples=resamples,
-        settings={
-            'protocol': protocol,
-            'max_value': reader.max_value,
-            'pred_dir': str(pred_dir),
-            'gt_dir': str(gt_dir),
-        },
+        settings=settings,
     )
+
+
+def name_calibrated(results: Sequence[Result]) -> list[Result]:
+    """Name calibrated maps by raw ones of the same masks: they are of one network."""
+    masks: list[Any] = [row.images.masks for row in results]
+    areas = [each.predicted.tobytes() for each in masks]
+    is_raw = ['calibrator' not in row.settings for row in results]
+    raw = {area: row.model for area, row, own in zip(areas, results, is_raw) if own}
+    return [
+        row
+        if own or area not in raw or areas.count(area) != 2
+        else replace(row, model=f'{raw[area]}{CALIBRATED}')
+        for area, row, own in zip(areas, results, is_raw)
+    ]
 
 
 def set_name(gt_dir: str | Path) -> str:

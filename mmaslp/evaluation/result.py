@@ -15,6 +15,7 @@ from ..common.arguments import (
     check_choice,
     check_members,
     check_number,
+    check_path,
     reading,
 )
 from ..common.arrays import ROUNDING
@@ -248,7 +249,7 @@ def load_results(path: str | Path) -> list[Result]:
         f'{path}: is not a result file of mmaslp (calibration_SET.json of `mmaslp '
         'test`, or that of `mmaslp eval-maps --json`)'
     ):
-        content = json.loads(read_file(path, MAX_BYTES))
+        content = json.loads(read_file(check_path('path', path), MAX_BYTES))
         contents = content if isinstance(content, list) else [content]
         if not contents:
             raise ValueError('it is empty')

@@ -69,8 +69,8 @@ def apply_calibrator(
         check_number('min_object_prob', min_object_prob, at_least=0, at_most=1)
         if masks != 'keep':
             raise ValueError(
-                '--min-object-prob leaves objects out of the masks of the network: '
-                'give --masks keep'
+                '--min-object-prob, --keep-real and --max-false leave objects out of '
+                'the masks of the network: give --masks keep'
             )
         calibrator.check_objects()
 
@@ -81,8 +81,13 @@ def apply_calibrator(
     outputs = [out / _map_name(path) for path, _ in files.pairs.values()]
     outputs += [out / path.name for path in described]
     inputs = [maps, calibrator_file]
-    check_outputs({'--out': outputs}, inputs, overwrite)
     folders = {'maps': out, 'masks': out.with_name(f'{out.name}_masks')}
+    there = [
+        path for path in folders['masks'].glob('*') if stem_of(path) in files.pairs
+    ]
+    check_outputs(
+        {'--out': outputs, '--masks': there if masks else []}, inputs, overwrite
+    )
     # A map is read once, so what is made of it waits until all could be read.
     place = next(folder for folder in (out, *out.parents) if folder.is_dir())
     with tempfile.TemporaryDirectory(prefix='.mmaslp.', dir=place) as waiting:
@@ -101,14 +106,17 @@ def apply_calibrator(
             what='applying',
             chunk=1,
         )
-        writer.warn()
+        if not writer.is_soft:
+            warnings.warn(
+                'all probabilities are 0 or 1, as of masks: give those before the cut',
+                stacklevel=2,
+            )
 
         parts = {name: [*Path(waiting, name).glob('*')] for name in folders}
         made = [folders['masks'] / part.name for part in parts['masks']]
         check_outputs({'--masks': made}, inputs, overwrite)
         for folder, new in zip(folders.values(), (outputs, made)):
-            if overwrite:
-                warn_of_others(folder, new)
+            warn_of_others(folder, new)
         if any(part.suffix != '.png' for part in parts['maps']):
             write_output(out / MARK, '', overwrite=True)
         for name, folder in folders.items():
@@ -136,12 +144,10 @@ class _Writer:
     masks: str | None
     min_object_prob: float | None
     is_soft: bool = False  # whether a value lies between 0 and 1
-    has_mask: bool = False  # and one above 1/2
 
     def add(self, name: str, path: Path, given: np.ndarray, label: None) -> None:
-        logits = self.reader.logits
-        self.is_soft |= logits or bool(((given > 0) & (given < 1)).any())
-        self.has_mask |= bool((given > (0 if logits else 0.5)).any())
+        soft = (given > 0) & (given < 1)
+        self.is_soft |= self.reader.logits or bool(soft.any())
         self.calibrator.check_axes(given.ndim, '; of channels save one alone')
         if self.masks:
             self._write_mask(path, self._mask(given, self.masks))
@@ -149,21 +155,6 @@ class _Writer:
 
     def merge(self, other: '_Writer') -> None:
         self.is_soft |= other.is_soft
-        self.has_mask |= other.has_mask
-
-    def warn(self) -> None:
-        """Say what maps of a network never are."""
-        if not self.is_soft:
-            warnings.warn(
-                'all probabilities are 0 or 1, as of masks: give those before the cut',
-                stacklevel=3,
-            )
-        elif not self.has_mask:
-            warnings.warn(
-                'no pixel of any map is above 1/2, so all masks are empty: say with '
-                '--max-value which value stands for 1',
-                stacklevel=3,
-            )
 
     def _mask(self, given: np.ndarray, kind: str) -> np.ndarray:
         logits = self.reader.logits

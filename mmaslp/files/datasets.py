@@ -114,7 +114,7 @@ def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[st
     if twice:
         raise ValueError(
             f'{folder}: names that differ by their suffix only: {some(twice)}. '
-            'Remove one of each, or set the suffix'
+            'Remove one of each'
         )
 
     if not found:

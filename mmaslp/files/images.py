@@ -69,20 +69,22 @@ def write_picture(
     write_output(path, buffer.getvalue(), overwrite)
 
 
-def check_uncalibrated(path: Path) -> None:
-    """Refuse a map that a calibrator made, of `apply` or of a test."""
-    hint = ''
+def is_calibrated(path: Path) -> bool:
+    """Whether a map says that a calibrator made it, of `apply` or of a test."""
     if path.suffix.lower() == '.png':
         with Image.open(path) as image:
-            calibrated = image.info.get('Software') == CALIBRATED
-    elif is_nifti(path) and CALIBRATED.encode() in comments_of(path):
-        calibrated = True
-        hint = ' (a comment in its header says so)'
-    else:
-        hint = f' (the file {MARK} beside it says so: remove that where it is wrong)'
-        calibrated = path.with_name(MARK).exists()
-    if calibrated:
-        raise ValueError(f'it is calibrated already: give the map of the network{hint}')
+            return image.info.get('Software') == CALIBRATED
+    in_header = is_nifti(path) and CALIBRATED.encode() in comments_of(path)
+    return in_header or path.with_name(MARK).exists()
+
+
+def check_uncalibrated(path: Path) -> None:
+    """Refuse a map that a calibrator made."""
+    if is_calibrated(path):
+        raise ValueError(
+            'it is calibrated already, as its header or the file '
+            f'{MARK} beside it says: give the map of the network'
+        )
 
 
 # Largest ratio of two aspects that rounding explains.

@@ -45,7 +45,7 @@ def write_volume(folder: str | Path, image: Judged, overwrite: bool = False) -> 
 
     labels = np.moveaxis(image.objects.labels, 0, image.slice_axis)
     volume = nibabel.Nifti1Image(
-        labels.T.astype(np.uint16),  # x, y, z
+        labels.T.astype(np.uint16 if labels.max() < 2**16 else np.uint32),  # x, y, z
         np.array(image.grid.affine),
     )
     volume.header.set_xyzt_units('mm')

@@ -219,8 +219,13 @@ class ASLPCallback(Callback):
         """Fit the calibrator; say what came of it and of the levels."""
         self.session.end_training()
         rank_zero_info(f'ASLP: {self.session.summary()}')
-        if self.calibrator is not None:
-            rank_zero_info(f'ASLP: {self.calibrator.summary()}')
+        if self.calibrators is not None:
+            rank_zero_info(
+                f'ASLP: {self.calibrator.summary()}'
+                if self.calibrator is not None
+                else 'ASLP: no calibrator, as no validation follows the last training '
+                'batch: choose val_check_interval and max_epochs so that one does'
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Numbers, texts, lists and dicts: batches so far, levels, the calibrator."""

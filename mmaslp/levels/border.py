@@ -254,7 +254,7 @@ class BorderLevels(Levels):
             )
 
         table = table if whole else joined(table)
-        self.figures = figures = table.compute()
+        figures = table.compute()
         if not table.count:
             raise ValueError(
                 'the table of the validation holds no pixel: call update(prob, label) '
@@ -268,6 +268,7 @@ class BorderLevels(Levels):
             )
 
         self.watch.check(at_least=10)
+        self.figures = figures
         self._observed = observed
         self.expect_validations()  # who validates once need not be told
         self.validations += 1

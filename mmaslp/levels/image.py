@@ -144,6 +144,7 @@ class ImageLevels(Levels):
                 'len(loader) + i'
             )
 
+        names = names if isinstance(names, (str, bytes)) else list(names)
         keys = iteration_keys(image_keys(names), self.seed, step)
         if self.rule.learns and self.pending is not None:
             warnings.warn(

@@ -67,6 +67,8 @@ def page_outputs(
     page: str | Path | None, option: str = '--report'
 ) -> dict[str, str | Path | None]:
     """What a page writes, as :func:`~mmaslp.common.outputs.check_outputs` takes it."""
+    if page and not str(page).lower().endswith(('.html', '.htm')):
+        raise ValueError(f'{option} {page}: a page is a file that ends with .html')
     return {option: page, f'{option} (JSON)': json_beside(page) if page else None}
 
 

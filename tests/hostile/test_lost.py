@@ -311,7 +311,7 @@ def test_a_run_replaces_nothing_that_it_reads(run_here, toy, capsys, words, name
     before = contents('.')
     verb, *others = words.split()
     assert command(verb, 'e.py', *others, name, '--overwrite') == 2
-    assert re.search('an input|which is read', capsys.readouterr().err)
+    assert re.search('an input|which is read|ends with .html', capsys.readouterr().err)
     assert before.items() <= contents('.').items()
 
 

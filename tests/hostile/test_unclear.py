@@ -178,6 +178,24 @@ def test_options_of_a_training(ends, option, tmp_path):
     assert not list(tmp_path.glob('*.pth'))
 
 
+@pytest.mark.parametrize('name', ['cut.pth', 'html.pth', 'last_checkpoint'])
+def test_a_trusted_checkpoint_is_named(ends, name):
+    Path('last_checkpoint').write_text('run/epoch_1.pth')
+    assert f'{name} is damaged, or no checkpoint' in ends(
+        ['test', 'c.py', name, '--trust-checkpoint']
+    )
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        ('eval-maps pair pair --report r.pdf', 'a page is a file that ends with .html'),
+    ],
+)
+def test_what_a_command_would_leave_out(ends, words, said):
+    assert said in ends(words.split())
+
+
 @pytest.mark.parametrize(
     ('root', 'culprit'),
     [

@@ -49,6 +49,14 @@ def test_calibrated_maps_are_better_and_keep_their_masks(folders, tmp_path, caps
     assert calibrated['ece'] < 0.3 * raw['ece']
     assert calibrated['ece_band'] < 0.4 * raw['ece_band']
     assert calibrated['nll'] < 0.8 * raw['nll']
+    # A result says by itself that its maps are calibrated.
+    assert run_command('compare', list(map(str, files))) == 0
+    assert 'without a calibrator' in capsys.readouterr().out
+    both = str(tmp_path / 'both.json')
+    args = [str(maps), str(out), str(masks), '--json', both]
+    assert run_command('eval-maps', args) == 0
+    assert run_command('compare', [both]) == 0
+    assert 'Use the calibrator' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('kind', ['png', 'npy'])
@@ -93,7 +101,9 @@ def test_a_calibrated_volume_says_so_wherever_it_is_copied(tmp_path, capsys):
         shutil.copy(path, tmp_path / 'copy')
     again = ['--out', str(tmp_path / 'again')]
     assert run_command('apply', [cal, str(tmp_path / 'copy'), *again]) == 2
-    assert '0.nii.gz: it is calibrated already: give' in capsys.readouterr().err
+    assert (
+        '0.nii.gz: it is calibrated already, as its header' in capsys.readouterr().err
+    )
     copied = nib.load(tmp_path / 'copy' / '0.nii.gz')
     assert [each.get_content() for each in copied.header.extensions] == [
         b'of the scanner',
@@ -128,6 +138,22 @@ def test_maps_of_an_earlier_run_are_said(folders, tmp_path, recwarn):
     shutil.rmtree(out)
     with pytest.warns(match=r'out_masks holds other files too.*: 000\.png$'):
         assert run_command('apply', [*args, '--overwrite']) == 0
+
+
+@pytest.mark.parametrize('name', ['000.png', '000.npy', 'other.png'])
+def test_masks_of_the_user_stay_apart(folders, tmp_path, capsys, recwarn, name):
+    root, _, (maps, _) = folders
+    mine = tmp_path / 'day_masks' / name
+    mine.parent.mkdir()
+    mine.write_text('mine')
+    args = [str(root / 'cal.json'), str(maps), '--out', str(tmp_path / 'day')]
+    stays = name.startswith('000')
+    assert run_command('apply', [*args, '--masks', 'keep']) == 2 * stays
+    assert (f'--masks {mine} is there already' in capsys.readouterr().err) == stays
+    assert (tmp_path / 'day').exists() != stays  # asked before a map was read
+    warned = any('day_masks holds other files' in str(w.message) for w in recwarn)
+    assert warned != stays
+    assert mine.read_text() == 'mine'
 
 
 def test_a_map_is_read_once_and_all_or_nothing_is_written(

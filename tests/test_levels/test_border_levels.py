@@ -209,3 +209,16 @@ def test_a_validation_before_the_training_is_quiet():
             validate(levels, logits, labels)
             criterion.train()(logits, labels)
             criterion.eval()(logits, labels)
+
+
+def test_a_refused_validation_leaves_the_figures():
+    levels = BorderLevels()
+    label = torch.zeros(20, 16, 16)
+    label[..., 8:] = 1
+    table = BandTable()
+    table.update(0.1 + 0.8 * label, label)
+    levels.observe(table)
+    before = levels.figures
+    with pytest.raises(ValueError, match='holds no pixel'):
+        levels.observe(BandTable())
+    assert levels.figures is before

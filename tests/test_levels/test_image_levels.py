@@ -282,3 +282,12 @@ def test_levels_that_go_on_trust_that_validations_come(recwarn, monkeypatch):
     for _ in range(9):
         resumed.count_batch()
     assert not recwarn
+
+
+def test_names_may_come_from_an_iterator():
+    drawn = [
+        ImageLevels(IDS, alpha=0.4, rule='fixed').sample(names, 0)
+        for names in (IDS, map(str, IDS), (name for name in IDS))
+    ]
+    for sample in drawn[1:]:
+        assert torch.equal(sample.perturbed, drawn[0].perturbed)

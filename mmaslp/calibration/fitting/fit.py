@@ -269,8 +269,8 @@ def _check_enough(counts: np.ndarray, cases: int, number: str) -> None:
     if not labels.all():
         only = 'background' if labels[0] else 'foreground' if labels[1] else 'ignored'
         raise ValueError(
-            f'all pixels are {only}: check that masks hold 0 and 1, not 0 and 255, and '
-            'that ignore_index is neither 0 nor 1'
+            f'all pixels are {only}: check that some mask holds an object, that arrays '
+            'hold 0 and 1, not 0 and 255, and that ignore_index is neither 0 nor 1'
         )
 
 

@@ -81,16 +81,16 @@ def load_safely(
             of it ran.
     """
     path = osp.expanduser(path)
-    if trust:
-        return read(path, map_location=map_location, weights_only=False, **options)
     allow_history_buffers()  # OneDL's loader takes them back after each file
     try:
-        checkpoint = read(path, map_location=map_location, weights_only=True, **options)
+        checkpoint = read(
+            path, map_location=map_location, weights_only=not trust, **options
+        )
     except Exception as error:  # torch and pickle raise a dozen types on foreign files
         raise _refusal(path, error) from None
 
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    if isinstance(meta, dict):
+    if isinstance(meta, dict) and not trust:
         meta.pop('config', None)
     return checkpoint
 

@@ -209,6 +209,14 @@ def test_too_few_images_for_a_calibrator_are_told_of(tmp_path, caplog):
     assert 'too few' in caplog.text
 
 
+def test_a_calibrator_that_no_validation_follows_is_told_of(tmp_path, caplog):
+    caplog.set_level('INFO')
+    callback = ASLPCallback(BorderLevels(), calibrator=True)
+    toy.train(tmp_path, 15, callback, check_val_every_n_epoch=2)
+    assert callback.calibrator is None
+    assert 'no validation follows the last training batch' in caplog.text
+
+
 def test_the_warm_up_by_default_is_a_third_of_the_validations(tmp_path):
     callback = ASLPCallback()
     toy.train(tmp_path, 9, callback)

@@ -18,6 +18,7 @@ from mmaslp.calibration.fitting.decisions import fit_decisions
 from mmaslp.calibration.fitting.summary import decisions_in_words
 from mmaslp.commands import run_command
 from mmaslp.evaluation.result import load_results
+from mmaslp.files.images import is_calibrated
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.integrations.mmseg.calibration import (
     calibrator_of_checkpoint,
@@ -147,11 +148,29 @@ def test_a_calibrator_of_one_view_is_not_that_of_their_mean(trained, tmp_path, r
         (['--tta', '--calibrator', str(file)], True),
         (['--tta', '--calibrator', str(of_maps)], False),
         (['--calibrator', str(file)], False),
+        (['--tta'], False),  # without the calibrator of the checkpoint
     ):
         recwarn.clear()
         assert run_command('test', [*args, *options, '--overwrite']) == 0
         found = any('mean of the views' in str(each.message) for each in recwarn)
         assert found == said
+
+
+@pytest.mark.parametrize(('options', 'rows'), [([], 2), (['--raw'], 1), (['--tta'], 1)])
+def test_the_calibrator_of_a_checkpoint_is_left_out(toy, tmp_path, options, rows):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.custom_hooks = [dict(type='CalibratorHook')]
+    add_views(cfg)
+    Runner.from_cfg(cfg).train()
+    cfg.dump(tmp_path / 'c.py')
+    checkpoint = tmp_path / 'run' / 'epoch_3.pth'
+    args = [str(tmp_path / 'c.py'), str(checkpoint), '--eval', 'ece']
+    args += ['--work-dir', str(tmp_path / 'out'), '--out-prob', str(tmp_path / 'maps')]
+    assert run_command('test', [*args, *options]) == 0
+    [place] = (tmp_path / 'out').glob('eval*')
+    assert len(load_results(place / 'test' / 'calibration_test.json')) == rows
+    for path in (tmp_path / 'maps').iterdir():
+        assert is_calibrated(path) == (rows == 2)
 
 
 def test_options_of_maps_are_not_for_a_network(trained, tmp_path, capsys):

@@ -11,10 +11,12 @@ def run(folder, *words):
     demo.run(parser.parse_args(['--work-dir', str(folder), *words]))
 
 
-@pytest.mark.parametrize('name', ['report.html', 'review.csv', 'bce/last_checkpoint'])
+@pytest.mark.parametrize(
+    'name', ['report.html', 'review.csv', 'bce/last_checkpoint', 'bce/maps/00.png']
+)
 def test_a_file_that_is_there_stays(tmp_path, name):
     path = tmp_path / name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text('mine')
     with pytest.raises(FileExistsError, match=path.name):
         run(tmp_path)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ....metrics.catalogue import SHOWN, metric_of
 from ..config import type_of
 from ..data import dataset_of, image_ids, leaf_sets, nested
 from ..evaluation.metrics import CalibrationMetric
@@ -29,9 +28,6 @@ _OPENED = {
     'LoadAnnotations': 'seg_map_path',
     'LoadBinaryAnnotations': 'seg_map_path',
 }
-_PREFIX = CalibrationMetric.default_prefix
-# What MMEngine calls the side on which a metric is better.
-_RULES = {'lower': 'less', 'higher': 'greater'}
 _MIXING = re.compile(r'mosaic|mix_?up|cut_?mix|copy_?paste|class_?mix', re.IGNORECASE)
 # MMSegmentation builds a validation from these three.
 _VALIDATION = """\
@@ -137,25 +133,6 @@ def check_hooks(runner: Any) -> Iterator[Finding]:
     for hook in runner.hooks:
         if hasattr(hook, 'findings'):
             yield from hook.findings(runner)
-        # Of CheckpointHook, or of EarlyStoppingHook.
-        keys = getattr(hook, 'key_indicators', [getattr(hook, 'monitor', '')])
-        rules = getattr(hook, 'rules', [getattr(hook, 'rule', None)])
-        for key, rule in zip(keys, rules):
-            yield from _check_best(type(hook).__name__, str(key), rule)
-
-
-def _check_best(hook: str, key: str, rule: str | None) -> Iterator[Finding]:
-    """Look for a metric of ours by which a hook would not find the best weights."""
-    prefix, _, name = key.rpartition('/')
-    right = _RULES.get(metric_of(name).better)
-    wanted = (f'{_PREFIX}/{name}', right) if right else (f'{_PREFIX}/nll', 'less')
-    if (prefix == _PREFIX or key in SHOWN) and (key, rule) != wanted:
-        yield Finding(
-            'error' if prefix else 'warning',
-            f'{hook} would not find the best weights by {key!r} of CalibrationMetric '
-            f'with rule={rule!r}',
-            f'{hook}: {wanted[0]!r} with rule={wanted[1]!r}',
-        )
 
 
 def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:

@@ -372,6 +372,14 @@ class ASLPHook(Hook):
 
     def findings(self, runner: Any) -> Iterator[Finding]:
         """Say what in a run does not fit the levels; the doctor asks too."""
+        first = next(hook for hook in runner.hooks if isinstance(hook, ASLPHook))
+        if first is not self:
+            yield Finding(
+                'error',
+                'there are two ASLPHooks, and a training follows one kind of levels',
+                'custom_hooks: one ASLPHook',
+            )
+
         if find_losses(runner.model):
             yield from self.training.findings(runner, self._schedule(runner))
         else:

@@ -226,27 +226,9 @@ CASES = {
         setting('train_dataloader.dataset.data_root', 'nowhere'),
         'train_dataloader.dataset: there is no ',
     ),
-    'a metric without its prefix': (
-        lambda cfg: cfg.default_hooks.checkpoint.update(save_best='ece', rule='less'),
-        "CheckpointHook: 'calib/ece' with rule='less'",
-    ),
-    'a metric whose worst checkpoint would stay': (
-        lambda cfg: cfg.default_hooks.checkpoint.update(
-            save_best='calib/ece', rule='greater'
-        ),
-        "CheckpointHook: 'calib/ece' with rule='less'",
-    ),
-    'a metric that there is not': (
-        lambda cfg: cfg.default_hooks.checkpoint.update(
-            save_best='calib/eec', rule='less'
-        ),
-        "CheckpointHook: 'calib/nll' with rule='less'",
-    ),
-    'a training that stops while it gets better': (
-        lambda cfg: cfg.custom_hooks.append(
-            dict(type='EarlyStoppingHook', monitor='calib/nll', rule='greater')
-        ),
-        "EarlyStoppingHook: 'calib/nll' with rule='less'",
+    'a hook more than that of the base': (
+        lambda cfg: cfg.custom_hooks.append(dict(type='ASLPHook', levels='border')),
+        'there are two ASLPHooks',
     ),
     'no validation at all': (
         lambda cfg: [
