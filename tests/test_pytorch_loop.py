@@ -10,7 +10,8 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmaslp import ASLPHook
+from mmaslp import ASLPHook, BandTable, BorderLevels, CalibrationHistogram
+from mmaslp.evaluation.evaluator import Evaluator
 from tests.toy import Toy
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -151,3 +152,24 @@ def test_the_method_takes_four_lines():
         line for line in block_of('README.md').splitlines() if 'import' not in line
     ]
     assert sum(bool(re.search(r'\b(levels|criterion|table)\b', s)) for s in lines) == 4
+
+
+def test_what_begins_in_inference_mode_goes_on_outside():
+    label = torch.zeros(4, 16, 16)
+    label[..., 8:] = 1
+    prob = 0.1 + 0.8 * label
+    with torch.inference_mode():
+        table, histogram, levels = BandTable(), CalibrationHistogram(), BorderLevels()
+        evaluator = Evaluator()
+        for each in (table, histogram):
+            each.update(prob, label)
+        evaluator.add('a', prob[0], label[0])
+    whole = BandTable()
+    whole.update(prob, label)
+    for each in (table, histogram):
+        each.update(prob, label)
+    table.merge(whole)
+    evaluator.add('b', prob[1], label[1])
+    levels.observe(table)
+    assert table.count == 3 * whole.count
+    assert len(evaluator.result('A', 'x', resamples=0).images) == 2

@@ -230,5 +230,6 @@ def _check_grey(grey: np.ndarray, lossy: bool) -> None:
     odd = strange if len(strange) else np.setdiff1d(levels, (0, 255))
     raise ValueError(
         f'not a binary mask: beside 0 and 255 it holds {some([*map(str, odd)])}. '
-        f'{_REWRITE}; if its levels are votes (PASCAL-S), read it with graded=True'
+        f'{_REWRITE}; if its levels are votes (PASCAL-S), read it by --layout '
+        'PASCAL-S, in Python with graded=True'
     )

@@ -292,7 +292,11 @@ def _read_image(path: Path) -> tuple[np.ndarray, float | None]:
 def _checked_rank(values: np.ndarray) -> np.ndarray:
     """Take ``(H, W)`` or ``(D, H, W)``, an image if D is 1, and no softmax."""
     if values.ndim not in (2, 3):
-        raise ValueError(f'a map has shape (H, W) or (D, H, W), not {values.shape}')
+        raise ValueError(
+            f'a map has shape (H, W) or (D, H, W), not {values.shape}; a softmax of '
+            'nnU-Net is read without --logits'
+        )
+
     sums = [
         values.sum(axis, dtype=np.float64)
         for axis in (0, -1)

@@ -174,6 +174,7 @@ class BorderLevels(Levels):
         True
     """
 
+    @torch.inference_mode(False)  # else it could only be updated in that mode
     def __init__(self, gain: float = 1.0, warmup: int = 0) -> None:
         self.gain = check_number('gain', gain, above=0)
         self.warmup = check_integer('warmup', warmup, at_least=0)

@@ -112,7 +112,8 @@ class ImageLevels(Levels):
         if perturbed.alpha and self.rule.learns:
             raise ValueError(
                 'ImageLevels learn how often labels are perturbed: leave alpha and eps '
-                "out of the loss, or keep them with rule='fixed'"
+                "out of the loss; for one that stays, ImageLevels(rule='fixed', "
+                'alpha=...)'
             )
         return replace(perturbed, levels=self)
 

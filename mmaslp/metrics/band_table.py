@@ -129,6 +129,7 @@ class BandTable:
 
     UNIT = 2**24
 
+    @torch.inference_mode(False)  # else it could only be updated in that mode
     def __init__(self) -> None:
         size = len(BORDERS) * NUM_BANDS * 3 + len(MOMENTS)
         self.totals = torch.zeros(size, dtype=torch.int64)

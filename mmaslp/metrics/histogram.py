@@ -191,6 +191,7 @@ class CalibrationHistogram:
         )
         self.reset()
 
+    @torch.inference_mode(False)  # else it could only be updated in that mode
     def reset(self) -> None:
         """Forget all pixels."""
         # numpy's zeros take no memory until they are written to.
