@@ -113,7 +113,8 @@ class CalibratedModule(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(module, nn.Module) or any(
-            isinstance(each, CalibratedModule) for each in module.modules()
+            isinstance(each, CalibratedModule) or hasattr(each, '_mmaslp_calibrated')
+            for each in module.modules()
         ):
             raise ValueError(
                 'wrap takes a module that is not wrapped, nor holds one that is, got '
@@ -168,7 +169,8 @@ class CalibratedModule(nn.Module):
             raise ValueError(
                 'the module must return one tensor of logits, floating point, '
                 '(N, H, W), (N, C, H, W) or, for a calibrator of volumes, '
-                f'(N, C, D, H, W), and it returns {kind}: wrap one that does'
+                f'(N, C, D, H, W), and it returns {kind}: wrap one that does (of '
+                'transformers: mmaslp.integrations.transformers.calibrated)'
             )
 
         # Half precision rounds what is hardly foreground to 1/2.
