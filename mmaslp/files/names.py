@@ -36,7 +36,7 @@ def unpaired(
 ) -> list[str]:
     """Say which images or maps have no mask, and which masks none of these; by stem."""
     one, other = folders
-    if masks and files.keys().isdisjoint(masks):
+    if files and masks and files.keys().isdisjoint(masks):
         name, mask = (Path(str(next(iter(x.values())))).name for x in (files, masks))
         return [
             f'{one} and {other}: no name matches at all, such as {name} and {mask}: a '

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -145,7 +145,7 @@ class ImageLevels(Levels):
                 'len(loader) + i'
             )
 
-        names = names if isinstance(names, (str, bytes)) else list(names)
+        names = list(names) if isinstance(names, Iterator) else names
         keys = iteration_keys(image_keys(names), self.seed, step)
         if self.rule.learns and self.pending is not None:
             warnings.warn(

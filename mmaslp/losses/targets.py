@@ -258,6 +258,6 @@ class PerturbedByImage(Target):
         if sample.beta not in (None, self.perturbation.beta):
             raise ValueError(
                 f'the sample is for the strength beta={sample.beta:g} but the loss has '
-                f'beta={self.perturbation.beta:g}: give ImageLevels and every loss the '
-                'same beta'
+                f'beta={self.perturbation.beta:g}: give ImageLevels, and the loss '
+                'of every head, also of auxiliary ones, the same beta'
             )

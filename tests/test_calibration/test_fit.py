@@ -374,3 +374,17 @@ def test_platt_of_a_constant_map_is_the_share_of_foreground():
     label = np.random.default_rng(0).random(prob.shape) < 0.1
     calibrator = fit_calibrator(prob, label, method='platt', target='probability')
     assert calibrator(prob[0]).mean() == pytest.approx(label.mean(), abs=0.005)
+
+
+def test_a_temperature_of_few_cases_with_few_wrong_pixels():
+    """Of volumes hardly a pixel is wrong: the doubt must not outweigh those."""
+    rng = np.random.default_rng(0)
+    probs, labels = [], []
+    for _ in range(10):
+        logit = np.full((64, 64), -9.0)
+        logit[20:40, 20:40] = rng.normal(0, 3, (20, 20))
+        probs.append(1 / (1 + np.exp(-1.5 * logit)))  # 1.5 times too sure
+        labels.append(rng.random(logit.shape) < 1 / (1 + np.exp(-logit)))
+    found = fit_calibrator(probs, labels, method='temperature', by='single')
+    (knots, levels), *_ = found.maps
+    assert np.diff(knots)[0] / np.diff(levels)[0] == pytest.approx(1.5, abs=0.2)

@@ -151,7 +151,14 @@ def frames(root):
     first.save(root / 'pred/1.png', save_all=True, append_images=[second])
 
 
+def one_deeper(root):
+    (root / 'pred').rename(root / 'maps')
+    (root / 'pred').mkdir()
+    (root / 'maps').rename(root / 'pred/maps')
+
+
 BAD = {
+    'maps in a folder more': (one_deeper, 'mask 1 of .*pred'),
     'map without mask': (removed('gt/1.png'), '1 of .*pred has no mask'),
     'mask without map': (removed('pred/1.png'), 'mask 1 of .*gt has no partner'),
     'size': (image('pred/1.png', GREY[:5, :6]), r'6 x 5 pixels, but its mask .* 10 x'),

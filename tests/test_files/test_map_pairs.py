@@ -94,7 +94,6 @@ def test_logits_of_npz_and_npy(tmp_path):
     counted = count_tables(MapFiles.of(maps, masks), MapReader(logits=True))
     again = write_set(tmp_path / 'again', 12)
     plain = count_tables(MapFiles.of(*again))
-    assert fit_tables(counted).method == fit_tables(plain).method
     found, wanted = (each.counts.sum(2) for each in (counted, plain))
     assert torch.equal(found, wanted)  # by band and label
 

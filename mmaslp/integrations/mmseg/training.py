@@ -97,7 +97,8 @@ def prepare_training(
     latest = _latest(cfg.work_dir) if resume else None
     if latest and not _lies_in(cfg.work_dir, start):
         # The weights that the training began with are no longer asked for.
-        print_log(f'resuming from {latest}, and not from {start}', 'current')
+        instead = f', and not from {start}' if start else ''
+        print_log(f'resuming from {latest}{instead}', 'current')
         start = latest
     cfg.load_from = start
     name_run(cfg, 'train')

@@ -39,7 +39,7 @@ from ..checks.run import (
     measuring_metric,
     mixed_images,
 )
-from ..data import dataset_of, image_ids
+from ..data import dataset_of, image_ids, leaf_sets
 from ..evaluation.metrics import send_picture
 from ..training import was_trained
 
@@ -107,7 +107,7 @@ class Schedule:
         if start >= end:
             yield Finding(
                 'warning',
-                f'the levels never move: warm-up ({self.warmup} iterations) and the '
+                f'the levels never move: warm-up ({self.warmup:g} iterations) and the '
                 f'first validation end at iteration {start}, training at {end}',
                 'a lower warmup_epochs of ASLPHook, or a lower train_cfg.val_interval',
             )
@@ -439,10 +439,11 @@ class ASLPHook(Hook):
 
     def _schedule(self, runner: Any) -> Schedule:
         dataset = dataset_of(runner.train_loop)
-        images = {*image_ids(dataset)} if self.kind == 'image' else dataset
         return Schedule(
             runner.train_loop,
-            len(images),
+            len({*image_ids(dataset)})
+            if self.kind == 'image'
+            else sum(map(len, leaf_sets(dataset))),  # each once, also of RepeatDataset
             get_world_size(),
             self.warmup_epochs,
             self.warmup_iters,

@@ -453,3 +453,21 @@ def test_compiled_and_accumulated_steps(toy, tmp_path):
         assert ours['loss'] == pytest.approx(theirs['loss'], rel=1e-4)
     assert compiled.levels[-1] == pytest.approx(eager.levels[-1], abs=1e-5)
     assert min(eager.levels[-1].values()) > 0
+
+
+@pytest.mark.parametrize('kind', ['border', 'image'])
+def test_epochs_of_a_warm_up_count_each_image_once(toy, tmp_path, kind):
+    cfg = toy.config(tmp_path / 'run', by_epoch=False)
+    cfg.train_cfg.update(max_iters=120, val_interval=2)
+    cfg.custom_hooks = [dict(type='ASLPHook', levels=kind, warmup_epochs=2)]
+    own = cfg.train_dataloader.dataset
+    found = []
+    for dataset in (own, dict(type='RepeatDataset', times=40, dataset=own)):
+        cfg.train_dataloader.dataset = dataset
+        cfg.work_dir = str(tmp_path / f'run{len(found)}')
+        cfg.experiment_name = f'run{len(found)}'
+        runner = Runner.from_cfg(cfg)
+        runner._train_loop = runner.build_train_loop(runner._train_loop)
+        hook = next(hook for hook in runner.hooks if isinstance(hook, ASLPHook))
+        found.append(hook._schedule(runner).warmup)
+    assert found[0] == found[1] > 0
