@@ -10,8 +10,15 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmaslp import ASLPHook, BandTable, BorderLevels, CalibrationHistogram
+from mmaslp import (
+    ASLPHook,
+    BandTable,
+    BorderLevels,
+    CalibrationHistogram,
+    ImageLevels,
+)
 from mmaslp.evaluation.evaluator import Evaluator
+from mmaslp.training.sessions import CalibratorSession
 from tests.toy import Toy
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -160,6 +167,8 @@ def test_what_begins_in_inference_mode_goes_on_outside():
     prob = 0.1 + 0.8 * label
     with torch.inference_mode():
         table, histogram, levels = BandTable(), CalibrationHistogram(), BorderLevels()
+        images, session = ImageLevels(['a']), CalibratorSession()
+        histogram.load_state_dict(CalibrationHistogram().state_dict())
         evaluator = Evaluator()
         for each in (table, histogram):
             each.update(prob, label)
@@ -169,6 +178,8 @@ def test_what_begins_in_inference_mode_goes_on_outside():
     for each in (table, histogram):
         each.update(prob, label)
     table.merge(whole)
+    images.sample(['a'], 0)
+    session.update(prob, label)
     evaluator.add('b', prob[1], label[1])
     levels.observe(table)
     assert table.count == 3 * whole.count

@@ -55,7 +55,7 @@ class Measured:
         images = self.images
         settings = [self.result.settings.get(key) for key in SETTINGS]
         masks = images.num_pixels if images.checksums is None else images.checksums
-        return (*settings, *images.names, masks.tobytes())
+        return (*settings, *images.names, masks.tobytes(), images.num_pixels.tobytes())
 
     @property
     def is_calibrated(self) -> bool:
@@ -254,16 +254,16 @@ def by_images(rows: Sequence[Measured]) -> list[list[Measured]]:
 
 def _check_masks(first: Measured, second: Measured) -> None:
     """Refuse other masks of images of the same names."""
-    given = (first.images, second.images)
-    masks: list[Any] = [images.checksums for images in given]
-    if any(checksums is None for checksums in masks):
-        masks = [images.num_pixels for images in given]
+    given: Any = (first.images, second.images)
+    masks: list[Any] = [images.num_pixels for images in given]
+    if all(images.checksums is not None for images in given):
+        masks = [[*zip(images.checksums, images.num_pixels)] for images in given]
     one, other = (dict(zip(images.names, of)) for images, of in zip(given, masks))
     differ = [name for name in one if one[name] != other.get(name, one[name])]
     if differ:
         raise ValueError(
             f'{first.result.model} and {second.result.model} on '
-            f'{first.result.dataset}: {len(differ)} images have other masks in '
-            f'each result, such as {differ[0]!r}: evaluate '
+            f'{first.result.dataset}: {len(differ)} images have other masks, or '
+            f'other ignored pixels, in each result, such as {differ[0]!r}: evaluate '
             'both models with the same masks'
         )

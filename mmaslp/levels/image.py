@@ -71,6 +71,7 @@ class ImageLevels(Levels):
         >>> levels.observe(accuracy=0.9)  # after a validation
     """
 
+    @torch.inference_mode(False)  # else it could only be updated in that mode
     def __init__(
         self,
         ids: Iterable[str],
@@ -302,8 +303,7 @@ class ImageLevels(Levels):
             steps = check_array(
                 'steps', torch.as_tensor(state['steps']).cpu(), (), int, low=0
             )
-            measured = state['validation']
-            validation = measured and Validation(**measured)
+            validation = state['validation'] and Validation(**state['validation'])
             names = state['ids']
             _sorted_ids(names)  # it refuses what cannot be ids
             # The released solver lets levels of a weak perturbation rise above 1.
@@ -328,6 +328,7 @@ class ImageLevels(Levels):
         self.expect_validations()
         self.seed = seed
         self._steps.fill_(int(steps))
+        self.pending = None
         return len(shared)
 
     def _warn(self, message: str) -> None:

@@ -288,6 +288,7 @@ class CalibrationHistogram:
             'num_classes': self.num_classes,
         }
 
+    @torch.inference_mode(False)  # else it could only be updated in that mode
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Replace the state by one of :meth:`state_dict`; ValueError if none is."""
         with reading('histogram state is broken'):

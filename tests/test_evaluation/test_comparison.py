@@ -12,6 +12,7 @@ from mmaslp.evaluation.comparison import (
     compare_files,
     compare_within,
 )
+from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.evaluation.map_folders import evaluate_maps
 from mmaslp.evaluation.result import load_results, save_result
 from tests.test_report import sections as helper
@@ -172,9 +173,25 @@ def test_other_masks_of_some_images_are_refused_too(files, tmp_path):
         (tmp_path / folder / f'0.{end}').unlink()
     fewer = evaluate_maps(tmp_path / 'over', tmp_path / 'masks', resamples=0)
     save_result(tmp_path / 'fewer.json', fewer)
-    with pytest.raises(ValueError, match=r"2 images have other masks .* '3'"):
+    with pytest.raises(ValueError, match=r"2 images have other masks.* '3'"):
         compare_files(files[0], str(tmp_path / 'fewer.json'))
     elsewhere = replace(fewer, dataset='elsewhere')
     save_result(tmp_path / 'elsewhere.json', elsewhere)
     [found] = compare_files(files[0], str(tmp_path / 'elsewhere.json'), resamples=20)
     assert not found.paired
+
+
+def test_other_ignored_pixels_are_no_pair():
+    rng = np.random.default_rng(0)
+    prob = rng.random((20, 3, 16, 16))
+    prob /= prob.sum(1, keepdims=True)
+    label = rng.integers(0, 3, (20, 16, 16)).astype(np.uint8)
+    rows = []
+    for ignored in (255, 0):
+        evaluator = Evaluator(num_classes=3, ignore_index=ignored)
+        for number in range(20):
+            evaluator.add(str(number), prob[number], label[number])
+        rows.append(Measured(evaluator.result(f'net{ignored}', 'x', resamples=0)))
+    assert rows[0].measured_on != rows[1].measured_on
+    with pytest.raises(ValueError, match='other ignored pixels'):
+        by_images(rows)

@@ -291,3 +291,11 @@ def test_names_may_come_from_an_iterator():
     ]
     for sample in drawn[1:]:
         assert torch.equal(sample.perturbed, drawn[0].perturbed)
+
+
+def test_a_state_forgets_the_sample_before():
+    levels = ImageLevels(IDS, alpha=0.4, rule='fixed')
+    state = copy.deepcopy(levels.state_dict())
+    levels.sample(IDS, 7)
+    levels.load_state_dict(state)
+    assert levels.pending is None

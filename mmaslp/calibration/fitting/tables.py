@@ -56,6 +56,7 @@ class CalibrationTables:
         (64, 1)
     """
 
+    @torch.inference_mode(False)  # else it could only be updated in that mode
     def __init__(self, network: nn.Module | None = None) -> None:
         self.counts = torch.zeros(GROUPS, NUM_BANDS, CELLS, 2, dtype=torch.int64)
         self.images = torch.zeros(GROUPS, dtype=torch.int64)
