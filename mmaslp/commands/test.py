@@ -50,7 +50,8 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         '--tta',
         action='store_true',
-        help='average over the views of tta_pipeline',
+        help='average over the views of tta_pipeline, without the calibrator of the '
+        'checkpoint',
     )
     one_of = parser.add_mutually_exclusive_group().add_argument
     one_of(
@@ -144,5 +145,8 @@ def _check(
         raise ValueError('--report needs the metrics of calibration: add --eval ece')
     if args.review:
         if calibrator is None:
-            raise ValueError('--review needs a calibrator: add --calibrator FILE')
+            raise ValueError(
+                '--review needs a calibrator: add --calibrator FILE, and leave --raw '
+                'out (--tta leaves out that of the checkpoint)'
+            )
         calibrator.need_decisions()
