@@ -108,3 +108,13 @@ def test_everything_is_registered():
         assert component.__doc__
     with pytest.raises(AttributeError, match='nothing_like_it'):
         _ = mmaslp.nothing_like_it
+
+
+def test_a_config_is_read_before_what_takes_seconds_to_import():
+    code = """
+import sys
+import mmaslp.integrations.mmseg.config, mmaslp.integrations.mmseg.data
+assert 'mmengine.runner' not in sys.modules and 'torch' not in sys.modules
+"""
+    done = python(code)
+    assert not done.returncode, done.stderr

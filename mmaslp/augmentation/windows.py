@@ -106,6 +106,8 @@ def resized(image: Map, height: int, width: int) -> Map:
         planes = resized(pixels.permute(2, 0, 1), height, width)
         return planes.permute(1, 2, 0).numpy().reshape(height, width, *image.shape[2:])
 
+    if image.shape[-2:] == (height, width):
+        return image
     whole = not image.is_floating_point()
     wide = torch.float64 if whole and image.element_size() > 2 else torch.float32
     wide = torch.promote_types(image.dtype, wide)

@@ -128,18 +128,18 @@ def config_of_run(args: argparse.Namespace, trains: bool = False) -> 'Config':
             'of the config: name images and masks of your own with --data FOLDER'
         )
 
-    lost = [
-        key
-        for key in args.cfg_options or {}
-        if '_dataloader.dataset.' in key
-        and not {'pipeline', 'times'} & {*key.split('.')}
-    ]
-    if args.data and lost:
-        raise ValueError(
-            f'--data {args.data} takes the place of the data sets, and so of '
-            f'--cfg-options {" ".join(lost)}: leave one of them out'
-        )
     if args.data:
+        lost = [
+            key
+            for key in args.cfg_options or {}
+            if '_dataloader.dataset.' in key
+            and not {'pipeline', 'times'} & {*key.split('.')}
+        ]
+        if lost:
+            raise ValueError(
+                f'--data {args.data} takes the place of the data sets, and so of '
+                f'--cfg-options {" ".join(lost)}: leave one of them out'
+            )
         print(use_folder(cfg, args.data, whole=not trains))
     if trains:
         # Before what takes seconds to import.

@@ -58,11 +58,6 @@ class Measured:
         return (*settings, *images.names, masks.tobytes(), images.num_pixels.tobytes())
 
     @property
-    def is_calibrated(self) -> bool:
-        """bool: Whether a calibrator made the probabilities, as far as files say."""
-        return self.result.settings.get('calibrator') is not None
-
-    @property
     def network(self) -> str:
         """str: Name of the model, the same with and without its calibrator."""
         return self.result.model.removesuffix(CALIBRATED)
@@ -129,7 +124,7 @@ def compare(first: Measured, second: Measured) -> Comparison:
         first=first.network,
         second=second.network,
         dataset=first.result.dataset,
-        calibrated=(first.is_calibrated, second.is_calibrated),
+        calibrated=(first.result.is_calibrated, second.result.is_calibrated),
         images=(len(first.images), len(second.images)),
         paired=paired,
         metrics=differences(first.drawn, drawn),
@@ -147,12 +142,16 @@ def compare_within(results: Sequence[Measured]) -> list[Comparison]:
 
 def baselines(measured: Measured, group: Sequence[Measured]) -> list[Measured]:
     """What a model is compared with: the first of its kind, and its raw one."""
-    kind = [other for other in group if other.is_calibrated == measured.is_calibrated]
-    raw = [other for other in group if not other.is_calibrated]
+    kind = [
+        other
+        for other in group
+        if other.result.is_calibrated == measured.result.is_calibrated
+    ]
+    raw = [other for other in group if not other.result.is_calibrated]
     without = [other for other in raw if other.network == measured.network]
     if measured is kind[0]:
-        return (without or raw)[:1] if measured.is_calibrated else []
-    return [kind[0], *without[: measured.is_calibrated]]
+        return (without or raw)[:1] if measured.result.is_calibrated else []
+    return [kind[0], *without[: measured.result.is_calibrated]]
 
 
 def compare_files(
@@ -194,8 +193,8 @@ def compare_files(
 # What tells which rows of two files belong together, the first that does: a set is
 # named by its folder, which is another one for other images.
 KEYS: tuple[Callable[[Measured], Any], ...] = (
-    lambda row: (row.result.dataset, row.is_calibrated),
-    lambda row: row.is_calibrated,
+    lambda row: (row.result.dataset, row.result.is_calibrated),
+    lambda row: row.result.is_calibrated,
     lambda row: (row.result.dataset, row.result.model),
     lambda row: row.result.model,
     lambda row: 'the only one',

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -83,15 +82,21 @@ def evaluate_maps(
 
 def name_calibrated(results: Sequence[Result]) -> list[Result]:
     """Name calibrated maps by raw ones of the same masks: they are of one network."""
-    masks: list[Any] = [row.images.masks for row in results]
-    areas = [each.predicted.tobytes() for each in masks]
-    is_raw = ['calibrator' not in row.settings for row in results]
-    raw = {area: row.model for area, row, own in zip(areas, results, is_raw) if own}
+    areas = [
+        row.images.masks.predicted.tobytes() if row.images.masks else b''
+        for row in results
+    ]
+    networks = {
+        area: row.model
+        for area, row in zip(areas, results)
+        if area and not row.is_calibrated
+    }
+
     return [
-        row
-        if own or area not in raw or areas.count(area) != 2
-        else replace(row, model=f'{raw[area]}{CALIBRATED}')
-        for area, row, own in zip(areas, results, is_raw)
+        replace(row, model=f'{networks[area]}{CALIBRATED}')
+        if row.is_calibrated and area in networks and areas.count(area) == 2
+        else row
+        for area, row in zip(areas, results)
     ]
 
 

@@ -78,6 +78,11 @@ class Result:
                 )
 
     @property
+    def is_calibrated(self) -> bool:
+        """bool: Whether a calibrator made the probabilities, as far as files say."""
+        return self.settings.get('calibrator') is not None
+
+    @property
     def num_images(self) -> int:
         """Number of images."""
         return len(self.images)

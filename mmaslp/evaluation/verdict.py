@@ -68,7 +68,7 @@ def overall_verdict(members: Sequence[Measured]) -> str:
     if len(shown) == 2:
         return verdict(compare(*shown))
     text = describe(members[0].result)
-    if not members[0].is_calibrated:
+    if not members[0].result.is_calibrated:
         text += ' Fit a calibrator to validation images, and compare (mmaslp fit).'
     return text
 

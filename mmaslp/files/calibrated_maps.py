@@ -146,8 +146,11 @@ class _Writer:
     is_soft: bool = False  # whether a value lies between 0 and 1
 
     def add(self, name: str, path: Path, given: np.ndarray, label: None) -> None:
-        soft = (given > 0) & (given < 1)
-        self.is_soft |= self.reader.logits or bool(soft.any())
+        self.is_soft = (
+            self.is_soft  # one map is enough: to look takes time
+            or self.reader.logits
+            or bool(((given > 0) & (given < 1)).any())
+        )
         self.calibrator.check_axes(given.ndim, '; of channels save one alone')
         if self.masks:
             self._write_mask(path, self._mask(given, self.masks))

@@ -223,8 +223,9 @@ class ASLPCallback(Callback):
             rank_zero_info(
                 f'ASLP: {self.calibrator.summary()}'
                 if self.calibrator is not None
-                else 'ASLP: no calibrator, as no validation follows the last training '
-                'batch: choose val_check_interval and max_epochs so that one does'
+                else 'ASLP: there is not a calibrator; if no validation follows the '
+                'last training batch, choose val_check_interval and max_epochs so that '
+                'one does'
             )
 
     def state_dict(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..calibration.calibrator import CALIBRATOR_FILE, Calibrator  # noqa: F401
+from ..calibration.calibrator import Calibrator
 from ..calibration.fitting.fit import BY, METHODS, fit_tables
 from ..calibration.fitting.tables import CalibrationTables, has_channels
 from ..calibration.maps import TARGETS

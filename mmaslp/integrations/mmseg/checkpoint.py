@@ -230,7 +230,7 @@ class WeightsHook(Hook):
     priority = 'VERY_HIGH'
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Compare."""
+        """Compare; let no path lead elsewhere; say if nothing is left to train."""
         misfit = load_weights(runner.model, checkpoint)
         path = runner.cfg.get('load_from') or 'the checkpoint'
         needed = {'meta'} if osp.isdir(path) else {'meta', 'message_hub', 'optimizer'}
@@ -239,6 +239,12 @@ class WeightsHook(Hook):
                 f'{path} lacks the state of the optimizer, or where its training was: '
                 'leave --resume out, which starts a new training from its weights'
             )
+        # A folder of shards is not compared.
+        if misfit and not osp.isdir(path):
+            raise ValueError(
+                f'{path} does not fit the model of the config: weights '
+                f'{misfit}. Take the config that it was trained with'
+            )
 
         info = checkpoint.get('message_hub', {}).get('runtime_info', {})
         here = {
@@ -246,17 +252,12 @@ class WeightsHook(Hook):
             for key, path in info.items()
             if key.startswith(('best_ckpt', 'last_ckpt'))
         }
-        info |= {key: path if osp.isfile(path) else None for key, path in here.items()}
+        # Of several shards it is a folder.
+        info |= {key: path if osp.exists(path) else None for key, path in here.items()}
         if runner._resume and checkpoint['meta'].get('iter', 0) >= runner.max_iters:
             print_log(
                 f'{path} ends at iteration {checkpoint["meta"]["iter"]}, the training '
                 f'at {runner.max_iters}: nothing is left to train',
                 'current',
                 logging.WARNING,
-            )
-        # A folder of shards is not compared.
-        if misfit and not osp.isdir(path):
-            raise ValueError(
-                f'{path} does not fit the model of the config: weights '
-                f'{misfit}. Take the config that it was trained with'
             )

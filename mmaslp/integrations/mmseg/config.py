@@ -15,7 +15,6 @@ from unittest.mock import patch
 
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
-from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
 from ...common.arguments import check_number, optional
@@ -58,6 +57,8 @@ def read_config(path: str, options: dict | None = None) -> Config:
             ) from error
 
     if options:
+        from mmengine.runner import Runner  # takes seconds to import
+
         known = {*cfg, *signature(Runner).parameters}
         for name in {key.split('.')[0] for key in options} - known:
             if alike := get_close_matches(name, known, 1, 0.85):
@@ -199,6 +200,7 @@ def build_runner(cfg: Config, goes_on: bool = False) -> Any:
     the config itself never.
     """
     import_mmseg()
+    from mmengine.runner import Runner
     from mmseg.registry import RUNNERS
 
     if 'type' not in (cfg.get('model') or {}):

@@ -388,12 +388,11 @@ def _complete(
 ) -> Result:
     """Name model and set of a result, and add what other metrics measured."""
     files = {'checkpoint': run.get('load_from'), 'config': run.filename}
-    is_calibrated = result.settings.get('calibrator') is not None
     same = ['aAcc %'] if result.settings['mode'] == 'top_label' else []
 
     return replace(
         result,
-        model=options.model + CALIBRATED * is_calibrated,
+        model=options.model + CALIBRATED * result.is_calibrated,
         dataset=name,
         measures={k: v for k, v in row.items() if k not in (*result.metrics, *same)},
         settings={**result.settings, **options.settings},

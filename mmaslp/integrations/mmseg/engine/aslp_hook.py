@@ -439,11 +439,16 @@ class ASLPHook(Hook):
 
     def _schedule(self, runner: Any) -> Schedule:
         dataset = dataset_of(runner.train_loop)
-        return Schedule(
-            runner.train_loop,
+        # Each image once, also of RepeatDataset.
+        images = (
             len({*image_ids(dataset)})
             if self.kind == 'image'
-            else sum(map(len, leaf_sets(dataset))),  # each once, also of RepeatDataset
+            else sum(map(len, leaf_sets(dataset)))
+        )
+
+        return Schedule(
+            runner.train_loop,
+            images,
             get_world_size(),
             self.warmup_epochs,
             self.warmup_iters,

@@ -9,8 +9,9 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
 
+from ....calibration.calibrator import CALIBRATOR_FILE
 from ....common.outputs import check_output
-from ....training.sessions import CALIBRATOR_FILE, CalibratorSession
+from ....training.sessions import CalibratorSession
 from ..calibration import collect_tables, keep_in_checkpoint, validation_reader
 from ..checks.findings import Finding
 from ..checks.run import check_once
