@@ -161,8 +161,9 @@ class Calibrator:
                 ``(D, H, W)`` as one.
 
         Returns:
-            Tensor | np.ndarray: Same kind, shape and device; half precision becomes
-            float32. With the target 'confidence' each stays on its side of 1/2.
+            Tensor | np.ndarray: Same kind, shape and device, without a gradient (that
+            of :meth:`wrap` has one); half precision becomes float32. With the target
+            'confidence' each stays on its side of 1/2.
 
         Raises:
             ValueError: They are not such maps; or a tensor that this returned, which
@@ -192,6 +193,7 @@ class Calibrator:
             Tensor | np.ndarray: Bool, same kind and shape.
         """
         check_choice('choice', choice, MASKS)
+        refuse_calibrated(given)
         values = as_floats(given)
         volumes = values.dim() == 5 or (values.dim() == 3 and len(values) > 1)
         self.check_axes(3 if volumes else 2, '; a batch of images is (N, 1, H, W)')
@@ -199,7 +201,14 @@ class Calibrator:
         if choice == 'keep':
             checked(values, logits)
             return given > (0 if logits else 0.5)
-        prob = torch.as_tensor(self.mask_calibrator._apply(given, logits))
+
+        # The map of 'probability' is one of label 1 by itself.
+        source = (
+            self
+            if choice == 'accuracy' and self.target == 'probability'
+            else self.mask_calibrator
+        )
+        prob = torch.as_tensor(source._apply(given, logits))
         prob = prob.sigmoid() if logits else prob
         whole = prob[None, None] if prob.dim() == 3 else prob
         mask: Any = whole > 0.5 if choice == 'accuracy' else dice_optimal_mask(whole)
@@ -293,6 +302,7 @@ class Calibrator:
         logits: bool = False,
     ) -> MaskTable:
         """Say what :meth:`judge` says of one image, beside what is true."""
+        refuse_calibrated(given)
         values, _, valid = binary_pixels(given, label, ignore_index)
         if valid is not None:
             values = fill_ignored(values, valid, logits)
@@ -468,7 +478,7 @@ class Calibrator:
             mask = values > (0 if logits else 0.5)
             bands = border_bands(mask).flatten().split(_CHUNK)
         for piece, band in zip(pieces, bands):
-            logit = piece if logits else as_logits(piece).clamp_(-LIMIT, LIMIT)
+            logit = piece if logits else as_logits(piece)
             calibrated = look_up(logit, band, table)
             piece.copy_(calibrated if logits else calibrated.sigmoid_())
 

@@ -72,12 +72,15 @@ def segments(maps: Sequence[Knots], target: str) -> np.ndarray:
         level = evaluate(maps, ends, target)
         slope = np.diff(level) / np.diff(ends)
         parts.append(np.stack([level[:, :-1] - slope * ends[:-1], slope]))
-    # Beyond an end its segment goes on.
+    # A logit at an end may fall into the cell beyond it.
     return np.concatenate([parts[0][..., :1], *parts, parts[1][..., -1:]], 2)
 
 
 def look_up(logit: Tensor, band: Tensor | None, table: Tensor) -> Tensor:
-    """Calibrate logits by ``(2, B, S)`` segments; bands are None where B is 1."""
+    """Calibrate logits by ``(2, B, S)`` segments; bands are None where B is 1.
+
+    Those beyond ``LIMIT`` count as it, as they did in the fit.
+    """
     index = cell_numbers(logit, _HALVES)
     if band is not None:
         index.add_(band.int().mul_(table.shape[2]))
@@ -86,8 +89,7 @@ def look_up(logit: Tensor, band: Tensor | None, table: Tensor) -> Tensor:
         part.flatten().index_select(0, index.flatten()).view(logit.shape)
         for part in table.unbind()
     )
-    # No network gives larger logits; infinite ones have no calibrated value.
-    return torch.addcmul(shift, slope, logit.clamp(-1e4, 1e4))
+    return torch.addcmul(shift, slope, logit.clamp(-LIMIT, LIMIT))
 
 
 def as_logits(prob: Tensor) -> Tensor:

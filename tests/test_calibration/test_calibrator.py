@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -42,6 +43,19 @@ def test_what_is_calibrated_is_not_calibrated_again():
         calibrator(found)
     for unknown in (found[0], found.numpy(), found - found):  # and says nothing
         calibrator(unknown)
+    for call in (calibrator.masks, partial(calibrator.masks, choice='keep')):
+        with pytest.raises(ValueError, match='these maps are calibrated'):
+            call(found)
+    with pytest.raises(ValueError, match='these maps are calibrated'):
+        calibrator.scores(calibrator(torch.rand(8, 8)), torch.ones(8, 8))
+
+
+@pytest.mark.parametrize('by', ['single', 'band'])
+def test_masks_of_probabilities_are_those_of_their_maps(by):
+    prob, label = maps(20)
+    calibrator = fit_calibrator(prob, label, by=by, target='probability')
+    expected = calibrator(prob) > 0.5
+    assert np.array_equal(calibrator.masks(prob[:, None], 'accuracy')[:, 0], expected)
 
 
 def test_raw_logits_beside_calibrated_ones_are_raw():
@@ -91,7 +105,20 @@ def test_apply_by_band(target, dtype):
     assert found.dtype == dtype
     torch.testing.assert_close(found, expected, atol=3e-5, rtol=0)
     found = halving(target, 'band').logits(logit)
-    torch.testing.assert_close(found, logit / (bands + 1), atol=2e-4, rtol=1e-4)
+    expected = logit.clamp(-LIMIT, LIMIT) / (bands + 1)
+    torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize('by', ['single', 'band'])
+@pytest.mark.parametrize('method', ['temperature', 'platt', 'isotonic'])
+def test_saturated_logits_count_as_their_probabilities(method, by):
+    prob, label = maps(20)
+    calibrator = fit_calibrator(prob, label, by=by, method=method)
+    logit = torch.from_numpy(prob).double().logit() * 10
+    logit[0, 0, :3] = torch.tensor([-40.0, 25.0, 1e30])
+    expected = calibrator(logit.sigmoid())
+    for found in (calibrator.logits(logit), calibrator.wrap(nn.Identity())(logit)):
+        torch.testing.assert_close(found.sigmoid(), expected, atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize(
