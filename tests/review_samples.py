@@ -1,5 +1,7 @@
 """Reviewed images whose objects are given."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from mmaslp.calibration.estimates import ImageEstimate, ObjectTable
@@ -47,7 +49,7 @@ def reviewed(image, dice=0.7, low=0.5, **extras):
     return Reviewed(
         image.name,
         estimate(dice, low, len(objects)),
-        objects.without_labels(),
+        replace(objects, labels=np.zeros((0,) * objects.labels.ndim, np.int32)),
         mask_area=int(objects.area.sum()),
         grid=image.grid,
         extras={key: make(image) for key, make in extras.items()},

@@ -113,8 +113,9 @@ def test_a_data_root_that_comes_too_late_is_refused(tmp_path, monkeypatch, capsy
     ('words', 'said'),
     [
         ('--data mine --cfg-options val_dataloader.dataset.split=train', 'leave one'),
-        ('--cfg-options optim_wraper.optimizer.lr=1', 'do you mean optim_wrapper?'),
-        ('--cfg-options randomnes.seed=4', 'do you mean randomness?'),
+        ('--cfg-options optim_wraper.optimizer.lr=1', 'alike: optim_wrapper'),
+        ('--cfg-options randomnes.seed=4', 'alike: randomness'),
+        ('--cfg-options seed=4', 'as in'),
     ],
 )
 def test_options_without_an_effect(tmp_path, monkeypatch, capsys, words, said):

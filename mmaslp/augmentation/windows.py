@@ -50,13 +50,12 @@ def find_window(
     occupied = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
     occupied[1:, 1:] = (mask != 0).cumsum(0).cumsum(1)
 
-    def is_too_large(size: int) -> bool:
-        return not _free_places(occupied, size / shorter).any()
-
     # A window that fits has a smaller one inside: halve the range of sizes.
     shorter = min(mask.shape)
     sizes = range(max(1, int(np.ceil(smallest * shorter))), shorter + 1)
-    fitting = bisect_left(sizes, True, key=is_too_large)
+    fitting = bisect_left(
+        sizes, True, key=lambda size: not _free_places(occupied, size / shorter).any()
+    )
     if not fitting:
         return None
 
@@ -178,7 +177,9 @@ class ObjectFreeWindows:
 
         They may lie on any device, and stay there.
         """
-        pairs = [self(image, mask) for image, mask in zip(images, masks, strict=True)]
+        if not isinstance(images, Tensor) or not len(images) == len(masks) > 0:
+            raise ValueError('give tensors of as many images as masks, at least one')
+        pairs = [self(image, mask) for image, mask in zip(images, masks)]
         windows, labels = map(torch.stack, zip(*pairs))
         return windows, labels
 

@@ -19,6 +19,7 @@ from ..common.arguments import (
     check_bool,
     check_choice,
     check_number,
+    optional,
     reading,
 )
 from ..common.arrays import ROUNDING
@@ -218,8 +219,8 @@ class Decisions:
             check_number('keep_real', keep_real, above=0, at_most=1)
             cuts = [cut for cut, kept, _, _ in self.cuts if kept >= keep_real]
             return max(cuts, default=0.0)
-        most = np.inf if max_false is None else max_false
-        cuts = [cut for cut, _, false, _ in self.cuts if false <= most]
+        most = optional(check_number, 'max_false', max_false, at_least=0)
+        cuts = [cut for cut, _, n, _ in self.cuts if most is None or n <= most]
         if not cuts:
             least = min((row[2] for row in self.cuts), default=np.nan)
             raise ValueError(

@@ -218,10 +218,6 @@ class ObjectTable:
     def __len__(self) -> int:
         return len(self.label)
 
-    def without_labels(self) -> 'ObjectTable':
-        """Leave the map out, for processes that send the table."""
-        return replace(self, labels=np.zeros((0,) * self.labels.ndim, np.int32))
-
 
 def table_of_objects(
     decisions: Decisions, image: ImageCounts, prob: np.ndarray, labels: np.ndarray
@@ -357,11 +353,6 @@ class SetComparison:
         )
 
 
-def least_images(fitted: int) -> int:
-    """How many new images it takes to ring at all, beside those of the fit."""
-    return next(n for n in count(FOLDS) if comb(fitted + n, n) * ALARM >= 10)
-
-
 def compare_set(
     decisions: Decisions, estimates: Iterable[ImageEstimate]
 ) -> tuple[SetComparison, list[ImageEstimate]]:
@@ -384,7 +375,8 @@ def compare_set(
     new = new.reshape(-1, len(DOMAIN_FEATURES))
     inputs = np.concatenate([decisions.inputs, domain_inputs(new)])
     fitted = len(decisions.inputs)
-    least = least_images(fitted)
+    # What it takes to ring at all.
+    least = next(n for n in count(FOLDS) if comb(fitted + n, n) * ALARM >= 10)
     if fitted < FOLDS or len(new) < least:
         raise TooFewImages(
             f'{len(new)} images beside {fitted} of the fit are too few to tell whether '

@@ -115,6 +115,11 @@ def config_of_run(args: argparse.Namespace, trains: bool = False) -> 'Config':
     from ..integrations.mmseg.data import check_data, sets_named, use_folder
 
     prepare_launcher(args.launcher, args.local_rank)
+    if not trains and {'load_from', 'resume'} & {*(args.cfg_options or ())}:
+        raise ValueError(
+            '--cfg-options: the checkpoint is the one that is named: leave load_from '
+            'and resume out'
+        )
     cfg = read_config(args.config, args.cfg_options)
     root = (args.cfg_options or {}).get('data_root')
     used = [
@@ -222,5 +227,5 @@ def map_reader(args: argparse.Namespace) -> 'MapReader':
     if args.logits and args.max_value is not None:
         raise ValueError('--logits takes no --max-value: logits have no largest value')
     channel = args.channel
-    number = int(channel) if channel and channel.isdigit() else channel
+    number = int(channel) if channel and channel.isdecimal() else channel
     return MapReader(args.max_value, args.logits, args.key, number)

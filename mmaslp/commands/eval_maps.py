@@ -41,8 +41,8 @@ def add_arguments(parser: CommandParser) -> None:
         '--protocol',
         choices=('raw', 'released'),
         default='raw',
-        help="'released' stretches every map to [0, 1] first, as the code of the paper "
-        'does',
+        help="'released' first stretches every map to [0, 1] and rounds it to 8 bits, "
+        'as the code of the paper does',
     )
     add_map_options(parser)
     add('--bins', type=int, default=10, help='default 10')

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> None:
             '--windows, --cfg-options, --trust-checkpoint and --data run the network: '
             'give a config and a checkpoint, or leave them out'
         )
-    of_files = args.max_value or args.logits or args.key or args.channel
+    of_files = args.logits or args.key or args.channel or args.max_value is not None
     if not of_maps and (of_files or args.workers > 1):
         raise ValueError(
             f'{args.source} is not a folder of maps, which --max-value, --logits, '
@@ -140,6 +140,11 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
         raise ValueError(
             f'--groups {pattern.pattern}: matches nothing in {without[0]}, and must in '
             'each name'
+        )
+    if len({*found}) == 1 < len(found):
+        raise ValueError(
+            f'--groups {pattern.pattern}: finds {found[0]!r} in each name: it must '
+            'find what differs between groups'
         )
     if len({*found}) == len(found) > 1:
         raise ValueError(

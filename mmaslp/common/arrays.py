@@ -272,16 +272,6 @@ def at_least_float32(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
-def check_channels(scores: Tensor) -> None:
-    """Refuse scores that are not ``(N, 1 | 2, ...)``."""
-    if scores.dim() < 3 or scores.size(1) not in (1, 2):
-        raise ValueError(
-            'logits must be (N, 1, H, W), (N, 2, H, W) or (N, 1 | 2, P), got '
-            f'{tuple(scores.shape)}: the loss is for binary heads, in MMSegmentation '
-            'out_channels=1 (or num_classes=2)'
-        )
-
-
 def one_logit(scores: Tensor, axis: int = 1) -> Tensor:
     """Reduce an axis of one or two channels to z, or z1 - z0: softmax as sigmoid."""
     if scores.size(axis) == 1:
@@ -310,7 +300,12 @@ def pair_shapes(
         if without_channel and logits.size(1) == 1:
             labels = labels.unsqueeze(1)
     elif without_channel or with_channel:
-        check_channels(logits)
+        if logits.dim() < 3 or logits.size(1) not in (1, 2):
+            raise ValueError(
+                'logits must be (N, 1, H, W), (N, 2, H, W) or (N, 1 | 2, P), got '
+                f'{tuple(logits.shape)}: the loss is for binary heads, in '
+                'MMSegmentation out_channels=1 (or num_classes=2)'
+            )
         logits = one_logit(at_least_float32(logits))
         labels = labels if without_channel else labels.squeeze(1)
     elif logits.shape == labels.shape and labels.dim() > 3 and labels.size(1) == 2:
@@ -361,6 +356,11 @@ def split_labels(
 ) -> tuple[Tensor, Tensor | None]:
     """Check the labels and split off the mask of the valid ones, None if all are."""
     optional(check_integer, 'ignore_index', ignore_index)
+    if num_classes == 2 and ignore_index in (0, 1):
+        raise ValueError(
+            f'ignore_index={ignore_index} leaves all pixels of one class out: take a '
+            'value that is not a class, such as 255, or None'
+        )
     labels = labels.to(_COUNTED.get(labels.dtype, labels.dtype))
     if not labels.numel():
         return labels, None

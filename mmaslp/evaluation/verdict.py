@@ -36,7 +36,13 @@ def verdict(comparison: Comparison) -> str:
     gains = [key for key in certain if is_better(key, changes[key])]
     losses = [key for key in certain if key not in gains]
     candidates = [key for key in named if key in certain] or named
-    key = max(candidates, key=lambda each: _relative(changes[each]))
+    largest_values = {
+        key: max(abs(changes[key].first), abs(changes[key].second), 1e-12)
+        for key in candidates
+    }
+    key = max(
+        candidates, key=lambda key: abs(changes[key].difference) / largest_values[key]
+    )
     change = changes[key]
     largest = (
         f'{_values([key], changes)} (difference {change.low:+.4f} to '
@@ -129,12 +135,6 @@ def _names(comparison: Comparison) -> tuple[str, str]:
         network = comparison.second
         return f'{network} without it', f'{network} with its calibrator'
     return comparison.titles
-
-
-def _relative(change: Difference) -> float:
-    """Size of a change in [0, 1], the same both ways."""
-    largest = max(abs(change.first), abs(change.second))
-    return abs(change.difference) / largest if largest else 0.0
 
 
 def _values(keys: Sequence[str], changes: Mapping[str, Difference]) -> str:

@@ -360,14 +360,15 @@ def _has_object(image: str, mask: str, graded: bool) -> bool | str:
     try:
         with naming(image):
             # MMSegmentation turns photographs as their EXIF data says.
-            size = ImageOps.exif_transpose(open_image(image)).size
+            stored = open_image(image)
+            size = ImageOps.exif_transpose(stored).size
         labels = read_binary_mask(mask, graded=graded)
     except (OSError, ValueError) as error:
         return str(error)
 
     if labels.shape[::-1] != size:
         found, needed = ('{} x {}'.format(*each) for each in (labels.shape[::-1], size))
-        turned = ', turned as its EXIF data says' if labels.shape == size else ''
+        turned = ', turned as its EXIF data says' if stored.size != size else ''
         return (
             f'{mask}: the mask is {found} pixels, its image {image} is {needed}{turned}'
         )

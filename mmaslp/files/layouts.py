@@ -8,6 +8,8 @@ from .names import some
 
 # The set of the demo, which comes with the package.
 NUCLEI = Path(__file__).with_name('nuclei')
+# Other names of a part.
+_SYNONYMS = {'val': ('val', 'valid', 'validation')}
 # Every set may have these instead of its own.
 FOLDERS = ('images', 'masks')
 
@@ -73,7 +75,8 @@ def find_folders(
     if layout not in (None, *LAYOUTS):
         raise ValueError(f'unknown layout {layout!r}; known are {", ".join(LAYOUTS)}')
     specs = [*LAYOUTS.values()] if layout is None else [LAYOUTS[layout]]
-    places = [('', '')] if split is None else [(split, ''), ('', split)]
+    names = _SYNONYMS.get(split or '', (split or '',))
+    places = {place: None for name in names for place in ((name, ''), ('', name))}
     tried = [
         [osp.normpath(osp.join(home, before, folder, after)) for folder in pair]
         for home in dict.fromkeys((specs[0].home, ''))

@@ -272,6 +272,7 @@ class _Counted:
             or label is None
             or bool((prob > cut + AT_CUT)[label == 0].any())
             or bool((prob < cut - AT_CUT)[label == 1].any())
+            or not (label < 2).any()
         )
 
         with naming(pred):

@@ -67,11 +67,9 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
     place = next((each for each in places if (each / 'dataset.json').is_file()), None)
     if place is None:
         return None
-    with reading(f'the dataset.json or plans.json in {place} is not of nnU-Net'):
+    form = "is not of nnU-Net v2, with labels such as {'background': 0, 'tumour': 1}"
+    with reading(f'{place / "dataset.json"} {form}'):
         labels = _json(place / 'dataset.json')['labels']
-        file = place / 'plans.json'
-        plans = _json(file) if file.is_file() else {}
-        order = plans.get('transpose_forward', [None])
         ignore = labels.pop('ignore', None)
         channels = {
             name: tuple(
@@ -80,6 +78,10 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
             for name, value in labels.items()
         }
         optional(check_integer, 'ignore', ignore)
+    file = place / 'plans.json'
+    with reading(f'{file} is not of nnU-Net v2'):
+        plans = _json(file) if file.is_file() else {}
+        order = plans.get('transpose_forward', [None])
         slice_axis = check_choice('transpose_forward', order[0], (None, 0, 1, 2))
 
     regions = any(len(values) > 1 for values in channels.values())

@@ -156,6 +156,8 @@ def review_maps(
     calibrator = loaded('calibrator', calibrator)
     calibrator.need_decisions()
 
+    if isinstance(maps, MapFiles) and truth is not None:
+        raise ValueError('truth: give the masks to MapFiles.of, beside the maps')
     files = maps if isinstance(maps, MapFiles) else MapFiles.of(maps, truth)
     review = partial(
         review_image,
@@ -242,7 +244,10 @@ def review_image(
     return Reviewed(
         name,
         estimate,
-        _as_stored(objects.without_labels(), slice_axis),
+        # Without the map, since processes send the table.
+        _as_stored(
+            replace(objects, labels=np.zeros((0,) * prob.ndim, np.int32)), slice_axis
+        ),
         mask_area=int(np.count_nonzero(p > 0.5)),
         grid=grid,
         truth=truth,

@@ -81,9 +81,10 @@ class SelfCalibratingBCE(nn.Module):
             sample is missing or of another batch.
 
     Shape:
-        - logits: ``(N, 1, ...)``; ``(N, 2, ...)`` of a two-class head; ``(N, C, ...)``
-          of independent channels; or the shape of the labels, of which either may
-          have an axis of one channel. Half precision is computed in float32.
+        - logits: ``(N, 1, ...)`` of three axes and more; ``(N, 2, ...)`` of a two-class
+          head; ``(N, C, ...)`` of independent channels; or the shape of the labels, of
+          which either may have an axis of one channel. Half precision is computed in
+          float32.
         - labels: ``(N, ...)`` or ``(N, 1, ...)``, for independent channels
           ``(N, C, ...)``, of {0, 1, ignore_index}, any dtype.
         - ``...``: ``H, W``; ``D, H, W`` for volumes, whose bands lie in the plane of a
@@ -210,20 +211,15 @@ class SelfCalibratingBCE(nn.Module):
         """
         reduction = check_choice('reduction', reduction or self.reduction, REDUCTIONS)
         ignored = self.ignore_index if ignore_index is None else ignore_index
-        if ignored in (0, 1):
-            raise ValueError(
-                f'ignore_index={ignored} leaves all pixels of one class out of the '
-                'loss: take a value that is not a class, such as 255'
-            )
         if not isinstance(sample, (Sample, type(None))):
             raise ValueError(
                 f'sample must be that of ImageLevels, got {type(sample)}: weights of '
                 'pixels are pixel_weight=...'
             )
         values, labels = pair_shapes(logits, labels, self.channels is not None)
+        labels, valid = split_labels(labels, ignored)
         if self.levels is not None and self.training and torch.is_grad_enabled():
             self.levels.count_batch()
-        labels, valid = split_labels(labels, ignored)
         self.watch.see(logits, labels, valid)
 
         per_image = pixel_weight is None and reduction != 'none'
@@ -281,8 +277,8 @@ class SelfCalibratingBCE(nn.Module):
 
 def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
     """Give every pixel of a loss ``(N, ...)`` its weight; 0 where it is not valid."""
-    shape = getattr(weight, 'shape', type(weight))
-    with reading(f'weight of shape {shape} does not fit labels of {tuple(loss.shape)}'):
+    wanted = f'pixel_weight must be a tensor that fits labels {tuple(loss.shape)}'
+    with reading(f'{wanted}, got {weight!r:.80}'):
         if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
             weight = weight.squeeze(1)
         weight = weight.float().expand_as(loss)

@@ -104,7 +104,14 @@ def report_html(
         command=command,
         created=created,
         resamples=resamples,
-        headline=_headline(drawn[0]),
+        headline={  # the verdict on the models of a set, and one picture of it
+            'verdict': overall_verdict(drawn[0]),
+            'set': drawn[0][0].result.dataset,
+            'charts': [
+                _reliability(member, f'h{place}')
+                for place, member in enumerate(headline(drawn[0]))
+            ],
+        },
         table_of_models=model_table(sets, keys[0], 'With 95 % intervals over images'),
         further=[model_table(sets, part, 'Further metrics') for part in keys[1:]],
         comparisons=[
@@ -158,18 +165,6 @@ def _keys(results: Sequence[Result]) -> list[list[str]]:
     rest = [*shown, *(key for key in others if key not in measured)]
     parts = [rest[start : start + COLUMNS] for start in range(0, len(rest), COLUMNS)]
     return [[key for key in DECIDING if key in measured], *parts]
-
-
-def _headline(members: Sequence[Measured]) -> dict[str, Any]:
-    """The verdict on the models of a set, and one picture of it."""
-    return {
-        'verdict': overall_verdict(members),
-        'set': members[0].result.dataset,
-        'charts': [
-            _reliability(member, f'h{place}')
-            for place, member in enumerate(headline(members))
-        ],
-    }
 
 
 def _charts(member: Measured, place: str) -> list[Markup]:

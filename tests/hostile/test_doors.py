@@ -353,16 +353,18 @@ def test_a_division_that_would_cost_something(tmp_path, monkeypatch, capsys, kin
         ('dataset.json', '{"labels": {"background": 0, "t": 1, "ignore": "x"}}'),
         ('dataset.json', '{"labels": {"background": 0, "t": 1, "ignore": 1}}'),
         ('dataset.json', '{"labels": {"t": 1, "u": 2}}'),
+        ('dataset.json', '{"labels": {"0": "background", "1": "t"}}'),  # of version 1
         ('plans.json', '{"transpose_forward": [7, 0, 1]}'),
         ('plans.json', '{"transpose_forward": [-1, 0, 1]}'),
         ('plans.json', '{"transpose_forward": []}'),
+        ('plans.json', '[]'),
     ],
 )
 def test_a_description_of_nnunet(tmp_path, file, content):
     (tmp_path / 'dataset.json').write_text('{"labels": {"background": 0, "t": 1}}')
     assert find_dataset(tmp_path).channels == {'background': (0,), 't': (1,)}
     (tmp_path / file).write_text(content)
-    with pytest.raises(ValueError, match=r'dataset\.json'):
+    with pytest.raises(ValueError, match=file):
         find_dataset(tmp_path)
 
 

@@ -323,8 +323,13 @@ def half_calibrated():
             lambda: ObjectFreeWindows().batch(
                 torch.zeros(2, 4, 4), torch.zeros(1, 4, 4)
             ),
-            'shorter',
+            'as many images as masks',
         ),
+        (
+            lambda: ObjectFreeWindows().batch(torch.zeros(0, 3, 4, 4), torch.zeros(0)),
+            'at least one',
+        ),
+        (lambda: Decisions().least_probability(max_false=np.nan), 'max_false must'),
         (state_of_floats, 'is broken'),
         (lambda: ONE.save('x.json', overwrite='no'), 'overwrite must be'),
         (lambda: ObjectFreeWindows(seed=-1), 'seed must be'),

@@ -23,6 +23,7 @@ from mmaslp import (
 from mmaslp.commands import main
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.files.calibrated_maps import apply_calibrator
+from mmaslp.files.map_pairs import MapFiles
 from mmaslp.files.prob_maps import MapReader, write_prob_map
 from mmaslp.files.review import review_image, review_maps
 from mmaslp.integrations.mmseg.testing import evaluate, sets_of_test
@@ -152,6 +153,11 @@ def test_more_workers_than_processors(capsys):
         ('eval-maps maps masks --max-value 1e9', '--max-value'),
         ('compare r.json r.json --resamples 1', '--resamples'),
         ('compare r.json ./r.json --fail-if-worse', 'given twice'),
+        ('fit c.py x.pth --out c.json --max-value 0', '--max-value'),
+        ('fit maps masks --out c.json --groups ^0', "finds '0' in each name"),
+        ('fit maps masks --out c.json --channel ²', 'channel'),
+        ('doctor --data maps', '`mmaslp prepare maps`'),
+        ('test mmaslp::demo/bce.py x.pth --cfg-options load_from=y.pth', 'load_from'),
     ],
 )
 def test_what_had_no_effect_on_files(words, culprit, tmp_path, monkeypatch, capsys):
@@ -434,6 +440,15 @@ def test_an_exported_network_is_not_looked_at(recwarn):
             'only 35 maps',
         ),
         (lambda: Calibrator.from_dict(None), 'a mapping'),
+        (lambda: BandTable().update(PROBS, LABELS, ignore_index=1), 'a value that is'),
+        (
+            lambda: review_maps(OTHER, MapFiles({}, 'maps', []), 'masks'),
+            'give the masks to MapFiles.of',
+        ),
+        (
+            lambda: SelfCalibratingBCE()(SOFTMAX, LABELS, pixel_weight=2.0),
+            'pixel_weight must be a tensor',
+        ),
         (lambda: OF_IMAGES.masks(torch.rand(3, 4, 4)), r'batch .* \(N, 1, H, W\)'),
         (lambda: review_maps(None, 'maps'), 'calibrator must be'),
         (lambda: apply_calibrator(5, 'maps', 'out'), 'calibrator must be'),

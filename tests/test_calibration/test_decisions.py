@@ -358,7 +358,7 @@ def test_what_a_cut_costs_is_told_and_chosen(calibrator):
     assert all(row[1] < 0.9 for cut, row in rows.items() if cut > kept)
     few = calibrator.decisions.least_probability(max_false=0.5)
     assert rows[few][2] <= 0.5 < cuts[0, 2]
-    with pytest.raises(ValueError, match='the least is'):
+    with pytest.raises(ValueError, match='max_false must be a number, at least 0'):
         calibrator.decisions.least_probability(max_false=-1.0)
     assert 'What apply --min-object-prob costs' in calibrator.summary()
 

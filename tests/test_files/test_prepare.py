@@ -112,6 +112,23 @@ def test_all_problems_in_one_message(tmp_path, write_pairs):
     assert not LISTS & {*os.listdir(tmp_path)}
 
 
+def test_axes_are_no_matter_of_exif_without_exif(tmp_path, write_pairs):
+    write_pairs(tmp_path, NAMES, 'images', 'masks')
+    mask = Image.open(tmp_path / 'masks/n01.png').transpose(Image.Transpose.TRANSPOSE)
+    mask.save(tmp_path / 'masks/n01.png')
+    with pytest.raises(ValueError, match=r'image \S+n01.jpg is [\dx ]+$'):
+        prepare_dataset(str(tmp_path))
+
+
+@pytest.mark.parametrize('way', ['images/{}', '{}/images'])
+@pytest.mark.parametrize('name', ['valid', 'validation'])
+def test_other_names_of_the_validation_part(tmp_path, write_pairs, name, way):
+    for part in ('train', name):
+        masks = way.replace('images', 'masks')
+        write_pairs(tmp_path, [part], way.format(part), masks.format(part))
+    assert prepare_dataset(str(tmp_path)).parts == {'train': ['train'], 'val': [name]}
+
+
 def test_a_list_of_the_user_stays(tmp_path, write_pairs):
     write_pairs(tmp_path, NAMES, 'images', 'masks')
     (tmp_path / 'val.txt').write_text('mine')

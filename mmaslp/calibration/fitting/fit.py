@@ -270,7 +270,7 @@ def _check_enough(counts: np.ndarray, cases: int, number: str) -> None:
         only = 'background' if labels[0] else 'foreground' if labels[1] else 'ignored'
         raise ValueError(
             f'all pixels are {only}: check that some mask holds an object, that arrays '
-            'hold 0 and 1, not 0 and 255, and that ignore_index is neither 0 nor 1'
+            'hold 0 and 1, not 0 and 255'
         )
 
 

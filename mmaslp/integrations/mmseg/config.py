@@ -59,13 +59,14 @@ def read_config(path: str, options: dict | None = None) -> Config:
     if options:
         from mmengine.runner import Runner  # takes seconds to import
 
-        known = {*cfg, *signature(Runner).parameters}
+        known = {*cfg, *signature(Runner).parameters, *_ALSO_READ}
         for name in {key.split('.')[0] for key in options} - known:
-            if alike := get_close_matches(name, known, 1, 0.85):
-                raise ValueError(
-                    f'--cfg-options {name}: there is no such setting: do you mean '
-                    f'{alike[0]}?'
-                )
+            alike = ', '.join(get_close_matches(name, known)) or 'none'
+            raise ValueError(
+                f'--cfg-options {name}: neither the config nor MMEngine has such a '
+                f'setting (alike: {alike}). One of a part has a path, as in '
+                'optim_wrapper.optimizer.lr=.01 or randomness.seed=1'
+            )
         try:
             cfg.merge_from_dict(options)
         except Exception as error:  # by kind of list and key, MMSegmentation raises any
@@ -77,6 +78,12 @@ def read_config(path: str, options: dict | None = None) -> Config:
     return cfg
 
 
+# Settings that are read, and are no argument of MMEngine's runner.
+_ALSO_READ = (
+    *('activation_checkpointing', 'compile', 'custom_imports', 'data_root'),
+    *('efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg'),
+    *('runner_type', 'strategy', 'sync_bn', 'test_sets', 'tta_model', 'tta_pipeline'),
+)
 # Parts of a config, all of which MMEngine can do without.
 _PARTS: dict[str, tuple[Any, str]] = {
     'a dict': (

@@ -7,7 +7,6 @@ in the config is the patch, as lines of a config.
 import ast
 import copy
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,26 +39,24 @@ def examine_config(config: str, data: str | None, found: Diagnosis) -> None:
     with noted(config, found.findings):
         cfg = read_config(config)
         found.original = cfg.to_dict()
-        found.findings += _foreign_bases(find_config(config))
-        if data is not None:
-            found.findings.append(Finding('ok', use_folder(cfg, data)))
-        found.findings += check_settings(cfg)
-        import_modules(cfg)
-        found.findings += check_parts(cfg)
-        found.mended = cfg.to_dict()
-
-
-def _foreign_bases(file: str) -> Iterator[Finding]:
-    """Look for bases that the tools of MMSegmentation cannot find."""
-    for text in Config._get_base_files(file):
-        if text.startswith(('mmaslp::', 'mmseg::')):
-            yield Finding(
+        found.findings += [
+            Finding(
                 'note',
-                f'only the tools of mmaslp can read {text!r}: `mmaslp train` and '
+                f'only the tools of mmaslp can read {base!r}: `mmaslp train` and '
                 "`python tools/train.py` of this package; MMSegmentation's own end "
                 'with an error',
                 'for those name the file by its path in _base_',
             )
+            for base in Config._get_base_files(find_config(config))
+            if base.startswith(('mmaslp::', 'mmseg::'))
+        ]
+        if data is not None:
+            found.findings.append(Finding('ok', use_folder(cfg, data)))
+        found.findings += check_settings(cfg)
+
+        import_modules(cfg)
+        found.findings += check_parts(cfg)
+        found.mended = cfg.to_dict()
 
 
 def check_parts(cfg: Any) -> list[Finding]:

@@ -100,32 +100,32 @@ def check_batches(split: str, loop: Any) -> Iterator[Finding]:
     """Look for a loop that would do nothing, or not end."""
     loader: Any = getattr(loop, 'dataloader', None)
     is_sized = hasattr(dataset_of(loop), '__len__')
-    if is_sized and len(loader) == 0:
-        yield Finding(
-            'error',
-            f'{split}_dataloader gives no batch: batch_size is above its images',
-            f'{split}_dataloader.drop_last = False',
-        )
+    sampler = getattr(loader, 'sampler', None)
+    faults = [
+        (
+            is_sized and len(loader) == 0,
+            'gives no batch: batch_size is above its images',
+            'drop_last = False',
+        ),
+        (
+            split != 'train'
+            and is_sized
+            and getattr(loader, 'drop_last', False)
+            and len(sampler) % (loader.batch_size or 1),
+            'leaves images out of what it measures by drop_last',
+            'drop_last = False',
+        ),
+        (
+            split != 'train' and type(sampler).__name__ == 'InfiniteSampler',
+            'never ends: InfiniteSampler is one for trainings',
+            "sampler = dict(type='DefaultSampler', shuffle=False)",
+        ),
+    ]
 
-    if (
-        split != 'train'
-        and is_sized
-        and getattr(loader, 'drop_last', False)
-        and len(loader.sampler) % (loader.batch_size or 1)
-    ):
-        yield Finding(
-            'error',
-            f'{split}_dataloader leaves images out of what it measures by drop_last',
-            f'{split}_dataloader.drop_last = False',
-        )
-
-    endless = type(getattr(loader, 'sampler', None)).__name__ == 'InfiniteSampler'
-    if split != 'train' and endless:
-        yield Finding(
-            'error',
-            f'{split}_dataloader never ends: InfiniteSampler is one for trainings',
-            f"{split}_dataloader.sampler = dict(type='DefaultSampler', shuffle=False)",
-        )
+    place = f'{split}_dataloader'
+    for wrong, text, remedy in faults:
+        if wrong:
+            yield Finding('error', f'{place} {text}', f'{place}.{remedy}')
 
 
 def check_hooks(runner: Any) -> Iterator[Finding]:

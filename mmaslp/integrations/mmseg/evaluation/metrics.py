@@ -227,7 +227,9 @@ class StreamingMetric(BaseMetric):
     def _reset(self) -> None:
         self.histogram: Any = None  # of the images that count
         self._pending: deque[PixelCounts] = deque()
-        self._reader = ScoreReader(self.scores, self.ignore_index)
+        self._reader = ScoreReader(
+            self.scores, self.ignore_index, binary=self.calibrator is not None
+        )
         self._ignored = False  # whether a pixel was left out
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

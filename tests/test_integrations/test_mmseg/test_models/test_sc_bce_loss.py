@@ -223,7 +223,7 @@ def test_bad_input_is_refused():
     loss = SCBCELoss()
     with pytest.raises(ValueError, match='do not fit logits'):
         loss(logits, labels[:, 1:])
-    with pytest.raises(ValueError, match='weight of shape'):
+    with pytest.raises(ValueError, match='pixel_weight must be a tensor'):
         loss(logits, labels, weight=torch.ones(4, 3, 3))
     with pytest.raises(ValueError, match='avg_factor'):
         loss(logits, labels, avg_factor=2, reduction_override='sum')
