@@ -100,7 +100,7 @@ def check_batches(split: str, loop: Any) -> Iterator[Finding]:
     """Look for a loop that would do nothing, or not end."""
     loader: Any = getattr(loop, 'dataloader', None)
     is_sized = hasattr(dataset_of(loop), '__len__')
-    sampler = getattr(loader, 'sampler', None)
+    sampler: Any = getattr(loader, 'sampler', None)
     faults = [
         (
             is_sized and len(loader) == 0,
