@@ -154,7 +154,7 @@ def as_floats(score: Tensor | np.ndarray) -> Tensor:
     if not score.is_floating_point():
         raise ValueError(
             f'prob must be floating point in [0, 1], not {score.dtype}: divide 8-bit '
-            'values by 255 and 16-bit values by 65535'
+            'values by 255 and 16-bit values by 65535; and labels come second'
         )
     return at_least_float32(score)
 
