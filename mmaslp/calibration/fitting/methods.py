@@ -183,20 +183,24 @@ def candidates() -> list[tuple[str, str]]:
     return sorted(numbers, key=numbers.__getitem__)
 
 
-def measure_groups(counts: np.ndarray, logit: np.ndarray) -> OutOfFold:
-    """Measure ``(G, B, CELLS, 2)`` pixels whose logits are ``(G, B, CELLS)``."""
+def measure_groups(counts: np.ndarray, logit: np.ndarray, fold: Any = ...) -> OutOfFold:
+    """Measure ``(G, B, CELLS, 2)`` pixels.
+
+    Logits are ``(G, B, CELLS)``, or those of each fold and the fold of each group.
+    """
     prob = 1 / (1 + np.exp(-logit))
     zero = counts[..., 0]
     one = counts[..., 1]
     total = zero + one
-    brier = zero * prob**2 + one * (1 - prob) ** 2
-    nll = zero * np.logaddexp(0, logit) + one * np.logaddexp(0, -logit)
+    brier = zero * (prob**2)[fold] + one * ((1 - prob) ** 2)[fold]
+    nll = zero * np.logaddexp(0, logit)[fold] + one * np.logaddexp(0, -logit)[fold]
 
     confidence = np.maximum(prob, 1 - prob)
-    gap = confidence * total - np.where(logit > 0, one, zero)
+    gap = confidence[fold] * total - np.where((logit > 0)[fold], one, zero)
     bin_of_cell = np.clip(np.ceil(confidence * 2 * BINS) - BINS - 1, 0, BINS - 1)
     gap_of_bin = [
-        np.where(bin_of_cell == number, gap, 0).sum((1, 2)) for number in range(BINS)
+        np.where((bin_of_cell == number)[fold], gap, 0).sum((1, 2))
+        for number in range(BINS)
     ]
     sums = [each.sum((1, 2)) for each in (total, nll, brier)]
     sums += [gap.sum(2), np.stack(gap_of_bin, 1)]
@@ -229,14 +233,14 @@ def out_of_fold(
 ) -> OutOfFold:
     """Fit to four fifths of ``(G, B, CELLS, 2)``, measure on the rest, five times."""
     fold = np.arange(len(images)) % FOLDS
-    logit = np.zeros(counts.shape[:-1])
+    logit = np.zeros((FOLDS, *counts.shape[1:-1]))
     for number in np.unique(fold):
         rest = fold != number
         maps = fit_maps(
             counts[rest].sum(0), images[rest].sum(), method, by, target, halfway
         )
-        logit[~rest] = evaluate(maps, CENTRES, target)
-    return measure_groups(counts, logit)
+        logit[number] = evaluate(maps, CENTRES, target)
+    return measure_groups(counts, logit, fold)
 
 
 def simplest(candidates: Mapping[Any, OutOfFold]) -> Any:
