@@ -177,11 +177,10 @@ def _print_review(rows: 'list[Reviewed]') -> None:
         print(
             f'{display_name(row.name):<32}{dice:>8}{low:>10}{row.estimate.objects:>9}'
         )
-    silent = sum(math.isnan(row.estimate.dice) for row in rows)
-    if silent:
+    if silent := sum(math.isnan(row.estimate.dice) for row in rows):
         print(
-            f'{silent} of {len(rows)} images: no Dice is told, for want of validation '
-            'images like them'
+            f'{silent} of {len(rows)} images: no Dice is told, since the validation '
+            'images cannot tell it'
         )
 
     if said := range_said(rows):

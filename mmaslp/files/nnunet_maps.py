@@ -151,8 +151,7 @@ def read_label(
         else:
             labels = np.rint(read_nifti(path, dataset.reorient)).astype(np.int32)
         channels = [*dataset.channels.values()]
-        strange = labels_in(labels) - {0, dataset.ignore, *chain(*channels)}
-        if strange:
+        if strange := labels_in(labels) - {0, dataset.ignore, *chain(*channels)}:
             raise ValueError(
                 f'has the labels {sorted(strange)}, which no dataset.json beside the '
                 'maps, or two folders above them, describes'

@@ -254,6 +254,21 @@ def test_what_cannot_be_told_is_said(scenes):
     assert np.isnan(told.dice) == (scenes is nothing_found)
 
 
+def test_no_dice_is_told_where_a_sure_mask_of_the_fit_is_wrong():
+    sets = {0: [discs(k, share_real=1.0) for k in range(40)]}
+    sets[1] = [
+        (prob, mask * np.uint8(k % 4 > 0)) for k, (prob, mask) in enumerate(sets[0])
+    ]
+    found = {wrong: fit_calibrator(*zip(*scenes)) for wrong, scenes in sets.items()}
+    told = {wrong: each.image(discs(50)[0]) for wrong, each in found.items()}
+    assert not np.isnan([told[0].dice, told[0].dice_low]).any()
+    assert np.isnan([told[1].dice, told[1].dice_low, told[1].iou]).all()
+    assert 0 < told[1].score < 1  # the order stays
+    assert told[1].area_low < told[1].area
+    assert 'a surest one lies' in found[1].summary()
+    assert found[1].decisions.record['images']['below'] > 0.3
+
+
 def test_an_empty_mask_is_told_by_others_like_it():
     nothing = np.full((48, 48), 0.1)
     assert np.isnan(fitted(20).image(nothing).dice)

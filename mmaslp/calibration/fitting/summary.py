@@ -95,7 +95,11 @@ def decisions_in_words(decisions: Decisions) -> list[str]:
     images = decisions.record['images']
     number = f'{images["with_mask"]} images with an object found'
     if decisions.image is None:
-        lines.append(f'Images: {number}: they cannot tell the Dice of an image.')
+        below = images.get('below', 0.0)
+        lines.append(
+            f'Images: {number}: they cannot tell the Dice of an image'
+            f'{f": a surest one lies {below:.2f} below its expected" if below else ""}.'
+        )
     else:
         lines.append(
             f'Images: {number}. Expected Dice: {_IMAGES[images["chosen"]]} '

@@ -131,8 +131,7 @@ def check_batches(split: str, loop: Any) -> Iterator[Finding]:
 def check_hooks(runner: Any) -> Iterator[Finding]:
     """Ask the hooks of a training what does not fit them."""
     for hook in runner.hooks:
-        if hasattr(hook, 'findings'):
-            yield from hook.findings(runner)
+        yield from getattr(hook, 'findings', lambda _: ())(runner)
 
 
 def check_datasets(datasets: Mapping[str, Any]) -> Iterator[Finding]:
@@ -150,8 +149,7 @@ def shared_images(datasets: Mapping[str, Any]) -> Iterator[Finding]:
             ids[split] = {*map(osp.abspath, image_ids(dataset))}
 
     for one, other in (('val', 'train'), ('test', 'train'), ('test', 'val')):
-        shared = ids.get(one, set()) & ids.get(other, set())
-        if shared:
+        if shared := ids.get(one, set()) & ids.get(other, set()):
             yield Finding(
                 'warning',
                 f'{len(shared)} of the {len(ids[one])} {one} images are {other} '

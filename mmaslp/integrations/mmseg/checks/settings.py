@@ -134,8 +134,7 @@ def heads_of(model: Mapping[str, Any]) -> Iterator[tuple[str, ConfigDict]]:
 def _refused(model: Mapping[str, Any]) -> Finding | None:
     """A head or segmentor that has no label for each pixel."""
     for place, part in {'model': model, **dict(heads_of(model))}.items():
-        kind = type_of(part)
-        if kind in REFUSED:
+        if (kind := type_of(part)) in REFUSED:
             return Finding(
                 'error',
                 f'{kind} {REFUSED[kind]}, so SCBCELoss cannot perturb its labels: use '
