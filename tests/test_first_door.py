@@ -116,11 +116,13 @@ def test_a_data_root_that_comes_too_late_is_refused(tmp_path, monkeypatch, capsy
         ('--cfg-options optim_wraper.optimizer.lr=1', 'alike: optim_wrapper'),
         ('--cfg-options randomnes.seed=4', 'alike: randomness'),
         ('--cfg-options seed=4', 'as in'),
+        ('--data parts', 'parts has train, and no val to validate on'),
     ],
 )
 def test_options_without_an_effect(tmp_path, monkeypatch, capsys, words, said):
     monkeypatch.chdir(tmp_path)
     write_images(tmp_path / 'mine', 10, seed=0, size=32)
+    write_images(tmp_path / 'parts/train', 10, seed=0, size=32)
     assert run_command('train', [str(CONFIG), '--work-dir', 'run', *words.split()]) == 2
     assert said in capsys.readouterr().err
     assert not Path('run').exists()

@@ -167,8 +167,7 @@ class ObjectFreeWindows:
         rng = self._rng or np.random.default_rng(np.random.randint(2**31))
         if rng.random() >= self.prob:
             return image, mask
-        window = self._window(image, mask, rng)
-        if window is None:
+        if (window := self._window(image, mask, rng)) is None:
             return image, mask
         return _filled(image, window), _filled(mask, 0)
 

@@ -10,6 +10,7 @@ there at once.
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
@@ -88,4 +89,6 @@ def _run(command: ModuleType, args: argparse.Namespace) -> int | None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
     progress.enabled = not args.quiet
+    # As errors: without the place in our code.
+    warnings.formatwarning = lambda message, *_: f'warning: {message}\n'
     return command.run(args)

@@ -134,13 +134,12 @@ def config_of_run(args: argparse.Namespace, trains: bool = False) -> 'Config':
         )
 
     if args.data:
-        lost = [
+        if lost := [
             key
             for key in args.cfg_options or {}
             if '_dataloader.dataset.' in key
             and not {'pipeline', 'times'} & {*key.split('.')}
-        ]
-        if lost:
+        ]:
             raise ValueError(
                 f'--data {args.data} takes the place of the data sets, and so of '
                 f'--cfg-options {" ".join(lost)}: leave one of them out'
@@ -171,8 +170,7 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
 
 def need_mmseg(what: str) -> None:
     """Register what a config can name, or say that MMSegmentation is missing."""
-    problem = register_components()
-    if problem is not None:
+    if (problem := register_components()) is not None:
         raise ImportError(f'{what} needs MMSegmentation: {problem}')
 
 

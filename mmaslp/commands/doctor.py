@@ -40,10 +40,10 @@ def run(args: argparse.Namespace) -> int:
             f'--patch {args.patch} is there already, or is no config: name a new file '
             'that ends with .py'
         )
-    if args.data and not args.config:
+    if (args.data or args.patch) and not args.config:
         raise ValueError(
-            '--data takes the place of the data of a config: name one, or let '
-            f'`mmaslp prepare {args.data}` check the folder alone'
+            '--data and --patch change a config: name one; `mmaslp prepare FOLDER` '
+            'checks a folder alone'
         )
     check_outputs({'--patch': args.patch})
     register_components()

@@ -45,7 +45,7 @@ def check_choice(name: str, value: T, choices: Collection[T]) -> T:
     """Refuse an argument that is not one of the choices, of the same type."""
     # Compared one by one: the value may be a list, which has no hash.
     if not any(type(value) is type(choice) and value == choice for choice in choices):
-        raise _refusal(name, f'one of {", ".join(map(str, choices))}', value)
+        raise _refusal(name, f'one of {", ".join(map(str, choices)) or "none"}', value)
     return value
 
 

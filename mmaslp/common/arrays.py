@@ -229,8 +229,8 @@ def warn_of_probabilities(low: float | Tensor, high: float | Tensor) -> None:
     """Warn of logits that all lie in [0, 1], by their least and their largest."""
     if 0 <= low < high <= 1:
         warnings.warn(
-            'all logits lie in [0, 1]: if they are probabilities, say so, or leave the '
-            'sigmoid out of the network',
+            'all logits lie in [0, 1]: if they are probabilities, do not give them as '
+            'logits, or leave the sigmoid out of the network',
             stacklevel=5,
         )
 
@@ -359,7 +359,7 @@ def split_labels(
     if num_classes == 2 and ignore_index in (0, 1):
         raise ValueError(
             f'ignore_index={ignore_index} leaves all pixels of one class out: take a '
-            'value that is not a class, such as 255, or None'
+            'value that is not a class, such as 255'
         )
     labels = labels.to(_COUNTED.get(labels.dtype, labels.dtype))
     if not labels.numel():

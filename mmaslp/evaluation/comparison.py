@@ -258,8 +258,7 @@ def _check_masks(first: Measured, second: Measured) -> None:
     if all(images.checksums is not None for images in given):
         masks = [[*zip(images.checksums, images.num_pixels)] for images in given]
     one, other = (dict(zip(images.names, of)) for images, of in zip(given, masks))
-    differ = [name for name in one if one[name] != other.get(name, one[name])]
-    if differ:
+    if differ := [name for name in one if one[name] != other.get(name, one[name])]:
         raise ValueError(
             f'{first.result.model} and {second.result.model} on '
             f'{first.result.dataset}: {len(differ)} images have other masks, or '

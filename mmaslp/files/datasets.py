@@ -106,12 +106,11 @@ def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[st
         if '/.' not in f'/{name}'  # Jupyter keeps copies in a hidden folder
     ]
     found = {stem: name for stem, name in stems if stem is not None}
-    twice = [
+    if twice := [
         f'{name} and {found[stem]}'
         for stem, name in stems
         if stem is not None and found[stem] != name
-    ]
-    if twice:
+    ]:
         raise ValueError(
             f'{folder}: names that differ by their suffix only: {some(twice)}. '
             'Remove one of each'

@@ -230,7 +230,7 @@ def _check_grey(grey: np.ndarray, lossy: bool) -> None:
         return
     odd = strange if len(strange) else np.setdiff1d(levels, (0, 255))
     raise ValueError(
-        f'not a binary mask: beside 0 and 255 it holds {some([*map(str, odd)])}. '
-        f'{_REWRITE}; if its levels are votes (PASCAL-S), read it by --layout '
-        'PASCAL-S, in Python with graded=True'
+        f'not a binary mask of 0 and 255: it holds {some([*map(str, odd)])}. '
+        f'{_REWRITE}; if it is a map, the folders are in the wrong order; votes '
+        '(PASCAL-S) are read with graded=True, by `mmaslp prepare --layout PASCAL-S`'
     )

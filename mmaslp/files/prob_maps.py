@@ -259,7 +259,7 @@ def load_array(path: Path, key: str | None = None) -> tuple[np.ndarray, str]:
     except Exception as error:  # numpy and zipfile raise a dozen types
         reason = getattr(error, 'strerror', None) or str(error)
         if 'pickle' in reason:  # numpy takes any other file for one
-            reason = 'no array of numbers, as of a failed download: fetch it again'
+            reason = 'no array of numbers, but objects, or a failed download'
         raise ValueError(f'cannot be read ({reason})') from error
 
 
@@ -293,8 +293,8 @@ def _checked_rank(values: np.ndarray) -> np.ndarray:
     """Take ``(H, W)`` or ``(D, H, W)``, an image if D is 1, and no softmax."""
     if values.ndim not in (2, 3):
         raise ValueError(
-            f'a map has shape (H, W) or (D, H, W), not {values.shape}; a softmax of '
-            'nnU-Net is read without --logits'
+            f'a map has shape (H, W) or (D, H, W), not {values.shape}: drop axes of '
+            'one; a softmax of nnU-Net is read without --logits'
         )
 
     sums = [

@@ -150,6 +150,11 @@ class ASLPCallback(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse a training in which the levels cannot move."""
+        if trainer.global_step and not self._step:
+            raise ValueError(
+                'the checkpoint holds no levels of ASLPCallback: train from the start, '
+                'or go on from a training with it'
+            )
         number = validations(trainer)
 
         remedy = (

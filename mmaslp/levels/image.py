@@ -193,8 +193,7 @@ class ImageLevels(Levels):
                 'step) and its loss'
             )
 
-        margin = sample.margin
-        if margin is None:
+        if (margin := sample.margin) is None:
             raise ValueError(
                 'no loss has left its margins in the sample: pass it on, as '
                 'criterion(logits, labels, sample), before update(sample)'

@@ -117,6 +117,8 @@ class SelfCalibratingBCE(nn.Module):
         per_pixel: bool = False,
     ) -> None:
         super().__init__()
+        # A strength, but neither a frequency nor, so far, levels.
+        self._idle = not alpha and eps is None and (beta or deterministic or per_pixel)
         if beta is None:
             beta = getattr(levels, 'perturbation', None) or 'HI'
         self.perturbation = resolve_perturbation(beta)
@@ -221,6 +223,12 @@ class SelfCalibratingBCE(nn.Module):
         if self.levels is not None and self.training and torch.is_grad_enabled():
             self.levels.count_batch()
         self.watch.see(logits, labels, valid)
+        if self._idle and self.levels is None and self.training:
+            warnings.warn(
+                'the loss has a strength (beta, deterministic, per_pixel) and perturbs '
+                'nothing: give it alpha, eps or levels',
+                stacklevel=3,
+            )
 
         per_image = pixel_weight is None and reduction != 'none'
         loss = self._losses(values, labels, valid, sample, per_image, margin_weight)

@@ -229,10 +229,10 @@ class CalibrationHistogram:
 
     def merge(self, other: 'CalibrationHistogram | PixelCounts') -> None:
         """Add the pixels of another histogram; ValueError if it has other classes."""
-        number = getattr(other, 'num_classes', type(other).__name__)
-        if number != self.num_classes:
+        if (number := getattr(other, 'num_classes', other)) != self.num_classes:
             raise ValueError(
-                f'merge takes a histogram of {self.num_classes} classes, not {number}'
+                f'merge takes a histogram of {self.num_classes} classes, not of '
+                f'{number!r:.40}'
             )
         pixels = other.pixels() if isinstance(other, CalibrationHistogram) else other
         correct = pixels.scores.correct

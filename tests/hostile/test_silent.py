@@ -126,6 +126,12 @@ def test_labels_that_look_like_a_mask_of_0_and_255():
     [
         ('train_dataloader = dict(batch_size=99, drop_last=True)', 'gives no batch'),
         ("load_from = 'nope.pth'", 'load_from: '),
+        (
+            'model = dict(decode_head=dict(loss_decode=dict(_delete_=True, '
+            "type='SCBCELoss', alpha=0.1)))\n"
+            "custom_hooks = [dict(type='ASLPHook', warmup_epochs=1)]",
+            'has an alpha or eps of its own',
+        ),
     ],
 )
 def test_the_doctor_finds(tmp_path, capsys, monkeypatch, line, said):
@@ -156,7 +162,8 @@ def test_more_workers_than_processors(capsys):
         ('fit c.py x.pth --out c.json --max-value 0', '--max-value'),
         ('fit maps masks --out c.json --groups ^0', "finds '0' in each name"),
         ('fit maps masks --out c.json --channel ²', 'channel'),
-        ('doctor --data maps', '`mmaslp prepare maps`'),
+        ('doctor --data maps', '`mmaslp prepare FOLDER`'),
+        ('doctor --patch new.py', '--patch change a config'),
         ('test mmaslp::demo/bce.py x.pth --cfg-options load_from=y.pth', 'load_from'),
     ],
 )
@@ -200,6 +207,9 @@ SAID = {
         torch.rand(100, 1, 4, 4), torch.ones(100, 4, 4)
     ),
     r'all logits lie in \[0, 1\]': lambda: CALIBRATOR.logits(torch.rand(8, 8)),
+    'perturbs nothing: give it alpha': lambda: SelfCalibratingBCE(beta='M')(
+        torch.randn(2, 1, 4, 4), torch.ones(2, 4, 4)
+    ),
     'is in training mode': lambda: CALIBRATOR.wrap(nn.BatchNorm2d(1))(
         LABELS[:, None] - 0.5
     ),

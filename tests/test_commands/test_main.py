@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from importlib import import_module
 
 import pytest
@@ -49,6 +50,13 @@ def test_unknown_words(argv, message, capsys):
     assert line.startswith('error: ')
     assert message in line
     assert line.endswith('--help)')
+
+
+def test_warnings_look_like_errors(monkeypatch, capsys):
+    monkeypatch.setattr(warnings, 'formatwarning', None)
+    assert main(['report', 'absent.json', '--out', 'page.html']) == 2
+    text = warnings.formatwarning('it is odd', UserWarning, 'code.py', 3)
+    assert text == 'warning: it is odd\n'
 
 
 def test_version(capsys):

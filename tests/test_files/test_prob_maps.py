@@ -114,6 +114,6 @@ def test_maps_that_may_be_right(values, tmp_path):
 def test_a_file_that_was_not_fetched_is_no_pickle(tmp_path, name):
     path = tmp_path / name
     path.write_text('version https://git-lfs.github.com/spec/v1\n')
-    with pytest.raises(ValueError, match='as of a failed download') as found:
+    with pytest.raises(ValueError, match='a failed download') as found:
         MapReader().read(path)
     assert 'pickle' not in str(found.value)

@@ -102,6 +102,12 @@ def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:
     """
     divided = divided_parts(folder)
     parts = [*divided]
+    if parts and 'val' not in parts and not (whole and 'test' in parts):
+        raise FileNotFoundError(
+            f'{folder} has {" and ".join(parts)}, and no val to validate on: add '
+            'images and masks of it, or put all into images and masks, which are '
+            'divided then'
+        )
     words = f'{folder} has {describe_parts(divided)}'
     whole = whole and not parts
     if whole:

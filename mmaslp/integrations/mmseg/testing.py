@@ -368,8 +368,7 @@ def check_threshold(model: Any) -> None:
         ValueError: The head has one channel and another threshold than 0.5.
     """
     head = getattr(unwrap(model), 'decode_head', None)
-    threshold = getattr(head, 'threshold', None)
-    if threshold not in (None, 0.5):
+    if (threshold := getattr(head, 'threshold', None)) not in (None, 0.5):
         raise ValueError(
             f'model.decode_head cuts masks at {threshold} (0.3 is what MMSegmentation '
             'takes where a config names no threshold), but accuracy, Dice and every '

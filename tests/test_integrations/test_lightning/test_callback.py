@@ -12,7 +12,7 @@ from torch import nn
 
 pytest.importorskip('lightning', reason='needs the extra [lightning]')
 
-from lightning.pytorch.callbacks import StochasticWeightAveraging
+from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader, DistributedSampler
 
@@ -70,6 +70,12 @@ def test_a_resumed_run_ends_bit_equal(whole, tmp_path):
     assert not [key for key in ends[0]['state_dict'] if 'criterion' in key]
     with pytest.raises(AssertionError):
         assert_bit_equal(ends[0], content(whole / 'epoch=4.ckpt'))
+
+
+def test_levels_do_not_begin_in_the_middle_of_a_training(tmp_path):
+    toy.train(tmp_path, 3, Callback())
+    with pytest.raises(ValueError, match='holds no levels of ASLPCallback'):
+        run(tmp_path / 'then', EPOCHS, tmp_path / 'epoch=1.ckpt')
 
 
 def test_a_killed_run_resumes_bit_equal(whole, tmp_path):

@@ -37,8 +37,7 @@ def report_findings(findings: Iterable[Finding]) -> None:
     for finding in findings:
         if finding.level == 'warning':
             print_log(finding.sentence(), logger='current', level=logging.WARNING)
-    errors = [each.sentence() for each in findings if each.level == 'error']
-    if errors:
+    if errors := [each.sentence() for each in findings if each.level == 'error']:
         raise ValueError('\n'.join(errors))
 
 

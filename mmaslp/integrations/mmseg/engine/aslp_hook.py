@@ -183,6 +183,13 @@ class ImageTraining:
         if self.learns:
             yield from check_validation(runner)
             yield from schedule.too_late()
+            if any(loss.criterion.alpha for loss in find_losses(runner.model)):
+                yield Finding(
+                    'error',
+                    'ASLPHook learns how often labels are perturbed, and SCBCELoss '
+                    'has an alpha or eps of its own',
+                    "no alpha and eps in loss_decode, or ASLPHook(rule='fixed')",
+                )
 
     def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
         """Make the levels."""

@@ -24,8 +24,8 @@ class SCBCELoss(nn.Module):
     itself** with the fixed ``alpha``, from torch's global generator.
 
     Args:
-        beta (str | float): See :class:`~mmaslp.losses.SelfCalibratingBCE`; without
-            meaning under ``ASLPHook(levels='border')``. Defaults to 'HI'.
+        beta (str | float, optional): See :class:`~mmaslp.losses.SelfCalibratingBCE`;
+            without meaning under ``ASLPHook(levels='border')``. Defaults to None: 'HI'.
         alpha, deterministic, eps, per_pixel: See there; a hook that learns
             refuses ``alpha`` and ``eps``.
         reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.
@@ -54,7 +54,7 @@ class SCBCELoss(nn.Module):
 
     def __init__(
         self,
-        beta: str | float = 'HI',
+        beta: str | float | None = None,
         alpha: float = 0.0,
         deterministic: bool = False,
         eps: float | None = None,
