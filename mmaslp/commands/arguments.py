@@ -47,7 +47,10 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
-        if 'are required: ' in message and 'are required: -' not in message:
+        # An option of several values takes what comes after it, too.
+        if ('invalid choice: ' in message and '.py' in message) or (
+            'are required: ' in message and 'are required: -' not in message
+        ):
             message += '; name them before options'
         self.exit(2, f'error: {message} ({self.prog} --help)\n')
 

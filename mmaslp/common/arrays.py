@@ -53,7 +53,6 @@ def binary_maps(
     """Check two-class maps whose pixels keep their places, as ``(N, M, H, W)``."""
     prob, label, valid = binary_pixels(prob, label, ignore_index)
     check_places(prob)
-    check_foreground(prob, label, axis=1)
     if valid is None:
         prob = checked(prob)
     else:
@@ -70,6 +69,7 @@ def binary_pixels(
     label = as_tensor(label, 'label').to(prob.device)
     prob = matched(prob, label)
     label, valid = split_labels(label, ignore_index)
+    check_foreground(prob, label, axis=1)
     if valid is not None and valid.any() and not label.any():
         warnings.warn(
             f'labels hold 0 and {ignore_index} (ignored) and never 1: divide a mask of '

@@ -48,8 +48,7 @@ def check_outputs(
             if _is_stream(path):
                 continue
 
-            identity = _identity(path)
-            if identity in read:
+            if (identity := _identity(path)) in read:
                 raise ValueError(f'{name} is an input: it would be lost')
             if identity in seen:
                 raise ValueError(

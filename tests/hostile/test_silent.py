@@ -126,6 +126,7 @@ def test_labels_that_look_like_a_mask_of_0_and_255():
     [
         ('train_dataloader = dict(batch_size=99, drop_last=True)', 'gives no batch'),
         ("load_from = 'nope.pth'", 'load_from: '),
+        ("optim_wrapper = dict(optimizer=dict(type='Adamm'))", 'optim_wrapper: '),
         (
             'model = dict(decode_head=dict(loss_decode=dict(_delete_=True, '
             "type='SCBCELoss', alpha=0.1)))\n"
@@ -451,6 +452,12 @@ def test_an_exported_network_is_not_looked_at(recwarn):
         ),
         (lambda: Calibrator.from_dict(None), 'a mapping'),
         (lambda: BandTable().update(PROBS, LABELS, ignore_index=1), 'a value that is'),
+        (
+            lambda: CalibrationHistogram().update(
+                SOFTMAX, torch.stack([1 - LABELS, LABELS], 1)
+            ),
+            'is one-hot',
+        ),
         (
             lambda: review_maps(OTHER, MapFiles({}, 'maps', []), 'masks'),
             'give the masks to MapFiles.of',

@@ -40,6 +40,7 @@ def test_choices_are_those_of_the_package():
         (['eval-maps', 'a', 'b', '--jsn', 'f'], 'unrecognized arguments: --jsn'),
         (['demo', '--epochs', 'x'], 'invalid int value'),
         (['--quik', 'train'], '--quik'),
+        (['test', '--eval', 'ece', 'c.py', 'x.pth'], 'name them before options'),
     ],
 )
 def test_unknown_words(argv, message, capsys):

@@ -83,6 +83,9 @@ def check_parts(cfg: Any) -> list[Finding]:
             with noted('custom_hooks', findings):
                 runner.register_hook(copy.deepcopy(hook))
 
+        if cfg.get('optim_wrapper'):
+            with noted('optim_wrapper', findings):
+                runner.build_optim_wrapper(copy.deepcopy(cfg.optim_wrapper))
         for split in ('train', 'val', 'test'):
             if cfg.get(f'{split}_dataloader'):
                 findings += _check_split(cfg, split, runner, datasets)

@@ -379,8 +379,7 @@ class ASLPHook(Hook):
 
     def findings(self, runner: Any) -> Iterator[Finding]:
         """Say what in a run does not fit the levels; the doctor asks too."""
-        first = next(hook for hook in runner.hooks if isinstance(hook, ASLPHook))
-        if first is not self:
+        if next(h for h in runner.hooks if isinstance(h, ASLPHook)) is not self:
             yield Finding(
                 'error',
                 'there are two ASLPHooks, and a training follows one kind of levels',

@@ -87,8 +87,7 @@ class CalibratorHook(Hook):
             for hook in averaging:
                 hook.after_val_epoch(runner)
 
-        calibrator = self.session.calibrator if is_main_process() else None
-        if calibrator is None:
+        if not is_main_process() or (calibrator := self.session.calibrator) is None:
             return
         calibrator.save(self._file, overwrite=True)
         path = runner.message_hub.get_info('last_ckpt') or ''
