@@ -76,7 +76,7 @@ def test_variants_say_what_their_name_says():
         heads = heads if isinstance(heads, list) else [heads]
         heads = [*heads, *filter(None, [cfg.model.get('auxiliary_head')])]
         assert cfg.custom_hooks[0].rule == match[1].upper()
-        assert {h.loss_decode.beta for h in heads} == {match[2].upper()}
+        assert {h.loss_decode.get('beta', 'HI') for h in heads} == {match[2].upper()}
 
 
 def test_the_reference_by_region_validates_after_every_epoch():

@@ -255,7 +255,7 @@ class Calibrator:
                 'give one image (H, W) or one volume (D, H, W), not '
                 f'{tuple(values.shape)}'
             )
-        hint = '; several images, and two logits of one, go to judge_batch'
+        hint = '; in Python several images, and two logits, go to judge_batch'
         self.check_axes(3 if values.dim() == 3 and len(values) > 1 else 2, hint)
 
         image, labels = count_image(values, logits)

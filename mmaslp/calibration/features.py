@@ -199,8 +199,7 @@ def expected_dice(image: ImageCounts, prob: np.ndarray) -> float:
     Source: `Borges et al. <https://arxiv.org/abs/2402.10665>`_.
     """
     mass = image.pixels * prob[image.codes]
-    size = image.pixels[image.in_mask].sum()
-    if not size:
+    if not (size := image.pixels[image.in_mask].sum()):
         return np.nan
     return float(2 * mass[image.in_mask].sum() / (size + mass.sum()))
 

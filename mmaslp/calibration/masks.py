@@ -77,8 +77,7 @@ def dice_threshold(prob: Tensor, pixels: Tensor | None = None) -> float:
 
     ``pixels`` are how many pixels have each probability, by default one.
     """
-    total = _total(prob, pixels)
-    if not total:
+    if not (total := _total(prob, pixels)):
         return 1.0
 
     best = 0.0

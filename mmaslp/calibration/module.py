@@ -36,8 +36,7 @@ def same_weights(network: nn.Module, saved: object) -> bool:
 
     Files of version 0.5 hold a number, which says nothing of order, sign and buffers.
     """
-    fingerprint = fingerprint_of(network) if isinstance(saved, str) else None
-    return fingerprint in (None, saved)
+    return not isinstance(saved, str) or fingerprint_of(network) in (None, saved)
 
 
 def check_weights(network: nn.Module, saved: object) -> None:
@@ -73,6 +72,16 @@ def versions_of(network: nn.Module) -> list[tuple[int, int]]:
 
 # What gives other values in training.
 _RANDOM = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+
+
+def warn_of_training(network: nn.Module) -> None:
+    """Warn of a network whose logits are those of a training."""
+    if any(each.training and isinstance(each, _RANDOM) for each in network.modules()):
+        warnings.warn(
+            'the network is in training mode, where dropout and batches change its '
+            'logits: call eval() first',
+            stacklevel=3,
+        )
 
 
 class CalibratedModule(nn.Module):
@@ -150,15 +159,7 @@ class CalibratedModule(nn.Module):
                 check_weights(self.module, self._network)
         if looks and not self._seen:
             self._seen = True  # once: to look takes time
-            if any(
-                each.training and isinstance(each, _RANDOM)
-                for each in self.module.modules()
-            ):
-                warnings.warn(
-                    'the network is in training mode, where dropout and batches change '
-                    'its logits: call eval() first',
-                    stacklevel=2,
-                )
+            warn_of_training(self.module)
             checked(logit.detach().nan_to_num(), logits=True)
         return (logit, calibrated) if self.with_raw else calibrated
 

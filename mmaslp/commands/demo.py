@@ -34,7 +34,7 @@ EMPTY = 'empty_found'
 def add_arguments(parser: CommandParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
-    add('--work-dir', default='work_dirs/demo', type=Path, help='where to write')
+    add('--work-dir', default='work_dirs/demo', help='where to write')
     add('--epochs', default=EPOCHS, type=int, help='length of each training')
     add('--seed', default=0, type=int, help='of the weights and of the order of images')
     add(
@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> None:
     check_integer('--epochs', args.epochs, at_least=1)
     check_integer('--seed', args.seed, at_least=0, below=2**32)
     names = list(dict.fromkeys(args.models))
+    args.work_dir = Path(args.work_dir)
     folders = [args.work_dir / MODELS[name] for name in names]
     page = args.work_dir / 'report.html'
     review = args.work_dir / 'review.html'

@@ -145,8 +145,7 @@ def _take_mode(part: Path, target: Path) -> None:
 def _check_folder(folder: Path, read: Mapping[object, object], name: str) -> None:
     """Refuse a folder that is read, lies in one, or cannot be written to."""
     places = (folder, *folder.parents)
-    other = next(filter(None, map(read.get, map(_identity, places))), None)
-    if other is not None:
+    if other := next(filter(None, map(read.get, map(_identity, places))), None):
         raise ValueError(f'{name} lies in {other}, which is read: write elsewhere')
     place = next(place for place in places if os.path.lexists(place))
     if not os.path.isdir(place) or not os.access(place, os.W_OK):

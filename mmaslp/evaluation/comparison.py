@@ -10,6 +10,7 @@ from typing import Any
 
 from ..common.arguments import check_bool
 from ..common.inputs import naming
+from ..files.images import IMAGE_SUFFIXES
 from ..metrics.bootstrap import Difference, Resamples, differences, resample
 from ..metrics.image_table import ImageTable
 from .result import CALIBRATED, Result, load_results
@@ -35,7 +36,10 @@ class Measured:
                 f'{self.result.model}, {self.result.dataset}: the same image is in it '
                 'more than once: measure each once'
             )
-        stems = [PurePath(name).stem for name in names]
+        stems = [  # a part of a name may look like an ending
+            path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+            for path in map(PurePath, names)
+        ]
         if len({*stems}) == len(stems):
             names = stems
 

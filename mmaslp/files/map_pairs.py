@@ -75,8 +75,9 @@ def pair_files(
 
 def list_maps(folder: str | Path, suffix: str, problems: list[str]) -> dict[str, Path]:
     """List the maps of a folder, see :func:`list_files`."""
-    endings = [suffix.lower() + end for end in MAP_SUFFIXES]
-    return list_files(folder, endings, 'map', problems)
+    return list_files(
+        folder, [suffix.lower() + end for end in MAP_SUFFIXES], 'map', problems
+    )
 
 
 def list_files(
@@ -134,8 +135,9 @@ def find_photos(
     Raises:
         ValueError: There is none of any map.
     """
-    suffixes = (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES)
-    there = list_files(folder, suffixes, 'photograph', problems)
+    there = list_files(
+        folder, (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES), 'photograph', problems
+    )
 
     photos = {
         name: there[stem]
@@ -380,11 +382,10 @@ def read_pair(
             )
         elif np.squeeze(prob).shape == np.squeeze(slices).shape:
             advice = 'drop the axis of length 1: save an image as (H, W)'
-        elif prob.ndim > slices.ndim and min(prob.shape) < 5:
+        elif prob.ndim != slices.ndim and min(*prob.shape, *slices.shape) < 5:
             advice = (
-                f'an axis of {min(prob.shape)} looks like channels: save the '
-                'probability of the foreground alone, or of two logits the second less '
-                'the first'
+                f'an axis of {min(*prob.shape, *slices.shape)} looks like channels: '
+                'save the foreground alone, or of two logits the second less the first'
             )
         raise ValueError(
             f'{pred}: {size} pixels, but its mask {gt} has {of_mask}: {advice}'

@@ -67,7 +67,10 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
     place = next((each for each in places if (each / 'dataset.json').is_file()), None)
     if place is None:
         return None
-    form = "is not of nnU-Net v2, with labels such as {'background': 0, 'tumour': 1}"
+    form = (
+        "is not of nnU-Net v2, with labels such as {'background': 0, 'tumour': 1}; if "
+        'the maps are not either, lay them elsewhere'
+    )
     with reading(f'{place / "dataset.json"} {form}'):
         labels = _json(place / 'dataset.json')['labels']
         ignore = labels.pop('ignore', None)
@@ -154,7 +157,8 @@ def read_label(
         if strange := labels_in(labels) - {0, dataset.ignore, *chain(*channels)}:
             raise ValueError(
                 f'has the labels {sorted(strange)}, which no dataset.json beside the '
-                'maps, or two folders above them, describes'
+                'maps, or two folders above them, describes: if the maps are not of '
+                'nnU-Net, lay them elsewhere'
             )
 
         values = channels[dataset.index(channel)]

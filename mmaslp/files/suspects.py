@@ -62,8 +62,7 @@ def _not_labelled(image: Judged) -> Iterator[Suspect]:
 
 
 def _not_seen(image: Judged) -> Iterator[Suspect]:
-    boxes = ndimage.find_objects(image.unseen)
-    if not boxes:
+    if not (boxes := ndimage.find_objects(image.unseen)):
         return
     calibrator: Any = image.calibrator
     prob = calibrator.mask_calibrator(image.prob)

@@ -159,8 +159,8 @@ class BinaryBandCalibration(SumMetric):
         """See :meth:`SumMetric.values`."""
         counter = self.counter()
         computed = counter.compute()
-        metrics = {name: computed[name] for name in BAND_ERRORS}
-        return {**metrics, **band_scalars(counter.table())}
+        errors = {name: computed[name] for name in BAND_ERRORS}
+        return errors | band_scalars(counter.table())
 
 
 class BinaryCalibration(SumMetric):

@@ -209,6 +209,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self._loader: Any = None
         self._model: nn.Module | None = None
         self._training = self._called = False
+        self._file = Path()  # of the calibrator
 
     def loss(
         self,
@@ -269,8 +270,10 @@ class SelfCalibration(TrainerCallback, ExportableState):
 
     def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
         """Check the schedule; take the levels from the checkpoint, if there is one."""
-        self._file = Path(args.output_dir) / CALIBRATOR_FILE
-        trained = self.calibrator or any(self._file.parent.glob('checkpoint-*'))
+        file = Path(args.output_dir) / CALIBRATOR_FILE
+        is_ours = self.calibrator is not None and file == self._file
+        self._file = file
+        trained = is_ours or any(file.parent.glob('checkpoint-*'))
         if self._calibrators and self._file.exists() and not trained:
             raise FileExistsError(
                 f'{self._file} is there already, beside no checkpoint: it is yours, or '

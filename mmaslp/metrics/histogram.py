@@ -82,8 +82,9 @@ class PixelCounts:
 
     def compute(self, bins: int = 10, mode: str = 'top_label') -> dict[str, float]:
         """Compute every metric that needs no images."""
-        scores = self.score_table(mode)
-        return pixel_metrics(Pixels(scores, self.nll / NLL_UNIT, check_bins(bins)))
+        return pixel_metrics(
+            Pixels(self.score_table(mode), self.nll / NLL_UNIT, check_bins(bins))
+        )
 
 
 def _score_table(cells: np.ndarray, counts: np.ndarray) -> ScoreTable:

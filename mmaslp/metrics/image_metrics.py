@@ -64,8 +64,7 @@ def overlap(
 
 def found_in_empty(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     """Share of the images without foreground in which some is predicted."""
-    found = np.where(masks.is_empty, masks.predicted > 0, np.nan)
-    return mean_of_known(found, weights)
+    return mean_of_known(np.where(masks.is_empty, masks.predicted > 0, np.nan), weights)
 
 
 def area_in_empty(masks: MaskTable, weights: np.ndarray | None = None) -> Any:

@@ -184,8 +184,9 @@ def _charts(member: Measured, place: str) -> list[Markup]:
 def _reliability(member: Measured, place: str) -> Markup:
     result = member.result
     figure = reliability_figure({result.model: result})
-    label = f'Reliability of {result.model} on {result.dataset}'
-    return figure_svg(figure, label, place)
+    return figure_svg(
+        figure, f'Reliability of {result.model} on {result.dataset}', place
+    )
 
 
 def _private(result: Result) -> Result:

@@ -211,6 +211,8 @@ SAID = {
     'perturbs nothing: give it alpha': lambda: SelfCalibratingBCE(beta='M')(
         torch.randn(2, 1, 4, 4), torch.ones(2, 4, 4)
     ),
+    'call eval': lambda: fit_calibrator(BETTER, LABELS, network=nn.BatchNorm2d(1)),
+    'is read as one volume': lambda: fit_calibrator((BETTER, LABELS) for _ in range(5)),
     'is in training mode': lambda: CALIBRATOR.wrap(nn.BatchNorm2d(1))(
         LABELS[:, None] - 0.5
     ),
@@ -455,6 +457,14 @@ def test_an_exported_network_is_not_looked_at(recwarn):
         (
             lambda: CalibrationHistogram().update(
                 SOFTMAX, torch.stack([1 - LABELS, LABELS], 1)
+            ),
+            'is one-hot',
+        ),
+        (
+            lambda: fit_calibrator(
+                torch.randn(5, 2, 16, 16),
+                torch.stack([1 - LABELS, LABELS], 1),
+                logits=True,
             ),
             'is one-hot',
         ),

@@ -16,6 +16,17 @@ def folders(tmp_path):
     return Folders(tmp_path)
 
 
+@pytest.mark.parametrize('axis', [0, -1])
+def test_one_hot_masks_are_named(tmp_path, capsys, axis):
+    folders = Folders(tmp_path)
+    for path in sorted(folders.gt.iterdir()):
+        mask = np.asarray(Image.open(path)) > 0
+        np.save(path.with_suffix('.npy'), np.stack([~mask, mask], axis).astype('u1'))
+        path.unlink()
+    assert folders.run() == 2
+    assert 'an axis of 2 looks like channels' in capsys.readouterr().err
+
+
 def test_metrics_of_good_folders(folders, tmp_path, capsys):
     (folders.pred / '.DS_Store').write_bytes(b'x')  # litter of file managers
     (folders.gt / 'Thumbs.db').write_bytes(b'x')

@@ -39,6 +39,7 @@ def test_choices_are_those_of_the_package():
         (['trian'], "invalid choice: 'trian'"),
         (['eval-maps', 'a', 'b', '--jsn', 'f'], 'unrecognized arguments: --jsn'),
         (['demo', '--epochs', 'x'], 'invalid int value'),
+        (['demo', '--work-dir', ''], '--work-dir is empty'),
         (['--quik', 'train'], '--quik'),
         (['test', '--eval', 'ece', 'c.py', 'x.pth'], 'name them before options'),
     ],

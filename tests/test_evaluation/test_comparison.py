@@ -85,6 +85,10 @@ def test_images_are_sorted_by_what_tells_them_apart():
     ).images
     assert images.names == ['0', '1', '2', '3']
     assert images.table.count[0].tolist() == given.images.table.count[2].tolist()
+    # A dot is no ending: a test stores paths, and eval-maps stems.
+    path = helper.renamed(given, [f'x/{k}.v1.JPG' for k in range(4)])
+    stem = helper.renamed(given, [f'{k}.v1' for k in range(4)])
+    assert Measured(path).images.names == Measured(stem).images.names
     one = helper.renamed(given, ['b/1.png', 'a/1.png', 'a/0.png', 'b/0.png'])
     names = ['a/0.png', 'a/1.png', 'b/0.png', 'b/1.png']
     assert Measured(one).images.names == names

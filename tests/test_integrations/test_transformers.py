@@ -132,6 +132,17 @@ def test_a_calibrator_of_the_user_is_not_replaced(tmp_path):
     assert Calibrator.load(file).record['images'] == 11
 
 
+def test_one_callback_of_two_trainings_replaces_no_calibrator_either(tmp_path):
+    calibration = SelfCalibration(levels=None)
+    trainer(tmp_path / 'one', calibration).train()
+    file = tmp_path / 'two' / 'calibrator.json'
+    file.parent.mkdir()
+    file.write_text('of the user')
+    with pytest.raises(FileExistsError, match='name another output_dir'):
+        trainer(tmp_path / 'two', calibration).train()
+    assert file.read_text() == 'of the user'
+
+
 def test_processor_and_pipeline_take_a_calibrated_model():
     pytest.importorskip('torchvision')
     size = dict(height=32, width=32)

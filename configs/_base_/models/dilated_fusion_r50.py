@@ -47,7 +47,7 @@ model = dict(
         threshold=0.5,
         align_corners=False,
         init_cfg=None,
-        loss_decode=dict(type='SCBCELoss', beta='HI', loss_weight=1.0),
+        loss_decode=dict(type='SCBCELoss', loss_weight=1.0),
     ),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'),

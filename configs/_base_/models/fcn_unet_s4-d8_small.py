@@ -45,7 +45,7 @@ model = dict(
         threshold=0.5,
         norm_cfg=norm_cfg,
         align_corners=False,
-        loss_decode=dict(type='SCBCELoss', beta='HI'),
+        loss_decode=dict(type='SCBCELoss'),
     ),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'),

@@ -38,7 +38,7 @@ model = dict(
         threshold=0.5,
         norm_cfg=norm_cfg,
         align_corners=False,
-        loss_decode=dict(type='SCBCELoss', beta='HI', loss_weight=1.0),
+        loss_decode=dict(type='SCBCELoss', loss_weight=1.0),
     ),
     auxiliary_head=dict(
         type='FCNHead',
@@ -53,7 +53,7 @@ model = dict(
         threshold=0.5,
         norm_cfg=norm_cfg,
         align_corners=False,
-        loss_decode=dict(type='SCBCELoss', beta='HI', loss_weight=0.4),
+        loss_decode=dict(type='SCBCELoss', loss_weight=0.4),
     ),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'),

@@ -15,6 +15,7 @@ from ...common.inputs import naming
 from ..calibrator import Calibrator, refuse_calibrated
 from ..maps import SIDE, TARGETS
 from ..masks import MASK_KIND
+from ..module import warn_of_training
 from .decisions import fit_decisions
 from .methods import (
     HALFWAY_IMAGES,
@@ -103,6 +104,8 @@ def fit_calibrator(
         np.float64(0.75)
     """
     tables = CalibrationTables(network)
+    if network is not None:
+        warn_of_training(network)
     keys = count() if groups is None else numbers_of(groups)
     pairs = _pairs(prob, label, in_order=isinstance(groups, Sized))
     for number, (image, mask, channels) in enumerate(pairs):
@@ -343,6 +346,12 @@ def _pairs(
                 'as many of both'
             )
         if arrays or not (batched or getattr(image, 'ndim', 0) > 3):
+            if maps is prob and number == 0 and np.ndim(image) == 3 and not arrays:
+                warnings.warn(
+                    f'{tuple(image.shape)} is read as one volume (D, H, W): give a '
+                    'batch of images as (N, 1, H, W)',
+                    stacklevel=3,
+                )
             yield image, mask, has_channels(prob)
             continue
         if len(image) != len(mask):

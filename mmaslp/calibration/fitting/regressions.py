@@ -109,6 +109,7 @@ def fit_few_objects(features: np.ndarray, true: np.ndarray) -> Predictor:
 def fit_image_predictor(name: str, features: np.ndarray, dice: np.ndarray) -> Predictor:
     """Fit a candidate of images to ``(I, 4)`` features."""
     if name == 'regression':
-        medians = fit_linear(features, logit(dice, 0.005), absolute_losses, -1)
-        return Predictor(name, medians)
+        return Predictor(  # of medians
+            name, fit_linear(features, logit(dice, 0.005), absolute_losses, -1)
+        )
     return Predictor(name)

@@ -171,8 +171,11 @@ def has_channels(batch: Any) -> bool:
 
 def _is_softmax(logit: Tensor, label: Tensor) -> bool:
     """Whether logits are of background and foreground, for one map of labels."""
-    two = logit.dim() > 2 and len(logit) == 2
-    return two and _long_axes(logit[0]) == _long_axes(label)
+    return (
+        logit.dim() > 2
+        and len(logit) == 2
+        and _long_axes(logit[0]) == _long_axes(label)
+    )
 
 
 def _long_axes(values: Tensor) -> list[int]:

@@ -109,8 +109,7 @@ def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:
             'divided then'
         )
     words = f'{folder} has {describe_parts(divided)}'
-    whole = whole and not parts
-    if whole:
+    if whole := whole and not parts:
         locate(folder)  # or say what is missing
         words = f'{folder} is not divided: all its images are taken'
     elif not parts:

@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from ...common.inputs import MOST_TEXT, check_file
+from ...common.outputs import check_outputs
 from ...files.images import IMAGE_SUFFIXES
 from ...files.names import some
 from .checkpoint import WeightsHook, check_checkpoint, safe_loading
@@ -128,6 +129,7 @@ def locked(cfg: Config) -> Iterator[None]:
     """
     from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 
+    check_outputs({'--work-dir': Path(cfg.work_dir) / '_'})
     os.makedirs(cfg.work_dir, exist_ok=True)
     folder = os.open(cfg.work_dir, os.O_RDONLY)
     is_alone = cfg.get('launcher', 'none') == 'none'

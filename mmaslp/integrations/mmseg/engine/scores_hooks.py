@@ -126,8 +126,7 @@ class ProbMapHook(ScoresHook):
 
     def outputs(self, images: Iterable[str]) -> dict[str, Any]:
         """See :class:`ScoresHook`."""
-        files = [self.out_dir / f'{Path(image).stem}.png' for image in images]
-        return {'out_dir': files}
+        return {'out_dir': [self.out_dir / f'{Path(each).stem}.png' for each in images]}
 
     def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
         """Write a map."""
