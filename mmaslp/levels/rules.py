@@ -275,7 +275,7 @@ def update_alpha(
         ValueError: If an argument is out of its range or unknown.
     """
     check_choice('rule', rule, ('MC', 'ME'))
-    if not alpha.is_floating_point() or ((alpha < 0) | (alpha > 1)).any():
+    if not torch.is_floating_point(alpha) or ((alpha < 0) | (alpha > 1)).any():
         raise ValueError('alpha must be a tensor of floats in [0, 1]')
     now = Validation(accuracy=accuracy, landmark=landmark)
     made = make_rule(rule, eta=eta, lam=lam, solver=solver)

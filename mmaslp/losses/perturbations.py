@@ -91,7 +91,7 @@ def perturb_target(
     """
     if not isinstance(beta, Tensor):
         beta = check_beta(beta)
-    if not target.is_floating_point():
+    if not torch.is_floating_point(target):  # which refuses an array
         target = target.to(torch.get_default_dtype())
     perturbed = (1.0 - beta) * target + 0.5 * beta
     return perturbed if noise is None else perturbed + noise
