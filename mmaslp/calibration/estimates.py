@@ -139,7 +139,8 @@ def _empty(decisions: Decisions) -> tuple[float, float, float]:
     if images < LEAST_EMPTY:
         return np.nan, np.nan, np.nan
     chance = (nothing + 0.5) / (images + 1)
-    return chance, chance, 1 - chance
+    # Where no mask has an expected Dice, a mean would be one of empty masks.
+    return chance if decisions.image else np.nan, chance, 1 - chance
 
 
 def with_bounds(
@@ -337,15 +338,19 @@ class SetComparison:
         fitted, new = self.images
         found = f'AUC {self.auc:.2f}, p {self.p_value:.2g}'
         if not (self.differs or self.withheld):
-            return f'The {new} images are like the {fitted} of the fit ({found}).'
+            return (
+                f'No difference is seen between the {new} images and the {fitted} of '
+                f'the fit ({found}).{" So few may hide one." * (min(fitted, new) < 50)}'
+            )
 
         most = [f'{name} {a:.3g} -> {b:.3g}' for name, (a, b) in self.means.items()]
         told = (
-            'the expected Dice and all bounds are withheld'
+            'what is expected of masks, and all bounds, are withheld; objects keep the '
+            'probability of those of the fit'
             if self.withheld
             else f'bounds are weighted, and the mean Dice to expect is {self.dice:.3f}'
         )
-        verb = 'differ' if self.differs else 'may differ'
+        verb = 'differ' if self.differs else 'may differ (an alarm takes a p of .001)'
         return (
             f'The {new} images {verb} from the {fitted} of the fit ({found}): '
             f'{", ".join(most[:3])}. So {told}. Fit to images like these. If `apply` '
@@ -408,10 +413,16 @@ def compare_set(
         dice=float(told.mean() + decisions.bias(weights)) if len(told) else np.nan,
     )
     if comparison.withheld:
-        withheld = [
-            replace(without_bounds(each), dice=np.nan, iou=np.nan) for each in estimates
+        return replace(comparison, dice=np.nan), [
+            replace(
+                without_bounds(each),
+                dice=np.nan,
+                iou=np.nan,
+                accuracy=np.nan,
+                area=np.nan,
+            )
+            for each in estimates
         ]
-        return replace(comparison, dice=np.nan), withheld
     if differs:
         return comparison, [with_bounds(decisions, own, weights) for own in estimates]
     return comparison, list(estimates)

@@ -58,7 +58,14 @@ def run(args: argparse.Namespace) -> None:
         least = calibrator.need_decisions().least_probability(
             args.keep_real, args.max_false
         )
-        print(f'objects below a probability of {least:g} are left out')
+        [(_, kept, false, dice)] = [
+            row for row in calibrator.need_decisions().cuts if row[0] == least
+        ]
+        print(
+            f'objects below a probability of {least:g} are left out. On the images of '
+            f'the fit {kept:.0%} of the real ones stayed, with {false:.2f} false ones '
+            f'an image and a mean Dice of {dice:.3f}'
+        )
     folders = apply_calibrator(
         calibrator,
         args.maps,

@@ -102,4 +102,7 @@ def _print_worse(comparison: 'Comparison', sizes: dict[str, float]) -> None:
             f'{change.second:.4f} now, by {size:.1f} standard errors'
         )
     if not sizes:
-        print('no alarm: nothing is worse at 1 in 1,000 (all metrics together)')
+        print(
+            'no alarm: it rings where a metric is worse at 1 in 1,000, for all metrics '
+            'together; intervals are of 95 % for each'
+        )

@@ -28,7 +28,7 @@ MOST_PICTURES = 500
 # Metrics that only a review has; the others are those of all results.
 TITLES = {
     'covered': 'images above the lower bound',
-    'area_error': 'error of the area',
+    'area_error': 'area error, of the image',
 }
 
 
@@ -179,8 +179,8 @@ def _print_review(rows: 'list[Reviewed]') -> None:
         )
     if silent := sum(math.isnan(row.estimate.dice) for row in rows):
         print(
-            f'{silent} of {len(rows)} images: no Dice is told, since the validation '
-            'images cannot tell it'
+            f'{silent} of {len(rows)} images: no Dice is told, since the images of the '
+            'fit cannot tell it, or are not like these'
         )
 
     if said := range_said(rows):

@@ -183,8 +183,10 @@ def compare_files(
         for path in (first, second)
     )
     if not others:
-        groups = by_images(rows)
-        comparisons = [each for group in groups for each in compare_within(group)]
+        comparisons = [
+            each for group in by_images(rows) for each in compare_within(group)
+        ]
+
         if not comparisons:
             raise ValueError(f'{first} holds one model: name a second file')
         return comparisons

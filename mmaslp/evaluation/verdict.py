@@ -26,11 +26,12 @@ def verdict(comparison: Comparison) -> str:
         for key in (*CALIBRATION, *MASKS)
         if key in comparison.metrics and not isnan(comparison.metrics[key].low)
     }
-    named = [key for key in CALIBRATION if key in changes]
-    if not named:
+    if not (named := [key for key in CALIBRATION if key in changes]):
         return f'There are too few images to compare {second} with {first}.'
     if not any(change.difference for change in changes.values()):
-        return f'{_warning(comparison)}{second} and {first} have equal metrics.'
+        return (
+            f'{_warning(comparison)}{second} and {first} are equal in pixels and masks.'
+        )
 
     certain = [key for key in changes if changes[key].differs]
     gains = [key for key in certain if is_better(key, changes[key])]

@@ -24,10 +24,22 @@ def raise_problems(problems: list[str], where: str) -> None:
     """Raise one error for all problems, if there are any."""
     if not problems:
         return
+    alike: dict[str, list[str]] = {}  # but for the name that they begin with
+    for problem in problems:
+        alike.setdefault(problem.partition(': ')[2] or problem, []).append(problem)
+
     lines = [f'{len(problems)} problem(s) with {where}:']
-    lines += [f'  - {display_name(problem)}' for problem in problems[:MAX_LISTED]]
-    if len(problems) > MAX_LISTED:
-        lines.append(f'  ... and {len(problems) - MAX_LISTED} more')
+    lines += [
+        display_name(f'  - {own[0]}')
+        + (
+            f' (also {some([display_name(each.partition(": ")[0]) for each in own[1:]])})'
+            if own[1:]
+            else ''
+        )
+        for own in [*alike.values()][:MAX_LISTED]
+    ]
+    if len(alike) > MAX_LISTED:
+        lines.append(f'  ... and {len(alike) - MAX_LISTED} more')
     raise ValueError('\n'.join(lines))
 
 

@@ -207,8 +207,7 @@ class MapReader:
 
     def _scaled(self, values: np.ndarray, usual: float | None) -> np.ndarray:
         """Divide by the value that stands for 1, and clip what is off by rounding."""
-        top = self.max_value or usual
-        if top is None:
+        if (top := self.max_value or usual) is None:
             raise ValueError(
                 f'holds {values.dtype} up to {values.max(initial=0)}: state with '
                 '--max-value which of them stands for probability 1'

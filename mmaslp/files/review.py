@@ -418,8 +418,8 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
     Images are drawn with replacement, objects with their images. Metrics:
     ``ece_object`` and ``auroc_object`` of the probability that an object is real,
     ``dice_error``, the mean error of the expected Dice, ``covered``, the share of
-    images above the lower bound, ``aurc`` of the order of the review, and
-    ``area_error`` as a share of the image.
+    images above the lower bound, and ``aurc`` of the order of the review, all three of
+    images with a mask, and ``area_error`` as a share of the image.
     """
     weights = draw_weights(len(rows), RESAMPLES, np.random.default_rng(seed))
     table = MaskTable.join(
@@ -436,7 +436,8 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
     )
     estimates = [row.estimate for row in rows]
     low, area, size = np.array([(e.dice_low, e.area, e.pixels) for e in estimates]).T
-    above = np.where(np.isnan(low), np.nan, table.dice >= low)
+    told = ~np.isnan(low) & (table.predicted > 0)
+    above = np.where(told, table.dice >= low, np.nan)
 
     metrics: dict[str, Callable[[np.ndarray | None], Any]] = {
         'ece_object': partial(object_ece, table),

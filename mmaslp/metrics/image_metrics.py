@@ -92,16 +92,20 @@ def object_auroc(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
 
 
 def dice_error(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
-    """Mean absolute error of the expected Dice, over images that have one."""
-    return mean_of_known(np.abs(masks.expected - masks.dice), weights)
+    """Mean absolute error of the expected Dice, over images with a mask.
+
+    Only a calibrator tells of an empty mask: that would compare other images.
+    """
+    error = np.abs(masks.expected - masks.dice)
+    return mean_of_known(np.where(masks.predicted > 0, error, np.nan), weights)
 
 
 def aurc_of(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
-    """:func:`aurc` of the images that have a place in the order; the risk is 1 - Dice.
+    """:func:`aurc` of the images with a mask; the risk is 1 - Dice.
 
     That holds also where what Dice to expect is withheld.
     """
-    rows = np.flatnonzero(~np.isnan(masks.score))
+    rows = np.flatnonzero(~np.isnan(masks.score) & (masks.predicted > 0))
     order = rows[np.argsort(-masks.score[rows], kind='stable')]
     risk = 1 - masks.dice[order]
     if weights is None:

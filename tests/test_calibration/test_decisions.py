@@ -272,15 +272,23 @@ def test_no_dice_is_told_where_a_sure_mask_of_the_fit_is_wrong():
 def test_an_empty_mask_is_told_by_others_like_it():
     nothing = np.full((48, 48), 0.1)
     assert np.isnan(fitted(20).image(nothing).dice)
-    scenes = [discs(k) for k in range(20)]
-    scenes += [(nothing + 0.001 * k, np.zeros((48, 48), np.uint8)) for k in range(7)]
+    empty = [(nothing + 0.001 * k, np.zeros((48, 48), np.uint8)) for k in range(7)]
     missed = np.zeros((48, 48), np.uint8)
     missed[:4, :4] = 1
-    scenes.append((nothing, missed))
+    empty.append((nothing, missed))
+    scenes = [discs(k, share_real=1.0) for k in range(20)] + empty
     found = fit_calibrator([p for p, _ in scenes], [m for _, m in scenes])
     assert found.decisions.empty == [8, 7]
     assert found.image(nothing).dice == pytest.approx(7.5 / 9)
     assert '8 images without an object found, 7 of them hold none' in found.summary()
+
+    # Of a weak network a mean would be one of empty masks alone.
+    scenes = [discs(k) for k in range(20)] + empty
+    found = fit_calibrator([p for p, _ in scenes], [m for _, m in scenes])
+    assert found.decisions.image is None
+    told = found.image(nothing)
+    assert np.isnan(told.dice)
+    assert told.present == pytest.approx(1.5 / 9)
 
 
 def test_a_file_carries_what_was_learned(calibrator, tmp_path):

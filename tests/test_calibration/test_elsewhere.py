@@ -72,7 +72,7 @@ def test_a_set_like_the_fit_keeps_its_bounds(calibrator):
     comparison, same = calibrator.compare_set(each for each in estimates)
     assert not comparison.differs
     assert same == estimates
-    assert 'are like the 60 of the fit' in str(comparison)
+    assert 'and the 60 of the fit' in str(comparison)
 
 
 def test_a_set_that_is_far_away_is_said_and_has_no_bounds(calibrator):
@@ -81,9 +81,11 @@ def test_a_set_that_is_far_away_is_said_and_has_no_bounds(calibrator):
     assert comparison.differs
     assert comparison.withheld
     assert comparison.auc > 0.9
-    told = [(image.dice, image.iou, image.dice_low) for image in weighted]
+    told = [
+        (image.dice, image.dice_low, image.accuracy, image.area) for image in weighted
+    ]
     assert np.isnan([comparison.dice, *sum(told, ())]).all()
-    assert 'the expected Dice and all bounds are withheld' in str(comparison)
+    assert 'what is expected of masks, and all bounds, are withheld' in str(comparison)
     first = next(iter(comparison.means))
     assert 'objects' not in first
 
@@ -143,7 +145,7 @@ def test_bounds_are_withheld_before_the_alarm_rings(calibrator):
     assert not comparison.differs
     assert comparison.withheld
     assert all(np.isnan(image.dice_low) for image in bounded)
-    assert 'may differ from the 60 of the fit' in str(comparison)
+    assert 'may differ (an alarm takes a p of .001) from the 60' in str(comparison)
 
 
 @pytest.mark.parametrize(

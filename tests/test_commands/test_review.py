@@ -374,10 +374,11 @@ def test_maps_of_another_kind_are_said(folders, tmp_path, capsys, kind):
     assert ('no bound is given' in page.read_text()) == (kind != 'like')
     said = capsys.readouterr().out
     # A set that differs from that of the fit is said first, here and on the page.
-    assert said.startswith(f'The 5 images {"are like" if kind == "like" else "differ"}')
+    words = 'No difference is seen' if kind == 'like' else 'The 5 images differ'
+    assert said.startswith(words)
     header = page.read_text().split('</header>')[0]
     assert ('class="notice">The 5 images differ' in header) == (kind != 'like')
-    assert ('<p>The 5 images are like' in header) == (kind == 'like')
+    assert ('<p>No difference is seen' in header) == (kind == 'like')
     assert ('5 of 5 images are outside of the range' in header) == (kind != 'like')
     assert 'nan to nan' not in page.read_text()
     assert ('outside of the range of the fit' in said) == (kind != 'like')

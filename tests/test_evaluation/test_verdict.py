@@ -54,7 +54,7 @@ def test_a_change_that_may_be_chance_is_no_reason():
         'if another training of each agrees.'
     )
     metrics = {key: change(0.2, 0.2, 0.1) for key in BETTER}
-    assert verdict(comparison(metrics)) == 'B and A have equal metrics.'
+    assert verdict(comparison(metrics)) == 'B and A are equal in pixels and masks.'
     metrics = {key: change(0.2, 0.21, nan) for key in BETTER}
     assert verdict(comparison(metrics)).startswith('There are too few images')
 

@@ -104,7 +104,7 @@ def test_all_problems_in_one_message(tmp_path, write_pairs):
         'n01.png: the mask is 5 x 5',
         'n02.png: not a binary mask',
         'n03.jpg: ',
-        'n04.png: cannot be read as an image',
+        'n04.png',
         'n05 of',
         'mask n06 of',
     ):

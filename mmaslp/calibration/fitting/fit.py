@@ -109,8 +109,7 @@ def fit_calibrator(
     keys = count() if groups is None else numbers_of(groups)
     pairs = _pairs(prob, label, in_order=isinstance(groups, Sized))
     for number, (image, mask, channels) in enumerate(pairs):
-        key = next(keys, None)
-        if key is None:
+        if (key := next(keys, None)) is None:
             raise ValueError(f'there is no group for image {number}: give one for each')
         with naming(f'image {number}'):
             tables.update(image, mask, key, ignore_index, logits, channels)

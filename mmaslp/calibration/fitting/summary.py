@@ -89,7 +89,7 @@ def decisions_in_words(decisions: Decisions) -> list[str]:
         lines += [
             f'  {cut:<20.2f}{kept:<20.3f}{false:<27.2f}{dice:.4f}'
             for cut, kept, false, dice in decisions.cuts
-            if cut in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
+            if cut in (0.0, 0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
         ]
 
     images = decisions.record['images']

@@ -156,8 +156,7 @@ def windows_of(batch: dict[str, Any], rng: np.random.Generator) -> dict[str, Any
     samples = []
     for image, sample in zip(batch['inputs'], batch['data_samples']):
         label = sample.gt_sem_seg.data
-        window = find_window(label[0].cpu().numpy(), rng=rng)
-        if window is None:
+        if (window := find_window(label[0].cpu().numpy(), rng=rng)) is None:
             continue
         rows, columns = (
             _scaled(part, given, own)
