@@ -32,7 +32,7 @@ def raise_problems(problems: list[str], where: str) -> None:
     lines += [
         display_name(f'  - {own[0]}')
         + (
-            f' (also {some([display_name(each.partition(": ")[0]) for each in own[1:]])})'
+            f' (also {some([display_name(x.partition(": ")[0]) for x in own[1:]])})'
             if own[1:]
             else ''
         )
