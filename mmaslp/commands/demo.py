@@ -25,7 +25,7 @@ MODELS = {
     'levels by band': 'aslp_fb_border',
 }
 DEFAULT = ('BCE', 'ASLP')
-EPOCHS = 40
+EPOCHS = 120
 # What the table shows of the test images, and of the windows without a nucleus.
 COLUMNS = ('ece_band', 'nll', 'dice', 'ece_object', 'auroc_object', 'dice_error')
 EMPTY = 'empty_found'

@@ -98,7 +98,7 @@ def decisions_in_words(decisions: Decisions) -> list[str]:
         below = images.get('below', 0.0)
         lines.append(
             f'Images: {number}: they cannot tell the Dice of an image'
-            f'{f": a surest one lies {below:.2f} below its expected" if below else ""}.'
+            f'{f": two sure ones lie {below:.2f} below the expected" if below else ""}.'
         )
     else:
         lines.append(
