@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.arrays import as_floats, checked
+from ..common.arrays import as_floats, check_places, checked
 
 PIECE = 2**20  # pixels that are summed up at a time
 
@@ -57,12 +57,14 @@ def dice_optimal_mask(prob: Tensor | np.ndarray) -> Tensor | np.ndarray:
         [[False, False], [False, False]]
     """
     values = checked(as_floats(prob))
+    check_places(values)
     if values.dim() not in (2, 4, 5):
         raise ValueError(
             'prob must be (H, W), images (N, C, H, W) or volumes (N, C, D, H, W), got '
             f'{tuple(values.shape)}: give images as prob[:, None], one volume as '
             'prob[None, None]'
         )
+
     pixels = math.prod(values.shape[-3 if values.dim() == 5 else -2 :])
     flat = values.reshape(-1, pixels) if values.numel() else values.flatten(1)
     masks = torch.empty_like(flat, dtype=torch.bool)

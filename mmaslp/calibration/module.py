@@ -152,11 +152,14 @@ class CalibratedModule(nn.Module):
         looks = not (
             logit.is_meta or torch.compiler.is_compiling() or torch.jit.is_tracing()
         )
-        if looks and self._network and not self.module.training:
-            versions = versions_of(self.module)
-            if versions != self._versions:  # trained on, or loaded
-                self._versions = versions
-                check_weights(self.module, self._network)
+        if (
+            looks
+            and self._network
+            and not self.module.training
+            and (versions := versions_of(self.module)) != self._versions
+        ):  # trained on, or loaded
+            self._versions = versions
+            check_weights(self.module, self._network)
         if looks and not self._seen:
             self._seen = True  # once: to look takes time
             warn_of_training(self.module)

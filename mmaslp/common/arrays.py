@@ -386,7 +386,7 @@ def split_labels(
         raise ValueError(
             f'label holds {other}: only {allowed} and ignore_index={ignore_index} are '
             f'allowed: {REMEDY}; what resizing or mixing has softened must be cut, '
-            'mask > 0.5'
+            'mask > 0.5; labels come after maps'
         )
     return labels.masked_fill(~valid, 0), None if all_valid else valid
 

@@ -20,6 +20,7 @@ from mmaslp import (
     SelfCalibratingBCE,
     fit_calibrator,
 )
+from mmaslp.calibration import dice_optimal_mask
 from mmaslp.commands import main
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.files.calibrated_maps import apply_calibrator
@@ -261,6 +262,13 @@ class Stream(IterableDataset):
         return iter(PAIRS)
 
 
+def test_images_and_volumes_of_a_list_are_what_they_seem(recwarn):
+    fit_calibrator([*BETTER[:, None]], [*LABELS[:, None]])
+    fit_calibrator((image[None], label[None]) for image, label in PAIRS)
+    fit_calibrator([BETTER] * 5, [LABELS] * 5)
+    assert not [w for w in recwarn if 'one volume' in str(w.message)]
+
+
 def test_what_is_right_beside_what_is_refused(recwarn):
     observe_sizes(2, 5, 5, 3)
     draw_samples(100)
@@ -453,6 +461,14 @@ def test_an_exported_network_is_not_looked_at(recwarn):
             'only 35 maps',
         ),
         (lambda: Calibrator.from_dict(None), 'a mapping'),
+        (lambda: dice_optimal_mask(torch.rand(2, 16, 16, 3)), '3 pixels wide'),
+        (
+            lambda: fit_calibrator(
+                BETTER.repeat(2, 1, 1)[:9],
+                torch.cat([LABELS[:4], LABELS[:6] * 0 + 255]),
+            ),
+            '^4 images are too few',
+        ),
         (lambda: BandTable().update(PROBS, LABELS, ignore_index=1), 'a value that is'),
         (
             lambda: CalibrationHistogram().update(

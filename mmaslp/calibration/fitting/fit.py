@@ -263,7 +263,7 @@ def _remarks(counts: np.ndarray, cases: np.ndarray, target: str) -> Iterator[str
 
 def _check_enough(counts: np.ndarray, cases: int, number: str) -> None:
     labels = counts.sum((0, 1, 2))
-    if cases < LEAST_CASES:
+    if cases < LEAST_CASES and labels.any():
         raise ValueError(
             f'{number} are too few: a calibrator takes {LEAST_CASES} images, volumes '
             'or groups or, better, a hundred'
@@ -345,7 +345,8 @@ def _pairs(
                 'as many of both'
             )
         if arrays or not (batched or getattr(image, 'ndim', 0) > 3):
-            if maps is prob and number == 0 and np.ndim(image) == 3 and not arrays:
+            volume = np.ndim(image) == 3 and len(image) > 1
+            if volume and number == 0 and isinstance(prob, Iterator):
                 warnings.warn(
                     f'{tuple(image.shape)} is read as one volume (D, H, W): give a '
                     'batch of images as (N, 1, H, W)',

@@ -122,6 +122,8 @@ class CalibrationTables:
         if valid is not None:
             kind.masked_fill_(~valid, 2)
         del label, valid  # of a volume they are large
+        if not (kind < 2).any():
+            return  # an image without a label is not a case
         key = int(self.images.sum()) if key is None else key
         group = key % GROUPS
         # Of an image, and not of a volume, the axis of the slices is left out.

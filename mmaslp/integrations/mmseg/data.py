@@ -119,8 +119,7 @@ def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:
         words = f'{folder} was checked and divided: {", ".join(numbers)} images'
 
     for split in ('val', 'test') if whole else ('train', 'val', 'test'):
-        loader = cfg.get(f'{split}_dataloader')
-        if loader is not None:
+        if (loader := cfg.get(f'{split}_dataloader')) is not None:
             # Without a part of its own a test is one of the validation images.
             part = 'val' if split == 'test' and split not in parts else split
             pipeline = leaf_sets(loader.dataset)[0].get('pipeline', [])

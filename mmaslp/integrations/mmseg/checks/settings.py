@@ -246,8 +246,7 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
     changed = []
     kinds = []
     for loss in listed(head.get('loss_decode')):
-        kind = type_of(loss)
-        if kind == 'SCBCELoss':
+        if (kind := type_of(loss)) == 'SCBCELoss':
             changed.append({k: v for k, v in loss.items() if k in arguments})
             if unknown := ', '.join(sorted(loss.keys() - arguments)):
                 yield Finding(
