@@ -37,13 +37,7 @@ def verdict(comparison: Comparison) -> str:
     gains = [key for key in certain if is_better(key, changes[key])]
     losses = [key for key in certain if key not in gains]
     candidates = [key for key in named if key in certain] or named
-    largest_values = {
-        key: max(abs(changes[key].first), abs(changes[key].second), 1e-12)
-        for key in candidates
-    }
-    key = max(
-        candidates, key=lambda key: abs(changes[key].difference) / largest_values[key]
-    )
+    key = max(candidates, key=lambda each: _relative(changes[each]))
     change = changes[key]
     largest = (
         f'{_values([key], changes)} (difference {change.low:+.4f} to '
@@ -136,6 +130,11 @@ def _names(comparison: Comparison) -> tuple[str, str]:
         network = comparison.second
         return f'{network} without it', f'{network} with its calibrator'
     return comparison.titles
+
+
+def _relative(change: Difference) -> float:
+    """Size of a change in [0, 1], the same both ways."""
+    return abs(change.difference) / max(abs(change.first), abs(change.second), 1e-12)
 
 
 def _values(keys: Sequence[str], changes: Mapping[str, Difference]) -> str:

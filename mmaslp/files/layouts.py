@@ -75,7 +75,7 @@ def find_folders(
     if layout not in (None, *LAYOUTS):
         raise ValueError(f'unknown layout {layout!r}; known are {", ".join(LAYOUTS)}')
     specs = [*LAYOUTS.values()] if layout is None else [LAYOUTS[layout]]
-    names = _SYNONYMS.get(split or '', (split or '',))
+    names = ('',) if split is None else _SYNONYMS.get(split, (split,))
     places = {place: None for name in names for place in ((name, ''), ('', name))}
     tried = [
         [osp.normpath(osp.join(home, before, folder, after)) for folder in pair]

@@ -436,8 +436,7 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
     )
     estimates = [row.estimate for row in rows]
     low, area, size = np.array([(e.dice_low, e.area, e.pixels) for e in estimates]).T
-    told = ~np.isnan(low) & (table.predicted > 0)
-    above = np.where(told, table.dice >= low, np.nan)
+    above = np.where(~np.isnan(low) & (table.predicted > 0), table.dice >= low, np.nan)
 
     metrics: dict[str, Callable[[np.ndarray | None], Any]] = {
         'ece_object': partial(object_ece, table),

@@ -118,7 +118,9 @@ class SelfCalibratingBCE(nn.Module):
     ) -> None:
         super().__init__()
         # A strength, but neither a frequency nor, so far, levels.
-        self._idle = not alpha and eps is None and (beta or deterministic or per_pixel)
+        self._idle = (beta is not None or deterministic or per_pixel) and not (
+            alpha or eps is not None
+        )
         if beta is None:
             beta = getattr(levels, 'perturbation', None) or 'HI'
         self.perturbation = resolve_perturbation(beta)

@@ -230,10 +230,10 @@ class CalibrationHistogram:
 
     def merge(self, other: 'CalibrationHistogram | PixelCounts') -> None:
         """Add the pixels of another histogram; ValueError if it has other classes."""
-        if (number := getattr(other, 'num_classes', other)) != self.num_classes:
+        number = getattr(other, 'num_classes', type(other).__name__)
+        if number != self.num_classes:
             raise ValueError(
-                f'merge takes a histogram of {self.num_classes} classes, not of '
-                f'{number!r:.40}'
+                f'merge takes a histogram of {self.num_classes} classes, not {number}'
             )
         pixels = other.pixels() if isinstance(other, CalibrationHistogram) else other
         correct = pixels.scores.correct

@@ -279,6 +279,7 @@ class CalibratorSession:
     def start_validation(self, network: nn.Module | None = None) -> None:
         """Forget the validation before; a calibrator remembers the weights."""
         self._tables = CalibrationTables(network)
+        self._seen = 0  # images, also those without a label
         self._validated = False
 
     def update(
@@ -311,12 +312,12 @@ class CalibratorSession:
         channels = has_channels(prob)
         if keys is None:
             rank, size = rank_and_size()
-            first = int(self._tables.images.sum())
-            keys = [(first + row) * size + rank for row in range(len(prob))]
+            keys = [(self._seen + row) * size + rank for row in range(len(prob))]
 
         numbers = check_array('keys', keys, (len(prob),), int).tolist()
         for image, label, key in zip(prob, labels, numbers, strict=True):
             self._tables.update(image, label, key, ignored, logits, channels)
+        self._seen += len(prob)
 
     def end_validation(self) -> None:
         """Add up what the processes have counted."""

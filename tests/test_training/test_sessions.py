@@ -95,3 +95,13 @@ def test_a_calibrator_that_fails_costs_no_training(error, caplog):
     session.take(count)
     assert session.calibrator is None
     assert 'of a device' in caplog.text
+
+
+def test_images_without_a_label_take_no_number_of_another():
+    session = CalibratorSession()
+    prob = torch.rand(3, 1, 8, 8)
+    labels = (torch.rand(3, 8, 8) > 0.5).long()
+    labels[1] = 255
+    for _ in range(2):
+        session.update(prob, labels)
+    assert session._tables.keys == {0, 2, 3, 5}

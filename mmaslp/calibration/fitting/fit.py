@@ -115,10 +115,7 @@ def fit_calibrator(
             tables.update(image, mask, key, ignore_index, logits, channels)
 
     if groups is not None and next(keys, None) is not None:
-        raise ValueError(
-            f'there are more groups than the {tables.images.sum()} images: give '
-            'one for each'
-        )
+        raise ValueError('there are more groups than images: give one for each')
     return fit_tables(tables, by, method, target)
 
 
@@ -345,8 +342,12 @@ def _pairs(
                 'as many of both'
             )
         if arrays or not (batched or getattr(image, 'ndim', 0) > 3):
-            volume = np.ndim(image) == 3 and len(image) > 1
-            if volume and number == 0 and isinstance(prob, Iterator):
+            if (
+                number == 0
+                and isinstance(prob, Iterator)
+                and np.ndim(image) == 3
+                and len(image) > 1
+            ):
                 warnings.warn(
                     f'{tuple(image.shape)} is read as one volume (D, H, W): give a '
                     'batch of images as (N, 1, H, W)',
