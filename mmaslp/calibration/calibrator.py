@@ -255,7 +255,7 @@ class Calibrator:
                 'give one image (H, W) or one volume (D, H, W), not '
                 f'{tuple(values.shape)}'
             )
-        hint = '; in Python several images, and two logits, go to judge_batch'
+        hint = '; of channels give one; in Python images, two logits go to judge_batch'
         self.check_axes(3 if values.dim() == 3 and len(values) > 1 else 2, hint)
 
         image, labels = count_image(values, logits)
@@ -371,7 +371,7 @@ class Calibrator:
     def from_dict(cls, plain: Mapping[str, Any]) -> 'Calibrator':
         """Make what :meth:`to_dict` gave; ValueError if it is anything else."""
         with reading('not a calibrator'):
-            content = {**plain}
+            content = {**plain} if isinstance(plain, Mapping) else {}
             for key, value in _HEAD.items():
                 if (given := content.pop(key)) != value:
                     raise ValueError(f'its {key} is {given!r}, not {value!r}')

@@ -151,7 +151,7 @@ def with_bounds(
     An image outside of the range has none.
     """
     if estimate.out_of_range:
-        return without_bounds(estimate)
+        return estimate
     level = estimate.level
     low = (
         decisions.lower_dice(estimate.dice, level, weights)
@@ -173,18 +173,6 @@ def with_bounds(
         accuracy_low=float(np.clip(estimate.accuracy + worst, 0, estimate.accuracy)),
         area_low=float(np.clip(area_low, 0, None)),
         area_high=float(np.clip(area_high, None, estimate.pixels)),
-    )
-
-
-def without_bounds(estimate: ImageEstimate) -> ImageEstimate:
-    """Withhold the bounds of an estimate."""
-    return replace(
-        estimate,
-        dice_low=np.nan,
-        iou_low=np.nan,
-        accuracy_low=np.nan,
-        area_low=np.nan,
-        area_high=np.nan,
     )
 
 
@@ -415,11 +403,16 @@ def compare_set(
     if comparison.withheld:
         return replace(comparison, dice=np.nan), [
             replace(
-                without_bounds(each),
+                each,
                 dice=np.nan,
+                dice_low=np.nan,
                 iou=np.nan,
+                iou_low=np.nan,
                 accuracy=np.nan,
+                accuracy_low=np.nan,
                 area=np.nan,
+                area_low=np.nan,
+                area_high=np.nan,
             )
             for each in estimates
         ]

@@ -141,11 +141,6 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
             f'--groups {pattern.pattern}: matches nothing in {without[0]}, and must in '
             'each name'
         )
-    if len({*found}) == 1 < len(found):
-        raise ValueError(
-            f'--groups {pattern.pattern}: finds {found[0]!r} in each name: it must '
-            'find what differs between groups'
-        )
     if len({*found}) == len(found) > 1:
         raise ValueError(
             f'--groups {pattern.pattern}: finds another text in each name, such as '

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('maps', help='folder of maps')
     add('--calibrator', required=True, metavar='FILE', help='file of `mmaslp fit`')
-    add('--suffix', help='what names of maps end with and others do not, such as _prob')
+    add('--suffix', help='what each map is named beyond its mask, such as _prob')
     add('--out', metavar='FILE', help='a row for each image, the review (CSV)')
     add('--objects', metavar='FILE', help='how probable each object is (CSV)')
     add('--report', metavar='FILE', help='a page of pictures (HTML)')

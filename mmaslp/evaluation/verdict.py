@@ -28,12 +28,14 @@ def verdict(comparison: Comparison) -> str:
     }
     if not (named := [key for key in CALIBRATION if key in changes]):
         return f'There are too few images to compare {second} with {first}.'
-    if not any(change.difference for change in changes.values()):
+    # What is smaller may come of the format of the maps.
+    shown = [key for key in changes if round(changes[key].difference, 4)]
+    if not shown:
         return (
             f'{_warning(comparison)}{second} and {first} are equal in pixels and masks.'
         )
 
-    certain = [key for key in changes if changes[key].differs]
+    certain = [key for key in shown if changes[key].differs]
     gains = [key for key in certain if is_better(key, changes[key])]
     losses = [key for key in certain if key not in gains]
     candidates = [key for key in named if key in certain] or named

@@ -50,8 +50,8 @@ class NNUNetDataset:
         if len(meant) != 1:
             listed = ', '.join(f'{k} {name!r}' for k, name in names.items())
             raise ValueError(
-                f'channel {channel!r} is not one of its foregrounds: name one of '
-                f'{listed} (with --channel)'
+                f'{"none" if channel is None else repr(channel)} of its foregrounds is '
+                f'named: give one of {listed} (with --channel)'
             )
         return meant[0]
 

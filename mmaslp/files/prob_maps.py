@@ -17,7 +17,7 @@ from ..common.arguments import (
 )
 from ..common.arrays import ROUNDING, as_tensor
 from ..common.inputs import check_file, check_unpacked, naming
-from .images import IMAGE_SUFFIXES, open_image, write_picture
+from .images import IMAGE_SUFFIXES, is_calibrated, open_image, write_picture
 from .nnunet_maps import SUM_TOLERANCE, NNUNetDataset, described, find_dataset
 from .volumes import (
     NIFTI_SUFFIXES,
@@ -179,7 +179,7 @@ class MapReader:
             values, usual = _read_image(path)
             if usual and self.max_value and self.max_value > usual:
                 raise ValueError(f'its values end at {usual}: lower --max-value')
-            return self._scaled(values, usual)
+            return self._scaled(path, values, usual)
         if suffix not in ARRAY_SUFFIXES:
             known = ', '.join(ARRAY_SUFFIXES if self.logits else MAP_SUFFIXES)
             raise ValueError(
@@ -198,16 +198,20 @@ class MapReader:
             return _checked_rank(values)
 
         is_scaled = values.dtype.kind == 'f' or values.max(initial=0) <= 1
-        values = self._scaled(values, 1.0 if is_scaled else None)
+        values = self._scaled(path, values, 1.0 if is_scaled else None)
         if suffix == '.npz' and values.ndim == 4:
             values = values[
                 described(values, self.dataset_of(path)).index(self.channel)
             ]
         return _checked_rank(values)
 
-    def _scaled(self, values: np.ndarray, usual: float | None) -> np.ndarray:
+    def _scaled(
+        self, path: Path, values: np.ndarray, usual: float | None
+    ) -> np.ndarray:
         """Divide by the value that stands for 1, and clip what is off by rounding."""
-        if (top := self.max_value or usual) is None:
+        is_ours = self.max_value is not None and is_calibrated(path)
+        top = usual if is_ours else self.max_value or usual
+        if top is None:
             raise ValueError(
                 f'holds {values.dtype} up to {values.max(initial=0)}: state with '
                 '--max-value which of them stands for probability 1'

@@ -113,7 +113,7 @@ class Reviewed:
 
         ``places`` are ``(P, D)`` along the axes of the file.
         """
-        if self.grid is None or places.shape[1] != 3:
+        if not (self.grid and self.grid.is_placed and places.shape[1] == 3):
             return np.full((len(places), 3), np.nan)
         points = np.column_stack([places[:, ::-1], np.ones(len(places))])
         return points @ np.array(self.grid.affine)[:3].T

@@ -75,7 +75,7 @@ def _not_seen(image: Judged) -> Iterator[Suspect]:
 
 def _border(image: Judged) -> Iterator[Suspect]:
     expected = image.estimate.dice
-    apart = (image.prob > 0.5) != (image.label == 1)
+    apart = (image.label != 255) & ((image.prob > 0.5) != (image.label == 1))
     if np.isnan(expected) or not apart.any() or not image.estimate.objects:
         return  # where it sees no object, each labelled one is not seen
     truth: Any = image.truth

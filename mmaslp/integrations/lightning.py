@@ -1,6 +1,7 @@
 """Levels by band and a calibrator in a training of Lightning."""
 
 import math
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,7 +39,7 @@ def validations(trainer: Any) -> int | None:
 
     if interval is None or math.isinf(max(steps, interval)):
         return None
-    if epochs is None:
+    if epochs is None or (epochs == 1 and math.isinf(epoch)):
         return int(steps // interval)
     return int(steps // epoch // epochs * max(1, epoch // interval))
 
@@ -74,7 +75,8 @@ class ASLPCallback(Callback):
             the validations, or levels of your own. Defaults to 'border'.
         metric (str, optional): Name of the metric in the module, such as
             ``'val_calibration'``. Defaults to None: the only one of its type.
-        seed (int): Seed of torch's generators. Defaults to 0.
+        seed (int, optional): Seed of torch's generators. Defaults to None: that of
+            Lightning's ``seed_everything``, and 0 without one.
         calibrator (bool | Mapping): Whether to fit a calibrator, or options of
             :func:`~mmaslp.calibration.fit_tables`, such as
             ``dict(target='probability')``. Defaults to False.
@@ -95,14 +97,14 @@ class ASLPCallback(Callback):
         self,
         levels: str | BorderLevels = 'border',
         metric: str | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         calibrator: bool | Mapping[str, Any] = False,
     ) -> None:
         self.session = LevelsSession(levels)
         self.levels = self.session.levels
         self.calibrators = CalibratorSession.of(calibrator)
         self.metric = optional(check_text, 'metric', metric)
-        self.seed = check_integer('seed', seed)
+        self.seed = optional(check_integer, 'seed', seed)
         self._fits = False
         self._measured: BinaryBandCalibration | None = None
         self._first: dict[str, Any] = {}
@@ -145,7 +147,8 @@ class ASLPCallback(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Seed the order of the first epoch, whose loader Lightning starts early."""
-        self._seed_loader(trainer)
+        # A stream apart from that of the batches.
+        self._seed(trainer, -1 - self._step)
         self._loader_seeded = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -177,14 +180,14 @@ class ASLPCallback(Callback):
     ) -> None:
         """Seed the order of the epoch."""
         if not self._loader_seeded:
-            self._seed_loader(trainer)
+            self._seed(trainer, -1 - self._step)
         self._loader_seeded = False
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seed what the batch draws."""
-        seed_torch(self.seed, self._step, trainer.global_rank)
+        self._seed(trainer, self._step)
 
     def on_train_batch_end(self, *args: Any) -> None:
         """Count the batches."""
@@ -247,9 +250,10 @@ class ASLPCallback(Callback):
             self.calibrators.load_state_dict(state_dict)
         self._step = check_integer('step', state_dict.get('step'), at_least=0)
 
-    def _seed_loader(self, trainer: Trainer) -> None:
-        # A stream apart from that of the batches.
-        seed_torch(self.seed, -1 - self._step, trainer.global_rank)
+    def _seed(self, trainer: Trainer, step: int) -> None:
+        everything = int(os.environ.get('PL_GLOBAL_SEED', 0))
+        seed = everything if self.seed is None else self.seed
+        seed_torch(seed, step, trainer.global_rank)
 
     def _metric_of(self, pl_module: LightningModule) -> BinaryBandCalibration:
         """The metric of the module that measures what the levels follow."""

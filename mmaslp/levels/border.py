@@ -188,10 +188,6 @@ class BorderLevels(Levels):
         self._observed: Tensor | None = None  # totals of the last table
         self._idle = 0  # validations since the last batch
 
-    def __repr__(self) -> str:
-        levels = ', '.join(f'{level:.4f}' for level in self.levels.tolist())
-        return f'BorderLevels(validations={self.validations}, levels=[{levels}])'
-
     def target(self, perturbed: PerturbedByImage) -> Target:
         """See :class:`~mmaslp.losses.Levels`."""
         if perturbed.alpha or perturbed.deterministic or perturbed.per_pixel:

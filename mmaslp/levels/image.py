@@ -101,9 +101,6 @@ class ImageLevels(Levels):
         if not self.rule.learns:
             self.expect_validations()
 
-    def __repr__(self) -> str:
-        return f'ImageLevels({len(self.ids)} images, rule={self.rule})'
-
     def __getstate__(self) -> dict[str, Any]:
         """Copies warn by the logger 'mmaslp': one of MMEngine cannot be copied."""
         return {**vars(self), '_logger': logging.getLogger('mmaslp')}

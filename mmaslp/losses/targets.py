@@ -66,15 +66,6 @@ def independent_sample(alpha: float, num_images: int) -> Sample:
     )
 
 
-def unperturbed(num_images: int) -> Sample:
-    """Sample of a validation: it perturbs nothing and draws nothing."""
-    return Sample(
-        alpha=torch.zeros(num_images),
-        perturbed=torch.zeros(num_images, dtype=torch.bool),
-        keys=np.zeros(num_images, np.uint64),
-    )
-
-
 class Strength(NamedTuple):
     """How strongly the labels of a batch are perturbed, see ``perturb_target``."""
 
@@ -166,6 +157,8 @@ class SmoothedByBand(Target):
         training: bool,
     ) -> Strength:
         """See :meth:`Target.strength`."""
+        if sample is not None:
+            raise ValueError('BorderLevels draw nothing: leave the sample out')
         levels = self.levels.levels
         if not (training and levels.any()):
             return Strength(torch.zeros(len(labels), device=labels.device))
@@ -212,7 +205,9 @@ class PerturbedByImage(Target):
     ) -> Strength:
         """See :meth:`Target.strength`."""
         if sample is None:
-            sample = self._sample(len(labels), training)
+            if not training:
+                return Strength(torch.zeros(len(labels), device=labels.device))
+            sample = self._sample(len(labels))
         self._check(sample, len(labels))
         beta = self.perturbation.beta
         bound = self.perturbation.noise
@@ -235,10 +230,8 @@ class PerturbedByImage(Target):
             noise = noise * like_pixels(chosen, labels)
         return Strength(chosen * beta, noise=noise, sample=sample)
 
-    def _sample(self, num_images: int, training: bool) -> Sample:
+    def _sample(self, num_images: int) -> Sample:
         """Sample of the batch that the levels hold, or one without levels."""
-        if not training:
-            return unperturbed(num_images)
         if self.levels is None:
             return independent_sample(self.alpha, num_images)
         if self.levels.pending is None:

@@ -217,8 +217,10 @@ class BandTable:
 
     def merge(self, other: 'BandTable') -> None:
         """Add the pixels of another table."""
-        if not isinstance(other, BandTable):
-            raise ValueError(f'merge takes a BandTable, not {type(other).__name__}')
+        if other is self or not isinstance(other, BandTable):
+            raise ValueError(
+                f'merge takes another BandTable, not {type(other).__name__}'
+            )
         self.totals += other.totals.to(self.totals.device)
 
     @property

@@ -231,9 +231,9 @@ class CalibrationHistogram:
     def merge(self, other: 'CalibrationHistogram | PixelCounts') -> None:
         """Add the pixels of another histogram; ValueError if it has other classes."""
         number = getattr(other, 'num_classes', type(other).__name__)
-        if number != self.num_classes:
+        if other is self or number != self.num_classes:
             raise ValueError(
-                f'merge takes a histogram of {self.num_classes} classes, not {number}'
+                f'merge takes another histogram, of {self.num_classes} classes'
             )
         pixels = other.pixels() if isinstance(other, CalibrationHistogram) else other
         correct = pixels.scores.correct

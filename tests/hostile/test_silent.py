@@ -128,6 +128,12 @@ def test_labels_that_look_like_a_mask_of_0_and_255():
         ('train_dataloader = dict(batch_size=99, drop_last=True)', 'gives no batch'),
         ("load_from = 'nope.pth'", 'load_from: '),
         ("optim_wrapper = dict(optimizer=dict(type='Adamm'))", 'optim_wrapper: '),
+        ("param_scheduler = [dict(type='PolyLRR')]", 'param_scheduler: '),
+        (
+            "train_dataloader = dict(dataset=dict(pipeline=[dict(type='"
+            "LoadImageFromFile'), dict(type='PackSegInputs')]))",
+            'its pipeline gives no masks',
+        ),
         (
             'model = dict(decode_head=dict(loss_decode=dict(_delete_=True, '
             "type='SCBCELoss', alpha=0.1)))\n"
@@ -162,7 +168,10 @@ def test_more_workers_than_processors(capsys):
         ('compare r.json r.json --resamples 1', '--resamples'),
         ('compare r.json ./r.json --fail-if-worse', 'given twice'),
         ('fit c.py x.pth --out c.json --max-value 0', '--max-value'),
-        ('fit maps masks --out c.json --groups ^0', "finds '0' in each name"),
+        (
+            'fit maps masks --out c.json --groups ^0',
+            '12 images of 1 groups',
+        ),
         ('fit maps masks --out c.json --channel ²', 'channel'),
         ('doctor --data maps', '`mmaslp prepare FOLDER`'),
         ('doctor --patch new.py', '--patch change a config'),
@@ -221,6 +230,7 @@ SAID = {
 SOFTMAX = torch.rand(5, 2, 16, 16).softmax(1)
 LAST = torch.rand(5, 16, 16, 1)  # the channel
 PROBS = LAST[..., 0]
+TABLE, HISTOGRAM = BandTable(), CalibrationHistogram()
 TWO_LOGITS = torch.randn(2, 2, 16, 16)
 MIRRORED = torch.stack([-PROBS[0], PROBS[0] - 0.2]) * 4
 BETTER = (LABELS + PROBS) / 2
@@ -406,6 +416,15 @@ def test_an_exported_network_is_not_looked_at(recwarn):
         (lambda: fit_calibrator(PROBS, LABELS, network=[0.5] * 99), 'got .{,100}$'),
         (lambda: fit_calibrator([dict(map=PROBS, mask=LABELS)]), 'pairs of a map'),
         (lambda: fit_calibrator(PROBS, LABELS * 0 + 255), 'are ignored'),
+        (lambda: fit_calibrator([], []), 'or there are none'),
+        (lambda: TABLE.merge(TABLE), 'another BandTable'),
+        (lambda: HISTOGRAM.merge(HISTOGRAM), 'another histogram'),
+        (
+            lambda: SelfCalibratingBCE(BorderLevels())(
+                PROBS, LABELS, ImageLevels(['a']).sample(['a'], 0)
+            ),
+            'leave the sample out',
+        ),
         (lambda: judging().logits(TWO_LOGITS), 'are calibrated together'),
         (
             lambda: judging().masks(TWO_LOGITS, 'keep', logits=True),
@@ -460,7 +479,7 @@ def test_an_exported_network_is_not_looked_at(recwarn):
             lambda: fit_calibrator([*LABELS / 2] * 7, iter([*LABELS] * 8)),
             'only 35 maps',
         ),
-        (lambda: Calibrator.from_dict(None), 'a mapping'),
+        (lambda: Calibrator.from_dict(None), "lacks 'format'"),
         (lambda: dice_optimal_mask(torch.rand(2, 16, 16, 3)), '3 pixels wide'),
         (
             lambda: fit_calibrator(

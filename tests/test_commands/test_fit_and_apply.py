@@ -12,6 +12,7 @@ from PIL import Image
 from mmaslp.calibration import Calibrator
 from mmaslp.commands import run_command
 from mmaslp.commands.fit import group_numbers
+from mmaslp.evaluation.result import load_results
 from mmaslp.files.prob_maps import MapReader
 from tests.map_folders import write_set
 
@@ -57,6 +58,31 @@ def test_calibrated_maps_are_better_and_keep_their_masks(folders, tmp_path, caps
     assert run_command('eval-maps', args) == 0
     assert run_command('compare', [both]) == 0
     assert 'Use the calibrator' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('ending', ['.npy', '.png'])
+def test_maps_of_per_cent_are_compared_with_calibrated_ones(folders, tmp_path, ending):
+    _, _, (maps, masks) = folders
+    percent = tmp_path / 'percent'
+    percent.mkdir()
+    for path in maps.iterdir():
+        values = np.rint(100 * MapReader().read(path)).astype(np.uint8)
+        if ending == '.png':
+            Image.fromarray(values).save(percent / path.name)
+        else:
+            np.save(percent / f'{path.stem}.npy', values)
+    scale = ['--max-value', '100']
+    cal, out = str(tmp_path / 'c.json'), str(tmp_path / 'out')
+    assert run_command('fit', [str(percent), str(masks), '--out', cal, *scale]) == 0
+    assert run_command('apply', [cal, str(percent), '--out', out, *scale]) == 0
+    alone, both = (str(tmp_path / name) for name in ('alone.json', 'both.json'))
+    args = [out, str(masks), '--json', alone]
+    assert run_command('eval-maps', args) == 0
+    args = [str(percent), out, str(masks), '--json', both, *scale]
+    assert run_command('eval-maps', args) == 0
+    raw, calibrated = load_results(both)
+    assert calibrated.metrics == load_results(alone)[0].metrics
+    assert calibrated.metrics['ece'] < raw.metrics['ece']
 
 
 @pytest.mark.parametrize('kind', ['png', 'npy'])

@@ -55,6 +55,9 @@ def test_a_change_that_may_be_chance_is_no_reason():
     )
     metrics = {key: change(0.2, 0.2, 0.1) for key in BETTER}
     assert verdict(comparison(metrics)) == 'B and A are equal in pixels and masks.'
+    # Maps of 8 bits and of 16.
+    metrics = {key: change(0.2, 0.20004, 1e-6) for key in BETTER}
+    assert verdict(comparison(metrics)) == 'B and A are equal in pixels and masks.'
     metrics = {key: change(0.2, 0.21, nan) for key in BETTER}
     assert verdict(comparison(metrics)).startswith('There are too few images')
 

@@ -35,13 +35,13 @@ def test_foreground_of_a_softmax(tmp_path):
 def test_regions_are_named_or_numbered(tmp_path):
     path, values = tmp_path / 'case.npz', np.stack([volume(seed=1), volume(seed=2)])
     np.savez_compressed(path, probabilities=values)
-    with pytest.raises(ValueError, match=r"case\.npz: .*name one of 0 '0', 1 '1'"):
+    with pytest.raises(ValueError, match=r"case\.npz: .*give one of 0 '0', 1 '1'"):
         MapReader().read(path)
     write_set(tmp_path, REGIONS)
     for channel in ('core', 1):
         found = MapReader(channel=channel).read(path)
         np.testing.assert_array_equal(found, values[1])
-    with pytest.raises(ValueError, match="name one of 0 'whole', 1 'core'"):
+    with pytest.raises(ValueError, match="give one of 0 'whole', 1 'core'"):
         MapReader().read(path)
     write_set(tmp_path, {'background': 0, 'tumour': 1})
     with pytest.raises(ValueError, match=r'case\.npz: its channels do not add up to 1'):

@@ -53,6 +53,11 @@ def test_each_error_is_the_most_suspicious(calibrator):
     assert first.kind == 'border'
     assert first.area == ((prob > 0.5) != moved).sum()
 
+    moved[:14] = 255  # what nobody labelled is not wrong
+    [border] = (s for s in suspects(calibrator, prob, moved) if s.kind == 'border')
+    assert border.area == ((prob > 0.5) != moved)[14:].sum()
+    assert border.box[0, 0] >= 14
+
 
 def test_a_larger_error_is_more_suspicious(calibrator):
     prob, label, _ = scene()

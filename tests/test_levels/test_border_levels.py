@@ -53,7 +53,7 @@ def test_levels_rest_in_the_warm_up_and_say_so():
     levels.observe(Table(GAPS))
     assert levels.levels[0] > 0
     assert levels.reason is None
-    assert 'validations=3, levels=[0.0' in repr(levels)
+    assert levels.validations == 3
 
 
 def test_an_under_confident_network_keeps_levels_at_0():
@@ -90,7 +90,7 @@ def test_a_resumed_run_is_the_uninterrupted_one():
     torch.save(first.state_dict(), file)
     file.seek(0)
     second.load_state_dict(torch.load(file, weights_only=True))
-    assert repr(second) == repr(first)
+    assert torch.equal(second.levels, first.levels)
     assert second.reason == first.reason
     for table in tables[3:]:
         second.observe(table)

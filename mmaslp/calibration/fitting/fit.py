@@ -266,10 +266,11 @@ def _check_enough(counts: np.ndarray, cases: int, number: str) -> None:
             'or groups or, better, a hundred'
         )
     if not labels.all():
-        only = 'background' if labels[0] else 'foreground' if labels[1] else 'ignored'
+        only = 'background' * bool(labels[0]) + 'foreground' * bool(labels[1])
         raise ValueError(
-            f'all pixels are {only}: check that some mask holds an object, that arrays '
-            'hold 0 and 1, not 0 and 255'
+            f'all pixels are {only or "ignored, or there are none"}: check that some '
+            'mask holds an object, that arrays hold 0 and 1, not 0 and 255, that a '
+            'generator was not read before'
         )
 
 
@@ -308,7 +309,10 @@ def _pairs(
     arrays = isinstance(prob, Tensor | np.ndarray) and prob.dtype != object
     counted = isinstance(label, Sized)
     if arrays and (prob.ndim < 3 or not counted or len(prob) != len(label)):
-        raise ValueError('give as many labels as probabilities, as (N, ..., H, W)')
+        raise ValueError(
+            'give as many labels as probabilities, both as (N, ..., H, W), where N is '
+            'the number of images'
+        )
 
     try:
         # A Dataset of torch has a length, and need not end by itself.

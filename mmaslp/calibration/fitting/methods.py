@@ -66,12 +66,12 @@ def identity(logit: np.ndarray, counts: np.ndarray) -> Knots:
 
 
 def temperature(logit: np.ndarray, counts: np.ndarray) -> Knots:
-    r"""Divide by the T of the lowest NLL: :math:`z / T`."""
+    r"""Divide by the T of the lowest NLL of these counts: :math:`z / T`."""
     return _line(logit, _lowest_nll(logit[:, None], counts)[0], 0.0)
 
 
 def platt(logit: np.ndarray, counts: np.ndarray) -> Knots:
-    """Scale and shift, :math:`a z + c`, at the lowest NLL."""
+    """Scale and shift, :math:`a z + c`, at the lowest NLL of these counts."""
     ones = np.ones_like(logit)
     slope, shift = _lowest_nll(np.stack([logit, ones], 1), counts)
     if slope < SLOPES[0]:  # the map is flat, and needs the shift of a flat one

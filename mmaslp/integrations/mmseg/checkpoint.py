@@ -125,7 +125,10 @@ def safe_loading(trust: bool = False) -> Iterator[None]:
 
     def load(filename: str, map_location: Any = None) -> Any:
         if not osp.isfile(osp.expanduser(filename)):
-            raise FileNotFoundError(f'no checkpoint at {osp.abspath(filename)}')
+            raise FileNotFoundError(
+                f'no checkpoint at {osp.abspath(filename)}: name a file, such as '
+                'epoch_4.pth'
+            )
         return load_safely(filename, map_location, trust=trust)
 
     def fetch(url: str, map_location: Any = None, **options: Any) -> Any:

@@ -85,13 +85,19 @@ def check_parts(cfg: Any) -> list[Finding]:
 
         if cfg.get('optim_wrapper'):
             with noted('optim_wrapper', findings):
-                runner.build_optim_wrapper(copy.deepcopy(cfg.optim_wrapper))
+                runner.optim_wrapper = runner.build_optim_wrapper(
+                    copy.deepcopy(cfg.optim_wrapper)
+                )
         for split in ('train', 'val', 'test'):
             if cfg.get(f'{split}_dataloader'):
                 findings += _check_split(cfg, split, runner, datasets)
         broken = [f for f in findings if f.level == 'error' and f.remedy != PATCH]
         if 'train' in datasets and not broken:
             findings += check_hooks(runner)
+            with noted('param_scheduler', findings):
+                runner.build_param_scheduler(
+                    copy.deepcopy(cfg.get('param_scheduler') or [])
+                )
     return [*findings, *shared_images(datasets)]
 
 
@@ -115,6 +121,20 @@ def _check_split(
         dataset = datasets[split] = dataset_of(loop)
         findings += check_batches(split, loop)
         findings += check_masks(split, dataset)
+        if (
+            split != 'test'
+            and not findings
+            and hasattr(dataset, 'get_data_info')
+            and 'gt_sem_seg' not in dataset[0].get('data_samples', ())
+        ):
+            findings.append(
+                Finding(
+                    'error',
+                    f'{place}.dataset: its pipeline gives no masks',
+                    f"{place}.dataset.pipeline: dict(type='LoadBinaryAnnotations') "
+                    "after the images are loaded, and dict(type='PackSegInputs') last",
+                )
+            )
 
     if any(finding.remedy == PATCH for finding in findings):
         for leaf in leaf_sets(cfg[place].dataset):

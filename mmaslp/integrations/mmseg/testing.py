@@ -8,7 +8,7 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
@@ -120,7 +120,13 @@ def sets_of_test(cfg: Config, names: Sequence[str] | None = None) -> dict[str, d
             'test_sets must be a dict of data sets, each with a name of its own, that '
             f'of a folder where its results go, not {[*named]}'
         )
-    sets |= named
+    pipeline = {'pipeline': main.pipeline} if 'pipeline' in main else {}
+    sets |= {
+        name: dataset
+        if {'dataset', 'datasets'} & dataset.keys()
+        else ConfigDict({**pipeline, **dataset})
+        for name, dataset in named.items()
+    }
 
     if unknown := {*(names or ())} - {*sets}:
         raise ValueError(

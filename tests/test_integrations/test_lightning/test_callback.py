@@ -72,6 +72,17 @@ def test_a_resumed_run_ends_bit_equal(whole, tmp_path):
         assert_bit_equal(ends[0], content(whole / 'epoch=4.ckpt'))
 
 
+@pytest.mark.parametrize('everything, own, alike', [(1, None, False), (1, 0, True)])
+def test_the_seed_is_that_of_seed_everything(
+    whole, tmp_path, monkeypatch, everything, own, alike
+):
+    monkeypatch.setenv('PL_GLOBAL_SEED', str(everything))
+    toy.train(tmp_path, EPOCHS, ASLPCallback(BorderLevels(), seed=own))
+    ends = [content(f / f'epoch={EPOCHS - 1}.ckpt') for f in (whole, tmp_path)]
+    one, other = (end['state_dict']['network.0.weight'] for end in ends)
+    assert torch.equal(one, other) == alike
+
+
 def test_levels_do_not_begin_in_the_middle_of_a_training(tmp_path):
     toy.train(tmp_path, 3, Callback())
     with pytest.raises(ValueError, match='holds no levels of ASLPCallback'):

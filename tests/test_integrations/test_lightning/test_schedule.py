@@ -33,6 +33,7 @@ def trainer(**options):
         (dict(max_epochs=None, max_steps=8), 2),
         (dict(max_epochs=-1), None),
         (dict(num_training_batches=math.inf, val_check_batch=math.inf), None),
+        (dict(max_steps=80, num_training_batches=math.inf, val_check_batch=2), 40),
         (dict(enable_validation=False), 0),
     ],
 )

@@ -158,6 +158,20 @@ def test_named_sets_are_a_dict_of_data_sets(config, given):
     assert [*sets_of_test(cfg)] == ['test']
 
 
+def test_a_named_set_is_read_as_the_main_one(config, tmp_path):
+    cfg = config('a')
+    main = cfg.test_dataloader.dataset
+    cfg.test_sets = dict(
+        other={key: main[key] for key in main if key != 'pipeline'},
+        both=dict(type='ConcatDataset', datasets=[main]),
+    )
+    sets = sets_of_test(cfg)
+    assert sets['other'].pipeline == main.pipeline
+    assert 'pipeline' not in sets['both']
+    found = evaluate(cfg, sets)
+    assert found['other'].metrics == found['test'].metrics
+
+
 def test_a_review_of_a_config_is_that_of_its_maps(config, tmp_path, recwarn):
     scenes = [discs(k) for k in range(20)]
     calibrator = fit_calibrator([p for p, _ in scenes], [m for _, m in scenes])

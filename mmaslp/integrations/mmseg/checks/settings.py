@@ -251,8 +251,8 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
             if unknown := ', '.join(sorted(loss.keys() - arguments)):
                 yield Finding(
                     'error',
-                    f'{place}.loss_decode: SCBCELoss has no {unknown}, which the base '
-                    'gives to its loss',
+                    f'{place}.loss_decode: SCBCELoss has no {unknown}, which the '
+                    'config gives to its loss',
                     PATCH,
                 )
         elif kind == 'BoundaryLoss':
