@@ -357,7 +357,15 @@ def _image_columns(row: Reviewed, with_volumes: bool) -> dict[str, object]:
     return columns
 
 
-OBJECT_COLUMNS = ('image', 'object', 'probability', 'area', 'mean_p')
+OBJECT_COLUMNS = (
+    'image',
+    'object',
+    'probability',
+    'probability_low',
+    'probability_high',
+    'area',
+    'mean_p',
+)
 
 
 def write_objects(
@@ -377,6 +385,7 @@ def _object_columns(row: Reviewed, k: int, with_volumes: bool) -> dict[str, obje
     table = row.objects
     values = (
         *(row.name, table.label[k], _text(table.probability[k])),
+        *(_text(table.low[k]), _text(table.high[k])),  # of few objects
         *(table.area[k], _text(table.mean[k])),
     )
     columns = dict(zip(OBJECT_COLUMNS, values)) | box_columns(table.box[k])

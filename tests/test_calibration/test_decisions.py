@@ -1,3 +1,4 @@
+import csv
 import json
 from dataclasses import asdict, replace
 
@@ -20,6 +21,7 @@ from mmaslp.calibration.features import (
 )
 from mmaslp.calibration.fitting.decisions import fit_decisions
 from mmaslp.common.bands import border_bands
+from mmaslp.files.review import review_image, write_objects
 from mmaslp.metrics.image_metrics import aurc
 from tests.hostile.evil import growth
 from tests.test_calibration import samples
@@ -417,6 +419,16 @@ def test_few_objects_are_told_with_a_range():
     after = object_figures(np.array(ours), np.array(truth))
     assert after['nll_object'] < before['nll_object']
     assert np.isnan(fitted(30).objects(discs(1)[0]).low).all()
+
+
+def test_the_range_of_an_object_is_in_its_row(tmp_path):
+    row = review_image(fitted(12), 'a', discs(100)[0])
+    write_objects(tmp_path / 'o.csv', [row])
+    with open(tmp_path / 'o.csv', newline='') as file:
+        lines = [*csv.DictReader(file)]
+    for end in ('low', 'high'):
+        told = [float(line[f'probability_{end}']) for line in lines]
+        assert told == pytest.approx(getattr(row.objects, end).tolist(), abs=1e-4)
 
 
 def test_the_interval_of_an_area_grows_with_the_area(calibrator):
