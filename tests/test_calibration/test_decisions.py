@@ -421,6 +421,13 @@ def test_few_objects_are_told_with_a_range():
     assert np.isnan(fitted(30).objects(discs(1)[0]).low).all()
 
 
+def test_few_images_have_no_interval_of_the_area_and_say_so():
+    for images, few in ((18, True), (19, False)):
+        calibrator = fitted(images)
+        assert np.isnan(calibrator.image(discs(100)[0]).area_low) == few
+        assert ('intervals take 19 images' in calibrator.summary()) == few
+
+
 def test_the_range_of_an_object_is_in_its_row(tmp_path):
     row = review_image(fitted(12), 'a', discs(100)[0])
     write_objects(tmp_path / 'o.csv', [row])

@@ -109,7 +109,9 @@ def decisions_in_words(decisions: Decisions) -> list[str]:
     masks = decisions.record['masks']
     best = max(masks, key=masks.__getitem__)
     dice = ', '.join(f'{_MASKS[name]} {value:.4f}' for name, value in masks.items())
-    lines.append(f'Mean Dice: {dice}; apply --masks {best} writes the best ones.')
+    # A quantile of .95 takes the largest of 19 errors.
+    few = '' if len(decisions.features) >= 19 else ' Areas: intervals take 19 images.'
+    lines.append(f'Mean Dice: {dice}; apply --masks {best} writes the best ones.{few}')
 
     empty, nothing = decisions.empty
     hidden = '' if empty >= LEAST_EMPTY else ': they cannot tell about such images'
