@@ -138,7 +138,7 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
     place = f'{config or "the config"} cannot be built: ' if building else ''
     # What MMEngine builds is its `cfg`, a dict.
     parts = (
-        f' (in the part of {", ".join(_TYPES.findall(str(given))[:4])})'
+        f' (in the part of {", ".join(_TYPES.findall(str({"type": "", **given}))[:4])})'
         for frame in reversed(frames)
         if building and isinstance(given := frame.f_locals.get('cfg'), dict)
     )

@@ -48,7 +48,7 @@ class Result:
         settings (dict): How it was measured: ``bins`` and ``mode`` of the confidence,
             ``resamples`` of the intervals, ``protocol`` and others.
         metrics (dict[str, float]): By the key of its :class:`~.errors.Metric`, and of
-            single bands, see ``docs/metrics.md``; nan where undefined.
+            single bands, see ``docs/metrics.md``; nan or missing where undefined.
         intervals (dict[str, list[float]]): 95 % bounds of metrics over images.
         positive (dict[str, float]): The metrics in mode 'positive'; empty unless the
             mode is 'top_label' and there are two classes.

@@ -379,12 +379,10 @@ def read_pair(
                 'its axes lie in another order. Arrays are read as (D, H, W), as '
                 'nnU-Net has them, and nibabel gives (W, H, D): transpose one of them'
             )
-        elif np.squeeze(prob).shape == np.squeeze(slices).shape:
-            advice = 'drop the axis of length 1: save an image as (H, W)'
         elif prob.ndim != slices.ndim and min(*prob.shape, *slices.shape) < 5:
             advice = (
-                f'an axis of {min(*prob.shape, *slices.shape)} looks like channels: '
-                'save the foreground alone, or of two logits the second less the first'
+                'save an image as (H, W): drop an axis of length 1, and of channels '
+                'save the foreground alone, of two logits the second less the first'
             )
         raise ValueError(
             f'{pred}: {size} pixels, but its mask {gt} has {of_mask}: {advice}'

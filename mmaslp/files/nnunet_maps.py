@@ -188,7 +188,8 @@ def described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDatase
     if overlap:
         raise ValueError(
             'its channels do not add up to 1, and its dataset.json describes classes '
-            'that exclude each other: lay that of these maps beside them'
+            'that exclude each other: lay that of these maps beside them, and leave '
+            '--max-value out'
         )
     return dataset
 

@@ -193,6 +193,11 @@ class MapReader:
                 f'holds {values.dtype}; maps are floating point in [0, 1] or logits, '
                 'or integers whose scale you state with --max-value'
             )
+        if self.channel is not None and values.ndim != 4:
+            raise ValueError(
+                f'--channel {self.channel}: its shape {values.shape} has no axis of '
+                'channels, which is the first of four: leave it out'
+            )
         if self.logits:
             _check_numbers(values)
             return _checked_rank(values)
@@ -209,9 +214,8 @@ class MapReader:
         self, path: Path, values: np.ndarray, usual: float | None
     ) -> np.ndarray:
         """Divide by the value that stands for 1, and clip what is off by rounding."""
-        is_ours = self.max_value is not None and is_calibrated(path)
-        top = usual if is_ours else self.max_value or usual
-        if top is None:
+        of_file = self.max_value is None or is_calibrated(path)
+        if (top := usual if of_file else self.max_value) is None:
             raise ValueError(
                 f'holds {values.dtype} up to {values.max(initial=0)}: state with '
                 '--max-value which of them stands for probability 1'

@@ -161,8 +161,8 @@ class ASLPCallback(Callback):
         number = validations(trainer)
 
         remedy = (
-            'give fit() validation images, and the Trainer a lower val_check_interval '
-            'or more max_epochs'
+            'give fit() validation images, and the Trainer more max_epochs or a lower '
+            'val_check_interval or check_val_every_n_epoch'
         )
         if number is not None:
             # The last validation moves levels in vain.

@@ -238,7 +238,12 @@ def make_rule(rule: str | Rule, **options: Any) -> Rule:
     kind = RULES[check_choice('rule', rule, [*RULES])]  # type: ignore[index]
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for key in options:
-        check_choice(f'an option of rule {rule!r}', key, names)
+        if key not in names:
+            raise ValueError(
+                f'there is no argument {key!r}: rule {rule!r} has '
+                f'{", ".join(names) or "none of its own"}; beta belongs to the loss, '
+                "gain to levels='border'"
+            )
     return kind(**options)
 
 

@@ -162,8 +162,7 @@ def _rows_of_cells(
 
     With a strength for each pixel the loss would take 1.7 times as long.
     """
-    full = pixels.shape[1] // size
-    if full:
+    if full := pixels.shape[1] // size:
         yield pixels[:, : full * size].unflatten(1, (full, size)), strength[:, :full]
     if full < strength.shape[1]:  # the last row of cells is cut off
         yield pixels[:, full * size :].unsqueeze(1), strength[:, full:]

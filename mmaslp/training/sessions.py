@@ -309,15 +309,20 @@ class CalibratorSession:
         if self._validated:  # these are of another validation
             self.start_validation()
         ignored = self.ignore_index if ignore_index is None else ignore_index
+        if prob.ndim < 3 or len(labels) != len(prob):
+            raise ValueError(
+                f'give a batch (N, ..., H, W) and as many labels, not '
+                f'{tuple(prob.shape)} and {len(labels)} labels'
+            )
         channels = has_channels(prob)
         if keys is None:
             rank, size = rank_and_size()
             keys = [(self._seen + row) * size + rank for row in range(len(prob))]
 
         numbers = check_array('keys', keys, (len(prob),), int).tolist()
-        for image, label, key in zip(prob, labels, numbers, strict=True):
-            self._tables.update(image, label, key, ignored, logits, channels)
         self._seen += len(prob)
+        for image, label, key in zip(prob, labels, numbers):
+            self._tables.update(image, label, key, ignored, logits, channels)
 
     def end_validation(self) -> None:
         """Add up what the processes have counted."""

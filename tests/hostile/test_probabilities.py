@@ -317,7 +317,7 @@ def half_calibrated():
         (lambda: Decisions().least_probability(keep_real=2), 'keep_real must be'),
         (
             lambda: CalibratorSession().update(*map(torch.tensor, (PROB, LABEL[:3]))),
-            'shorter',
+            'as many labels',
         ),
         (
             lambda: ObjectFreeWindows().batch(

@@ -20,7 +20,7 @@ from mmaslp import (
     SelfCalibratingBCE,
     fit_calibrator,
 )
-from mmaslp.calibration import dice_optimal_mask
+from mmaslp.calibration import CalibrationTables, dice_optimal_mask
 from mmaslp.commands import main
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.files.calibrated_maps import apply_calibrator
@@ -29,6 +29,7 @@ from mmaslp.files.prob_maps import MapReader, write_prob_map
 from mmaslp.files.review import review_image, review_maps
 from mmaslp.integrations.mmseg.testing import evaluate, sets_of_test
 from mmaslp.integrations.mmseg.training import prepare_training
+from mmaslp.integrations.nnunet.loss import SelfCalibratingLoss, Targets
 from mmaslp.losses.perturbations import max_alpha
 from mmaslp.metrics.objects import MaskTable
 from mmaslp.training.sessions import CalibratorSession, LevelsSession
@@ -418,6 +419,18 @@ def test_an_exported_network_is_not_looked_at(recwarn):
         (lambda: fit_calibrator(PROBS, LABELS * 0 + 255), 'are ignored'),
         (lambda: fit_calibrator([], []), 'or there are none'),
         (lambda: TABLE.merge(TABLE), 'another BandTable'),
+        (lambda: CalibratorSession().update(PROBS[0], LABELS[0]), 'give a batch'),
+        (
+            lambda: CalibrationTables().update(PROBS[0], LABELS[0], key=1.5),
+            'key must be',
+        ),
+        (lambda: ImageLevels(['a'], gain=2), "no argument 'gain'"),
+        (
+            lambda: SelfCalibratingLoss(SelfCalibratingBCE(), Targets(False))(
+                SOFTMAX, LABELS[:, None] - 1
+            ),
+            'label holds -1',
+        ),
         (lambda: HISTOGRAM.merge(HISTOGRAM), 'another histogram'),
         (
             lambda: SelfCalibratingBCE(BorderLevels())(

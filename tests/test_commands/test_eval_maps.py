@@ -24,7 +24,7 @@ def test_one_hot_masks_are_named(tmp_path, capsys, axis):
         np.save(path.with_suffix('.npy'), np.stack([~mask, mask], axis).astype('u1'))
         path.unlink()
     assert folders.run() == 2
-    assert 'an axis of 2 looks like channels' in capsys.readouterr().err
+    assert 'of channels save the foreground alone' in capsys.readouterr().err
 
 
 def test_metrics_of_good_folders(folders, tmp_path, capsys):

@@ -77,7 +77,7 @@ def test_all_problems_come_in_one_message(folders, tmp_path):
 def test_an_axis_too_many_is_to_be_dropped(tmp_path):
     np.save(tmp_path / 'map.npy', np.full((6, 5, 1), 0.3))
     np.save(tmp_path / 'mask.npy', np.zeros((6, 5), np.uint8))
-    with pytest.raises(ValueError, match='drop the axis of length 1'):
+    with pytest.raises(ValueError, match='drop an axis of length 1'):
         read_pair(MapReader(), tmp_path / 'map.npy', tmp_path / 'mask.npy')
 
 

@@ -117,3 +117,10 @@ def test_a_file_that_was_not_fetched_is_no_pickle(tmp_path, name):
     with pytest.raises(ValueError, match='a failed download') as found:
         MapReader().read(path)
     assert 'pickle' not in str(found.value)
+
+
+def test_a_channel_is_named_of_maps_with_channels_only(tmp_path):
+    np.savez(tmp_path / 'a.npz', prob=np.full((4, 5), 0.7))
+    assert MapReader().read(tmp_path / 'a.npz').shape == (4, 5)
+    with pytest.raises(ValueError, match='has no axis of channels'):
+        MapReader(channel=1).read(tmp_path / 'a.npz')

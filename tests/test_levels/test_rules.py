@@ -34,7 +34,7 @@ def test_rules_by_name_and_object():
     assert make_rule('fixed') == Fixed()
     with pytest.raises(ValueError, match='rule must be one of fixed, MC'):
         make_rule(rule, lam=3.0)
-    with pytest.raises(ValueError, match="an option of rule 'FB' must be one of gain"):
+    with pytest.raises(ValueError, match="rule 'FB' has gain"):
         make_rule('FB', gap='median')
 
 

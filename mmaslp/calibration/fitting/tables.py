@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...common.arguments import check_integer
 from ...common.arrays import (
     as_floats,
     as_tensor,
@@ -124,7 +125,7 @@ class CalibrationTables:
         del label, valid  # of a volume they are large
         if not (kind < 2).any():
             return  # an image without a label is not a case
-        key = int(self.images.sum()) if key is None else key
+        key = int(self.images.sum()) if key is None else check_integer('key', key)
         group = key % GROUPS
         # Of an image, and not of a volume, the axis of the slices is left out.
         prob = prob[0] if len(prob) == 1 else prob

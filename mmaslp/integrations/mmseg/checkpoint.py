@@ -162,8 +162,7 @@ def check_checkpoint(path: str, trust: bool = False) -> None:
 
 
 def _check_file(path: str) -> None:
-    archived = zipfile.is_zipfile(path)
-    if archived:
+    if archived := zipfile.is_zipfile(path):
         try:
             with naming(path), zipfile.ZipFile(path) as archive:
                 size = sum(member.file_size for member in archive.infolist())

@@ -450,8 +450,7 @@ def verdicts(results: Mapping[str, Tested]) -> list[str]:
 
 def draw_predictions(cfg: Config, folder: str) -> None:
     """Let MMSegmentation's visualization hook paint into a folder."""
-    hook = cfg.get('default_hooks', {}).get('visualization')
-    if hook is None:
+    if (hook := cfg.get('default_hooks', {}).get('visualization')) is None:
         raise ValueError(
             '--show-dir needs '
             "default_hooks.visualization=dict(type='SegVisualizationHook') in the "

@@ -63,14 +63,14 @@ class Targets:
         return torch.where(mask, target, 0), mask
 
     def binary(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and uint8 labels of {0, 1, 255} of every foreground on its own.
+        """Logits and int16 labels of {0, 1, 255} of every foreground on its own.
 
         Two logits of a softmax become one, their difference; those of regions stay.
         """
         if not self.regions:
             logits = one_logit(logits).unsqueeze(1)
         labels, mask = self.labelled(target)
-        labels = labels.to(torch.uint8)
+        labels = labels.to(torch.int16)  # as it is, so that wrong ones are refused
         if mask is not None:
             labels = labels.masked_fill(~mask, 255)
         return logits, labels
