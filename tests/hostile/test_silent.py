@@ -30,6 +30,7 @@ from mmaslp.files.review import review_image, review_maps
 from mmaslp.integrations.mmseg.testing import evaluate, sets_of_test
 from mmaslp.integrations.mmseg.training import prepare_training
 from mmaslp.integrations.nnunet.loss import SelfCalibratingLoss, Targets
+from mmaslp.levels.rules import make_rule
 from mmaslp.losses.perturbations import max_alpha
 from mmaslp.metrics.objects import MaskTable
 from mmaslp.training.sessions import CalibratorSession, LevelsSession
@@ -424,7 +425,7 @@ def test_an_exported_network_is_not_looked_at(recwarn):
             lambda: CalibrationTables().update(PROBS[0], LABELS[0], key=1.5),
             'key must be',
         ),
-        (lambda: ImageLevels(['a'], gain=2), "no argument 'gain'"),
+        (lambda: make_rule('MC', warmup=3), "no argument 'warmup'"),
         (
             lambda: SelfCalibratingLoss(SelfCalibratingBCE(), Targets(False))(
                 SOFTMAX, LABELS[:, None] - 1
