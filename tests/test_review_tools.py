@@ -137,17 +137,6 @@ def test_itk_snap(tmp_path, monkeypatch, capsys):
     assert rows == [['1', 'object 1, real with 0.250', '0.7200 ml']]
 
 
-@pytest.mark.parametrize('sides, known', [('RAS', True), ('???', False)])
-def test_places_in_mm_are_of_volumes_that_say_where_they_lie(sides, known):
-    labels = np.zeros((6, 10, 12), np.int32)
-    labels[1:3, 2:5, 3:9] = 1
-    grid = Grid((5.0, 2.0, 2.0), sides, tuple(map(tuple, np.diag([2.0, 2, 5, 1]))))
-    table = table_of(labels, [0.25])
-    image = Judged(Path('a.npy'), 'a', labels * 0.9, table, estimate(), grid=grid)
-    assert np.isfinite(image.in_mm(table.centre)).all() == known
-    assert image.voxel == 20
-
-
 def test_the_place_in_the_order_is_in_the_file(review):
     images = json.loads(Path(review[0]).read_text())['images']
     assert [image['attributes']['rank'] for image in images] == [1, 2, 3]

@@ -13,8 +13,10 @@ from mmaslp import Calibrator, fit_calibrator
 from mmaslp.commands import run_command
 from mmaslp.evaluation.map_folders import evaluate_maps
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.files.volumes import grid_of, read_nifti
+from mmaslp.files.review import Judged
+from mmaslp.files.volumes import Grid, grid_of, read_nifti
 from mmaslp.metrics import CalibrationHistogram
+from tests.review_samples import estimate, reviewed, table_of
 from tests.test_calibration.object_scenes import discs
 
 nibabel = pytest.importorskip('nibabel')
@@ -284,3 +286,14 @@ def test_an_affine_of_nan_stays(tmp_path):
     for folder in ('out', 'out_masks'):
         header = nibabel.load(tmp_path / folder / '00.nii.gz').header
         assert np.isnan(header['srow_x']).all()
+
+
+@pytest.mark.parametrize('sides, known', [('RAS', True), ('???', False)])
+def test_places_in_mm_are_of_volumes_that_say_where_they_lie(sides, known):
+    labels = np.zeros((6, 10, 12), np.int32)
+    labels[1:3, 2:5, 3:9] = 1
+    grid = Grid((5.0, 2.0, 2.0), sides, tuple(map(tuple, np.diag([2.0, 2, 5, 1]))))
+    table = table_of(labels, [0.25])
+    row = reviewed(Judged(None, 'a', labels * 0.9, table, estimate(), grid=grid))
+    assert np.isfinite(row.in_mm(table.centre)).all() == known
+    assert row.voxel == pytest.approx(20)
