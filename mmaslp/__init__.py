@@ -135,7 +135,6 @@ def __getattr__(name):
     if name not in _COMPONENTS:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     # The loss alone needs no MMSegmentation.
-    problem = None if name == 'SCBCELoss' else register_components()
-    if problem is not None:
+    if name != 'SCBCELoss' and (problem := register_components()) is not None:
         raise ImportError(f'mmaslp.{name} is not there: {problem}')
     return getattr(import_module(f'{_MMSEG}.{_COMPONENTS[name]}'), name)

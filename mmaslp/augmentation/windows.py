@@ -196,15 +196,13 @@ class ObjectFreeWindows:
                 'batch(images, masks)'
             )
 
-        window = find_window(labels, self.smallest, rng)
-        if window is not None:
+        if (window := find_window(labels, self.smallest, rng)) is not None:
             rows, columns = window
             part = image[..., rows, columns] if tensor else image[rows, columns]
             part = part.clone() if isinstance(part, Tensor) else part.copy()
             self._pool.append(part)
             return resized(part, height, width)
 
-        others = [part for part in self._pool if _kind(part) == _kind(image)]
-        if not others:
-            return None
-        return resized(others[rng.integers(len(others))], height, width)
+        if others := [part for part in self._pool if _kind(part) == _kind(image)]:
+            return resized(others[rng.integers(len(others))], height, width)
+        return None

@@ -255,7 +255,10 @@ class Calibrator:
                 'give one image (H, W) or one volume (D, H, W), not '
                 f'{tuple(values.shape)}'
             )
-        hint = '; of channels give one; in Python images, two logits go to judge_batch'
+        hint = (
+            '; a batch (N, 1, H, W), and two logits, go to judge_batch; of channels '
+            'give one'
+        )
         self.check_axes(3 if values.dim() == 3 and len(values) > 1 else 2, hint)
 
         image, labels = count_image(values, logits)
@@ -353,8 +356,8 @@ class Calibrator:
         except (ValueError, RecursionError) as error:
             reason = str(error).removeprefix('not a calibrator: ')
             raise ValueError(
-                f'{file} is not a calibrator of this version ({reason}): fit it again '
-                'with `mmaslp fit`'
+                f'{file} is cut, or not a calibrator of this version ({reason}): fit '
+                'it again with `mmaslp fit`'
             ) from error
 
     def to_dict(self) -> dict[str, Any]:

@@ -215,8 +215,9 @@ class Decisions:
             cuts = [cut for cut, kept, _, _ in self.cuts if kept >= keep_real]
             return max(cuts, default=0.0)
         most = optional(check_number, 'max_false', max_false, at_least=0)
-        cuts = [cut for cut, _, n, _ in self.cuts if most is None or n <= most]
-        if not cuts:
+        if not (
+            cuts := [cut for cut, _, n, _ in self.cuts if most is None or n <= most]
+        ):
             least = min((row[2] for row in self.cuts), default=np.nan)
             raise ValueError(
                 f'whatever is left out, an image keeps more than {max_false:g} false '

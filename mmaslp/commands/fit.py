@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> None:
 
 def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[int]:
     """Number names by the group that a pattern finds in them."""
-    from ..calibration.fitting.fit import numbers_of
+    from ..calibration.fitting.fit import LEAST_CASES, numbers_of
 
     if pattern is None:
         return range(len(names))
@@ -132,16 +132,20 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
         matches = [pattern.search(Path(name).name) for name in names]
     # Of a pattern with parentheses they hold what is shared.
     found = [
-        '_'.join(filter(None, match.groups())) or match.group()
+        match and ('_'.join(filter(None, match.groups())) or match.group())
         for match in matches
-        if match is not None
     ]
-    if without := [name for name, match in zip(names, matches) if match is None]:
+    if without := [name for name, text in zip(names, found) if not text]:
         raise ValueError(
             f'--groups {pattern.pattern}: matches nothing in {without[0]}, and must in '
             'each name'
         )
-    if len({*found}) == len(found) > 1:
+    if len({*found}) < LEAST_CASES:
+        raise ValueError(
+            f'--groups {pattern.pattern}: finds only {", ".join(dict.fromkeys(found))} '
+            f'in the names, and a fit takes {LEAST_CASES} groups'
+        )
+    if len({*found}) == len(found):
         raise ValueError(
             f'--groups {pattern.pattern}: finds another text in each name, such as '
             f'{found[0]} and {found[1]}: it must find what files of a group share; '

@@ -116,7 +116,9 @@ def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
     """Refuse outputs that would cost a file, and options without an effect."""
     from ..common.outputs import check_outputs
     from ..files.object_volumes import files_of
+    from ..report.page import page_outputs
 
+    page_outputs(args.report)  # refuses another ending
     outputs = {name: getattr(args, name[2:]) for name in OUTPUTS}
     if not any(outputs.values()) and not args.objects_out:
         raise ValueError(f'name an output: {", ".join([*OUTPUTS, "--objects-out"])}')

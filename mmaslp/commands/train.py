@@ -39,7 +39,6 @@ def after_interrupt(args: argparse.Namespace) -> str:
     """Say what an interruption leaves and how to go on."""
     from mmengine.runner import find_latest_checkpoint
 
-    latest = find_latest_checkpoint(args.work_dir) if args.work_dir else None
-    if latest is None:
-        return 'no checkpoint was written yet; the same command starts anew'
-    return f'{latest} is kept; the same command goes on from it with --resume'
+    if args.work_dir and (latest := find_latest_checkpoint(args.work_dir)):
+        return f'{latest} is kept; the same command goes on from it with --resume'
+    return 'no checkpoint was written yet; the same command starts anew'

@@ -56,8 +56,7 @@ def check_outputs(
                     'two files'
                 )
             seen[identity] = option
-            folder = _real(path).parent
-            if folder not in folders:
+            if (folder := _real(path).parent) not in folders:
                 _check_folder(folder, read, name)
                 folders.add(folder)
             check_output(path, overwrite, option)

@@ -216,7 +216,7 @@ def match(
         unique = (len(first), len(second)) == (len(rows), len(others))
         if unique and (shared := [value for value in first if value in second]):
             alone = [
-                f'{row.network} on {row.result.dataset}'
+                f'{row.result.model} on {row.result.dataset}'
                 for key, row in [*first.items(), *second.items()]
                 if key not in shared
             ]

@@ -17,6 +17,7 @@ from ..common.arguments import (
     check_text,
     optional,
 )
+from ..common.inputs import naming
 from ..metrics.band_table import BandTable, band_scalars
 from ..metrics.bins import BinTable, check_bins, equal_width
 from ..metrics.bootstrap import check_resamples, resample
@@ -191,11 +192,12 @@ class Evaluator:
         raw = evaluate_image(name, prob, label, **self.options)
         if calibrated is not None:
             refuse_calibrated(prob)
-            self.calibrated.add(
-                evaluate_image(
-                    name, calibrated, label, estimates=estimates, **self.options
+            with naming('calibrated'):
+                self.calibrated.add(
+                    evaluate_image(
+                        name, calibrated, label, estimates=estimates, **self.options
+                    )
                 )
-            )
         self.raw.add(raw)
         self._axes.add(prob.ndim)
 

@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import torch
 
+from ..common.arguments import check_path
 from ..common.inputs import naming
 from .images import IMAGE_SUFFIXES, check_uncalibrated, read_binary_mask
 from .names import display_name, raise_problems, some, unpaired
@@ -173,6 +174,7 @@ class MapFiles:
         cls, maps: str | Path, masks: str | Path | None = None, suffix: str = ''
     ) -> 'MapFiles':
         """List a folder of maps, and match it with one of masks; see `pair_files`."""
+        maps = check_path('maps', maps)
         if masks is not None:
             pairs, problems = pair_files(maps, masks, suffix)
             where = f'{display_name(maps)} and {display_name(masks)}'
@@ -275,6 +277,7 @@ class _Counted:
             or bool((prob > cut + AT_CUT)[label == 0].any())
             or bool((prob < cut - AT_CUT)[label == 1].any())
             or not (label < 2).any()
+            or max(prob.max() - cut, cut - prob.min()) <= AT_CUT
         )
 
         with naming(pred):
@@ -388,8 +391,7 @@ def read_pair(
             f'{pred}: {size} pixels, but its mask {gt} has {of_mask}: {advice}'
         )
 
-    grid = reader.grid_of(pred) if is_nifti(gt) else None
-    if grid is not None:
+    if is_nifti(gt) and (grid := reader.grid_of(pred)) is not None:
         other = grid_of(gt, dataset is not None and dataset.reorient)
         shape = (1, *label.shape)[-3:]
         same_axes = grid.orientation == other.orientation

@@ -276,8 +276,8 @@ def _chosen_key(names: Sequence[str], key: str | None) -> str:
         key = names[0] if len(names) == 1 else 'probabilities'
     if key not in names:
         raise ValueError(
-            f'it holds {", ".join(names) or "no array"}: name that of maps with --key, '
-            'and save masks alone'
+            f'it holds {", ".join(names) or "no array"}, not {key}: name that of maps '
+            'with --key, and save masks alone'
         )
     return key
 

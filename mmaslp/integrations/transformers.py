@@ -257,6 +257,8 @@ class SelfCalibration(TrainerCallback, ExportableState):
 
         return loss * share
 
+    __call__ = loss  # for compute_loss_func=calibration
+
     def state(self) -> dict[str, Any]:
         """What goes into ``trainer_state.json``: levels, fingerprint of the weights."""
         fingerprint = None if self._model is None else fingerprint_of(self._model)

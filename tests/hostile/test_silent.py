@@ -170,10 +170,9 @@ def test_more_workers_than_processors(capsys):
         ('compare r.json r.json --resamples 1', '--resamples'),
         ('compare r.json ./r.json --fail-if-worse', 'given twice'),
         ('fit c.py x.pth --out c.json --max-value 0', '--max-value'),
-        (
-            'fit maps masks --out c.json --groups ^0',
-            '12 images of 1 groups',
-        ),
+        ('fit maps masks --out c.json --groups ^0', 'finds only 0 in the names'),
+        ('fit maps masks --out c.json --groups (z)?', 'matches nothing in'),
+        ('review maps --calibrator c.json --report x.csv', 'ends with .html'),
         ('fit maps masks --out c.json --channel ²', 'channel'),
         ('doctor --data maps', '`mmaslp prepare FOLDER`'),
         ('doctor --patch new.py', '--patch change a config'),
@@ -420,6 +419,11 @@ def test_an_exported_network_is_not_looked_at(recwarn):
         (lambda: fit_calibrator(PROBS, LABELS * 0 + 255), 'are ignored'),
         (lambda: fit_calibrator([], []), 'or there are none'),
         (lambda: TABLE.merge(TABLE), 'another BandTable'),
+        (
+            lambda: Evaluator().add('a', PROBS[0], LABELS[0], PROBS[0][:4]),
+            '^calibrated: ',
+        ),
+        (lambda: MapFiles.of(PROBS), 'maps must be'),
         (lambda: CalibratorSession().update(PROBS[0], LABELS[0]), 'give a batch'),
         (
             lambda: CalibrationTables().update(PROBS[0], LABELS[0], key=1.5),

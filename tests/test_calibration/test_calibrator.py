@@ -289,7 +289,7 @@ def test_images_and_volumes_have_calibrators_of_their_own():
     images.judge(prob[0])
     images.judge(prob[:1])  # a volume of one slice is an image
     volumes.judge(prob[:2])
-    with pytest.raises(ValueError, match='two logits go to judge_batch'):
+    with pytest.raises(ValueError, match='two logits, go to judge_batch'):
         images.judge(prob[:2])
     with pytest.raises(ValueError, match='fitted to volumes, and not to images'):
         volumes.judge(prob[0])

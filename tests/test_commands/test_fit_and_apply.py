@@ -60,6 +60,17 @@ def test_calibrated_maps_are_better_and_keep_their_masks(folders, tmp_path, caps
     assert 'Use the calibrator' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('low, high, cut', [(0.1, 0.8, True), (0.5, 0.5, False)])
+def test_masks_that_are_cut_from_their_maps(tmp_path, recwarn, low, high, cut):
+    maps, masks = write_set(tmp_path, 6)
+    for path in masks.iterdir():
+        mask = np.asarray(Image.open(path)) > 0
+        np.save(maps / f'{path.stem}.npy', np.where(mask, high, low))
+        (maps / path.name).unlink()
+    assert run_command('eval-maps', [str(maps), str(masks)]) == 0
+    assert any('give true masks' in str(each.message) for each in recwarn) == cut
+
+
 @pytest.mark.parametrize('ending', ['.npy', '.png'])
 def test_maps_of_per_cent_are_compared_with_calibrated_ones(folders, tmp_path, ending):
     _, _, (maps, masks) = folders
@@ -241,7 +252,7 @@ def test_what_is_asked_for_is_fitted(folders, tmp_path, capsys):
     args = [*map(str, val), '--out', str(tmp_path / 'cal.json')]
     options = ['--method', 'platt', '--by', 'single', '--target', 'probability']
     assert run_command('fit', [*args, *options, '--groups', r'^\d\d']) == 2
-    assert '40 images of 4 groups are too few' in capsys.readouterr().err
+    assert 'finds only 00, 01, 02, 03 in the names' in capsys.readouterr().err
     assert run_command('fit', [*args, *options, '--groups', '.+']) == 2
     assert 'finds another text in each name' in capsys.readouterr().err
     assert run_command('fit', [*args, *options, '--groups', r'\d(\d)$']) == 0

@@ -58,7 +58,10 @@ def test_regions_are_named_or_numbered(tmp_path):
         (dict(probabilities=np.full((2, 1, 4, 4), np.nan)), 'has 32 NaN'),
         (dict(probabilities=np.full((2, 4, 4), 0.5)), 'two planes of it add up to 1'),
         (dict(probabilities=np.zeros((2, 1, 4, 4, 1))), r'\(D, H, W\), not'),
-        (dict(a=np.zeros((4, 4)), b=np.zeros((4, 4))), 'holds a, b: name'),
+        (
+            dict(a=np.zeros((4, 4)), b=np.zeros((4, 4))),
+            'not probabilities: name',
+        ),
         (dict(probabilities=np.array([{}])), 'cannot be read'),
     ],
 )

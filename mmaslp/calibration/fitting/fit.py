@@ -184,8 +184,7 @@ def choose(
         named = {kind: own for kind, own in measured.items() if kind[0] == method}
         return simplest(named), 'The method was asked for.'
 
-    better = {kind: own for kind, own in measured.items() if gains(own, identity)}
-    if better:
+    if better := {kind: own for kind, own in measured.items() if gains(own, identity)}:
         return simplest(better), (
             'Of the maps whose NLL or Brier score is better than that of none '
             '(identity) by more than a standard error, and which make nothing worse, '

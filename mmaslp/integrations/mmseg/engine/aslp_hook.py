@@ -103,8 +103,7 @@ class Schedule:
     def too_late(self) -> Iterator[Finding]:
         """Warn of levels that never move: they also wait for the first validation."""
         end = self.loop.max_iters
-        start = max(self.warmup, min(self.validations, default=end))
-        if start >= end:
+        if (start := max(self.warmup, min(self.validations, default=end))) >= end:
             yield Finding(
                 'warning',
                 f'the levels never move: warm-up ({self.warmup:g} iterations) and the '
