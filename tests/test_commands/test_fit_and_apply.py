@@ -60,7 +60,7 @@ def test_calibrated_maps_are_better_and_keep_their_masks(folders, tmp_path, caps
     assert 'Use the calibrator' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('low, high, cut', [(0.1, 0.8, True), (0.5, 0.5, False)])
+@pytest.mark.parametrize('low, high, cut', [(0.1, 0.8, True), (0.5004, 0.5004, False)])
 def test_masks_that_are_cut_from_their_maps(tmp_path, recwarn, low, high, cut):
     maps, masks = write_set(tmp_path, 6)
     for path in masks.iterdir():
