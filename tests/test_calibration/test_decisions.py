@@ -425,7 +425,8 @@ def test_few_images_have_no_interval_of_the_area_and_say_so():
     for images, few in ((18, True), (19, False)):
         calibrator = fitted(images)
         assert np.isnan(calibrator.image(discs(100)[0]).area_low) == few
-        assert ('intervals take 19 images' in calibrator.summary()) == few
+        assert ('an interval of 90 % takes 19 images' in calibrator.summary()) == few
+        assert f'Areas: by {calibrator.decisions.area_from}' in calibrator.summary()
 
 
 def test_the_range_of_an_object_is_in_its_row(tmp_path):
