@@ -56,9 +56,9 @@ def unpaired(
             'or name the right folder'
         ]
     return [
-        f'{stem} of {one} has no mask in {other}'
+        f'{stem}: has no mask in {other}'
         if stem in files
-        else f'mask {stem} of {other} has no partner in {one}'
+        else f'mask {stem}: has no partner in {one}'
         for stem in sorted(files.keys() ^ masks.keys())
     ]
 

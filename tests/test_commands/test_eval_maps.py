@@ -171,7 +171,7 @@ def one_deeper(root):
 BAD = {
     'maps in a folder more': (one_deeper, 'mask 1 of .*pred'),
     'map without mask': (removed('gt/1.png'), '1 of .*pred has no mask'),
-    'mask without map': (removed('pred/1.png'), 'mask 1 of .*gt has no partner'),
+    'mask without map': (removed('pred/1.png'), 'mask 1: has no partner in .*pred'),
     'size': (image('pred/1.png', GREY[:5, :6]), r'6 x 5 pixels, but its mask .* 10 x'),
     'cut map': (content('pred/1.png', b'\x89PNG'), r'pred/1\.png: cannot be read'),
     'empty mask file': (content('gt/1.png', b''), r'gt/1\.png.*empty'),

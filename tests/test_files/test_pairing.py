@@ -56,6 +56,6 @@ def test_partners():
     torn = Pairs(folders, dict.fromkeys('ab', '1'), dict.fromkeys('ac', '2'))
     assert [*torn.paths()] == ['a']
     assert torn.unpaired() == [
-        'b of x has no mask in y',
-        'mask c of y has no partner in x',
+        'b: has no mask in y',
+        'mask c: has no partner in x',
     ]
