@@ -264,7 +264,7 @@ def test_odd_names_work_and_are_shown_escaped(ends, kind, tmp_path, capsys):
     assert main(['compare', out[0], out[0], '--resamples', '2']) == 0
     (tmp_path / 'gt' / f'{name}.png').unlink()
     message = ends([*args, '--overwrite'])
-    assert (f'{name} of' in message) is not shown
+    assert (f'{name}: has' in message) is not shown
 
 
 def test_names_that_look_alike_are_the_same_name(ends, tmp_path):
