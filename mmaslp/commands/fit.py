@@ -124,11 +124,10 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
 
     if pattern is None:
         return range(len(names))
-    late = (
-        f'--groups {pattern.pattern}: takes more than {MOST_SECONDS} s to match: give '
-        'a simpler one'
+    late = ValueError(
+        f'--groups {pattern.pattern}: takes more than {MOST_SECONDS} s: simplify it'
     )
-    with raising(signal.SIGALRM, ValueError(late), MOST_SECONDS):
+    with raising(signal.SIGALRM, late, MOST_SECONDS):
         matches = [pattern.search(Path(name).name) for name in names]
     # Of a pattern with parentheses they hold what is shared.
     found = [

@@ -31,9 +31,11 @@ def matched(score: Tensor, label: Tensor, name: str = 'prob') -> Tensor:
         return score
     if score.dim() > 1 and score.shape[1] == 1 and score[:, 0].shape == label.shape:
         return score[:, 0]
+    if score.dim() > 2 and score[:, None].shape == label.shape:
+        return score[:, None]
     raise ValueError(
         f'{name} has shape {tuple(score.shape)} but label {tuple(label.shape)}: they '
-        f'must have one shape, or {name} may have one channel more, (N, 1, H, W) for '
+        f'must have one shape, or one may have one channel more, (N, 1, H, W) for '
         f'(N, H, W); of two softmax channels give the second, {name}[:, 1]'
     )
 

@@ -183,13 +183,11 @@ def compare_files(
         for path in (first, second)
     )
     if not others:
-        comparisons = [
+        if pairs := [
             each for group in by_images(rows) for each in compare_within(group)
-        ]
-
-        if not comparisons:
-            raise ValueError(f'{first} holds one model: name a second file')
-        return comparisons
+        ]:
+            return pairs
+        raise ValueError(f'{first} holds one model: name a second file')
     with naming(f'{first} and {second}'):
         return [
             compare(*pair) for pair in match(rows, others, check_bool('whole', whole))

@@ -29,8 +29,7 @@ def verdict(comparison: Comparison) -> str:
     if not (named := [key for key in CALIBRATION if key in changes]):
         return f'There are too few images to compare {second} with {first}.'
     # What is smaller may come of the format of the maps.
-    shown = [key for key in changes if round(changes[key].difference, 4)]
-    if not shown:
+    if not (shown := [key for key in changes if round(changes[key].difference, 4)]):
         return (
             f'{_warning(comparison)}{second} and {first} are equal in pixels and masks.'
         )

@@ -255,7 +255,8 @@ class BorderLevels(Levels):
         if not table.count:
             raise ValueError(
                 'the table of the validation holds no pixel: call update(prob, label) '
-                'for every image, then observe(table)'
+                'for every image (Lightning: of the metric, in validation_step), then '
+                'observe(table)'
             )
 
         if math.isnan(figures['recall']) and table.ignored:

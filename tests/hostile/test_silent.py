@@ -280,6 +280,15 @@ def test_images_and_volumes_of_a_list_are_what_they_seem(recwarn):
     assert not [w for w in recwarn if 'one volume' in str(w.message)]
 
 
+def test_labels_with_a_channel_are_those_without():
+    tables = [BandTable() for _ in range(2)]
+    for table, labels in zip(tables, (LABELS, LABELS[:, None])):
+        table.update(PROBS, labels)
+    assert torch.equal(tables[0].totals, tables[1].totals)
+    with pytest.raises(ValueError, match='one channel more'):
+        BandTable().update(PROBS, LABELS[:, None].expand(-1, 2, -1, -1))
+
+
 def test_what_is_right_beside_what_is_refused(recwarn):
     observe_sizes(2, 5, 5, 3)
     draw_samples(100)

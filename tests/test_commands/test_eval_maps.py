@@ -169,8 +169,8 @@ def one_deeper(root):
 
 
 BAD = {
-    'maps in a folder more': (one_deeper, 'mask 1 of .*pred'),
-    'map without mask': (removed('gt/1.png'), '1 of .*pred has no mask'),
+    'maps in a folder more': (one_deeper, 'mask 0: has no partner in .*pred'),
+    'map without mask': (removed('gt/1.png'), '1: has no mask in .*gt'),
     'mask without map': (removed('pred/1.png'), 'mask 1: has no partner in .*pred'),
     'size': (image('pred/1.png', GREY[:5, :6]), r'6 x 5 pixels, but its mask .* 10 x'),
     'cut map': (content('pred/1.png', b'\x89PNG'), r'pred/1\.png: cannot be read'),
@@ -220,7 +220,9 @@ def test_all_problems_are_in_one_message(folders, capsys):
     assert folders.run() == 2
     error = capsys.readouterr().err
     assert '102 problem(s)' in error
-    assert 'and 62 more' in error
+    assert '0: has no mask in' in error
+    assert ' more)' in error
+    assert 'pred/1.png: cannot be read' in error
 
 
 def test_folders_that_do_not_belong_together(folders, capsys):

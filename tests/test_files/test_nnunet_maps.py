@@ -132,7 +132,7 @@ def test_pairs_of_a_fold(tmp_path):
     np.testing.assert_array_equal(found > 0.5, label)
     (tmp_path / 'dataset.json').rename(tmp_path / 'x.json')  # no set of nnU-Net
     _, problems = pair_files(maps, labels)
-    assert any('mask other of' in each for each in problems)
+    assert any('mask other: ' in each for each in problems)
     (tmp_path / 'x.json').rename(tmp_path / 'dataset.json')
     (labels / 'case.png').unlink()
     _, problems = pair_files(maps, labels)

@@ -105,8 +105,8 @@ def test_all_problems_in_one_message(tmp_path, write_pairs):
         'n02.png: not a binary mask',
         'n03.jpg: ',
         'n04.png',
-        'n05 of',
-        'mask n06 of',
+        'n05: has',
+        'mask n06: has',
     ):
         assert part in message
     assert not LISTS & {*os.listdir(tmp_path)}

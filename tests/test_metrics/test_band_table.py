@@ -91,7 +91,7 @@ def test_batches_images_and_merges_agree():
     [
         (torch.rand(4), torch.zeros(4), r'must be \(\.\.\., H, W\)'),
         (torch.rand(1, 2, 4, 4), torch.zeros(1, 4, 4), 'softmax channels give the sec'),
-        (torch.rand(3, 4, 4), torch.zeros(3, 1, 4, 4), 'must have one shape'),
+        (torch.rand(3, 4, 4), torch.zeros(3, 2, 4, 4), 'must have one shape'),
         (torch.rand(4, 4), torch.zeros(4, 5), 'has shape'),
         (torch.ones(4, 4).long(), torch.zeros(4, 4), 'divide 8-bit values by 255'),
         (torch.full((4, 4), float('nan')), torch.zeros(4, 4), '16 NaN values'),

@@ -70,8 +70,9 @@ def test_names_without_partner(root, write_image, write_mask):
         SODDataset(str(root))
     message = str(error.value)
     assert message.startswith('10 problem(s) with ')
-    assert 'x8 of ' in message
-    assert 'mask spare of ' in message
+    assert 'x0: has no mask in' in message
+    assert 'x5, ... (3 more)' in message
+    assert 'mask spare: has no partner in' in message
 
 
 def test_an_empty_file_is_named(root):
