@@ -131,7 +131,7 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
         matches = [pattern.search(Path(name).name) for name in names]
     # Of a pattern with parentheses they hold what is shared.
     found = [
-        match and ('_'.join(filter(None, match.groups())) or match.group())
+        '_'.join(filter(None, match.groups())) or match.group() if match else ''
         for match in matches
     ]
     if without := [name for name, text in zip(names, found) if not text]:
