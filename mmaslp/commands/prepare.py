@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
         listed = (
             f'listed in {args.root}/{part}.txt'
             if found.lists
-            else 'as divided (--overwrite divides lists anew, and no folders)'
+            else 'as divided (--overwrite divides lists anew, but not folders)'
         )
         print(f'{part}: {len(names)} images, {listed}')
 

@@ -265,11 +265,16 @@ def _check_enough(counts: np.ndarray, cases: int, number: str) -> None:
             'or groups or, better, a hundred'
         )
     if not labels.all():
-        only = 'background' * bool(labels[0]) + 'foreground' * bool(labels[1])
+        only = (
+            'background'
+            if labels[0]
+            else 'foreground'
+            if labels[1]
+            else 'ignored, or there are none (a generator is read once)'
+        )
         raise ValueError(
-            f'all pixels are {only or "ignored, or there are none"}: check that some '
-            'mask holds an object, that arrays hold 0 and 1, not 0 and 255, that a '
-            'generator was not read before'
+            f'all pixels are {only}: check that some mask holds an object, '
+            'that arrays hold 0 and 1, not 0 and 255'
         )
 
 
