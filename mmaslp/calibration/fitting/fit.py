@@ -264,6 +264,7 @@ def _check_enough(counts: np.ndarray, cases: int, number: str) -> None:
             f'{number} are too few: a calibrator takes {LEAST_CASES} images, volumes '
             'or groups or, better, a hundred'
         )
+
     if not labels.all():
         only = (
             'background'
