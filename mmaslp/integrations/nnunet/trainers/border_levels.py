@@ -65,9 +65,7 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
         dice = (loss.loss if deep else loss).dc if self.with_dice else None
         criterion = SelfCalibratingBCE(self.levels, channels='independent')
         ours = SelfCalibratingLoss(criterion, self.targets, dice)
-        if deep:
-            loss.loss = ours
-        return loss if deep else ours
+        return DeepSupervisionWrapper(ours, loss.weight_factors) if deep else ours
 
     def get_dataloaders(self):
         """Let every validation see the same patches."""
