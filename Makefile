@@ -12,6 +12,8 @@ TEST = -m pytest -n $(WORKERS) --dist worksteal
 # What imports MMSegmentation, whose two distributions differ.
 MMSEG_TESTS = $(addprefix tests/,hostile test_integrations/test_mmseg test_commands test_tools \
 	test_configs.py test_doctor.py test_import.py test_registry.py)
+# What skips without nnU-Net, which `make test` does not install: it brings a hundred megabytes.
+NNUNET_TESTS = tests/test_integrations/test_nnunet.py tests/test_files/test_nnunet_maps.py
 MMCV_WHEEL ?= $(firstword $(wildcard ../shared/wheels/mmcv-2.1.0-*.whl))
 
 .PHONY: help demo test test-openmmlab release-test wheel-test lint format docs clean
@@ -20,7 +22,7 @@ help:
 	@echo "make demo            train with BCE and ASLP on cell nuclei, compare, review"
 	@echo "make test            the tests, on the OneDL distribution of MMSegmentation"
 	@echo "make test-openmmlab  those that import MMSegmentation, on that of OpenMMLab"
-	@echo "make release-test    full grids, examples, trackers, every config of the paper"
+	@echo "make release-test    full grids, examples, trackers, every config of the paper, nnU-Net"
 	@echo "make wheel-test      build sdist and wheel, use the wheel from an empty folder"
 	@echo "make lint            ruff and mypy"
 	@echo "make docs            the documentation as a site, into build/docs"
@@ -34,8 +36,9 @@ test: $(VENV)/.dev
 test-openmmlab: $(VENV_OPENMMLAB)/.dev
 	OMP_NUM_THREADS=1 $(VENV_OPENMMLAB)/bin/python $(TEST) -o cache_dir=$(VENV_OPENMMLAB)/.pytest_cache $(MMSEG_TESTS)
 
-release-test: $(VENV)/.dev
+release-test: $(VENV)/.nnunet
 	OMP_NUM_THREADS=1 $(VENV)/bin/python $(TEST) -o cache_dir=$(VENV)/.pytest_cache -m release
+	OMP_NUM_THREADS=1 $(VENV)/bin/python $(TEST) -o cache_dir=$(VENV)/.pytest_cache $(NNUNET_TESTS)
 
 wheel-test: $(VENV)/.dev
 	rm -rf build/wheel-test
@@ -68,6 +71,10 @@ $(VENV)/.host: pyproject.toml setup.py
 $(VENV)/.dev: $(VENV)/.host
 	$(VENV)/bin/python -m $(PIP) -e '.[onedl,dev,trackers,docs]'
 	$(VENV)/bin/python $(WARM)
+	@touch $@
+
+$(VENV)/.nnunet: $(VENV)/.dev
+	$(VENV)/bin/python -m $(PIP) -e '.[nnunet]'
 	@touch $@
 
 # mmcv 2.1.0 with compiled operators is no wheel on the package index: take the wheel that
