@@ -45,6 +45,12 @@ _COLUMNS: dict[str, dict[str, Any]] = dict(
     accuracy_errors=dict(low=-1, high=1),
 )
 
+# Largest domain features: of shares, but for two.
+_LARGEST = [
+    {'objects': 1e9, 'spread of the logits at the border': 20}.get(name, 1 + ROUNDING)
+    for name in DOMAIN_FEATURES
+]
+
 # From the simplest on. Networks are too sure of their objects as a rule, so what
 # corrects the mean probability comes before what does not.
 OBJECT_PREDICTORS = ('logistic', 'features', 'uncalibrated')
@@ -179,7 +185,7 @@ class Decisions:
 
             images = len(content['features'])
             shape = (images, len(DOMAIN_FEATURES))
-            check_array('features', content['features'], shape, low=0, high=1e9)
+            check_array('features', content['features'], shape, low=0, high=_LARGEST)
             for key, limits in _COLUMNS.items():
                 check_array(key, content[key], (images,), **limits, nan=True)
             check_array('cuts', content['cuts'], (-1, 4), low=0, high=[1, 1, 1e9, 1])

@@ -136,7 +136,7 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
     if isinstance(error, AssertionError) and str(error) and not inside:
         return True, f'{line}: MMSegmentation refuses it'
     place = f'{config or "the config"} cannot be built: ' if building else ''
-    # What MMEngine builds is its `cfg`, a dict.
+    # What MMEngine builds is its `cfg`, a dict, whose own type is named first.
     parts = (
         f' (in the part of {", ".join(_TYPES.findall(str({"type": "", **given}))[:4])})'
         for frame in reversed(frames)

@@ -35,7 +35,7 @@ def matched(score: Tensor, label: Tensor, name: str = 'prob') -> Tensor:
         return score[:, None]
     raise ValueError(
         f'{name} has shape {tuple(score.shape)} but label {tuple(label.shape)}: they '
-        f'must have one shape, or one may have one channel more, (N, 1, H, W) for '
+        'must have one shape, or one may have one channel more, (N, 1, H, W) for '
         f'(N, H, W); of two softmax channels give the second, {name}[:, 1]'
     )
 

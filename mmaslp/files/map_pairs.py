@@ -277,6 +277,7 @@ class _Counted:
             or bool((prob > cut + AT_CUT)[label == 0].any())
             or bool((prob < cut - AT_CUT)[label == 1].any())
             or not (label < 2).any()
+            # No mask is cut from maps that lie at the cut everywhere.
             or max(prob.max() - cut, cut - prob.min()) <= AT_CUT
         )
 

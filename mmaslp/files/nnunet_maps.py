@@ -47,11 +47,16 @@ class NNUNetDataset:
         if not self.regions:
             names.pop(0, None)
         meant = [k for k, name in names.items() if channel in (None, k, name)]
+
         if len(meant) != 1:
             listed = ', '.join(f'{k} {name!r}' for k, name in names.items())
             raise ValueError(
-                f'{"none" if channel is None else repr(channel)} of its foregrounds is '
-                f'named: give one of {listed} (with --channel)'
+                (
+                    'none of its foregrounds is named'
+                    if channel is None
+                    else f'channel {channel!r} is not one of its foregrounds'
+                )
+                + f': give one of {listed} (with --channel)'
             )
         return meant[0]
 

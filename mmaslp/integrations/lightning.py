@@ -147,8 +147,7 @@ class ASLPCallback(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Seed the order of the first epoch, whose loader Lightning starts early."""
-        # A stream apart from that of the batches.
-        self._seed(trainer, -1 - self._step)
+        self._seed(trainer, of_order=True)
         self._loader_seeded = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -180,14 +179,14 @@ class ASLPCallback(Callback):
     ) -> None:
         """Seed the order of the epoch."""
         if not self._loader_seeded:
-            self._seed(trainer, -1 - self._step)
+            self._seed(trainer, of_order=True)
         self._loader_seeded = False
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seed what the batch draws."""
-        self._seed(trainer, self._step)
+        self._seed(trainer)
 
     def on_train_batch_end(self, *args: Any) -> None:
         """Count the batches."""
@@ -250,9 +249,11 @@ class ASLPCallback(Callback):
             self.calibrators.load_state_dict(state_dict)
         self._step = check_integer('step', state_dict.get('step'), at_least=0)
 
-    def _seed(self, trainer: Trainer, step: int) -> None:
+    def _seed(self, trainer: Trainer, of_order: bool = False) -> None:
         everything = int(os.environ.get('PL_GLOBAL_SEED', 0))
         seed = everything if self.seed is None else self.seed
+        # The order of an epoch has a stream apart from that of the batches.
+        step = -1 - self._step if of_order else self._step
         seed_torch(seed, step, trainer.global_rank)
 
     def _metric_of(self, pl_module: LightningModule) -> BinaryBandCalibration:

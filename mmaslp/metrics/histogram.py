@@ -230,8 +230,7 @@ class CalibrationHistogram:
 
     def merge(self, other: 'CalibrationHistogram | PixelCounts') -> None:
         """Add the pixels of another histogram; ValueError if it has other classes."""
-        number = getattr(other, 'num_classes', type(other).__name__)
-        if other is self or number != self.num_classes:
+        if other is self or getattr(other, 'num_classes', None) != self.num_classes:
             raise ValueError(
                 f'merge takes another histogram, of {self.num_classes} classes'
             )

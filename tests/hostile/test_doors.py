@@ -85,6 +85,7 @@ def damaged(content, path, value):
         ('record.axes', True),
         ('decisions.area_errors.0', 1e9),
         ('decisions.area_errors.0', '0.1'),
+        ('decisions.features.0.2', 7.0),
         ('decisions.features.0.6', 1e308),
         ('decisions.features.0.8', 1e300),
         ('decisions.features.0.2', '0.5'),

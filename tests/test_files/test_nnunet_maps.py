@@ -41,8 +41,12 @@ def test_regions_are_named_or_numbered(tmp_path):
     for channel in ('core', 1):
         found = MapReader(channel=channel).read(path)
         np.testing.assert_array_equal(found, values[1])
-    with pytest.raises(ValueError, match="give one of 0 'whole', 1 'core'"):
+    with pytest.raises(ValueError, match="is named: give one of 0 'whole', 1 'core'"):
         MapReader().read(path)
+    with pytest.raises(
+        ValueError, match="channel 'kore' is not one of its foregrounds"
+    ):
+        MapReader(channel='kore').read(path)
     write_set(tmp_path, {'background': 0, 'tumour': 1})
     with pytest.raises(ValueError, match=r'case\.npz: its channels do not add up to 1'):
         MapReader().read(path)

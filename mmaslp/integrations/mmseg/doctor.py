@@ -121,6 +121,7 @@ def _check_split(
         dataset = datasets[split] = dataset_of(loop)
         findings += check_batches(split, loop)
         findings += check_masks(split, dataset)
+        # Not in a training: to read an image moves its random numbers.
         if (
             split != 'test'
             and not findings
