@@ -22,7 +22,7 @@ help:
 	@echo "make demo            train with BCE and ASLP on cell nuclei, compare, review"
 	@echo "make test            the tests, on the OneDL distribution of MMSegmentation"
 	@echo "make test-openmmlab  those that import MMSegmentation, on that of OpenMMLab"
-	@echo "make release-test    full grids, examples, trackers, every config of the paper, nnU-Net"
+	@echo "make release-test    full grids, examples, trackers, every config of the paper, nnU-Net, pages in Chromium"
 	@echo "make wheel-test      build sdist and wheel, use the wheel from an empty folder"
 	@echo "make lint            ruff and mypy"
 	@echo "make docs            the documentation as a site, into build/docs"
@@ -36,7 +36,7 @@ test: $(VENV)/.dev
 test-openmmlab: $(VENV_OPENMMLAB)/.dev
 	OMP_NUM_THREADS=1 $(VENV_OPENMMLAB)/bin/python $(TEST) -o cache_dir=$(VENV_OPENMMLAB)/.pytest_cache $(MMSEG_TESTS)
 
-release-test: $(VENV)/.nnunet
+release-test: $(VENV)/.release
 	OMP_NUM_THREADS=1 $(VENV)/bin/python $(TEST) -o cache_dir=$(VENV)/.pytest_cache -m release
 	OMP_NUM_THREADS=1 $(VENV)/bin/python $(TEST) -o cache_dir=$(VENV)/.pytest_cache $(NNUNET_TESTS)
 
@@ -73,8 +73,8 @@ $(VENV)/.dev: $(VENV)/.host
 	$(VENV)/bin/python $(WARM)
 	@touch $@
 
-$(VENV)/.nnunet: $(VENV)/.dev
-	$(VENV)/bin/python -m $(PIP) -e '.[nnunet]'
+$(VENV)/.release: $(VENV)/.dev
+	$(VENV)/bin/python -m $(PIP) -e '.[browser,nnunet]'
 	@touch $@
 
 # mmcv 2.1.0 with compiled operators is no wheel on the package index: take the wheel that

@@ -141,8 +141,7 @@ class Calibrator:
             mask_maps=('probability', [0, NUM_BANDS]),
         )
         for key, kind in wanted.items():
-            maps = _checked_maps(getattr(self, key), key, *kind)
-            object.__setattr__(self, key, maps)
+            object.__setattr__(self, key, _checked_maps(getattr(self, key), key, *kind))
 
     def __eq__(self, other: object) -> bool:
         """Whether both give the same file."""
@@ -490,5 +489,5 @@ def loaded(name: str, given: 'Calibrator | str | Path') -> 'Calibrator':
     """Take a calibrator, or load it from its file, or from the folder that has it."""
     if isinstance(given, Calibrator):
         return given
-    path = Path(check_path(name, given))
+    path = Path(check_path(f'{name} (a Calibrator, its file or its folder)', given))
     return Calibrator.load(path / CALIBRATOR_FILE if path.is_dir() else path)

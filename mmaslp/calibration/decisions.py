@@ -94,8 +94,8 @@ class Predictor:
             return expit(features[:, -1])
         if self.name == 'calibrated':
             return expit(features[:, 0])
-        value = expit(self._inputs(features) @ self.weights)
-        return np.clip(value, self.edge, 1 - self.edge)
+        values = expit(self._inputs(features) @ self.weights)
+        return np.clip(values, self.edge, 1 - self.edge)
 
     def range(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ends of an interval of 90 % of each value; nan without a covariance."""
@@ -218,8 +218,10 @@ class Decisions:
         """
         if keep_real is not None:
             check_number('keep_real', keep_real, above=0, at_most=1)
-            cuts = [cut for cut, kept, _, _ in self.cuts if kept >= keep_real]
-            return max(cuts, default=0.0)
+            return max(
+                (cut for cut, kept, *_ in self.cuts if kept >= keep_real), default=0.0
+            )
+
         most = optional(check_number, 'max_false', max_false, at_least=0)
         if not (
             cuts := [cut for cut, _, n, _ in self.cuts if most is None or n <= most]

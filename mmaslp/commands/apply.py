@@ -58,14 +58,6 @@ def run(args: argparse.Namespace) -> None:
         least = calibrator.need_decisions().least_probability(
             args.keep_real, args.max_false
         )
-        [(_, kept, false, dice)] = [
-            row for row in calibrator.need_decisions().cuts if row[0] == least
-        ]
-        print(
-            f'objects below a probability of {least:g} are left out. On the images of '
-            f'the fit {kept:.0%} of the real ones stayed, with {false:.2f} false ones '
-            f'an image and a mean Dice of {dice:.3f}'
-        )
     folders = apply_calibrator(
         calibrator,
         args.maps,
@@ -77,6 +69,16 @@ def run(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
         calibrator_file=args.calibrator,
     )
+
+    if least != args.min_object_prob:
+        [(_, kept, false, dice)] = [
+            row for row in calibrator.need_decisions().cuts if row[0] == least
+        ]
+        print(
+            f'objects below a probability of {least:g} are left out. On the images of '
+            f'the fit {kept:.0%} of the real ones stayed, with {false:.2f} false ones '
+            f'an image and a mean Dice of {dice:.3f}'
+        )
     for name, (folder, number) in folders.items():
         print(f'{number} {name} in {folder}')
     print(

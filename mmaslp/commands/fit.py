@@ -165,8 +165,8 @@ def _count_maps(args: argparse.Namespace, group: 'Group') -> 'CalibrationTables'
 
 
 def _count_checkpoint(args: argparse.Namespace, group: 'Group') -> 'CalibrationTables':
-    if not Path(args.source).exists() and not args.source.startswith('mmaslp::'):
-        raise FileNotFoundError(f'{args.source}: neither a folder of maps nor a config')
+    if not args.source.endswith('.py'):
+        raise ValueError(f'{args.source}: neither a folder of maps nor a config (.py)')
 
     args.config = args.source
     cfg = config_of_run(args)

@@ -47,6 +47,11 @@ def check_outputs(
                 raise ValueError(f'{name} is a folder: name a file')
             if _is_stream(path):
                 continue
+            # Tables: only --report is a page.
+            if path.suffix == '.html' and (
+                option in ('--out', '--objects', '--coco', '--json', '--review')
+            ):
+                raise ValueError(f'{name} is not a page: --report writes one')
 
             if (identity := _identity(path)) in read:
                 raise ValueError(f'{name} is an input: it would be lost')

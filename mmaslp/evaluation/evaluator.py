@@ -151,7 +151,11 @@ class Evaluator:
     ) -> None:
         self.options: dict[str, Any] = {
             'bins': check_bins(bins),
-            'mode': check_choice('mode', mode, MODES),
+            'mode': check_choice(
+                f'mode, of {num_classes} classes,',
+                mode,
+                MODES if num_classes == 2 else MODES[:1],
+            ),
             'ignore_index': optional(check_integer, 'ignore_index', ignore_index),
             'num_classes': num_classes,
         }

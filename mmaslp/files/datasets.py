@@ -208,7 +208,8 @@ def prepare_dataset(
     if located and 'train' not in located:
         raise ValueError(
             f'{root} has {" and ".join(located)} and nothing to train on: name one '
-            'part train, or remove this division'
+            'part train, or move what divides it, such as val.txt, elsewhere: there '
+            '--val-list may name it'
         )
 
     paths = {}

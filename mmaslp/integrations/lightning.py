@@ -105,7 +105,7 @@ class ASLPCallback(Callback):
         self.calibrators = CalibratorSession.of(calibrator)
         self.metric = optional(check_text, 'metric', metric)
         self.seed = optional(check_integer, 'seed', seed)
-        self._fits = False
+        self._fits = True
         self._measured: BinaryBandCalibration | None = None
         self._first: dict[str, Any] = {}
         self._loader_seeded = False
@@ -207,7 +207,9 @@ class ASLPCallback(Callback):
         self._measured.reset()
         trains = trainer.state.fn == 'fit' and not trainer.sanity_checking
         if trains and self.calibrators is not None:
-            self.calibrators.start_validation()
+            # Its weights are those of the whole; of several a user may wrap each.
+            parts = [each for each in pl_module.children() if each.state_dict()]
+            self.calibrators.start_validation(parts[0] if len(parts) == 1 else None)
             self._measured.listener = self.calibrators.update
 
     def on_validation_epoch_end(

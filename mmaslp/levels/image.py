@@ -135,8 +135,7 @@ class ImageLevels(Levels):
         Raises:
             ValueError: If an id is not known, or ``step`` does not count up.
         """
-        step = check_integer('step', step, at_least=0)
-        if step < self.steps:
+        if (step := check_integer('step', step, at_least=0)) < self.steps:
             raise ValueError(
                 f'step={step} comes after step={self.steps - 1}, but samples depend on '
                 'the step: count the iterations of the whole training, as epoch * '

@@ -219,7 +219,8 @@ class BandTable:
         """Add the pixels of another table."""
         if other is self or not isinstance(other, BandTable):
             raise ValueError(
-                f'merge takes another BandTable, not {type(other).__name__}'
+                'merge takes another BandTable, not '
+                f'{"itself" if other is self else type(other).__name__}'
             )
         self.totals += other.totals.to(self.totals.device)
 

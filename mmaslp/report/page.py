@@ -112,7 +112,13 @@ def report_html(
                 for place, member in enumerate(headline(drawn[0]))
             ],
         },
-        table_of_models=model_table(sets, keys[0], 'With 95 % intervals over images'),
+        table_of_models=model_table(
+            sets,
+            keys[0],
+            'With 95 % intervals over images'
+            if any(result.intervals for result in results)
+            else 'Without intervals',
+        ),
         further=[model_table(sets, part, 'Further metrics') for part in keys[1:]],
         comparisons=[
             (verdict(each), difference_table(each, (*DECIDING, *SHOWN)))

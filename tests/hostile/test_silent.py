@@ -539,9 +539,12 @@ def test_an_exported_network_is_not_looked_at(recwarn):
             'pixel_weight must be a tensor',
         ),
         (lambda: OF_IMAGES.masks(torch.rand(3, 4, 4)), r'batch .* \(N, 1, H, W\)'),
-        (lambda: review_maps(None, 'maps'), 'calibrator must be'),
-        (lambda: apply_calibrator(5, 'maps', 'out'), 'calibrator must be'),
+        (lambda: review_maps(None, 'maps'), 'calibrator .* must be'),
+        (lambda: apply_calibrator(5, 'maps', 'out'), 'calibrator .* must be'),
         (lambda: apply_calibrator(CALIBRATOR, 'm', 'o', masks=True), '^masks must be'),
+        (lambda: Evaluator(mode='positive', num_classes=3), 'of 3 classes'),
+        (lambda: (table := BandTable()).merge(table), 'not itself'),
+        (lambda: make_rule('MC', warmup=3), 'ASLPHook has warmup_epochs'),
         (
             lambda: CALIBRATOR.wrap(nn.Sequential(nn.Flatten(), nn.Linear(16, 1)))(
                 torch.rand(3, 1, 4, 4)

@@ -190,6 +190,8 @@ def test_a_trusted_checkpoint_is_named(ends, name):
     ('words', 'said'),
     [
         ('eval-maps pair pair --report r.pdf', 'a page is a file that ends with .html'),
+        ('eval-maps pair pair --json r.html', 'not a page: --report writes one'),
+        ('fit w.pth pair --out c.json', 'w.pth: neither a folder of maps nor a config'),
     ],
 )
 def test_what_a_command_would_leave_out(ends, words, said):

@@ -24,3 +24,15 @@ def test_a_divided_set_says_how_it_is_divided_anew(tmp_path, capsys):
     for again in (False, True):
         assert run_command('prepare', [str(tmp_path / 'mine')]) == 0
         assert ('--overwrite' in capsys.readouterr().out) == again
+
+
+def test_the_list_of_validation_is_not_a_division(tmp_path, capsys):
+    root = tmp_path / 'mine'
+    write_images(root, 10, seed=0)
+    (root / 'val.txt').write_text('00.png\n')
+    args = [str(root), '--val-list', str(root / 'val.txt')]
+    assert run_command('prepare', args) == 2
+    assert 'such as val.txt, elsewhere' in capsys.readouterr().err
+    (root / 'val.txt').rename(tmp_path / 'val.txt')
+    assert run_command('prepare', [*args[:2], str(tmp_path / 'val.txt')]) == 0
+    assert (root / 'val.txt').read_text().split() == ['00']

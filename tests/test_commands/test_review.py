@@ -129,7 +129,10 @@ def test_the_least_probability_is_chosen_by_what_it_costs(
     name = option.strip('-').replace('-', '_')
     least = decisions.least_probability(**{name: 0.5})
     assert 0 < least < 1
-    assert f'below a probability of {least:g} are left out' in capsys.readouterr().out
+    said = f'below a probability of {least:g} are left out'
+    assert said in capsys.readouterr().out
+    assert run_command('apply', [*args, option, '0.5']) == 2  # is there already
+    assert said not in capsys.readouterr().out
 
 
 def test_objects_are_left_out_of_the_masks_of_the_network(folders, tmp_path, capsys):

@@ -1,6 +1,6 @@
 """The page in a browser: accessibility, width, keyboard, policy.
 
-Needs chromium, and ``pip install playwright axe-playwright-python``.
+Needs Chromium or Chrome, and ``pip install -e '.[browser]'``.
 """
 
 import shutil
@@ -27,8 +27,13 @@ AXE = """async () => {
 }"""
 
 # By how much each table of a report is wider than its place.
-CUT_OFF = """() => [...document.querySelectorAll('.cards')].map(
+CUT_OFF = """() => [...document.querySelectorAll('.rows')].map(
   each => each.scrollWidth - each.clientWidth)"""
+
+# Numbers that stand without the name of their column, where headings are not shown.
+NAMELESS = """() => [...document.querySelectorAll('tbody td')].filter(each =>
+  getComputedStyle(each.closest('table').tHead).display == 'none'
+  && ['none', '""'].includes(getComputedStyle(each, '::before').content)).length"""
 
 pytestmark = pytest.mark.release
 
@@ -98,6 +103,7 @@ def test_no_violation_no_error_no_request_nothing_cut_off(
     assert page.evaluate(AXE) == []
     assert page.evaluate('document.documentElement.scrollWidth - innerWidth') <= 0
     assert not any(page.evaluate(CUT_OFF))
+    assert page.evaluate(NAMELESS) == 0
     assert errors == []
     assert asked <= {'file:', 'data:'}
 
@@ -145,10 +151,10 @@ def test_objects_of_a_review_are_sorted(browser, review):
 def test_keyboard_and_policy(browser, address):
     page = browser.new_page()  # with the page's policy, which admits its own script
     page.goto(address)
-    cells = 'main > .cards tbody tr td:nth-child(4)'
+    cells = 'main > .rows tbody tr td:nth-child(4)'
     found = []
     for _ in range(2):
-        page.focus('main > .cards thead th:nth-child(4) button')
+        page.focus('main > .rows thead th:nth-child(4) button')
         page.keyboard.press('Enter')
         found.append(
             [

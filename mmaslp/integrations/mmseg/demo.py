@@ -39,7 +39,6 @@ def train_and_test(
         'train_cfg.val_interval': max(1, epochs // 5),  # enough for levels to move
         'param_scheduler.0.end': epochs,
         'randomness.seed': seed,
-        'test_evaluator.0.draw': False,  # the page has the diagrams
     }
     folder.mkdir(parents=True, exist_ok=True)
 

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -167,6 +168,18 @@ def test_every_checkpoint_holds_the_calibrator_of_its_weights(tmp_path):
         np.testing.assert_allclose(found.maps, wanted.maps, rtol=1e-3)
     assert model.calibration.listener is None
 
+    again = ASLPCallback(BorderLevels(), calibrator=True)
+    again.load_state_dict(
+        content(tmp_path / 'epoch=5.ckpt')['callbacks']['ASLPCallback']
+    )
+    assert again.calibrator == callback.calibrator
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        for network in (model, model.network):
+            again.calibrator.wrap(network)
+    with pytest.warns(UserWarning, match='other weights'):
+        again.calibrator.wrap(toy.Segmenter().network)
+
 
 def test_another_training_begins_anew_and_the_same_goes_on(tmp_path):
     callback = ASLPCallback(BorderLevels())
@@ -205,7 +218,6 @@ def test_weights_that_change_after_the_last_validation_get_no_calibrator(tmp_pat
 def test_a_checkpoint_of_version_0_5_is_refused():
     state = dict(step=7, session=dict(levels=BorderLevels().state_dict()))
     callback = ASLPCallback(calibrator=True)
-    callback._fits = True
     with pytest.raises(ValueError, match='of another version of mmaslp'):
         callback.load_state_dict(state)
 
@@ -213,7 +225,6 @@ def test_a_checkpoint_of_version_0_5_is_refused():
 @pytest.mark.parametrize('step', [None, 'x', -5, 2.5])
 def test_a_checkpoint_whose_step_cannot_be(step):
     callback = ASLPCallback()
-    callback._fits = True
     state = {**callback.state_dict(), 'step': step}
     with pytest.raises(ValueError, match='step must be'):
         callback.load_state_dict(state)
