@@ -63,9 +63,10 @@ class ASLPCallback(Callback):
 
     **Resuming.** Torch's generators are seeded by the seed and the number of the batch.
     So a run that is resumed from a checkpoint at the end of an epoch ends bit-equal to
-    an uninterrupted one. Exempt are augmentations by the generators of numpy or Python
-    in the main process, and workers that persist. A second training that resumes from
-    no checkpoint begins with the levels that the first one began with.
+    an uninterrupted one, with Lightning 2.5.3 or later. Exempt are augmentations by the
+    generators of numpy or Python in the main process, and workers that persist. A
+    second training that resumes from no checkpoint begins with the levels that the
+    first one began with.
 
     **Several processes.** The sums of all processes are added up. Lightning's sampler
     repeats images to fill the last batch of a validation; they count twice there.

@@ -131,7 +131,7 @@ def test_a_table_says_where_objects_are(calibrator):
     logits = calibrator.objects(np.log(prob / (1 - prob)), logits=True)
     assert logits.probability == pytest.approx(table.probability, abs=1e-6)
     estimate, both = calibrator.judge(prob)
-    assert estimate == calibrator.image(prob)
+    assert repr(estimate) == repr(calibrator.image(prob))  # some are nan
     assert estimate.objects == 2
     assert np.array_equal(both.probability, table.probability)
 

@@ -54,13 +54,14 @@ def test_the_results_of_the_readme_are_those_of_the_page():
     def rows(path):
         lines = path.read_text(encoding='utf-8').splitlines()
         cells = [line.replace('*', '').strip('|').split('|') for line in lines]
-        return [[cell.strip() for cell in each] for each in cells if len(each) > 2]
+        # A cell of a page may hold two figures.
+        return [', '.join(map(str.strip, each[1:])) for each in cells if len(each) > 2]
 
-    figures = [row[1:] for row in rows(PAGES[0]) if re.match(r'\.\d', row[1])]
+    figures = [row for row in rows(PAGES[0]) if re.match(r'\.\d', row)]
     assert len(figures) >= 3
     pages = (DOCS / 'results.md', DOCS / 'aslp.md')
-    found = [row[1:] for page in pages for row in rows(page)]
-    assert not [row for row in figures if row not in [f[: len(row)] for f in found]]
+    found = ''.join(f'\n{row},' for page in pages for row in rows(page))
+    assert not [row for row in figures if f'\n{row},' not in found]
 
 
 def source_texts():

@@ -23,7 +23,7 @@ def test_a_picture_of_several_frames_is_refused_where_one_is_read(tmp_path):
 @pytest.mark.parametrize('scale', [np.uint16(257), np.uint16(16), np.float32(1 / 255)])
 def test_photographs_of_more_than_8_bits_are_neither_white_nor_black(tmp_path, scale):
     greys = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    Image.fromarray(greys * scale).save(tmp_path / 'x.tif')
+    Image.fromarray(greys.astype(scale.dtype) * scale).save(tmp_path / 'x.tif')
     picture, fits = upright(tmp_path / 'x.tif', (16, 16))
     assert fits
     assert abs(np.asarray(picture.convert('L')) - greys.astype(float)).max() < 5
