@@ -73,7 +73,7 @@ def main() -> None:
         print(f'apply: {nanoseconds(Calibrator.load(cal)):.1f} ns per pixel')
         for number in (args.small // 4, args.small):
             small = write_set(folder / f'small{number}', number, 64)
-            files = [folder / f'{workers}.json' for workers in (1, 2)]
+            files = [folder / f'{number}_{workers}.json' for workers in (1, 2)]
             one, two = (
                 run('fit', *small, '--out', file, '--workers', workers)
                 for workers, file in enumerate(files, 1)
