@@ -62,8 +62,9 @@ def find_window(
     share = sizes[rng.integers(fitting)] / shorter
     places = np.flatnonzero(_free_places(occupied, share))
     height, width = _sides(occupied, share)
-    columns = occupied.shape[1] - width
-    top, left = divmod(int(places[rng.integers(len(places))]), columns)
+    top, left = divmod(
+        int(places[rng.integers(len(places))]), occupied.shape[1] - width
+    )
     return slice(top, top + height), slice(left, left + width)
 
 

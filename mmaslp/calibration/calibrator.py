@@ -68,11 +68,12 @@ def _checked_maps(
     try:
         for knots, levels in given:
             knots = check_array(key, knots, (-1,), low=-LIMIT - 1e-6, high=LIMIT + 1e-6)
-            shape = (max(2, len(knots)),)
-            levels = check_array(key, levels, shape, low=-MAX_LEVEL, high=MAX_LEVEL)
+            levels = check_array(
+                key, levels, knots.shape, low=-MAX_LEVEL, high=MAX_LEVEL
+            )
+            ascend = len(knots) > 1 and (np.diff([knots, levels]) > 0).all()
             # The size of a logit is never negative, and the logit itself is.
-            signed = (target == 'probability') == (knots[0] < 0)
-            if not signed or not (np.diff([knots, levels]) > 0).all():
+            if not ascend or (target == 'probability') != (knots[0] < 0):
                 raise ValueError(
                     f'{key} do not ascend, or are not those of the target {target!r}'
                 )
@@ -449,22 +450,19 @@ class Calibrator:
     def _check_channels(self, values: Tensor, logits: bool) -> None:
         """Refuse background and foreground, of which each would be a binary map."""
         check_places(values)
-        if values.dim() == 3 and self.record.get('axes') == 3:
-            return  # slices of a volume
+        axes = values.dim()
+        if axes == 2 or (axes == 3 and self.record.get('axes') == 3):
+            return  # one image, or slices of a volume
 
-        axis = -3 if values.dim() == 3 else 1
+        axis = 0 if axes == 3 else 1
+        channels = values.shape[axis]
         has_decisions = self.decisions is not None  # those of a fit to one channel
-        two_logits = (
-            logits
-            and values.dim() > 2
-            and values.shape[axis] == 2
-            and (values.dim() > 3 or torch.corrcoef(values.flatten(1))[0, 1] < MIRRORED)
-        )
         # Two are calibrated alike as long as no decision moves.
-        wrong = self.target == 'probability'
-        if values.shape[axis] > 2:
-            wrong = has_decisions
-        if (wrong and add_up(values, axis)) or (two_logits and has_decisions):
+        refused = has_decisions if channels > 2 else self.target == 'probability'
+        two_logits = (logits and has_decisions and channels == 2) and (
+            axes > 3 or torch.corrcoef(values.flatten(1))[0, 1] < MIRRORED
+        )
+        if two_logits or (refused and add_up(values, axis)):
             raise ValueError(
                 'background and foreground of a softmax are calibrated together: give '
                 'the foreground alone, of logits the difference of the two, or wrap '
@@ -477,8 +475,9 @@ class Calibrator:
         pieces = values.flatten().split(_CHUNK)
         bands: Any = [None] * len(pieces)
         if self.by == 'band':
-            mask = values > (0 if logits else 0.5)
-            bands = border_bands(mask).flatten().split(_CHUNK)
+            bands = (
+                border_bands(values > (0 if logits else 0.5)).flatten().split(_CHUNK)
+            )
         for piece, band in zip(pieces, bands):
             logit = piece if logits else as_logits(piece)
             calibrated = look_up(logit, band, table)

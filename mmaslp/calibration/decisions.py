@@ -19,7 +19,6 @@ from ..common.arguments import (
     check_bool,
     check_choice,
     check_number,
-    optional,
     reading,
 )
 from ..common.arrays import ROUNDING
@@ -94,8 +93,9 @@ class Predictor:
             return expit(features[:, -1])
         if self.name == 'calibrated':
             return expit(features[:, 0])
-        values = expit(self._inputs(features) @ self.weights)
-        return np.clip(values, self.edge, 1 - self.edge)
+        return np.clip(
+            expit(self._inputs(features) @ self.weights), self.edge, 1 - self.edge
+        )
 
     def range(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ends of an interval of 90 % of each value; nan without a covariance."""
@@ -117,14 +117,11 @@ class Predictor:
             logistic=2, features=features, drawn=features + 1, regression=features + 1
         )
         check_array('weights', self.weights, (numbers.get(self.name, 0),))
-        probe = np.zeros((1, features))
-        ends = (
-            (*self.range(probe), np.linalg.eigvalsh(self.covariance) + 1e-9)
-            if self.covariance  # in which no direction is negative
-            else ()
-        )
-        values = np.concatenate([self(probe), *ends, [self.edge, 0.5 - self.edge]])
-        if self.name not in names or not (values >= 0).all():
+        check_number('edge', self.edge, at_least=0, at_most=0.5)
+        size = len(self.weights) if self.covariance else 0
+        covariance = check_array('covariance', self.covariance, (size, size))
+        # No direction of it has a negative variance.
+        if self.name not in names or (np.linalg.eigvalsh(covariance) < -1e-9).any():
             raise ValueError(f'{self.name} is not a prediction of {", ".join(names)}')
 
 
@@ -213,8 +210,9 @@ class Decisions:
     ) -> float:
         """Pick the least probability of an object from the table of costs.
 
-        ``keep_real`` is the share of real objects that must stay, ``max_false`` how
-        many false ones an image may have left; ValueError if neither can be reached.
+        ``keep_real`` is the share of real objects that must stay. Without it
+        ``max_false`` is how many false ones an image may have left; ValueError if none
+        leaves so few.
         """
         if keep_real is not None:
             check_number('keep_real', keep_real, above=0, at_most=1)
@@ -222,16 +220,18 @@ class Decisions:
                 (cut for cut, kept, *_ in self.cuts if kept >= keep_real), default=0.0
             )
 
-        most = optional(check_number, 'max_false', max_false, at_least=0)
-        if not (
-            cuts := [cut for cut, _, n, _ in self.cuts if most is None or n <= most]
-        ):
-            least = min((row[2] for row in self.cuts), default=np.nan)
+        most = (
+            np.inf
+            if max_false is None
+            else check_number('max_false', max_false, at_least=0)
+        )
+        least = min((false for _, _, false, _ in self.cuts), default=np.nan)
+        if not least <= most:
             raise ValueError(
-                f'whatever is left out, an image keeps more than {max_false:g} false '
+                f'whatever is left out, an image keeps more than {most:g} false '
                 f'objects in the mean (the least is {least:g}): raise --max-false'
             )
-        return min(cuts)
+        return min(cut for cut, _, false, _ in self.cuts if false <= most)
 
     def distance(self, features: Sequence[float]) -> float:
         """How far an image is outside of the range of the fit, in widths of the range.
@@ -246,8 +246,10 @@ class Decisions:
             return np.inf
         low = alike.min(0)
         high = alike.max(0)
-        width = np.maximum(high - low, 0.5)  # of logits and logs
-        return float((np.maximum(low - new, new - high).clip(0) / width).max())
+        outside = np.maximum(low - new, new - high).clip(0)
+        return float(
+            (outside / np.maximum(high - low, 0.5)).max()
+        )  # of logits and logs
 
     def bias(self, weights: np.ndarray | None = None) -> float:
         """Weighted mean of Dice less the expected Dice, out of fold; 0 without any.

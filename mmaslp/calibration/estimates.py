@@ -156,7 +156,7 @@ def with_bounds(
     low = (
         decisions.lower_dice(estimate.dice, level, weights)
         if estimate.features[2] > 0
-        else float(estimate.dice >= level) * estimate.dice
+        else (0.0 if estimate.dice < level else estimate.dice)  # nan stays
     )
 
     errors = decisions.errors
@@ -328,7 +328,8 @@ class SetComparison:
         if not (self.differs or self.withheld):
             return (
                 f'No difference is seen between the {new} images and the {fitted} of '
-                f'the fit ({found}).{" So few may hide one." * (min(fitted, new) < 50)}'
+                f'the fit ({found}).'
+                f'{" So few may hide one." if min(fitted, new) < 50 else ""}'
             )
 
         most = [f'{name} {a:.3g} -> {b:.3g}' for name, (a, b) in self.means.items()]
@@ -369,7 +370,7 @@ def compare_set(
     inputs = np.concatenate([decisions.inputs, domain_inputs(new)])
     fitted = len(decisions.inputs)
     # What it takes to ring at all.
-    least = next(n for n in count(FOLDS) if comb(fitted + n, n) * ALARM >= 10)
+    least = next(n for n in count(FOLDS) if comb(max(fitted, 1) + n, n) * ALARM >= 10)
     if fitted < FOLDS or len(new) < least:
         raise TooFewImages(
             f'{len(new)} images beside {fitted} of the fit are too few to tell whether '

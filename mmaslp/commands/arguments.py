@@ -152,7 +152,7 @@ def config_of_run(args: argparse.Namespace, trains: bool = False) -> 'Config':
         # Before what takes seconds to import.
         check_data([*sets_named(cfg, 'train'), *sets_named(cfg, 'val')])
 
-    need_mmseg('this command')
+    need_mmseg('this command')  # registers, which takes seconds
     import_modules(cfg)
     cfg.launcher = args.launcher
     if args.quiet:
@@ -179,7 +179,9 @@ def need_mmseg(what: str) -> None:
 
 def prepare_launcher(launcher: str, local_rank: int) -> None:
     """Give ``LOCAL_RANK`` to launchers that do not set it."""
-    os.environ.setdefault('LOCAL_RANK', str(local_rank))
+    os.environ.setdefault(
+        'LOCAL_RANK', os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', str(local_rank))
+    )
     start, variable = _LAUNCHERS.get(launcher, ('', 'LOCAL_RANK'))
     if variable not in os.environ:
         raise ValueError(

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
     cfg = config_of_run(args, trains=True)
     from ..integrations.mmseg.training import run_training
 
-    args.work_dir = cfg.work_dir  # what `kept` looks into
+    args.work_dir = cfg.work_dir  # what is said of an interruption looks into it
     run_training(
         cfg,
         resume=args.resume,

@@ -108,11 +108,9 @@ def check_array(
             isinstance(value, (bool, str)) for value in np.array(values, object).flat
         )
         array = given.reshape(shape)
-        fits = (array >= low) & (array <= high) | (nan & np.isnan(array))
-        typed = given.dtype.kind in ('iu' if whole else 'f')
-        broken = odd or (
-            given.size and not (given.shape == array.shape and typed and fits.all())
-        )
+        in_range = ((array >= low) & (array <= high)) | (nan & np.isnan(array))
+        typed = given.dtype.kind in ('iu' if whole else 'f') and in_range.all()
+        broken = odd or (given.size > 0 and not (typed and given.shape == array.shape))
     except (OverflowError, TypeError, ValueError):
         broken = True
 

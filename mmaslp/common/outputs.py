@@ -48,7 +48,7 @@ def check_outputs(
             if _is_stream(path):
                 continue
             # Tables: only --report is a page.
-            if path.suffix == '.html' and (
+            if path.suffix.lower() in ('.html', '.htm') and (
                 option in ('--out', '--objects', '--coco', '--json', '--review')
             ):
                 raise ValueError(f'{name} is not a page: --report writes one')

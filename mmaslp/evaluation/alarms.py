@@ -13,7 +13,7 @@ from .result import Result
 
 # Metrics that are tested by default: over-confidence alone shows drift more surely.
 TESTED = (*SHOWN, 'oe', 'ue')
-# NLL is the one metric that does not lie in [0, 1]; it clamps p at 1e-7.
+# Others lie in [0, 1], or are per cent; NLL clamps p at 1e-7.
 LARGEST_NLL = 16.2
 
 
@@ -45,7 +45,7 @@ def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str,
                 'take one of '
                 f'{", ".join(changes) or "more images"}'
             )
-    tested = [key for key in keys or TESTED if key in changes]
+    tested = [key for key in dict.fromkeys(keys or TESTED) if key in changes]
     _check_images(comparison, len(tested))
 
     least = -ndtri(ALARM / len(tested))
@@ -99,7 +99,7 @@ def read_limits(texts: Sequence[str]) -> dict[str, float]:
         with reading(f'--limit {text}: write {key}=NUMBER'):
             limits[key] = limit = float(value)
 
-        largest = LARGEST_NLL if key == 'nll' else 1.0
+        largest = LARGEST_NLL if key == 'nll' else 100.0 if '%' in key else 1.0
         lower = metric.better == 'lower'
         if not (0 <= limit < largest if lower else 0 < limit <= largest):
             raise ValueError(

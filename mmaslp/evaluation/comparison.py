@@ -92,7 +92,7 @@ class Comparison:
     def titles(self) -> tuple[str, str]:
         """tuple[str, str]: Names of both, which tell them apart."""
         names = zip((self.first, self.second), self.calibrated)
-        one, other = (name + CALIBRATED * kind for name, kind in names)
+        one, other = (name + (CALIBRATED if kind else '') for name, kind in names)
         return (f'{one} (1)', f'{other} (2)') if one == other else (one, other)
 
     @property
@@ -155,7 +155,7 @@ def baselines(measured: Measured, group: Sequence[Measured]) -> list[Measured]:
     without = [other for other in raw if other.network == measured.network]
     if measured is kind[0]:
         return (without or raw)[:1] if measured.result.is_calibrated else []
-    return [kind[0], *without[: measured.result.is_calibrated]]
+    return [kind[0], *(without[:1] if measured.result.is_calibrated else [])]
 
 
 def compare_files(

@@ -225,8 +225,7 @@ def _check_grey(grey: np.ndarray, lossy: bool) -> None:
 
     edges = counts[LOW_END + 1 : HIGH_END].sum() / grey.size
     has_ends = levels[-1] >= HIGH_END and not LOW_END < levels[0] < HIGH_END
-    empty = levels[-1] == 0
-    if empty or (has_ends and not len(strange) and edges <= MAX_EDGE_SHARE):
+    if has_ends and not len(strange) and edges <= MAX_EDGE_SHARE:
         return
     odd = strange if len(strange) else np.setdiff1d(levels, (0, 255))
     raise ValueError(

@@ -212,7 +212,7 @@ def count_files(
         workers (int, optional): Processes. None takes the backend of
             ``joblib.parallel_config``, such as Dask. Defaults to 1.
         what (str): What is going on, for the progress bar.
-        chunk (int, optional): Maps that a process reads before it hands its counts
+        chunk (int): Maps that a process reads before it hands its counts
             over. Defaults to 16.
         calibrated (bool): Whether maps that a calibrator made are read too. Defaults to
             False.

@@ -116,7 +116,7 @@ def with_foreground(
     channel: int | str | None,
     dataset: NNUNetDataset | None,
 ) -> np.ndarray:
-    """Replace the foreground in what :func:`foreground` read.
+    """Replace the foreground among the channels of a map.
 
     The background of two channels becomes ``1 - prob``; other regions stay.
     """

@@ -81,8 +81,8 @@ class MapReader:
         max_value (float, optional): The value that stands for probability 1, > 0; with
             it, 32-bit images and .npy files of integers or of another range are read
             too. Defaults to None: that of the kind of file.
-        logits (bool): Whether the files hold logits, as .npy or .npz. Defaults to
-            False.
+        logits (bool): Whether the files hold logits, as .npy, .npz or NIfTI. Defaults
+            to False.
         key (str, optional): Name of the array in .npz files. Defaults to None: the only
             one, or nnU-Net's ``probabilities``.
         channel (int | str, optional): The foreground among several channels of .npz,

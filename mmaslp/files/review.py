@@ -223,10 +223,11 @@ def review_image(
         estimate = replace(estimate, objects=len(objects))
 
     p = expit(prob) if logits else prob
+    mask = prob > (0 if logits else 0.5)
     truth = None
     if label is not None:
         binary_pixels(p, label, ignore_index)
-        truth = MaskTruth.of(p > 0.5, label, objects.labels, len(objects), ignore_index)
+        truth = MaskTruth.of(mask, label, objects.labels, len(objects), ignore_index)
 
     image = Judged(
         path,
@@ -248,7 +249,7 @@ def review_image(
         _as_stored(
             replace(objects, labels=np.zeros((0,) * prob.ndim, np.int32)), slice_axis
         ),
-        mask_area=int(np.count_nonzero(p > 0.5)),
+        mask_area=int(np.count_nonzero(mask)),
         grid=grid,
         truth=truth,
         extras={key: make(image) for key, make in (extras or {}).items()},

@@ -69,20 +69,25 @@ def _not_seen(image: Judged) -> Iterator[Suspect]:
     for number, sides in enumerate(boxes, 1):
         inside = prob[sides][image.unseen[sides] == number]
         score = _score(image, 1 - inside.max(), inside.size)
-        box = np.array([(side.start, side.stop - 1) for side in sides])
-        yield Suspect('not seen', score, inside.size, box)
+        yield Suspect('not seen', score, inside.size, _box(sides))
 
 
 def _border(image: Judged) -> Iterator[Suspect]:
     expected = image.estimate.dice
-    apart = (image.label != 255) & ((image.prob > 0.5) != (image.label == 1))
+    label = np.asarray(image.label)
+    apart = np.isin(label, (0, 1)) & ((image.prob > 0.5) != (label == 1))
     if np.isnan(expected) or not apart.any() or not image.estimate.objects:
         return  # where it sees no object, each labelled one is not seen
     truth: Any = image.truth
     odds = logit(np.array([expected, truth.dice]), EDGE)
-    [around] = ndimage.find_objects(apart.view(np.uint8))
-    box = np.array([(side.start, side.stop - 1) for side in around])
-    yield Suspect('border', odds[0] - odds[1], int(np.count_nonzero(apart)), box)
+    [sides] = ndimage.find_objects(apart.view(np.uint8))
+    yield Suspect(
+        'border', odds[0] - odds[1], int(np.count_nonzero(apart)), _box(sides)
+    )
+
+
+def _box(sides: Sequence[slice]) -> np.ndarray:
+    return np.array([(side.start, side.stop - 1) for side in sides])
 
 
 def _score(image: Judged, probability: float, area: int) -> float:

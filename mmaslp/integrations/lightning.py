@@ -27,21 +27,27 @@ def validations(trainer: Any) -> int | None:
     epoch = trainer.num_training_batches
     interval = trainer.val_check_batch
     epochs = trainer.check_val_every_n_epoch
-    # Batches of the training; -1, and None, set no limit.
+    per_step = trainer.accumulate_grad_batches
+    # Batches of the training; -1, and None, set no limit. An epoch ends with a step.
     limits = [
-        (trainer.max_steps, trainer.accumulate_grad_batches),
+        (
+            trainer.max_steps,
+            per_step if math.isinf(epoch) else epoch / math.ceil(epoch / per_step),
+        ),
         (trainer.max_epochs, epoch),
     ]
-    steps = min(
+    batches = min(
         (most * size for most, size in limits if most is not None and most >= 0),
         default=math.inf,
     )
 
-    if interval is None or math.isinf(max(steps, interval)):
+    if interval is None or math.isinf(max(batches, interval)):
         return None
-    if epochs is None or (epochs == 1 and math.isinf(epoch)):
-        return int(steps // interval)
-    return int(steps // epoch // epochs * max(1, epoch // interval))
+    if epochs is None:
+        return int(batches // interval)
+    whole, rest = divmod(batches, epoch)
+    in_last = rest // interval if (whole + 1) % epochs == 0 else 0
+    return int(whole // epochs * max(1, epoch // interval) + in_last)
 
 
 class ASLPCallback(Callback):
@@ -203,13 +209,30 @@ class ASLPCallback(Callback):
         self, trainer: Trainer, pl_module: LightningModule
     ) -> None:
         """Reset the metric, also in a validation after the training."""
-        if self._measured is None:
-            return
-        self._measured.reset()
+        if self._measured is not None:
+            self._measured.reset()
+
+    def on_validation_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Begin to count for the calibrator, once weights may have been averaged."""
         trains = trainer.state.fn == 'fit' and not trainer.sanity_checking
-        if trains and self.calibrators is not None:
+        if (
+            (trains and batch_idx == dataloader_idx == 0)
+            and self.calibrators is not None
+            and self._measured is not None
+        ):
             # Its weights are those of the whole; of several a user may wrap each.
-            parts = [each for each in pl_module.children() if each.state_dict()]
+            parts = [
+                each
+                for each in pl_module.children()
+                if [*each.parameters(), *each.buffers()]
+            ]
             self.calibrators.start_validation(parts[0] if len(parts) == 1 else None)
             self._measured.listener = self.calibrators.update
 

@@ -273,18 +273,19 @@ class SelfCalibration(TrainerCallback, ExportableState):
     def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
         """Check the schedule; take the levels from the checkpoint, if there is one."""
         file = Path(args.output_dir) / CALIBRATOR_FILE
-        is_ours = self.calibrator is not None and file == self._file
-        self._file = file
-        trained = is_ours or any(file.parent.glob('checkpoint-*'))
-        if self._calibrators and self._file.exists() and not trained:
+        trained = any(file.parent.glob('checkpoint-*')) or (
+            self.calibrator is not None and file == self._file
+        )
+        if self._calibrators and file.exists() and not trained:
             raise FileExistsError(
-                f'{self._file} is there already, beside no checkpoint: it is yours, or '
+                f'{file} is there already, beside no checkpoint: it is yours, or '
                 "of a training with save_strategy='no'. Move or delete it, or name "
                 'another output_dir'
             )
         if getattr(model, '_mmaslp_calibrated', False):
             raise ValueError('the model is calibrated: load it anew, then train')
 
+        self._file = file
         self._table = None
         self._training = True
         self._called = False
@@ -343,9 +344,8 @@ class SelfCalibration(TrainerCallback, ExportableState):
         # A callback may evaluate other sets, such as the training images.
         elif self._training and str(prefix).startswith('eval'):
             logged = {name for log in state.log_history[:-1] for name in log}
-            twice = f'{prefix}_loss' in logged
             if self._evaluation == 'eval' or (
-                twice and f'{self._evaluation}_loss' not in logged
+                f'{prefix}_loss' in logged and f'{self._evaluation}_loss' not in logged
             ):
                 raise ValueError(
                     f'there is an evaluation {prefix!r}, and none '

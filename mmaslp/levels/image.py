@@ -310,8 +310,8 @@ class ImageLevels(Levels):
         shared = [name for name in self.ids if name in saved]
         for name in shared:
             self.alpha[self._row_of[name]] = saved[name]
-        needed = getattr(validation, self.rule.required_field, None)
-        self.validation = None if needed is None else validation
+        measured = getattr(validation, self.rule.required_field, None) is not None
+        self.validation = validation if measured else None
         # A rule or strength that was changed on purpose may have another limit.
         self.alpha.clamp_(max=self.rule.max_level(self.beta))
         if len(shared) < max(len(self.ids), len(saved)):

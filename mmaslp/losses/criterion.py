@@ -118,9 +118,9 @@ class SelfCalibratingBCE(nn.Module):
     ) -> None:
         super().__init__()
         # A strength, but neither a frequency nor, so far, levels.
-        self._idle = (beta is not None or deterministic or per_pixel) and not (
-            alpha or eps is not None
-        )
+        self._perturbs_nothing = (
+            beta is not None or deterministic or per_pixel
+        ) and not (alpha or eps is not None)
         if beta is None:
             beta = getattr(levels, 'perturbation', None) or 'HI'
         self.perturbation = resolve_perturbation(beta)
@@ -225,7 +225,7 @@ class SelfCalibratingBCE(nn.Module):
         if self.levels is not None and self.training and torch.is_grad_enabled():
             self.levels.count_batch()
         self.watch.see(logits, labels, valid)
-        if self._idle and self.levels is None and self.training:
+        if self._perturbs_nothing and self.levels is None and self.training:
             warnings.warn(
                 'the loss has a strength (beta, deterministic, per_pixel) and perturbs '
                 'nothing: give it alpha, eps or levels',

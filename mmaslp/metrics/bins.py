@@ -1,4 +1,4 @@
-"""Sums per score and per bin, ways to bin, and the metrics of both."""
+"""Sums per score and per bin, and ways to bin."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

@@ -20,7 +20,7 @@ CHUNK = 100
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of two models on the same images.
+    """A metric of two models.
 
     Attributes:
         first (float): That of the first model; also ``second``.

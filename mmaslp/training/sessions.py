@@ -163,7 +163,7 @@ class LevelsSession:
     def end_validation(
         self, table: BandTable | None = None, whole: bool = False
     ) -> dict[str, float]:
-        """Move the levels; without :meth:`plan` there is not a warm-up.
+        """Move the levels; :meth:`plan` sets a warm-up that they lack.
 
         Args:
             table (BandTable, optional): The pixels, where a metric has counted them.
@@ -252,7 +252,6 @@ class CalibratorSession:
         )
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.logger = given_logger(logger)
-        self._calibrator: Calibrator | None = None
         self.start_validation()
 
     @classmethod
@@ -281,6 +280,7 @@ class CalibratorSession:
         self._tables = CalibrationTables(network)
         self._seen = 0  # images, also those without a label
         self._validated = False
+        self._calibrator: Calibrator | None = None
 
     def update(
         self,
@@ -328,16 +328,15 @@ class CalibratorSession:
         """Add up what the processes have counted."""
         self._tables = joined(self._tables)
         self._validated = True
-        self._calibrator = None
 
     def train_step(self) -> None:
         """Take notice of a step: what was validated are other weights now."""
-        if self._validated:
+        if self._validated or self._calibrator is not None:
             self.start_validation()
-        self._calibrator = None
 
     def take(self, count: Callable[[], CalibrationTables]) -> None:
         """Count a validation elsewhere; a failure costs a warning, not the training."""
+        self.start_validation()
         try:
             self._tables = count()
             self._validated = True
@@ -365,4 +364,5 @@ class CalibratorSession:
         """Go on from :meth:`state_dict`; ValueError if it is damaged."""
         with reading('the state of the calibrator is damaged'):
             saved = state.get('calibrator')
+            self.start_validation()
             self._calibrator = None if saved is None else Calibrator.from_dict(saved)

@@ -429,6 +429,14 @@ def test_few_images_have_no_interval_of_the_area_and_say_so():
         assert f'Areas: by {calibrator.decisions.area_from}' in calibrator.summary()
 
 
+def test_a_logit_that_a_probability_does_not_tell_from_0_is_in_the_mask():
+    logit = np.full((48, 48), -5.0, np.float32)
+    logit[10:30, 10:30] = 2e-8
+    row = review_image(fitted(12), 'a', logit, logit.astype(np.uint8) * 0, logits=True)
+    assert row.objects.area.tolist() == [400]
+    assert row.mask_area == 400
+
+
 def test_the_range_of_an_object_is_in_its_row(tmp_path):
     row = review_image(fitted(12), 'a', discs(100)[0])
     write_objects(tmp_path / 'o.csv', [row])

@@ -8,6 +8,7 @@ import pytest
 from scipy.special import expit, logit
 
 from mmaslp.calibration import fit_calibrator
+from mmaslp.calibration.decisions import Decisions
 from mmaslp.calibration.estimates import (
     SetComparison,
     TooFewImages,
@@ -129,6 +130,11 @@ def test_a_set_that_is_near_has_weighted_bounds(calibrator):
     assert comparison.dice < 0.9 - 0.3 * worse.mean()
     assert all(image.dice_low < 0.61 for image in weighted)
     assert 'bounds are weighted' in str(comparison)
+
+
+def test_a_fit_without_an_image_is_compared_with_nothing(calibrator):
+    with pytest.raises(ValueError, match='beside 0 of the fit are too few'):
+        compare_set(Decisions(), judged(calibrator, 8))
 
 
 def test_bounds_are_withheld_before_the_alarm_rings(calibrator):

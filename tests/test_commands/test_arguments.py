@@ -22,6 +22,11 @@ def test_arguments_of_the_host(monkeypatch):
     monkeypatch.delenv('LOCAL_RANK', raising=False)
     prepare_launcher(args.launcher, args.local_rank)
     assert os.environ['LOCAL_RANK'] == '3'
+    monkeypatch.delenv('LOCAL_RANK')
+    for name in ('RANK', 'SIZE', 'LOCAL_RANK'):
+        monkeypatch.setenv(f'OMPI_COMM_WORLD_{name}', '1')
+    prepare_launcher('mpi', 0)
+    assert os.environ['LOCAL_RANK'] == '1'
     monkeypatch.setenv('LOCAL_RANK', '5')
     prepare_launcher(args.launcher, args.local_rank)
     assert os.environ['LOCAL_RANK'] == '5'

@@ -110,7 +110,12 @@ def night():
     first, *lines, last = script().replace('dice=.8', 'dice=.5').splitlines()
     assert (first, last) == ('status=0', 'exit $status')
     commands = [shlex.split(line.removesuffix(END), comments=True) for line in lines]
-    statuses = [main(words) for program, *words in filter(None, commands)]
+    [kept] = [words for program, *words in filter(None, commands) if program == 'rm']
+    assert kept == ['-f', 'tonight.json']
+    Path('tonight.json').unlink(missing_ok=True)
+    statuses = [
+        main(words) for program, *words in filter(None, commands) if program != 'rm'
+    ]
     return next(filter(None, statuses), 0)
 
 

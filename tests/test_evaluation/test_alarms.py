@@ -82,6 +82,7 @@ def test_limits_ring_and_stay_silent():
     assert [text.split(' is ')[0] for text in texts] == ['A: ece', 'A: dice']
     assert 'above its limit' in texts[0]
     assert 'below its limit' in texts[1]
+    assert read_limits(['mIoU %=70']) == {'mIoU %': 70.0}
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,7 @@ def test_limits_ring_and_stay_silent():
         (['dice=0'], 'would tell nothing'),
         (['dice=1.1'], 'would tell nothing'),
         (['nll=17'], 'would tell nothing'),
+        (['mIoU %=101'], 'would tell nothing'),
         (['ece'], 'write ece=NUMBER'),
         (['ece=high'], 'write ece=NUMBER'),
         (['conf=.5'], 'name a metric that can be worse'),

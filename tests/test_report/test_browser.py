@@ -108,6 +108,21 @@ def test_no_violation_no_error_no_request_nothing_cut_off(
     assert asked <= {'file:', 'data:'}
 
 
+def test_links_within_a_review_reach_their_place(browser, review):
+    page = browser.new_page(viewport={'width': 390, 'height': 700})
+    page.goto(review)
+    for link in page.query_selector_all('nav a'):
+        page.evaluate('scrollTo({top: 0, behavior: "instant"})')
+        link.click()
+        page.wait_for_timeout(1500)
+        end = 'document.documentElement.scrollHeight - innerHeight - scrollY'
+        top = page.evaluate(
+            f'document.querySelector("{link.get_attribute("href")}")'
+            '.getBoundingClientRect().top'
+        )
+        assert abs(top) < 20 or page.evaluate(end) < 2
+
+
 def test_a_review_is_read_with_the_keyboard(browser, review):
     page = browser.new_page(viewport={'width': 390, 'height': 700})
     page.goto(review)

@@ -97,6 +97,21 @@ def test_a_calibrator_that_fails_costs_no_training(error, caplog):
     assert 'of a device' in caplog.text
 
 
+def test_a_second_validation_replaces_the_first():
+    session = CalibratorSession(method='temperature')
+    images = []
+    for number in (6, 8):
+        labels = torch.randint(0, 2, (number, 8, 8))
+        counted = CalibratorSession()
+        counted.update(labels * 0.6 + 0.2, labels)
+        counted.end_validation()
+        session.take(lambda tables=counted._tables: tables)
+        images.append(session.calibrator.record['images'])
+    assert images == [6, 8]
+    session.load_state_dict({'calibrator': None})
+    assert session.calibrator is None
+
+
 def test_images_without_a_label_take_no_number_of_another():
     session = CalibratorSession()
     prob = torch.rand(3, 1, 8, 8)

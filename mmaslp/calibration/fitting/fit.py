@@ -133,13 +133,12 @@ def fit_tables(
     check_choice('method', method, METHODS)
     check_choice('target', target, TARGETS)
     cases = tables.cases.numpy()
-    used = cases > 0
-    counts = tables.counts.numpy()[used]
-    cases = cases[used]
+    counts = tables.counts.numpy()[cases > 0]
+    cases = cases[cases > 0]
     images = int(tables.images.sum())
     axes = min(tables.axes, default=None)
     number = cases_in_words(images, int(cases.sum()), axes)
-    _check_enough(counts, int(cases.sum()), number)
+    _check_enough(counts, len(cases), cases_in_words(images, len(cases), axes))
     if len(tables.axes) > 1:
         raise ValueError('images and volumes are mixed: fit a calibrator to each kind')
     halfway = HALFWAY_IMAGES if method == 'auto' else 0.0
@@ -350,23 +349,24 @@ def _pairs(
                 f'there are only {number} {"maps" if image is END else "labels"}: give '
                 'as many of both'
             )
-        if arrays or not (batched or getattr(image, 'ndim', 0) > 3):
-            if (
-                number == 0
-                and isinstance(prob, Iterator)
-                and np.ndim(image) == 3
-                and len(image) > 1
-            ):
-                warnings.warn(
-                    f'{tuple(image.shape)} is read as one volume (D, H, W): give a '
-                    'batch of images as (N, 1, H, W)',
-                    stacklevel=3,
+        if not arrays and (batched or getattr(image, 'ndim', 0) > 3):
+            if len(image) != len(mask):
+                raise ValueError(
+                    f'a batch holds {len(image)} maps but {len(mask)} masks: give both '
+                    'as (N, ..., H, W)'
                 )
-            yield image, mask, has_channels(prob)
+            yield from zip(image, mask, repeat(has_channels(image)))
             continue
-        if len(image) != len(mask):
-            raise ValueError(
-                f'a batch holds {len(image)} maps but {len(mask)} masks: give both as '
-                '(N, ..., H, W)'
+
+        if (
+            number == 0
+            and isinstance(prob, Iterator)
+            and np.ndim(image) == 3
+            and len(image) > 1
+        ):
+            warnings.warn(
+                f'{tuple(image.shape)} is read as one volume (D, H, W): give a '
+                'batch of images as (N, 1, H, W)',
+                stacklevel=3,
             )
-        yield from zip(image, mask, repeat(has_channels(image)))
+        yield image, mask, has_channels(prob)

@@ -45,8 +45,8 @@ class CalibrationTables:
         axes (set[int]): 2 if there are images, 3 if there are volumes; empty of several
             channels.
         contents (list[ImageCounts] | None): What each image holds, for the decisions
-            about objects and images; up to 16 KB an image and an object. None: of
-            several channels.
+            about objects and images; up to 41 KB an image and 26 KB an object. None:
+            of several channels.
         negative_crops (list[ImageCounts]): The same of crops without an object.
         network (str | None): Fingerprint of the network that gave the maps.
 

@@ -113,7 +113,7 @@ def collect_tables(
     of each image too.
     """
     size = len(loader.dataset)
-    seen = get_rank()
+    number = get_rank()
     numbers = range(size) if numbers is None else numbers
     tables = CalibrationTables(model)
     rng = np.random.default_rng(0)
@@ -122,13 +122,13 @@ def collect_tables(
 
     for batch in track(loader, 'calibrating', len(loader)):
         for sample in model.val_step(batch):
-            if seen < size:  # samplers repeat images to fill the last batch
+            if number < size:  # samplers repeat images to fill the last batch
                 prob, label = reader.read(sample.to_dict())
                 with naming(sample.img_path):
                     tables.update(
-                        prob.cpu(), label.cpu(), numbers[seen], reader.ignore_index
+                        prob.cpu(), label.cpu(), numbers[number], reader.ignore_index
                     )
-            seen += get_world_size()
+            number += get_world_size()
         for prob in maps_of_windows(model, reader, batch, rng) if windows else ():
             tables.add_negative_crop(prob)
 

@@ -181,6 +181,23 @@ def test_every_checkpoint_holds_the_calibrator_of_its_weights(tmp_path):
         again.calibrator.wrap(toy.Segmenter().network)
 
 
+@pytest.mark.parametrize('first', [True, False])
+def test_averaged_weights_are_those_of_the_calibrator(tmp_path, recwarn, first):
+    callbacks = pytest.importorskip('lightning.pytorch.callbacks')
+    if not hasattr(callbacks, 'EMAWeightAveraging'):
+        pytest.skip('Lightning before 2.6 averages no weights')
+    both = [ASLPCallback(BorderLevels(), calibrator=True)]
+    both.insert(first, callbacks.EMAWeightAveraging(decay=0.9))
+    val = toy.Squares(12, seed=1, noise=0.0)
+    data = toy.loaders(val)
+    model = toy.train(tmp_path, 6, None, data=data, callbacks=both)
+    (callback,) = (each for each in both if isinstance(each, ASLPCallback))
+    callback.calibrator.wrap(model.network)
+    said = ' '.join(str(each.message) for each in recwarn)
+    assert 'other weights' not in said
+    assert 'does not hold its levels' not in said
+
+
 def test_another_training_begins_anew_and_the_same_goes_on(tmp_path):
     callback = ASLPCallback(BorderLevels())
     saved = BorderLevels()

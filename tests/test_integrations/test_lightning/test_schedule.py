@@ -35,6 +35,19 @@ def trainer(**options):
         (dict(num_training_batches=math.inf, val_check_batch=math.inf), None),
         (dict(max_steps=80, num_training_batches=math.inf, val_check_batch=2), 40),
         (dict(enable_validation=False), 0),
+        # A part of an epoch counts, and its last batch makes a step.
+        (dict(num_training_batches=100, max_steps=90, val_check_batch=3), 30),
+        (dict(num_training_batches=100, max_steps=190, val_check_batch=10), 19),
+        (
+            dict(
+                num_training_batches=5,
+                max_epochs=50,
+                max_steps=12,
+                accumulate_grad_batches=4,
+                val_check_batch=5,
+            ),
+            6,
+        ),
     ],
 )
 def test_number_of_validations(options, number):

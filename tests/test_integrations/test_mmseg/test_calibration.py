@@ -173,6 +173,14 @@ def test_the_calibrator_of_a_checkpoint_is_left_out(toy, tmp_path, options, rows
         assert is_calibrated(path) == (rows == 2)
 
 
+def test_a_checkpoint_of_earlier_weights_gets_no_calibrator(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[dict(type='CalibratorHook')])
+    cfg.default_hooks.checkpoint.update(interval=2, save_last=False)
+    Runner.from_cfg(cfg).train()
+    assert (tmp_path / 'run' / 'calibrator.json').is_file()
+    assert calibrator_of_checkpoint(str(tmp_path / 'run' / 'epoch_2.pth')) is None
+
+
 def test_options_of_maps_are_not_for_a_network(trained, tmp_path, capsys):
     config, checkpoint, _ = trained
     args = [str(config), str(checkpoint), '--out', str(tmp_path / 'c.json')]

@@ -185,9 +185,10 @@ def _transforms(step: Any) -> Iterator[Any]:
 
 def _mask_loader(leaf: Any) -> Any:
     """The transform of a data set that reads its masks."""
-    loaders = ('LoadAnnotations', 'LoadBinaryAnnotations')
     steps = _transforms(getattr(leaf, 'pipeline', None))
-    return next((step for step in steps if type(step).__name__ in loaders), None)
+    return next(
+        (s for s in steps if _OPENED.get(type(s).__name__) == 'seg_map_path'), None
+    )
 
 
 def _absent_file(leaf: Any) -> str | None:

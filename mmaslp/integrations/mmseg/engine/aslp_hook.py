@@ -95,10 +95,10 @@ class Schedule:
 
     def validation_is_due(self) -> bool:
         """Whether the loop validates now; a checkpoint is written before that."""
-        now, of_epoch = divmod(self.loop.iter, self.unit)
-        due = now % self.loop.val_interval == 0 or now == self.end
-        # Else it is a checkpoint in the middle of an epoch.
-        return of_epoch == 0 and due and now >= max(self.loop.val_begin, 1)
+        time, into_epoch = divmod(self.loop.iter, self.unit)
+        due = time % self.loop.val_interval == 0 or time == self.end
+        # A checkpoint may lie in the middle of an epoch, too.
+        return into_epoch == 0 and due and time >= max(self.loop.val_begin, 1)
 
     def too_late(self) -> Iterator[Finding]:
         """Warn of levels that never move: they also wait for the first validation."""

@@ -485,6 +485,7 @@ class CalibrationMetric(StreamingMetric):
                 folder / f'calibration_{stage}.json', result, overwrite=overwrite
             )
 
+        self.overwrite = True  # the next evaluation replaces the files of this one
         if not draw:
             return
         diagrams = {'reliability': reliability_figure({self.prefix: result})}
@@ -497,7 +498,6 @@ class CalibrationMetric(StreamingMetric):
                 write_picture(file, picture, overwrite)
                 print_log(f'{name} diagram: {file}', logger='current')
             send_picture(f'{name}_{stage}', picture)
-        self.overwrite = True  # the next evaluation replaces the files of this one
 
 
 def _log_dir() -> Path | None:

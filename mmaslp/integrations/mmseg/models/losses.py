@@ -12,7 +12,7 @@ from ....common.arguments import (
     check_text,
     optional,
 )
-from ....losses.criterion import SelfCalibratingBCE, run_eagerly
+from ....losses.criterion import SelfCalibratingBCE
 
 
 class SCBCELoss(nn.Module):
@@ -93,9 +93,6 @@ class SCBCELoss(nn.Module):
             per_pixel=per_pixel,
         )
 
-    # The check of the labels reads values, which a compiled train_step (cfg.compile)
-    # cannot trace. It skips this call instead of failing.
-    @run_eagerly
     def forward(
         self,
         cls_score: Tensor,
