@@ -353,7 +353,7 @@ class CalibratorSession:
                 self._calibrator = fit_tables(self._tables, **self.options)
             except Exception as error:
                 self.logger.warning(f'{_NO_CALIBRATOR}: {error}')
-                self._validated = False
+                self.start_validation()
         return self._calibrator
 
     def state_dict(self) -> dict[str, Any]:
