@@ -180,5 +180,5 @@ def _error(
     mode: str,
 ) -> float:
     """Compute a norm of the gaps of bins."""
-    table = binning(pixels.score_table(mode), check_bins(n_bins))
+    table = binning(pixels.score_table(mode), check_bins(n_bins, 'n_bins'))
     return float(NORMS[check_choice('norm', norm, NORMS)](table))

@@ -376,8 +376,12 @@ class Calibrator:
         with reading('not a calibrator'):
             content = {**plain} if isinstance(plain, Mapping) else {}
             for key, value in _HEAD.items():
-                if (given := content.pop(key)) != value:
-                    raise ValueError(f'its {key} is {given!r}, not {value!r}')
+                if (given := content.pop(key, None)) != value:
+                    raise ValueError(
+                        f'its {key} is {given!r}, not {value!r}; a checkpoint may hold '
+                        "one as its entry 'calibrator'"
+                    )
+
             for key in ('maps', 'mask_maps'):
                 content[key] = [
                     (curve['knots'], curve['levels']) for curve in content[key]

@@ -342,8 +342,9 @@ class SetComparison:
         verb = 'differ' if self.differs else 'may differ (an alarm takes a p of .001)'
         return (
             f'The {new} images {verb} from the {fitted} of the fit ({found}): '
-            f'{", ".join(most[:3])}. So {told}. Fit to images like these. If `apply` '
-            'wrote these maps, review those of the network instead.'
+            f'{", ".join(most[:3])}. So {told}. Fit to images like these, in files of '
+            'as many bits. If `apply` wrote these maps, review those of the network '
+            'instead.'
         )
 
 

@@ -187,8 +187,8 @@ class CalibratedModule(nn.Module):
 
         if softmax and logit.shape[1] > 2:
             raise ValueError(
-                f'the module returns {logit.shape[1]} channels: wrap one of 1 or 2, or '
-                'say independent=True if each is a binary map'
+                f'the module returns {logit.shape[1]} channels: wrap one of 1 or 2 '
+                '(num_labels), or say independent=True if each is a binary map'
             )
 
         return marked(self._calibrated(logit))

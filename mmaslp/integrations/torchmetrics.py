@@ -208,7 +208,7 @@ class BinaryCalibration(SumMetric):
         ignore_index: int | None = None,
         **kwargs: Any,
     ) -> None:
-        self._options = check_bins(n_bins), check_choice('mode', mode, MODES)
+        self._options = check_bins(n_bins, 'n_bins'), check_choice('mode', mode, MODES)
         super().__init__(metric, ignore_index, **kwargs)
 
     def values(self) -> dict[str, float]:

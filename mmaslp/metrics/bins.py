@@ -164,9 +164,9 @@ class ScoreTable:
 MAX_BINS = 4096
 
 
-def check_bins(bins: int) -> int:
+def check_bins(bins: int, name: str = 'bins') -> int:
     """Refuse an invalid number of bins."""
-    return check_integer('bins', bins, at_least=1, at_most=MAX_BINS)
+    return check_integer(name, bins, at_least=1, at_most=MAX_BINS)
 
 
 def equal_width(table: ScoreTable, bins: int) -> BinTable:

@@ -232,8 +232,8 @@ class CalibrationHistogram:
         """Add the pixels of another histogram; ValueError if it has other classes."""
         if other is self or getattr(other, 'num_classes', None) != self.num_classes:
             raise ValueError(
-                'merge takes another histogram than itself, of '
-                f'{self.num_classes} classes'
+                f'merge takes another histogram, of {self.num_classes} classes, and '
+                f'not {"itself" if other is self else f"{other!r:.100}"}'
             )
         pixels = other.pixels() if isinstance(other, CalibrationHistogram) else other
         correct = pixels.scores.correct

@@ -27,6 +27,7 @@ from mmaslp.files.calibrated_maps import apply_calibrator
 from mmaslp.files.map_pairs import MapFiles
 from mmaslp.files.prob_maps import MapReader, write_prob_map
 from mmaslp.files.review import review_image, review_maps
+from mmaslp.functional import calibration_error
 from mmaslp.integrations.mmseg.testing import evaluate, sets_of_test
 from mmaslp.integrations.mmseg.training import prepare_training
 from mmaslp.integrations.nnunet.loss import SelfCalibratingLoss, Targets
@@ -506,7 +507,7 @@ def test_an_exported_network_is_not_looked_at(recwarn):
             lambda: fit_calibrator([*LABELS / 2] * 7, iter([*LABELS] * 8)),
             'only 35 maps',
         ),
-        (lambda: Calibrator.from_dict(None), "lacks 'format'"),
+        (lambda: Calibrator.from_dict(None), 'its format is None'),
         (lambda: dice_optimal_mask(torch.rand(2, 16, 16, 3)), '3 pixels wide'),
         (
             lambda: fit_calibrator(
@@ -545,6 +546,9 @@ def test_an_exported_network_is_not_looked_at(recwarn):
         (lambda: Evaluator(mode='positive', num_classes=3), 'of 3 classes'),
         (lambda: (table := BandTable()).merge(table), 'not itself'),
         (lambda: make_rule('MC', warmup=3), 'ASLPHook has warmup_epochs'),
+        (lambda: calibration_error(SOFTMAX[:, 1], LABELS, n_bins=0), 'n_bins must be'),
+        (lambda: CalibrationHistogram().merge(BandTable()), 'and not <'),
+        (lambda: Calibrator.from_dict({'calibrator': None}), "its entry 'calibrator'"),
         (
             lambda: CALIBRATOR.wrap(nn.Sequential(nn.Flatten(), nn.Linear(16, 1)))(
                 torch.rand(3, 1, 4, 4)

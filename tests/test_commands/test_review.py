@@ -206,7 +206,10 @@ def test_a_proof_leaves_out_images_without_a_bound(folders):
     assert np.isnan(
         proof(review_maps(calibrator, maps, masks, level=0.9999))['covered']
     ).all()
-    assert proof(review_maps(calibrator, maps, masks))['covered'][0] > 0.8
+    rows = review_maps(calibrator, maps, masks)
+    assert proof(rows)['covered'][0] > 0.8
+    assert np.isfinite(proof(rows[:2])['dice_error']).all()
+    assert np.isnan(proof(rows[:1])['dice_error']).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize('options', [{}, dict(depth=6, size=32)])

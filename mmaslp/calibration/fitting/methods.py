@@ -123,7 +123,7 @@ def _lowest_nll(inputs: np.ndarray, counts: np.ndarray) -> np.ndarray:
         return total @ np.logaddexp(0, score) - positives @ score
 
     for _ in range(50):
-        prob = 1 / (1 + np.exp(-inputs @ weights))
+        prob = 1 / (1 + np.exp(np.minimum(-inputs @ weights, 700)))
         hessian = inputs.T @ (inputs * (total * prob * (1 - prob))[:, None])
         gradient = inputs.T @ (total * prob - positives)
         step = np.linalg.lstsq(hessian, gradient, rcond=None)[0]  # it may be singular
@@ -188,7 +188,7 @@ def measure_groups(counts: np.ndarray, logit: np.ndarray, fold: Any = ...) -> Ou
 
     Logits are ``(G, B, CELLS)``, or those of each fold and the fold of each group.
     """
-    prob = 1 / (1 + np.exp(-logit))
+    prob = 1 / (1 + np.exp(np.minimum(-logit, 700)))
     zero = counts[..., 0]
     one = counts[..., 1]
     total = zero + one
