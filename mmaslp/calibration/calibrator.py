@@ -378,8 +378,10 @@ class Calibrator:
             for key, value in _HEAD.items():
                 if (given := content.pop(key, None)) != value:
                     raise ValueError(
-                        f'its {key} is {given!r}, not {value!r}; a checkpoint may hold '
-                        "one as its entry 'calibrator'"
+                        f'its {key} is {given!r}, not {value!r}'
+                        if given is not None
+                        else f'it lacks {key!r}; a checkpoint may hold a calibrator as '
+                        "its entry 'calibrator'"
                     )
 
             for key in ('maps', 'mask_maps'):

@@ -246,10 +246,8 @@ class Decisions:
             return np.inf
         low = alike.min(0)
         high = alike.max(0)
-        outside = np.maximum(low - new, new - high).clip(0)
-        return float(
-            (outside / np.maximum(high - low, 0.5)).max()
-        )  # of logits and logs
+        outside = np.maximum(low - new, new - high).clip(0)  # of logits and logs
+        return float((outside / np.maximum(high - low, 0.5)).max())
 
     def bias(self, weights: np.ndarray | None = None) -> float:
         """Weighted mean of Dice less the expected Dice, out of fold; 0 without any.

@@ -75,9 +75,9 @@ def run(args: argparse.Namespace) -> None:
             row for row in calibrator.need_decisions().cuts if row[0] == least
         ]
         print(
-            f'objects below a probability of {least:g} are left out. On the images of '
-            f'the fit {kept:.0%} of the real ones stayed, with {false:.2f} false ones '
-            f'an image and a mean Dice of {dice:.3f}'
+            f'objects below a probability of {least:g} are left out. On images that '
+            f'the fit left out {kept:.0%} of the real ones stayed, with {false:.2f} '
+            f'false ones an image and a mean Dice of {dice:.3f}'
         )
     for name, (folder, number) in folders.items():
         print(f'{number} {name} in {folder}')

@@ -507,7 +507,7 @@ def test_an_exported_network_is_not_looked_at(recwarn):
             lambda: fit_calibrator([*LABELS / 2] * 7, iter([*LABELS] * 8)),
             'only 35 maps',
         ),
-        (lambda: Calibrator.from_dict(None), 'its format is None'),
+        (lambda: Calibrator.from_dict(None), "it lacks 'format'"),
         (lambda: dice_optimal_mask(torch.rand(2, 16, 16, 3)), '3 pixels wide'),
         (
             lambda: fit_calibrator(

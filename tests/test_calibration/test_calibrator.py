@@ -218,7 +218,7 @@ def test_edited_files_are_refused(tmp_path, change, message):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('{"temperature": 2.0, "maps": "x"}', 'format is None.*fit it again with'),
+        ('{"temperature": 2.0, "maps": "x"}', "lacks 'format'.*fit it again with"),
         ('[1]', 'not a calibrator'),
         ('[' * 100000, 'not a calibrator'),
         (' ' * 2**20 + '1', 'bytes'),
