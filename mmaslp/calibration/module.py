@@ -134,7 +134,8 @@ class CalibratedModule(nn.Module):
         self.independent = check_bool('independent', independent)
         self.with_raw = check_bool('with_raw', with_raw)
         self.volumes = check_bool('volumes', volumes)
-        self.register_buffer('table', table.float())
+        self._exact = table.float()  # `.half()` would round the buffer
+        self.register_buffer('table', self._exact)
         self._seen = False
         self._network = network
         self._versions = versions_of(module)
@@ -194,11 +195,12 @@ class CalibratedModule(nn.Module):
         return marked(self._calibrated(logit))
 
     def _calibrated(self, logit: Tensor) -> Tensor:
-        bands = None
-        if self.table.shape[1] > 1:
-            maps = logit.reshape(-1, *logit.shape[-2:])
-            bands = border_bands(maps > 0).view(logit.shape)
-        table = self.table
+        bands = (
+            border_bands(logit.reshape(-1, *logit.shape[-2:]) > 0).view(logit.shape)
+            if self.table.shape[1] > 1
+            else None
+        )
+        table = self.table if self.table.dtype == torch.float32 else self._exact
         if table.device != logit.device:  # of a network that was moved, then wrapped
             table = table.to(logit.device)
         return look_up(logit.float(), bands, table).to(logit.dtype)

@@ -545,6 +545,8 @@ def test_an_exported_network_is_not_looked_at(recwarn):
         (lambda: apply_calibrator(CALIBRATOR, 'm', 'o', masks=True), '^masks must be'),
         (lambda: Evaluator(mode='positive', num_classes=3), 'of 3 classes'),
         (lambda: (table := BandTable()).merge(table), 'not itself'),
+        (lambda: (table := CalibrationTables()).merge(table), 'not itself'),
+        (lambda: CalibrationTables().merge(3), 'not int'),
         (lambda: make_rule('MC', warmup=3), 'ASLPHook has warmup_epochs'),
         (lambda: calibration_error(SOFTMAX[:, 1], LABELS, n_bins=0), 'n_bins must be'),
         (lambda: CalibrationHistogram().merge(BandTable()), 'and not <'),

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from mmaslp import Calibrator
+from mmaslp.calibration import fit_calibrator
 from mmaslp.calibration.module import fingerprint_of, same_weights
 
 
@@ -125,3 +126,15 @@ def test_a_network_that_was_moved_before_it_was_wrapped_stays_on_its_device():
     calibrator = Calibrator('temperature', 'single', 'confidence', knots)
     found = calibrator.wrap(net)(torch.randn(2, 1, 8, 8, device='meta'))
     assert found.device.type == 'meta'
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('method', ['temperature', 'isotonic'])
+def test_a_wrapped_network_in_half_precision_keeps_its_table(dtype, method):
+    torch.manual_seed(0)
+    prob = torch.rand(30, 16, 16)
+    label = (torch.rand(30, 16, 16) < prob**2).long()
+    calibrator = fit_calibrator(prob, label, method=method)
+    logit = torch.linspace(-8, 8, 256).view(1, 1, 16, 16).to(dtype)
+    found = calibrator.wrap(nn.Identity()).to(dtype)(logit)
+    assert torch.equal(found, calibrator.logits(logit.float()))

@@ -158,12 +158,21 @@ class CalibrationTables:
 
         Of processes each may have running means of its own: those here are kept.
         """
+        if other is self or not isinstance(other, CalibrationTables):
+            raise ValueError(
+                'merge takes another CalibrationTables, not '
+                f'{"itself" if other is self else type(other).__name__}'
+            )
+
         self.keys |= other.keys
         self.axes |= other.axes
         self.counts += other.counts
         self.images += other.images
-        if self.contents is not None and other.contents is not None:
-            self.contents += other.contents
+        self.contents = (
+            None
+            if self.contents is None or other.contents is None
+            else self.contents + other.contents
+        )
         self.negative_crops += other.negative_crops
 
 
