@@ -208,6 +208,11 @@ class ObjectTable:
         return len(self.label)
 
 
+def box_of(sides: Iterable[slice]) -> np.ndarray:
+    """``(D, 2)`` first and last place along each axis of the slices of an object."""
+    return np.array([(side.start, side.stop - 1) for side in sides])
+
+
 def table_of_objects(
     decisions: Decisions, image: ImageCounts, prob: np.ndarray, labels: np.ndarray
 ) -> ObjectTable:
@@ -222,7 +227,7 @@ def table_of_objects(
     boxes = np.zeros((number, labels.ndim, 2), np.int64)
     centres = np.zeros((number, labels.ndim))
     for row, box in enumerate(ndimage.find_objects(labels, number)):
-        boxes[row] = [(side.start, side.stop - 1) for side in box]
+        boxes[row] = box_of(box)
         centres[row] = boxes[row, :, 0] + np.argwhere(labels[box] == row + 1).mean(0)
 
     area = image.sums_of_objects(np.ones(CODES))

@@ -456,8 +456,15 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
         'aurc': partial(aurc_of, table),
         'area_error': partial(mean_of_known, np.abs(area - table.foreground) / size),
     }
-    several = 1.0 if len(rows) > 1 else np.nan  # one image has no interval
     return {
-        key: (float(metric(None)), *(percentiles(metric(weights)) * several).tolist())
+        key: (
+            float(metric(None)),
+            # One image has no interval.
+            *(
+                percentiles(metric(weights)).tolist()
+                if len(rows) > 1
+                else (np.nan, np.nan)
+            ),
+        )
         for key, metric in metrics.items()
     }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from ..calibration.estimates import box_of
 from ..calibration.features import logit
 from ..metrics.objects import LEAST_SHARE
 from .csv_tables import write_csv
@@ -69,7 +70,7 @@ def _not_seen(image: Judged) -> Iterator[Suspect]:
     for number, sides in enumerate(boxes, 1):
         inside = prob[sides][image.unseen[sides] == number]
         score = _score(image, 1 - inside.max(), inside.size)
-        yield Suspect('not seen', score, inside.size, _box(sides))
+        yield Suspect('not seen', score, inside.size, box_of(sides))
 
 
 def _border(image: Judged) -> Iterator[Suspect]:
@@ -82,12 +83,8 @@ def _border(image: Judged) -> Iterator[Suspect]:
     odds = logit(np.array([expected, truth.dice]), EDGE)
     [sides] = ndimage.find_objects(apart.view(np.uint8))
     yield Suspect(
-        'border', odds[0] - odds[1], int(np.count_nonzero(apart)), _box(sides)
+        'border', odds[0] - odds[1], int(np.count_nonzero(apart)), box_of(sides)
     )
-
-
-def _box(sides: Sequence[slice]) -> np.ndarray:
-    return np.array([(side.start, side.stop - 1) for side in sides])
 
 
 def _score(image: Judged, probability: float, area: int) -> float:

@@ -175,13 +175,14 @@ def _scaled(part: slice, given: int, own: int) -> slice:
     return slice(start, max(part.stop * own // given, start + 1))
 
 
-def keep_in_checkpoint(path: str, calibrator: Calibrator) -> None:
-    """Write the text of a calibrator into a checkpoint."""
+def keep_in_checkpoint(path: str, calibrator: Calibrator, iteration: int) -> None:
+    """Write the text of a calibrator into a checkpoint, unless it is an earlier one."""
     checkpoint = load_safely(path)
-    checkpoint['calibrator'] = json.dumps(calibrator.to_dict())
-    partial = f'{path}.partial'
-    torch.save(checkpoint, partial)
-    os.replace(partial, path)
+    if checkpoint['meta']['iter'] == iteration:
+        checkpoint['calibrator'] = json.dumps(calibrator.to_dict())
+        partial = f'{path}.partial'
+        torch.save(checkpoint, partial)
+        os.replace(partial, path)
 
 
 def calibrator_of_checkpoint(path: str, trust: bool = False) -> Calibrator | None:

@@ -13,7 +13,6 @@ from ....calibration.calibrator import CALIBRATOR_FILE
 from ....common.outputs import check_output
 from ....training.sessions import CalibratorSession
 from ..calibration import collect_tables, keep_in_checkpoint, validation_reader
-from ..checkpoint import load_safely
 from ..checks.findings import Finding
 from ..checks.run import check_once
 from ..training import was_trained
@@ -92,9 +91,8 @@ class CalibratorHook(Hook):
             return
         calibrator.save(self._file, overwrite=True)
         path = runner.message_hub.get_info('last_ckpt') or ''
-        # Else a folder of shards, none, or one of earlier weights (save_last=False).
-        if osp.isfile(path) and load_safely(path)['meta']['iter'] == runner.iter:
-            keep_in_checkpoint(path, calibrator)
+        if osp.isfile(path):  # else a folder of shards, or none was written
+            keep_in_checkpoint(path, calibrator, runner.iter)
         print_log(
             f'calibrator in {self._file}\n{calibrator.summary()}', logger='current'
         )
