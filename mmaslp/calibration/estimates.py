@@ -448,8 +448,7 @@ def permutation_test(inputs: np.ndarray, is_new: np.ndarray) -> tuple[float, flo
     ranks = np.arange(1, len(inputs) + 1)
     of_new = ranks @ np.take_along_axis(targets, scores.argsort(0), 0)
     aucs = (of_new - news * (news + 1) / 2) / pairs
-    p_value = (1 + (aucs[1:] >= aucs[0]).sum()) / (DRAWS + 1)
-    return float(aucs[0]), float(p_value)
+    return float(aucs[0]), float(1 + (aucs[1:] >= aucs[0]).sum()) / (DRAWS + 1)
 
 
 def _weights(inputs: np.ndarray, is_new: np.ndarray) -> np.ndarray:

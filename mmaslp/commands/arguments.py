@@ -42,8 +42,7 @@ class CommandParser(argparse.ArgumentParser):
                 name = [action.dest, *action.option_strings][-1]
                 self.error(f'{name} is empty: change it, or leave it out')
             if isinstance(value, (str, Path)) and str(value).startswith('~/'):
-                home = type(value)(os.path.expanduser(value))
-                setattr(args, action.dest, home)
+                setattr(args, action.dest, type(value)(os.path.expanduser(value)))
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""

@@ -96,7 +96,6 @@ def _give_patch(config: str, file: str | None, original: dict, mended: dict) -> 
         print(f'\n# Paste at the end of {config}, or add --patch FILE:')
         print(pasted(config, original, mended) + '\n')
         return
-    folder = os.path.dirname(os.path.abspath(file))
-    base = os.path.relpath(find_config(config), folder)
+    base = os.path.relpath(find_config(config), os.path.dirname(os.path.abspath(file)))
     write_output(file, child_config(base, original, mended))
     print(f'\n{file} is {config} with the patch: train with it')

@@ -14,8 +14,8 @@ from torch import Tensor
 _MASK = 0xFFFFFFFFFFFFFFFF
 
 
-def image_keys(ids: Iterable[str]) -> np.ndarray:
-    """Hash ids to ``(N,)`` uint64, the same on every machine.
+def image_keys(ids: Iterable[str], folder: str = '') -> np.ndarray:
+    """Hash ids, without the folder that they begin with, to ``(N,)`` uint64.
 
     It refuses ids that are not strings, and a lone one.
     """
@@ -23,7 +23,9 @@ def image_keys(ids: Iterable[str]) -> np.ndarray:
         raise ValueError(f'ids must be several strings, got one, {ids!r}: [{ids!r}]')
     try:
         # File names may not be UTF-8; Python passes such bytes on as surrogates.
-        lines = [name.encode(errors='surrogateescape') for name in ids]
+        lines = [
+            name.removeprefix(folder).encode(errors='surrogateescape') for name in ids
+        ]
     except (AttributeError, TypeError) as error:
         raise ValueError(
             f'ids must be strings, one per image, such as its path ({error}): turn '

@@ -1,6 +1,7 @@
 """Levels of images: one each, as in the paper."""
 
 import logging
+import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -34,8 +35,9 @@ class ImageLevels(Levels):
     label. A rule moves the levels by the margins that :class:`SelfCalibratingBCE`
     leaves in the sample of a batch, and by what the last validation measured.
 
-    A sample depends only on the seed, the step and the image: a resumed run goes on
-    exactly as an uninterrupted run. In a distributed training every process makes its
+    A sample depends only on the seed, the step and the image, by its path below the
+    folder that all share: a resumed run goes on exactly as an uninterrupted run, and a
+    data set gives the same samples wherever it lies. In a distributed training every process makes its
     own object and calls :meth:`update` in every step; it joins the margins of all.
 
     Args:
@@ -90,6 +92,8 @@ class ImageLevels(Levels):
         self.seed = check_integer('seed', seed)
         self.ids = _sorted_ids(ids)
         self._row_of = {name: row for row, name in enumerate(self.ids)}
+        shared = os.path.commonprefix(self.ids)
+        self._folder = shared[: shared.rfind('/') + 1]
 
         start = check_alpha(alpha, self.beta)
         self.alpha = torch.full((len(self.ids),), start, dtype=torch.float64)
@@ -143,7 +147,7 @@ class ImageLevels(Levels):
             )
 
         names = list(names) if isinstance(names, Iterator) else names
-        keys = iteration_keys(image_keys(names), self.seed, step)
+        keys = iteration_keys(image_keys(names, self._folder), self.seed, step)
         if self.rule.learns and self.pending is not None:
             warnings.warn(
                 'ASLP: a sample was not given to update: call update(sample) after '

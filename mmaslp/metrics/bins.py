@@ -142,7 +142,8 @@ class ScoreTable:
         score = np.where(negative, self.unit - self.score, self.score)
         correct = np.where(negative, self.count - self.correct, self.correct)
 
-        distinct, place = np.unique(score, return_inverse=True)
+        # Two runs in order: with `return_index` numpy merges them, else it sorts anew.
+        distinct, _, place = np.unique(score, return_index=True, return_inverse=True)
         sums = ScoreTable(score, self.count, correct, self.unit).grouped(
             place, len(distinct)
         )

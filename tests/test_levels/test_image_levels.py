@@ -71,6 +71,17 @@ def test_samples_depend_on_seed_step_and_image_alone():
     assert not all(torch.equal(a, b) for a, b in zip(drawn, again))
 
 
+@pytest.mark.parametrize('name', ['a.png', 'deep/a.png'])
+def test_a_data_set_gives_the_same_samples_wherever_it_lies(name):
+    names = [name, 'images/b.png', *IDS]
+    keys = []
+    for folder in ('', '/data/', './elsewhere/here/'):
+        ids = [folder + each for each in names]
+        keys.append(ImageLevels(ids).sample(ids, 3).keys.tolist())
+    assert keys[0] == keys[1] == keys[2]
+    assert len({*keys[0]}) == len(names)
+
+
 def test_an_image_that_comes_twice_moves_once_by_its_mean_margin():
     twice, once = learner(), learner()
     for levels in (twice, once):
