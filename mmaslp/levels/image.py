@@ -37,8 +37,9 @@ class ImageLevels(Levels):
 
     A sample depends only on the seed, the step and the image, by its path below the
     folder that all share: a resumed run goes on exactly as an uninterrupted run, and a
-    data set gives the same samples wherever it lies. In a distributed training every process makes its
-    own object and calls :meth:`update` in every step; it joins the margins of all.
+    data set gives the same samples wherever it lies. In a distributed training every
+    process makes its own object and calls :meth:`update` in every step; it joins the
+    margins of all.
 
     Args:
         ids (Iterable[str]): One string per training image, such as its path, each once.
@@ -92,7 +93,8 @@ class ImageLevels(Levels):
         self.seed = check_integer('seed', seed)
         self.ids = _sorted_ids(ids)
         self._row_of = {name: row for row, name in enumerate(self.ids)}
-        shared = os.path.commonprefix(self.ids)
+        # Ids may be any texts; what follows the last slash is not a folder.
+        shared = os.path.commonprefix(self.ids)  # noqa: RUF071
         self._folder = shared[: shared.rfind('/') + 1]
 
         start = check_alpha(alpha, self.beta)
