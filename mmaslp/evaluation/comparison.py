@@ -101,6 +101,17 @@ class Comparison:
         return self.first == self.second and self.calibrated == (False, True)
 
 
+def check_alike(first: Result, second: Result) -> None:
+    """Refuse results that were measured with other settings."""
+    for key in SETTINGS:
+        one, other = (result.settings.get(key) for result in (first, second))
+        if one != other:
+            raise ValueError(
+                f'{first.model} and {second.model}: {key} is {one!r} in the first but '
+                f'{other!r} in the second: measure both alike'
+            )
+
+
 def compare(first: Measured, second: Measured) -> Comparison:
     """Compare two models on one set each.
 
@@ -112,13 +123,7 @@ def compare(first: Measured, second: Measured) -> Comparison:
     """
     if {type(first), type(second)} != {Measured} or first.resamples != second.resamples:
         raise ValueError('compare takes two Measured(result), of as many resamples')
-    for key in SETTINGS:
-        one, other = (row.result.settings.get(key) for row in (first, second))
-        if one != other:
-            raise ValueError(
-                f'{first.result.model} and {second.result.model}: {key} is {one!r} in '
-                f'the first but {other!r} in the second: measure both alike'
-            )
+    check_alike(first.result, second.result)
 
     paired = first.images.names == second.images.names
     if paired or first.result.dataset == second.result.dataset:
@@ -239,7 +244,8 @@ def by_images(rows: Sequence[Measured]) -> list[list[Measured]]:
     """Group results of the same images and masks, but not one model on two sets.
 
     Raises:
-        ValueError: Two results of one set have other masks for images of one name.
+        ValueError: Two results of one set have other settings, or other masks for
+            images of one name.
     """
     groups: dict[tuple, list[Measured]] = {}
     for row in rows:
@@ -251,6 +257,7 @@ def by_images(rows: Sequence[Measured]) -> list[list[Measured]]:
     for (one, *_), (other, *_) in combinations(groups.values(), 2):
         same_set = one.result.dataset == other.result.dataset
         if same_set and one.images.names == other.images.names:
+            check_alike(one.result, other.result)
             _check_masks(one, other)
     return [*groups.values()]
 

@@ -99,6 +99,6 @@ def perturb_target(
 
 def truncated_normal(uniform: Tensor, bound: float) -> Tensor:
     """Map numbers in (-1, 1) to a standard normal truncated to [-bound, bound]."""
-    scale = math.erf(bound / math.sqrt(2.0))  # by the inverse distribution function
-    noise = torch.erfinv(uniform * scale) * math.sqrt(2.0)
+    # By the inverse distribution function.
+    noise = torch.erfinv(uniform * math.erf(bound / math.sqrt(2.0))) * math.sqrt(2.0)
     return noise.clamp_(-bound, bound)

@@ -161,3 +161,13 @@ def test_command_reads_the_json_beside_a_page(tmp_path, capsys):
     assert (again.model, again.metrics) == (one.model, one.metrics)
     with pytest.raises(ValueError, match='is an input'):
         run(parser.parse_args([str(out), '-o', str(out)]))
+
+
+def test_results_of_one_set_by_other_settings_share_no_table():
+    one = helper.result(number=2)
+    other = replace(one, model='B', settings={**one.settings, 'protocol': 'released'})
+    with pytest.raises(
+        ValueError, match="A and B: protocol is None in the first but '"
+    ):
+        report_html([one, other])
+    assert report_html([one, replace(other, dataset='another')], resamples=5)

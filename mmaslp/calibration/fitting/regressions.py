@@ -36,8 +36,7 @@ def fit_linear(
     inputs = np.column_stack([np.ones(len(inputs)), inputs])
     usual = np.append(0.0, usual)
     penalty = PENALTY * (np.arange(len(usual)) > 0)  # none of the intercept
-    start = np.zeros(len(usual))
-    weights = _least_loss(inputs, target, losses, start, usual, penalty)
+    weights = _least_loss(inputs, target, losses, 0 * usual, usual, penalty)
     slopes = weights[1:] / scale
     return [float(weights[0] - slopes @ mean), *slopes.tolist()]
 

@@ -49,14 +49,13 @@ def allow_history_buffers() -> None:
         for package in ('numpy._core', 'numpy.core')  # numpy 2 and 1
         for name in ('_reconstruct', 'scalar')
     ]
-    dtypes = {type(np.dtype(kind)) for kind in kinds}
 
     torch.serialization.add_safe_globals(
         [
             HistoryBuffer,
             np.ndarray,
             np.dtype,
-            *dtypes,
+            *{type(np.dtype(kind)) for kind in kinds},
             *looked_up,
             (_statistic, 'builtins.getattr'),
         ]

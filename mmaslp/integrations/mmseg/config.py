@@ -184,8 +184,7 @@ def name_run(cfg: Config, purpose: str) -> None:
     MMEngine keeps these by name. A hash tells folders of the same name apart.
     """
     folder = os.path.abspath(cfg.work_dir)
-    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
-    suffix = f'_{digest}_{purpose}'
+    suffix = f'_{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}_{purpose}'
     name = cfg.get('experiment_name') or os.path.basename(folder)
     cfg.experiment_name = name.removesuffix(suffix) + suffix
     if cfg.get('visualizer') is not None:
