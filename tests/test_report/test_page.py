@@ -166,8 +166,6 @@ def test_command_reads_the_json_beside_a_page(tmp_path, capsys):
 def test_results_of_one_set_by_other_settings_share_no_table():
     one = helper.result(number=2)
     other = replace(one, model='B', settings={**one.settings, 'protocol': 'released'})
-    with pytest.raises(
-        ValueError, match="A and B: protocol is None in the first but '"
-    ):
+    with pytest.raises(ValueError, match='A and B: protocol is None in the first'):
         report_html([one, other])
     assert report_html([one, replace(other, dataset='another')], resamples=5)
