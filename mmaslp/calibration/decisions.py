@@ -104,7 +104,9 @@ class Predictor:
         inputs = self._inputs(features)
         error = np.sqrt(((inputs @ self.covariance) * inputs).sum(1))
         score = inputs @ self.weights
-        return expit(score - WIDE * error), expit(score + WIDE * error)
+        ends = expit([score - WIDE * error, score + WIDE * error])
+        low, high = np.clip(ends, self.edge, 1 - self.edge)  # as the value itself
+        return low, high
 
     def _inputs(self, features: np.ndarray) -> np.ndarray:
         used = features[:, : len(self.weights) - 1]

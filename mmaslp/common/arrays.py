@@ -122,8 +122,7 @@ def _as_maps(values: Tensor) -> Tensor:
             'prob must be (H, W), (N, H, W), (N, C, H, W) or (N, C, D, H, W), got '
             f'{tuple(values.shape)}'
         )
-    images = values[None] if values.dim() == 2 else values
-    return images.unsqueeze(1).flatten(1, -3)
+    return (values[None] if values.dim() == 2 else values).unsqueeze(1).flatten(1, -3)
 
 
 def top_label_scores(

@@ -11,6 +11,7 @@ from typing import Any
 from ..common.arguments import check_bool
 from ..common.inputs import naming
 from ..files.images import IMAGE_SUFFIXES
+from ..files.names import short_names
 from ..metrics.bootstrap import Difference, Resamples, differences, resample
 from ..metrics.image_table import ImageTable
 from .result import CALIBRATED, Result, load_results
@@ -30,7 +31,7 @@ class Measured:
     @cached_property
     def images(self) -> ImageTable:
         """ImageTable: Named by stem, or by path where stems repeat."""
-        names = self.result.images.names
+        names = short_names(self.result.images.names)  # those of a page are short
         if len({*names}) < len(names):
             raise ValueError(
                 f'{self.result.model}, {self.result.dataset}: the same image is in it '
@@ -136,7 +137,12 @@ def compare(first: Measured, second: Measured) -> Comparison:
         calibrated=(first.result.is_calibrated, second.result.is_calibrated),
         images=(len(first.images), len(second.images)),
         paired=paired,
-        metrics=differences(first.drawn, drawn),
+        # In mode 'positive' it is the share of foreground, of which none is better.
+        metrics={
+            key: change
+            for key, change in differences(first.drawn, drawn).items()
+            if key != 'acc' or not first.result.is_positive
+        },
     )
 
 

@@ -77,13 +77,6 @@ def evaluate_image(
         bands.update(prob[axis], label[axis], ignore_index)
         if estimates is None:
             estimates = mask_estimates(prob, label, ignore_index)
-        elif not isinstance(estimates, MaskTable) or (
-            [*estimates.foreground, *estimates.pixels]
-            != [pixels.foreground, pixels.scores.total]
-        ):
-            raise ValueError(
-                'estimates must be what Calibrator.scores makes of this map and label'
-            )
 
     scores = pixels.score_table(mode)
     table = equal_width(scores, bins)
@@ -194,6 +187,16 @@ class Evaluator:
             )
 
         raw = evaluate_image(name, prob, label, **self.options)
+        own = raw.row.masks
+        if (estimates is not None and own is not None) and not (
+            isinstance(estimates, MaskTable)
+            and estimates.foreground == own.foreground
+            and estimates.predicted == own.predicted
+            and estimates.pixels == own.pixels
+        ):
+            raise ValueError(
+                'estimates must be what Calibrator.scores makes of this map and label'
+            )
         if calibrated is not None:
             refuse_calibrated(prob)
             with naming('calibrated'):

@@ -83,7 +83,9 @@ def evaluate_maps(
 def name_calibrated(results: Sequence[Result]) -> list[Result]:
     """Name calibrated maps by raw ones of the same masks: they are of one network."""
     areas = [
-        row.images.masks.predicted.tobytes() if row.images.masks else b''
+        row.images.masks.predicted.tobytes()
+        if row.images.masks and row.images.masks.predicted.any()
+        else b''
         for row in results
     ]
     networks = {

@@ -83,6 +83,11 @@ class Result:
         return self.settings.get('calibrator') is not None
 
     @property
+    def is_positive(self) -> bool:
+        """bool: Whether it was measured in mode 'positive'."""
+        return self.settings.get('mode') == 'positive'
+
+    @property
     def num_images(self) -> int:
         """Number of images."""
         return len(self.images)

@@ -94,6 +94,11 @@ def describe(result: Result) -> str:
     accuracy = result.metrics['acc']
     if isnan(accuracy):
         return f'{result.model}: there is no pixel to measure.'
+    if result.is_positive:
+        return (
+            f'{result.model}: the mean probability is {confidence:.1%}, and '
+            f'{accuracy:.1%} of the pixels are foreground.'
+        )
     text = f'{result.model}: {_sure_and_right(confidence, accuracy)}'
     bands = result.bands.get('predicted')
     if bands is not None and bands.count[0]:

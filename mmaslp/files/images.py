@@ -75,7 +75,14 @@ def is_calibrated(path: Path) -> bool:
         with Image.open(path) as image:
             return image.info.get('Software') == CALIBRATED
     in_header = is_nifti(path) and CALIBRATED.encode() in comments_of(path)
-    return in_header or path.with_name(MARK).exists()
+    return in_header or path.name in marked_arrays(path.parent)
+
+
+def marked_arrays(folder: Path) -> list[str]:
+    """Names of the arrays of a folder that `apply` made, by its mark."""
+    mark = folder / MARK
+    listed = mark.read_bytes() if mark.is_file() else b''
+    return listed.decode(errors='surrogateescape').split('/')
 
 
 def check_uncalibrated(path: Path) -> None:

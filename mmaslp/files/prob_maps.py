@@ -1,5 +1,6 @@
 """Probability maps on disk: grey images, npy, npz, NIfTI; logits but as images."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,7 +243,7 @@ def nifti_of(path: Path) -> Path | None:
     if is_nifti(path):
         return path
     beside = (path.with_name(stem_of(path) + suffix) for suffix in NIFTI_SUFFIXES)
-    return next((file for file in beside if file.is_file()), None)
+    return next(filter(os.path.isfile, beside), None)  # a name may be too long
 
 
 def read_array(path: Path, key: str | None = None) -> np.ndarray:

@@ -134,8 +134,7 @@ class Grid:
     def slice_in_file(self, axis: int, place: int, size: int) -> tuple[str, int]:
         """Axis of the file, and place along it, of a slice of a turned volume."""
         [stored] = np.flatnonzero(self._turn[:, 0] == axis)
-        flipped = self._turn[stored, 1] < 0
-        return AXES[stored], size - 1 - place if flipped else place
+        return AXES[stored], size - 1 - place if self._turn[stored, 1] < 0 else place
 
 
 def side_text(axis: int, mm: float) -> str:

@@ -107,6 +107,7 @@ def report_html(
         headline={  # the verdict on the models of a set, and one picture of it
             'verdict': overall_verdict(drawn[0]),
             'set': drawn[0][0].result.dataset,
+            'positive': drawn[0][0].result.is_positive,
             'charts': [
                 _reliability(member, f'h{place}')
                 for place, member in enumerate(headline(drawn[0]))
@@ -165,7 +166,12 @@ def time_text() -> str:
 
 def _keys(results: Sequence[Result]) -> list[list[str]]:
     """Metrics that some result has, by table: first the columns that decide."""
-    measured = {key for result in results for key in result.metrics}
+    measured = {
+        key
+        for result in results
+        for key in result.metrics
+        if key != 'acc' or not result.is_positive
+    }
     shown = [key for key in SHOWN if key in measured and key not in DECIDING]
     others = dict.fromkeys(key for result in results for key in result.measures)
     rest = [*shown, *(key for key in others if key not in measured)]

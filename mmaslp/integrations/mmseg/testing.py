@@ -426,7 +426,12 @@ def _by_last_name(metrics: Mapping[str, Any]) -> dict[str, float]:
 def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> str:
     """Lay out the metrics of all sets."""
     columns = [key for name in evals or EVALUATIONS for key in EVALUATIONS[name][1]]
-    measured = {key for tested in results.values() for key in tested.metrics}
+    measured = {
+        key
+        for tested in results.values()
+        for key in tested.metrics
+        if key != 'acc' or not any(result.is_positive for result in tested.results)
+    }
     columns = [key for key in columns if key in measured] or sorted(measured)
     rows = {}
     for name, tested in results.items():
