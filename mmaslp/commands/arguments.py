@@ -178,6 +178,8 @@ def need_mmseg(what: str) -> None:
 
 def prepare_launcher(launcher: str, local_rank: int) -> None:
     """Give ``LOCAL_RANK`` to launchers that do not set it."""
+    from mmengine.device import get_device
+
     os.environ.setdefault(
         'LOCAL_RANK', os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', str(local_rank))
     )
@@ -186,6 +188,11 @@ def prepare_launcher(launcher: str, local_rank: int) -> None:
         raise ValueError(
             f'--launcher {launcher}: {variable} is not set: start with `{start} ... -m '
             f'mmaslp ... --launcher {launcher}`, or leave out --launcher'
+        )
+    if launcher != 'none' and get_device() == 'cpu':
+        raise ValueError(
+            f'--launcher {launcher}: MMEngine gives each process a GPU, and finds none '
+            'here: leave out --launcher'
         )
 
 
@@ -229,5 +236,9 @@ def map_reader(args: argparse.Namespace) -> 'MapReader':
     if args.logits and args.max_value is not None:
         raise ValueError('--logits takes no --max-value: logits have no largest value')
     channel = args.channel
-    number = int(channel) if channel and channel.isdecimal() else channel
-    return MapReader(args.max_value, args.logits, args.key, number)
+    return MapReader(
+        args.max_value,
+        args.logits,
+        args.key,
+        int(channel) if channel and channel.isdecimal() else channel,
+    )

@@ -24,6 +24,8 @@ _BUILDERS = re.compile(
     r'build_\w+|from_cfg|config_of_run|name_run|prepare_training|'
     r'sets_of_test|calibrator_of_test|_config_of_run'
 )
+# What a worker of a data loader puts before the message of its error.
+_OF_WORKER = re.compile(r'Caught \w+ in .*Original Traceback.*\n[\w.]+: ', re.DOTALL)
 _MAX_LENGTH = 500
 # The types in a part of a config: other values may be secrets, such as keys.
 _TYPES = re.compile(r"'type': '([\w.]+)")
@@ -114,7 +116,7 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
     """
     # The text of a KeyError is that of its key.
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    text = text.strip() or type(error).__name__
+    text = _OF_WORKER.sub('', text.strip()) or type(error).__name__
     if isinstance(error, OSError) and error.errno is not None:
         names = [
             os.fsdecode(name)

@@ -47,5 +47,4 @@ def naming(what: object) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        reason = str(error).removeprefix(f'{what}: ')
-        raise ValueError(f'{what}: {reason}') from error
+        raise ValueError(f'{what}: {str(error).removeprefix(f"{what}: ")}') from error

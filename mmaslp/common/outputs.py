@@ -57,8 +57,10 @@ def check_outputs(
                 raise ValueError(f'{name} is an input: it would be lost')
             if identity in seen:
                 raise ValueError(
-                    f'{seen[identity]} and {option} are the same file, {path}: name '
-                    'two files'
+                    f'{option}: two images would be the file {path}: rename one'
+                    if seen[identity] == option
+                    else f'{seen[identity]} and {option} are the same file, {path}: '
+                    'name two files'
                 )
             seen[identity] = option
             if (folder := _real(path).parent) not in folders:
@@ -115,8 +117,9 @@ def write_output(
             _replace(_real(target), data)
     except OSError as error:
         # Of the system it would name the part, or nothing.
-        reason = f'cannot be written ({error.strerror})'
-        raise OSError(error.errno, reason, str(path)) from error
+        raise OSError(
+            error.errno, f'cannot be written ({error.strerror})', str(path)
+        ) from error
 
 
 def _replace(target: Path, data: bytes | memoryview) -> None:

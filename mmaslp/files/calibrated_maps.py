@@ -167,8 +167,9 @@ class _Writer:
         if self.min_object_prob is None:
             return mask
         objects = self.calibrator.objects(given, logits)
-        improbable = objects.label[objects.probability < self.min_object_prob]
-        return mask & ~np.isin(objects.labels, improbable).reshape(mask.shape)
+        return mask & ~np.isin(
+            objects.labels, objects.label[objects.probability < self.min_object_prob]
+        ).reshape(mask.shape)
 
     def _calibrated(self, given: np.ndarray) -> np.ndarray:
         if not self.reader.logits:
@@ -216,8 +217,9 @@ class _Writer:
             Path(file + suffix_of(grid)).write_bytes(nifti_like(grid, pixels, reorient))
         elif mask.ndim == 2:
             # nnU-Net reads its labels as they are.
-            top = np.uint8(255 if dataset is None else 1)
-            write_picture(f'{file}.png', pixels * top)
+            write_picture(
+                f'{file}.png', pixels * np.uint8(255 if dataset is None else 1)
+            )
         else:
             np.save(f'{file}.npy', pixels)
 

@@ -33,9 +33,10 @@ def encode_image(photos: Mapping[str, Path], image: Judged) -> dict[str, Any]:
     labels = image.objects.labels
     photo = photos.get(image.name, image.path)
     if image.name in photos:
-        size = upright(photo, labels.shape)[0].size
         labels = np.asarray(
-            Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)
+            Image.fromarray(labels).resize(
+                upright(photo, labels.shape)[0].size, Image.Resampling.NEAREST
+            )
         )
 
     objects = []

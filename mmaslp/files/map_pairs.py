@@ -181,8 +181,11 @@ class MapFiles:
             return cls(pairs, where, problems)
         problems = []
         listed = list_maps(maps, suffix, problems)
-        unpaired = {key: (path, None) for key, path in listed.items()}
-        return cls(unpaired, display_name(maps), problems)
+        return cls(
+            {key: (path, None) for key, path in listed.items()},
+            display_name(maps),
+            problems,
+        )
 
 
 def count_files(
@@ -329,8 +332,14 @@ def count_tables(
 
     names = [*files.pairs]
     numbers = dict(zip(names, range(len(names)) if keys is None else keys(names)))
-    add = partial(_add_table, numbers, reader.logits)
-    return count_files(files, CalibrationTables, add, reader, what='fitting', **options)
+    return count_files(
+        files,
+        CalibrationTables,
+        partial(_add_table, numbers, reader.logits),
+        reader,
+        what='fitting',
+        **options,
+    )
 
 
 def _add_table(

@@ -187,9 +187,15 @@ class _Reviews:
         self, name: str, path: Path, prob: np.ndarray, label: np.ndarray | None
     ) -> None:
         grid = self.reader.grid_of(path)
-        axis = self.reader.slice_axis(path) if prob.ndim == 3 else 0
         self.rows.append(
-            self.review(name, prob, label, path=path, grid=grid, slice_axis=axis)
+            self.review(
+                name,
+                prob,
+                label,
+                path=path,
+                grid=grid,
+                slice_axis=self.reader.slice_axis(path) if prob.ndim == 3 else 0,
+            )
         )
 
     def merge(self, other: '_Reviews') -> None:
@@ -263,8 +269,9 @@ def _without_small(objects: ObjectTable, least: float) -> ObjectTable:
         key: values[kept] for key, values in vars(objects).items() if key != 'labels'
     }
     columns['label'] = np.arange(1, kept.sum() + 1)
-    labels = renumbered(objects.labels, np.append(False, kept))
-    return ObjectTable(labels=labels, **columns)
+    return ObjectTable(
+        labels=renumbered(objects.labels, np.append(False, kept)), **columns
+    )
 
 
 def stored_order(slice_axis: int) -> np.ndarray:

@@ -58,8 +58,12 @@ def _not_labelled(image: Judged) -> Iterator[Suspect]:
     sure = np.where(np.isnan(table.probability), table.mean, table.probability)
     truth: Any = image.truth
     for k in np.flatnonzero(truth.known & ~truth.real):
-        score = _score(image, sure[k], table.area[k])
-        yield Suspect('not labelled', score, int(table.area[k]), table.box[k])
+        yield Suspect(
+            'not labelled',
+            _score(image, sure[k], table.area[k]),
+            int(table.area[k]),
+            table.box[k],
+        )
 
 
 def _not_seen(image: Judged) -> Iterator[Suspect]:
@@ -69,8 +73,12 @@ def _not_seen(image: Judged) -> Iterator[Suspect]:
     prob = calibrator.mask_calibrator(image.prob)
     for number, sides in enumerate(boxes, 1):
         inside = prob[sides][image.unseen[sides] == number]
-        score = _score(image, 1 - inside.max(), inside.size)
-        yield Suspect('not seen', score, inside.size, box_of(sides))
+        yield Suspect(
+            'not seen',
+            _score(image, 1 - inside.max(), inside.size),
+            inside.size,
+            box_of(sides),
+        )
 
 
 def _border(image: Judged) -> Iterator[Suspect]:

@@ -84,8 +84,9 @@ class Grid:
     def _turn(self) -> np.ndarray:
         from nibabel import orientations as nib
 
-        now = nib.io_orientation(self._of_array)
-        return nib.ornt_transform(now, nib.axcodes2ornt(TURNED))
+        return nib.ornt_transform(
+            nib.io_orientation(self._of_array), nib.axcodes2ornt(TURNED)
+        )
 
     @property
     def _of_array(self) -> np.ndarray:
@@ -160,8 +161,9 @@ def grid_of(path: str | Path, reorient: bool = False) -> Grid:
     if np.isfinite(affine).all() and np.linalg.det(affine[:3, :3]):
         if reorient:
             tools = _nibabel(path).orientations
-            turn = tools.io_orientation(affine)
-            affine = affine @ tools.inv_ornt_aff(turn, image.shape[:3])
+            affine = affine @ tools.inv_ornt_aff(
+                tools.io_orientation(affine), image.shape[:3]
+            )
         orientation = ''.join(_nibabel(path).aff2axcodes(affine))
     else:
         sizes = [*image.header.get_zooms(), 1][:3]  # an image has two
@@ -169,8 +171,9 @@ def grid_of(path: str | Path, reorient: bool = False) -> Grid:
 
     affine[:3] *= UNITS.get(image.header.get_xyzt_units()[0], 1.0)
     spacing = np.sqrt((affine[:3, :3] ** 2).sum(0))
-    rows = tuple(map(tuple, affine.tolist()))
-    return Grid(tuple(spacing[::-1].tolist()), orientation, rows)
+    return Grid(
+        tuple(spacing[::-1].tolist()), orientation, tuple(map(tuple, affine.tolist()))
+    )
 
 
 def read_nifti(path: Path, reorient: bool = False) -> np.ndarray:

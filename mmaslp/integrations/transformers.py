@@ -304,8 +304,9 @@ class SelfCalibration(TrainerCallback, ExportableState):
                 "give TrainingArguments eval_strategy='steps' and lower eval_steps, or "
                 'more steps; or SelfCalibration levels=None'
             )
-            plan = self.session.plan(evaluations_before_end(args, state))
-            plan.check(remedy, self.session.logger)
+            self.session.plan(evaluations_before_end(args, state)).check(
+                remedy, self.session.logger
+            )
             self.session.load_state_dict(saved if state.global_step else self._first)
         elif self._calibrators is not None and args.eval_strategy == 'no':
             raise ValueError(

@@ -97,8 +97,9 @@ class ImageLevels(Levels):
         shared = os.path.commonprefix(self.ids)  # noqa: RUF071
         self._folder = shared[: shared.rfind('/') + 1]
 
-        start = check_alpha(alpha, self.beta)
-        self.alpha = torch.full((len(self.ids),), start, dtype=torch.float64)
+        self.alpha = torch.full(
+            (len(self.ids),), check_alpha(alpha, self.beta), dtype=torch.float64
+        )
         self.pending: Sample | None = None
         self.validation: Validation | None = None
         self.watch = LabelWatch()

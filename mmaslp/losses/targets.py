@@ -163,8 +163,9 @@ class SmoothedByBand(Target):
         if not (training and levels.any()):
             return Strength(torch.zeros(len(labels), device=labels.device))
         if labels.dim() < 3:
-            mean = self.levels.mean_level
-            return Strength(torch.full((len(labels),), mean, device=labels.device))
+            return Strength(
+                torch.full((len(labels),), self.levels.mean_level, device=labels.device)
+            )
         eps = levels.float().to(labels.device, non_blocking=True)
         return Strength(*border_row_values(labels, eps, valid))
 

@@ -31,8 +31,7 @@ def find_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
     """
     found, number = _components(mask)
     area = np.bincount(found[mask], minlength=number + 1)
-    axes = 2 if len(mask) == 1 else mask.ndim
-    large = area >= LEAST_SHARE[axes] * mask.size
+    large = area >= LEAST_SHARE[2 if len(mask) == 1 else mask.ndim] * mask.size
     large[0] = False
     if not large[1:].all():
         found[mask] = renumbered(found[mask], large)
@@ -175,8 +174,9 @@ class MaskTable(Columns):
     def flat(self) -> np.ndarray:
         """``(T, 3)`` image, probability and outcome of all objects."""
         image = np.repeat(np.arange(len(self.objects)), [*map(len, self.objects)])
-        rows = np.concatenate([np.zeros((0, 2)), *self.objects])
-        return np.column_stack([image, rows])
+        return np.column_stack(
+            [image, np.concatenate([np.zeros((0, 2)), *self.objects])]
+        )
 
     @cached_property
     def bins(self) -> BinTable:

@@ -33,6 +33,11 @@ CONFIDENCE = {
     'top_label': 'confidence in the prediction',
     'positive': 'probability of foreground',
 }
+# What is measured and what is said, by mode.
+WORDS = {
+    'top_label': ('accuracy', 'confidence'),
+    'positive': ('foreground', 'probability'),
+}
 DISTANCE = 'distance from the predicted border\n(1/64 of the side of the image)'
 # Names of the bands, that at the border first.
 BANDS = (
@@ -169,12 +174,13 @@ def reliability_figure(results: Mapping[str, Result]) -> Figure:
         top.set(xlim=(start, 1), ylim=(0, 1))
 
         means = []
-        for word, key, style in (('accuracy', 'acc', '-'), ('confidence', 'conf', ':')):
+        right, sure = WORDS[mode]
+        for word, key, style in ((right, 'acc', '-'), (sure, 'conf', ':')):
             bottom.axvline(result.metrics[key], color=INK, linestyle=style, linewidth=1)
             means.append(f'{word} {number_text(result.metrics[key])}')
         bottom.set_xlabel(CONFIDENCE[mode])
         ece = f'ECE {_with_interval(result, "ece")}, {result.num_images:,} images'
-        _add_title(top, title, ['accuracy by confidence', ece, ', '.join(means)])
+        _add_title(top, title, [f'{right} by {sure}', ece, ', '.join(means)])
 
     outcome = (
         'accuracy (share of right pixels)'
@@ -183,7 +189,7 @@ def reliability_figure(results: Mapping[str, Result]) -> Figure:
     )
     axes[0, 0].set_ylabel(outcome)
     marks = [_line('perfect', '--'), _patch(outcome.split(' (')[0], BAR)]
-    marks += [_line('mean accuracy'), _line('mean confidence', ':')]
+    marks += [_line(f'mean {right}'), _line(f'mean {sure}', ':')]
     _add_legend(figure, marks, len(results))
     return figure
 

@@ -188,16 +188,18 @@ def _charts(member: Measured, place: str) -> list[Markup]:
             'Accuracy and confidence by distance from the border, '
             f'{result.model} on {result.dataset}'
         )
-        figure = band_figure({result.model: result})
-        charts.append(figure_svg(figure, label, f'b{place}'))
+        charts.append(
+            figure_svg(band_figure({result.model: result}), label, f'b{place}')
+        )
     return charts
 
 
 def _reliability(member: Measured, place: str) -> Markup:
     result = member.result
-    figure = reliability_figure({result.model: result})
     return figure_svg(
-        figure, f'Reliability of {result.model} on {result.dataset}', place
+        reliability_figure({result.model: result}),
+        f'Reliability of {result.model} on {result.dataset}',
+        place,
     )
 
 

@@ -136,8 +136,10 @@ class _Volume:
         Then one of each label that the network does not see.
         """
         boxes = ndimage.find_objects(self.labels, len(self.probability))
-        order = doubtful_objects(self.probability)[:MOST_OBJECTS]
-        shown = [(self.labels, k + 1, boxes[k], '') for k in order]
+        shown = [
+            (self.labels, k + 1, boxes[k], '')
+            for k in doubtful_objects(self.probability)[:MOST_OBJECTS]
+        ]
         unseen = ndimage.find_objects(self.unseen)[:MOST_OBJECTS]
         shown += [(self.unseen, k, box, UNSEEN) for k, box in enumerate(unseen, 1)]
 
@@ -253,8 +255,9 @@ def draw(
     width, height = (max(1, int(side)) for side in size)
 
     def enlarged(values: np.ndarray) -> np.ndarray:
-        image = Image.fromarray(values)
-        return np.asarray(image.resize((width, height), Image.Resampling.NEAREST))
+        return np.asarray(
+            Image.fromarray(values).resize((width, height), Image.Resampling.NEAREST)
+        )
 
     names = enlarged(labels)
     pixels = np.array(picture.resize((width, height), Image.Resampling.BILINEAR))

@@ -143,6 +143,12 @@ def test_labels_that_look_like_a_mask_of_0_and_255():
             "custom_hooks = [dict(type='ASLPHook', warmup_epochs=1)]",
             'has an alpha or eps of its own',
         ),
+        (
+            "model = dict(decode_head=dict(loss_decode=[dict(type='SCBCELoss'), "
+            "dict(type='SCBCELoss', beta='M', loss_name='loss_m')]))\n"
+            "custom_hooks = [dict(type='ASLPHook', warmup_epochs=1)]",
+            'have different strengths beta',
+        ),
     ],
 )
 def test_the_doctor_finds(tmp_path, capsys, monkeypatch, line, said):
@@ -461,6 +467,13 @@ def test_an_exported_network_is_not_looked_at(recwarn):
         (
             lambda: Evaluator().add('a', PROBS[0], LABELS[0], estimates=MaskTable),
             'give calibrated too',
+        ),
+        (
+            lambda: Evaluator().add(
+                *('a', PROBS[0], LABELS[0], PROBS[0]),
+                judging().scores(PROBS[0] / 2, LABELS[0]),
+            ),
+            'estimates must be what Calibrator.scores',
         ),
         (lambda: BorderLevels().observe(BandTable(), whole='yes'), 'whole must be'),
         (observe_twice, 'the table holds the last validation too'),

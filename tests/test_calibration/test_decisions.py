@@ -415,6 +415,10 @@ def test_few_objects_are_told_with_a_range():
             own = table.labels == label
             shipped.append(prob[own].mean())
             truth.append(mask[own].mean() > 0.5)
+    prob, mask = discs(0)
+    sure = few.objects(np.where(mask, 1 - 1e-7, 1e-7).astype(np.float32))
+    assert (sure.low <= sure.probability).all()
+    assert (sure.probability <= sure.high).all()
     before = object_figures(np.array(shipped), np.array(truth))
     after = object_figures(np.array(ours), np.array(truth))
     assert after['nll_object'] < before['nll_object']

@@ -13,6 +13,7 @@ def parse(*words):
 
 
 def test_arguments_of_the_host(monkeypatch):
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cuda')
     for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'):
         monkeypatch.setenv(name, '0')
     options = ['--cfg-options', 'a.b=1', 'c=[x,y]', 'd=e=f', '--local-rank', '3']
@@ -32,9 +33,13 @@ def test_arguments_of_the_host(monkeypatch):
     assert os.environ['LOCAL_RANK'] == '5'
 
 
-def test_only_a_launcher_needs_variables(monkeypatch):
+def test_only_a_launcher_needs_variables_and_a_gpu(monkeypatch):
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
     monkeypatch.setenv('LOCAL_RANK', '0')
     prepare_launcher('none', 0)
+    monkeypatch.setenv('RANK', '0')
+    with pytest.raises(ValueError, match='MMEngine gives each process a GPU'):
+        prepare_launcher('pytorch', 0)
     monkeypatch.delenv('SLURM_PROCID', raising=False)
     with pytest.raises(ValueError, match=r'SLURM_PROCID.* start with `srun'):
         prepare_launcher('slurm', 0)

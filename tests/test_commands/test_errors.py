@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from torch.utils.data import DataLoader, Dataset
 
 from mmaslp.commands import main
 from mmaslp.commands.errors import describe, exit_code_of
@@ -157,3 +158,16 @@ def test_a_command_runs_in_a_thread_too(tmp_path, monkeypatch, capsys):
         assert pool.submit(main, [*words]).result() in (0, 2)
         assert pool.submit(main, ['eval-maps', 'maps', 'masks']).result() == 0
     assert 'handler' not in capsys.readouterr().err
+
+
+def test_an_error_of_a_worker_of_a_data_loader_is_its_last_line():
+    class Broken(Dataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            raise ValueError(f'{index}.png: its mask is\nanother one')
+
+    with pytest.raises(ValueError, match='in DataLoader worker') as raised:
+        next(iter(DataLoader(Broken(), num_workers=1)))
+    assert describe(raised.value) == (True, '0.png: its mask is\nanother one')

@@ -1,6 +1,7 @@
 """Two commands, from a folder of maps to calibrated maps."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from mmaslp.calibration import Calibrator
 from mmaslp.commands import run_command
 from mmaslp.commands.fit import group_numbers
 from mmaslp.evaluation.result import load_results
+from mmaslp.files.images import is_calibrated
 from mmaslp.files.prob_maps import MapReader
 from tests.map_folders import write_set
 
@@ -115,6 +117,24 @@ def test_maps_are_not_calibrated_twice(folders, tmp_path, capsys, kind):
         assert run_command(words[0], [*words[1:], *again]) == 2
         assert 'calibrated already' in capsys.readouterr().err
     assert run_command('eval-maps', [out, str(masks), '--resamples', '0']) == 0
+
+
+def test_a_map_beside_calibrated_ones_stays_one_of_the_network(folders, tmp_path):
+    root, _, (maps, _) = folders
+    path = sorted(maps.iterdir())[0]
+    for name in ('given', 'out'):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / f'{name}.npy', MapReader().read(path))
+    args = [str(root / 'cal.json'), str(tmp_path / 'given'), '--out']
+    with pytest.warns(UserWarning, match='other files too'):
+        assert run_command('apply', [*args, str(tmp_path / 'out')]) == 0
+    assert is_calibrated(tmp_path / 'out' / 'given.npy')
+    assert not is_calibrated(tmp_path / 'out' / 'out.npy')
+    os.rename(tmp_path / 'given' / 'given.npy', tmp_path / 'given' / 'two.npy')
+    with pytest.warns(UserWarning, match='other files too'):
+        assert run_command('apply', [*args, str(tmp_path / 'out')]) == 0
+    assert is_calibrated(tmp_path / 'out' / 'given.npy')
+    assert is_calibrated(tmp_path / 'out' / 'two.npy')
 
 
 def test_a_calibrated_volume_says_so_wherever_it_is_copied(tmp_path, capsys):

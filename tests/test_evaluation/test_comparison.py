@@ -15,6 +15,8 @@ from mmaslp.evaluation.comparison import (
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.evaluation.map_folders import evaluate_maps
 from mmaslp.evaluation.result import load_results, save_result
+from mmaslp.evaluation.verdict import describe
+from mmaslp.report.page import report_html, write_report
 from tests.test_report import sections as helper
 
 
@@ -199,3 +201,30 @@ def test_other_ignored_pixels_are_no_pair():
     assert rows[0].measured_on != rows[1].measured_on
     with pytest.raises(ValueError, match='other ignored pixels'):
         by_images(rows)
+
+
+@pytest.mark.parametrize('names', [['a/0.png', 'b/0.png'], ['x\\0.png', 'x\\1.png']])
+def test_the_json_of_a_page_is_of_the_same_images(names, tmp_path):
+    given = [
+        helper.renamed(each, [f'/data/{name}' for name in names])
+        for each in helper.two_models(number=2)
+    ]
+    save_result(tmp_path / 'a.json', given[0])
+    write_report(tmp_path / 'b.html', [given[1]])
+    assert compare_files(tmp_path / 'a.json', tmp_path / 'b.report.json')[0].paired
+
+
+def test_the_share_of_foreground_is_no_accuracy():
+    one, other = (
+        helper.result(name, gain=gain, mode='positive')
+        for name, gain in (('A', 1.5), ('B', 2.0))
+    )
+    assert 'acc' not in compare(Measured(one, 20), Measured(other, 20)).metrics
+    assert describe(one) == (
+        f'A: the mean probability is {one.metrics["conf"]:.1%}, and '
+        f'{one.metrics["acc"]:.1%} of the pixels are foreground.'
+    )
+    page = report_html([one], resamples=5)
+    assert '80 % should be foreground' in page
+    assert 'foreground by probability' in page
+    assert 'accuracy&nbsp;' not in page

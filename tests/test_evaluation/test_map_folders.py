@@ -1,6 +1,7 @@
 import pytest
 
-from mmaslp.evaluation.map_folders import set_name
+from mmaslp.evaluation.map_folders import name_calibrated, set_name
+from tests.test_report import sections as helper
 
 
 @pytest.mark.parametrize(
@@ -14,3 +15,10 @@ from mmaslp.evaluation.map_folders import set_name
 )
 def test_a_set_is_not_called_after_its_masks(folder, name):
     assert set_name(folder) == name
+
+
+@pytest.mark.parametrize(('gain', 'name'), [(2.0, 'A, calibrated'), (0.0, 'B')])
+def test_calibrated_maps_without_a_mask_are_of_no_network(gain, name):
+    raw = helper.result('A', gain=gain)
+    calibrated = helper.result('B', gain=gain, calibrator='given')
+    assert [row.model for row in name_calibrated([raw, calibrated])] == ['A', name]

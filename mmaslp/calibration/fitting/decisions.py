@@ -268,8 +268,11 @@ def _fit_present(inputs: np.ndarray, present: np.ndarray) -> Predictor | None:
     """Probability that an image with a mask holds anything, or None."""
     if min(present.sum(), (~present).sum()) < LEAST_OF_A_KIND:
         return None
-    weights = fit_linear(inputs, present, logistic_losses)
-    return Predictor('regression', weights, edge=1 / (len(present) + 2))
+    return Predictor(
+        'regression',
+        fit_linear(inputs, present, logistic_losses),
+        edge=1 / (len(present) + 2),
+    )
 
 
 def _risk_of_order(

@@ -83,8 +83,9 @@ def fit_object_predictor(
     if name == 'uncalibrated':
         return Predictor(name)
     used = features[:, :1] if name == 'logistic' else features[:, :-1]
-    weights = fit_linear(used, true, logistic_losses, 0)
-    return Predictor(name, weights, edge=1 / (len(true) + 2))
+    return Predictor(
+        name, fit_linear(used, true, logistic_losses, 0), edge=1 / (len(true) + 2)
+    )
 
 
 def fit_few_objects(features: np.ndarray, true: np.ndarray) -> Predictor:

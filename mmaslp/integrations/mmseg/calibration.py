@@ -67,7 +67,8 @@ def tables_of_checkpoint(
     check_checkpoint(cfg.load_from, trust_checkpoint)
     run = copy.deepcopy(cfg)
     name_run(run, 'fit')
-    run.resume = False
+    # Of hooks that wait for a training; a checkpoint of EMAHook holds its means.
+    run.update(resume=False, custom_hooks=[])
     run.val_dataloader.sampler = dict(
         type='DefaultSampler', shuffle=False, round_up=False
     )
@@ -164,8 +165,12 @@ def windows_of(batch: dict[str, Any], rng: np.random.Generator) -> dict[str, Any
         )
 
         inputs.append(resized(image[:, rows, columns], *image.shape[-2:]))
-        nothing = PixelData(data=torch.zeros_like(label))
-        samples.append(SegDataSample(metainfo=sample.metainfo, gt_sem_seg=nothing))
+        samples.append(
+            SegDataSample(
+                metainfo=sample.metainfo,
+                gt_sem_seg=PixelData(data=torch.zeros_like(label)),
+            )
+        )
     return {'inputs': inputs, 'data_samples': samples}
 
 

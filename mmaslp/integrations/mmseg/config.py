@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.utils import import_modules_from_strings
 
-from ...common.arguments import check_number, optional
+from ...common.arguments import check_integer, check_number, optional
 from ...common.inputs import MOST_TEXT, check_file, naming
 
 # MMEngine reads a prefix only if it knows the distribution that it stands for.
@@ -104,6 +104,8 @@ def _check_parts(cfg: Config) -> None:
             if not isinstance(cfg.get(name), kind | None):
                 raise ValueError(f'{name} must be {wanted}, got {cfg[name]!r}')
 
+    seed = (cfg.get('randomness') or {}).get('seed')
+    optional(check_integer, 'randomness.seed', seed, at_least=0, at_most=2**32 - 1)
     loop = cfg.get('train_cfg') or {}
     least = {'max_epochs': 1, 'max_iters': 1, 'val_interval': 1, 'val_begin': 0}
     for name, limit in least.items():

@@ -257,8 +257,11 @@ def _check_outputs(
         '--work-dir': [summary, *(osp.join(f, FILE) for f in folders.values())],
     }
     outputs |= page_outputs(options.report)
-    inputs = [*options.inputs, *inputs_of(cfg, datasets.values())]
-    check_outputs(outputs, inputs, options.overwrite)
+    check_outputs(
+        outputs,
+        [*options.inputs, *inputs_of(cfg, datasets.values())],
+        options.overwrite,
+    )
     for name, own in given.items():
         if own.out_prob and options.overwrite and is_main_process():
             warn_of_others(Path(own.out_prob), map(Path, maps_in(own.out_prob, name)))
@@ -433,6 +436,7 @@ def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> s
         if key != 'acc' or not any(result.is_positive for result in tested.results)
     }
     columns = [key for key in columns if key in measured] or sorted(measured)
+
     rows = {}
     for name, tested in results.items():
         empty = any(result.no_foreground for result in tested.results)

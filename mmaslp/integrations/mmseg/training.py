@@ -14,6 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from ...common.arguments import reading
 from ...common.inputs import MOST_TEXT, check_file
 from ...common.outputs import check_outputs
 from ...files.images import IMAGE_SUFFIXES
@@ -163,8 +164,10 @@ def _use_amp(cfg: Config) -> None:
 
 def _latest(folder: str) -> str | None:
     """The checkpoint that MMEngine would resume from; None where nothing is lost."""
-    check_file(os.path.join(folder, 'last_checkpoint'), MOST_TEXT)
-    latest = find_latest_checkpoint(folder)
+    note = os.path.join(folder, 'last_checkpoint')
+    check_file(note, MOST_TEXT)
+    with reading(f'{note}: is not the path of a checkpoint'):
+        latest = find_latest_checkpoint(folder)
     own = os.path.join(folder, os.path.basename(latest or ''))
     # Of a folder that was moved or copied the file names another place.
     return own if latest is not None and os.path.exists(own) else latest

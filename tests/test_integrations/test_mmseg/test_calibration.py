@@ -221,6 +221,13 @@ def test_the_calibrator_is_of_the_averaged_weights(toy, tmp_path):
         warnings.simplefilter('error')
         calibrator.check_network(runner.model)
 
+    cfg.dump(tmp_path / 'c.py')
+    args = [str(tmp_path / name) for name in ('c.py', 'run/epoch_3.pth')]
+    file = tmp_path / 'again.json'
+    assert run_command('fit', [*args, '--out', str(file)]) == 0
+    assert Calibrator.load(file).maps[0][1].tolist() == calibrator.maps[0][1].tolist()
+    assert Calibrator.load(file).record['network'] == calibrator.record['network']
+
 
 def maps_in(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}

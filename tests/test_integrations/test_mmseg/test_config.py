@@ -36,6 +36,7 @@ def test_imports_in_any_form(tmp_path, recwarn, imports):
     ('part', 'name'),
     [
         ('train_cfg = dict(max_epochs=0)', 'max_epochs'),
+        ("randomness = dict(seed='abc')", 'randomness.seed'),
         ('train_cfg = dict(val_interval=-1)', 'val_interval'),
         ("train_cfg = dict(val_begin='x')", 'val_begin'),
         ("train_cfg = 'x'", 'train_cfg'),

@@ -137,7 +137,7 @@ def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
 
 
 def test_a_set_without_objects_says_so():
-    empty = SimpleNamespace(no_foreground=True)
+    empty = SimpleNamespace(no_foreground=True, is_positive=False)
     results = {
         'a': Tested('folder', {'ece': 0.1, 'acc': 0.9}, {'ece': 0.05, 'acc': 0.9}),
         'b': Tested('folder', {'ece': 0.9, 'acc': 0.9}, results=[empty]),
@@ -200,6 +200,20 @@ def test_a_review_of_a_config_is_that_of_its_maps(config, tmp_path, recwarn):
     old = replace(calibrator, decisions=None)
     with pytest.raises(ValueError, match='fit it again'):
         ReviewHook(str(tmp_path / 'x.csv'), old)
+
+
+@pytest.mark.parametrize(
+    ('images', 'names'),
+    [
+        (['d/a.x.png', 'd/b.png'], ['a.x', 'b']),
+        (['d/a/1.png', 'd/1.png', 'd/1.png'], ['a/1', '1']),
+        (['d/1.png', 'd/1.jpg'], ['d/1.png', 'd/1.jpg']),
+    ],
+)
+def test_a_review_tells_images_of_one_stem_apart(sharp, tmp_path, images, names):
+    hook = ReviewHook(str(tmp_path / 'x.csv'), sharp)
+    hook.outputs(images)
+    assert [*hook._names.values()] == names
 
 
 @pytest.fixture(scope='module')

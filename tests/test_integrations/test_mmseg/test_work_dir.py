@@ -1,7 +1,9 @@
 import os
 from types import SimpleNamespace
 
-from mmaslp.integrations.mmseg.training import ReplaceHook, earlier_training
+import pytest
+
+from mmaslp.integrations.mmseg.training import ReplaceHook, _latest, earlier_training
 
 
 def test_what_a_training_leaves(tmp_path):
@@ -24,3 +26,9 @@ def test_what_a_training_leaves(tmp_path):
     (tmp_path / 'epoch_1.pth').touch()  # of the new training
     hook.before_save_checkpoint(SimpleNamespace(work_dir=str(tmp_path)), {})
     assert (tmp_path / 'epoch_1.pth').is_file()
+
+
+def test_a_damaged_last_checkpoint_is_named(tmp_path):
+    (tmp_path / 'last_checkpoint').write_bytes(b'\xff\xfe')
+    with pytest.raises(ValueError, match='last_checkpoint: is not the path of a check'):
+        _latest(str(tmp_path))

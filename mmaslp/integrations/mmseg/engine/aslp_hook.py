@@ -179,10 +179,19 @@ class ImageTraining:
         """Say what does not fit: mixed images, no accuracy."""
         preprocessor = getattr(unwrap(runner.model), 'data_preprocessor', None)
         yield from mixed_images(dataset_of(runner.train_loop), preprocessor)
+        losses = find_losses(runner.model)
+        if len({loss.criterion.perturbation.beta for loss in losses}) > 1:
+            yield Finding(
+                'error',
+                'the SCBCELoss modules have different strengths beta, and ASLPHook '
+                'draws for all together',
+                'the same beta in each SCBCELoss',
+            )
+
         if self.learns:
             yield from check_validation(runner)
             yield from schedule.too_late()
-            if any(loss.criterion.alpha for loss in find_losses(runner.model)):
+            if any(loss.criterion.alpha for loss in losses):
                 yield Finding(
                     'error',
                     'ASLPHook learns how often labels are perturbed, and SCBCELoss '

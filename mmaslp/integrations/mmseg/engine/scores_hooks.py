@@ -26,6 +26,7 @@ from ....common.arguments import (
 )
 from ....common.outputs import check_outputs
 from ....files.images import CALIBRATED
+from ....files.names import short_names
 from ....files.prob_maps import BITS, write_prob_map
 from ....files.review import (
     Reviewed,
@@ -61,15 +62,18 @@ class ScoresHook(Hook):
         """Files that the test of images will write, by the argument."""
 
     @abstractmethod
-    def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
+    def take(self, path: str, prob: np.ndarray, sample: dict) -> None:
         """Take the map ``(H, W)`` of an image, and the rest of its data sample."""
 
     def before_test_epoch(self, runner: Any) -> None:
         """Begin anew; refuse outputs before any process writes the first."""
         self._reader = ScoreReader(self._reader.scores, binary=True)
         dataset = dataset_of(runner.test_loop)
-        files = self.outputs(image_ids(dataset))
-        check_outputs(files, inputs_of(runner.cfg, [dataset]), self.overwrite)
+        check_outputs(
+            self.outputs(image_ids(dataset)),
+            inputs_of(runner.cfg, [dataset]),
+            self.overwrite,
+        )
         barrier()
 
     def after_test_iter(
@@ -83,8 +87,7 @@ class ScoresHook(Hook):
         for output in outputs or []:
             path = output.img_path
             sample = output.to_dict()
-            prob = self._reader.probability(sample)
-            self.take(path, Path(path).stem, prob.cpu().numpy(), sample)
+            self.take(path, self._reader.probability(sample).cpu().numpy(), sample)
 
     def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
         """Refuse scores that were not probabilities in any image."""
@@ -128,15 +131,20 @@ class ProbMapHook(ScoresHook):
         """See :class:`ScoresHook`."""
         return {'out_dir': [self.out_dir / f'{Path(each).stem}.png' for each in images]}
 
-    def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
+    def take(self, path: str, prob: np.ndarray, sample: dict) -> None:
         """Write a map."""
         software = ''
         if self.calibrator is not None:
             prob = self.calibrator(prob)
             software = CALIBRATED
         # A sampler may give an image to two processes.
-        file = self.out_dir / f'{stem}.png'
-        write_prob_map(file, prob, self.bits, overwrite=True, software=software)
+        write_prob_map(
+            self.out_dir / f'{Path(path).stem}.png',
+            prob,
+            self.bits,
+            overwrite=True,
+            software=software,
+        )
 
 
 @HOOKS.register_module()
@@ -169,11 +177,17 @@ class ReviewHook(ScoresHook):
         self.out = Path(check_path('out', out))
         self.calibrator = loaded('calibrator', calibrator)
         self.calibrator.need_decisions()
-        read = [] if isinstance(calibrator, Calibrator) else [calibrator]
-        check_outputs({'out': out}, read, overwrite)
+        check_outputs(
+            {'out': out},
+            [] if isinstance(calibrator, Calibrator) else [calibrator],
+            overwrite,
+        )
 
     def outputs(self, images: Iterable[str]) -> dict[str, Any]:
         """See :class:`ScoresHook`."""
+        paths = [*dict.fromkeys(images)]
+        names = short_names([str(Path(path).with_suffix('')) for path in paths])
+        self._names = dict(zip(paths, names if len({*names}) == len(names) else paths))
         return {'out': self.out}
 
     def before_test_epoch(self, runner: Any) -> None:
@@ -181,11 +195,11 @@ class ReviewHook(ScoresHook):
         super().before_test_epoch(runner)
         self._rows: dict[str, Reviewed] = {}
 
-    def take(self, path: str, stem: str, prob: np.ndarray, sample: dict) -> None:
+    def take(self, path: str, prob: np.ndarray, sample: dict) -> None:
         """Review an image."""
         truth = sample.get('gt_sem_seg')
         label = None if truth is None else truth['data'][0].cpu().numpy()
-        self._rows[path] = review_image(self.calibrator, stem, prob, label)
+        self._rows[path] = review_image(self.calibrator, self._names[path], prob, label)
 
     def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
         """Write the images of all processes, each once."""

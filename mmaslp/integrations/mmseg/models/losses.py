@@ -134,8 +134,9 @@ class SCBCELoss(nn.Module):
             raise ValueError('avg_factor can not be used with reduction="sum"')
         if self.class_weight is not None:
             background, foreground = self.class_weight
-            by_class = torch.where(label == 1, foreground, background)
-            weight = by_class * (1.0 if weight is None else weight)
+            weight = torch.where(label == 1, foreground, background) * (
+                1.0 if weight is None else weight
+            )
         if avg_factor is not None:
             avg_factor = avg_factor + torch.finfo(torch.float32).eps
         elif not self.avg_non_ignore:
