@@ -1,5 +1,6 @@
 """Fixtures; what needs a host stands in ``toy.py``, so that the core runs without."""
 
+import gc
 import os
 import signal
 import sys
@@ -37,12 +38,23 @@ def no_run_goes_on():
         MessageHub.get_current_instance().pop_info('loop_stage')
 
 
+@pytest.fixture(autouse=True, scope='module')
+def what_is_imported_is_no_garbage():
+    """Each data set of MMEngine collects garbage: half the time of the suite."""
+    yield
+    gc.freeze()
+
+
 def pytest_configure():
     # Several tests fork. Once OpenMP has threads, its next loop in a child never ends.
     torch.set_num_threads(1)
     # A shell starts jobs in the background deaf to Ctrl-C; the tests of it need it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):
