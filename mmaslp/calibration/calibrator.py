@@ -263,8 +263,10 @@ class Calibrator:
 
         image, labels = count_image(values, logits)
         prob = self._code_probabilities
-        estimate = estimate_image(decisions, image, prob, level)
-        return estimate, table_of_objects(decisions, image, prob, labels)
+        return (
+            estimate_image(decisions, image, prob, level),
+            table_of_objects(decisions, image, prob, labels),
+        )
 
     def judge_batch(
         self, given: Map, logits: bool = False, level: float = 0.9

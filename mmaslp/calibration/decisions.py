@@ -183,8 +183,13 @@ class Decisions:
                     content[key].check(names, number)
 
             images = len(content['features'])
-            shape = (images, len(DOMAIN_FEATURES))
-            check_array('features', content['features'], shape, low=0, high=_LARGEST)
+            check_array(
+                'features',
+                content['features'],
+                (images, len(DOMAIN_FEATURES)),
+                low=0,
+                high=_LARGEST,
+            )
             for key, limits in _COLUMNS.items():
                 check_array(key, content[key], (images,), **limits, nan=True)
             check_array('cuts', content['cuts'], (-1, 4), low=0, high=[1, 1, 1e9, 1])

@@ -99,16 +99,18 @@ def count_image(
     object_counts[row, keys % 4] = times
     owners, object_codes = np.divmod(entries, CODES)
 
-    image = ImageCounts(
-        group,
-        codes,
-        counts[codes, :3],
-        owners,
-        object_codes,
-        object_counts[:, :3],
-        number,
+    return (
+        ImageCounts(
+            group,
+            codes,
+            counts[codes, :3],
+            owners,
+            object_codes,
+            object_counts[:, :3],
+            number,
+        ),
+        labels,
     )
-    return image, labels
 
 
 def count_pixels(

@@ -135,6 +135,8 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
         return True, text
 
     line = ' '.join(text.split())[:_MAX_LENGTH]
+    if 'stack expects each tensor to be equal size' in line:
+        line = f'images of a batch differ in size: add Resize or RandomCrop ({line})'
     if isinstance(error, AssertionError) and str(error) and not inside:
         return True, f'{line}: MMSegmentation refuses it'
     place = f'{config or "the config"} cannot be built: ' if building else ''

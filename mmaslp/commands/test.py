@@ -82,11 +82,14 @@ def run(args: argparse.Namespace) -> None:
     cfg.resume = False
     if args.show_dir:
         testing.draw_predictions(cfg, args.show_dir)
-    calibrator = testing.calibrator_of_test(
-        cfg, args.calibrator, args.checkpoint, args.trust_checkpoint
+    left_out = args.raw or (args.tta and not args.calibrator)
+    calibrator = (
+        None
+        if left_out
+        else testing.calibrator_of_test(
+            cfg, args.calibrator, args.checkpoint, args.trust_checkpoint
+        )
     )
-    if args.raw or (args.tta and not args.calibrator):
-        calibrator = None
     _check(args, testing.measures_calibration(cfg, args.eval), calibrator)
     settings = {'test-time augmentation': args.tta, 'cfg-options': args.cfg_options}
     options = testing.EvaluationOptions(

@@ -225,7 +225,7 @@ def checked(prob: Tensor, logits: bool = False) -> Tensor:
 
     if low < -ROUNDING or high > 1 + ROUNDING:
         raise ValueError(
-            f'prob must lie in [0, 1], but lies in [{low:.6g}, {high:.6g}]: apply '
+            f'prob must lie in [0, 1], but lies in [{low:.8g}, {high:.8g}]: apply '
             'sigmoid (one channel) or softmax to logits first; divide pixel values by '
             'their largest'
         )

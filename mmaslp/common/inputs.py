@@ -1,5 +1,6 @@
 """Files that are read: nothing waits for a pipe, and a size is looked at before."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,3 +49,8 @@ def naming(what: object) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f'{what}: {str(error).removeprefix(f"{what}: ")}') from error
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

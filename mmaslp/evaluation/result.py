@@ -1,6 +1,5 @@
 """The result of an evaluation, and the JSON files of one or several."""
 
-import hashlib
 import json
 import math
 from collections import Counter
@@ -280,8 +279,3 @@ def load_files(paths: Sequence[str]) -> list[Result]:
         replace(row, model=f'{file}: {row.model}') if times[network] > 1 else row
         for (file, row), network in zip(rows, networks)
     ]
-
-
-def sha256_of(path: str | Path) -> str:
-    """SHA-256 of a file, as 64 hexadecimal digits."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

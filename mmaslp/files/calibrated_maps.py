@@ -13,6 +13,7 @@ import torch
 from ..calibration.calibrator import Calibrator, loaded
 from ..calibration.masks import MASKS
 from ..common.arguments import check_choice, check_number, check_path, optional
+from ..common.inputs import sha256_of
 from ..common.outputs import check_outputs, write_output
 from .images import CALIBRATED, MARK, marked_arrays, write_picture
 from .map_pairs import MapFiles, count_files
@@ -117,10 +118,10 @@ def apply_calibrator(
         check_outputs({'--masks': made}, inputs, overwrite)
         for folder, new in zip(folders.values(), (outputs, made)):
             warn_of_others(folder, new)
-        arrays = {part.name for part in parts['maps'] if part.suffix != '.png'}
+        arrays = {sha256_of(part) for part in parts['maps'] if part.suffix != '.png'}
         if arrays:
-            marked = '/'.join(sorted(arrays | {*marked_arrays(out)}))
-            write_output(out / MARK, marked.encode(errors='surrogateescape'), True)
+            marked = '\n'.join(sorted(arrays | marked_arrays(out)))
+            write_output(out / MARK, marked, True)
         for name, folder in folders.items():
             for part in parts[name]:
                 write_output(folder / part.name, part.read_bytes(), overwrite)

@@ -4,6 +4,7 @@ import filecmp
 import os
 import random
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -138,14 +139,16 @@ def keep_listed(
     content = read_file(list_file, MOST_TEXT)
     with reading(f'{list_file} is not a list in UTF-8, save it as that'):
         text = content.decode('utf-8-sig')
-    names = filter(None, map(str.strip, text.splitlines()))
-    stems = {n if n in images else _stem(n, suffixes) or n for n in names}
-    missing = sorted(stems - images.keys())
+    names = [*filter(None, map(str.strip, text.splitlines()))]
+    stems = Counter(n if n in images else _stem(n, suffixes) or n for n in names)
+    missing = sorted(stems.keys() - images.keys())
     if missing or not stems:
         raise ValueError(
             f'{list_file}: {len(missing)} of {len(stems)} listed images are not in '
             f'{folder}: {some(missing) or "the list is empty"}'
         )
+    if twice := [stem for stem, times in stems.items() if times > 1]:
+        raise ValueError(f'{list_file}: listed twice: {some(twice)}. Remove one line')
     return {stem: images[stem] for stem in sorted(stems)}
 
 
@@ -278,7 +281,7 @@ def divided_parts(
 
 
 def describe_parts(parts: Mapping[str, tuple[tuple[str, str], str]]) -> str:
-    """Name the parts of a set, and images in none of them or in two."""
+    """Name the parts of a set, and images in none of them; warn of those in two."""
     words = [', '.join(parts)]
     # A list that does not fit, or a folder without images, says so where it is read.
     with suppress(ValueError, FileNotFoundError):
@@ -286,7 +289,9 @@ def describe_parts(parts: Mapping[str, tuple[tuple[str, str], str]]) -> str:
             part: list_pairs(folders, list_file=list_file).paths()
             for part, (folders, list_file) in parts.items()
         }
-        words += [unlisted(parts), *images_in_two(pairs)[:1]]
+        words.append(unlisted(parts))
+        for problem in images_in_two(pairs)[:1]:
+            warnings.warn(problem, stacklevel=2)
     return '; '.join(filter(None, words))
 
 
@@ -348,15 +353,19 @@ def check_pairs(pairs: Pairs, graded: bool = False) -> tuple[list[str], int]:
     """
     paths = pairs.paths()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        checked = pool.map(partial(_has_object, graded=graded), *zip(*paths.values()))
+        checked = pool.map(partial(_foreground, graded=graded), *zip(*paths.values()))
         results = [*track(checked, 'checking', len(paths))]
 
     problems = [result for result in results if isinstance(result, str)]
-    return pairs.unpaired() + problems, results.count(False)
+    if results and results.count(1.0) == len(results):
+        warnings.warn(
+            f'{pairs.folders[1]}: all masks are foreground alone', stacklevel=3
+        )
+    return pairs.unpaired() + problems, results.count(0.0)
 
 
-def _has_object(image: str, mask: str, graded: bool) -> bool | str:
-    """Whether the mask has foreground, or what is wrong with the pair."""
+def _foreground(image: str, mask: str, graded: bool) -> float | str:
+    """The share of foreground in the mask, or what is wrong with the pair."""
     try:
         with naming(image):
             # MMSegmentation turns photographs as their EXIF data says.
@@ -372,4 +381,4 @@ def _has_object(image: str, mask: str, graded: bool) -> bool | str:
         return (
             f'{mask}: the mask is {found} pixels, its image {image} is {needed}{turned}'
         )
-    return bool(labels.any())
+    return float(labels.mean())

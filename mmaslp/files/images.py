@@ -9,7 +9,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from ..common.inputs import check_file, naming, read_file
+from ..common.inputs import check_file, naming, read_file, sha256_of
 from ..common.outputs import write_output
 from .names import some
 from .volumes import comments_of, is_nifti
@@ -75,14 +75,14 @@ def is_calibrated(path: Path) -> bool:
         with Image.open(path) as image:
             return image.info.get('Software') == CALIBRATED
     in_header = is_nifti(path) and CALIBRATED.encode() in comments_of(path)
-    return in_header or path.name in marked_arrays(path.parent)
+    marked = marked_arrays(path.parent)
+    return in_header or (bool(marked) and sha256_of(path) in marked)
 
 
-def marked_arrays(folder: Path) -> list[str]:
-    """Names of the arrays of a folder that `apply` made, by its mark."""
+def marked_arrays(folder: Path) -> set[str]:
+    """SHA-256 of the arrays of a folder that `apply` made, by its mark."""
     mark = folder / MARK
-    listed = mark.read_bytes() if mark.is_file() else b''
-    return listed.decode(errors='surrogateescape').split('/')
+    return {*mark.read_text(errors='replace').split()} if mark.is_file() else set()
 
 
 def check_uncalibrated(path: Path) -> None:

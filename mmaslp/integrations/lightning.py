@@ -263,8 +263,11 @@ class ASLPCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Numbers, texts, lists and dicts: batches so far, levels, the calibrator."""
-        calibrator = {} if self.calibrators is None else self.calibrators.state_dict()
-        return {'step': self._step, **self.session.state_dict(), **calibrator}
+        return {
+            'step': self._step,
+            **self.session.state_dict(),
+            **({} if self.calibrators is None else self.calibrators.state_dict()),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the levels of a checkpoint; ValueError if they are damaged."""

@@ -120,5 +120,8 @@ def draw_weights(images: int, resamples: int, rng: np.random.Generator) -> np.nd
         return np.zeros((resamples, 0))
     drawn = rng.integers(images, size=(resamples, images))
     drawn += np.arange(resamples)[:, None] * images
-    counts = np.bincount(drawn.ravel(), minlength=resamples * images)
-    return counts.reshape(resamples, images).astype(np.float64)
+    return (
+        np.bincount(drawn.ravel(), minlength=resamples * images)
+        .reshape(resamples, images)
+        .astype(np.float64)
+    )

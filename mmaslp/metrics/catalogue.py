@@ -123,7 +123,6 @@ SHOWN = (
 
 def metric_of(key: str) -> Metric:
     """Look a metric up, also that of a band; an unknown one keeps its name."""
-    name = re.sub(r'^band\d+_', '', key)
-    return _BY_KEY.get(name) or Metric(
+    return _BY_KEY.get(re.sub(r'^band\d+_', '', key)) or Metric(
         key, None, '', key, 'See the page of metrics in the documentation.'
     )

@@ -65,8 +65,9 @@ def under_confidence(table: BinTable) -> np.ndarray:
 
 def largest_gap(table: BinTable) -> np.ndarray:
     """Maximum of the gaps of the bins that are not empty."""
-    gaps = np.nan_to_num(np.abs(signed_gap(table)))
-    return _where_known(table, gaps.max(-1, initial=0))
+    return _where_known(
+        table, np.nan_to_num(np.abs(signed_gap(table))).max(-1, initial=0)
+    )
 
 
 def average_gap(table: BinTable) -> np.ndarray:

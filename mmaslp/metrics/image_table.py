@@ -116,8 +116,9 @@ class ImageTable(Columns):
                 raise ValueError('the bands of the image table have other edges')
             shape = (size, len(BORDERS), NUM_BANDS, 3)
             sums = check_array('bands', columns['bands']['sums'], shape, int, low=0)
-            most = sums[..., :1] * [1.0, 1.0, BandTable.UNIT]
-            check_array('bands', sums, shape, high=most)
+            check_array(
+                'bands', sums, shape, high=sums[..., :1] * [1.0, 1.0, BandTable.UNIT]
+            )
             if (sums[..., 0].sum(2) != pixels[:, None]).any():
                 raise ValueError('bands and bins of an image hold other pixels')
         if 'masks' in columns:

@@ -51,8 +51,12 @@ def write_report(
     """
     check_outputs(page_outputs(path, 'page'), overwrite=overwrite)
     results = [_private(result) for result in check_members('results', results, Result)]
-    command = _command(sys.argv if argv is None else argv)
-    page = report_html(results, command=command, created=time_text(), **options)
+    page = report_html(
+        results,
+        command=_command(sys.argv if argv is None else argv),
+        created=time_text(),
+        **options,
+    )
     # Names that are not UTF-8 are shown escaped.
     write_output(path, page.encode(errors='backslashreplace'), overwrite)
     save_result(json_beside(path), results, indent=None, overwrite=overwrite)

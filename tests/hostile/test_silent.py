@@ -135,7 +135,7 @@ def test_labels_that_look_like_a_mask_of_0_and_255():
         (
             "train_dataloader = dict(dataset=dict(pipeline=[dict(type='"
             "LoadImageFromFile'), dict(type='PackSegInputs')]))",
-            'its pipeline gives no masks',
+            'no step of its pipeline loads masks',
         ),
         (
             'model = dict(decode_head=dict(loss_decode=dict(_delete_=True, '

@@ -115,6 +115,10 @@ def test_mistakes(error, message):
         (RuntimeError('shape\n  mismatch'), 'RuntimeError: shape mismatch'),
         (KeyError('a'), 'KeyError: a'),
         (AssertionError(), 'AssertionError: AssertionError'),
+        (
+            RuntimeError('stack expects each tensor to be equal size, but got [3, 4]'),
+            'RuntimeError: images of a batch differ in size: add Resize',
+        ),
     ],
 )
 def test_failures(error, message):

@@ -135,6 +135,9 @@ def test_a_map_beside_calibrated_ones_stays_one_of_the_network(folders, tmp_path
         assert run_command('apply', [*args, str(tmp_path / 'out')]) == 0
     assert is_calibrated(tmp_path / 'out' / 'given.npy')
     assert is_calibrated(tmp_path / 'out' / 'two.npy')
+    # The network's map in the place of a calibrated one, whose mark stays.
+    shutil.copy(tmp_path / 'given' / 'two.npy', tmp_path / 'out')
+    assert not is_calibrated(tmp_path / 'out' / 'two.npy')
 
 
 def test_a_calibrated_volume_says_so_wherever_it_is_copied(tmp_path, capsys):

@@ -1,6 +1,6 @@
 import hashlib
 
-from mmaslp.evaluation.result import sha256_of
+from mmaslp.common.inputs import sha256_of
 
 
 def test_the_checksum_is_that_of_sha256sum(tmp_path):

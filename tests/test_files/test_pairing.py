@@ -26,6 +26,7 @@ def test_list_files(root, content):
         ('a.1\nx\ny\n', '2 of 3 listed images are not in images: x, y'),
         ('\n \n', '0 of 0 listed images are not in images: the list is empty'),
         ('\udcff\udcfea\0', 'is not a list in UTF-8'),
+        ('b\na.1\nb.jpg\n', 'listed twice: b. Remove one line'),
     ],
 )
 def test_bad_list_files(root, content, message):

@@ -66,7 +66,10 @@ def identity(logit: np.ndarray, counts: np.ndarray) -> Knots:
 
 
 def temperature(logit: np.ndarray, counts: np.ndarray) -> Knots:
-    r"""Divide by the T of the lowest NLL of these counts: :math:`z / T`."""
+    r"""Divide by the T of the lowest NLL of these counts: :math:`z / T`.
+
+    They hold a doubt beside the images, see :data:`DOUBT_IMAGES`.
+    """
     return _line(logit, _lowest_nll(logit[:, None], counts)[0], 0.0)
 
 

@@ -164,8 +164,10 @@ def _check_file(path: str) -> None:
     if archived := zipfile.is_zipfile(path):
         try:
             with naming(path), zipfile.ZipFile(path) as archive:
-                size = sum(member.file_size for member in archive.infolist())
-                check_unpacked(size, osp.getsize(path))
+                check_unpacked(
+                    sum(member.file_size for member in archive.infolist()),
+                    osp.getsize(path),
+                )
                 broken = archive.testzip()
         except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
             broken = 'its table of contents'

@@ -104,8 +104,13 @@ def _check_parts(cfg: Config) -> None:
             if not isinstance(cfg.get(name), kind | None):
                 raise ValueError(f'{name} must be {wanted}, got {cfg[name]!r}')
 
-    seed = (cfg.get('randomness') or {}).get('seed')
-    optional(check_integer, 'randomness.seed', seed, at_least=0, at_most=2**32 - 1)
+    optional(
+        check_integer,
+        'randomness.seed',
+        (cfg.get('randomness') or {}).get('seed'),
+        at_least=0,
+        at_most=2**32 - 1,
+    )
     loop = cfg.get('train_cfg') or {}
     least = {'max_epochs': 1, 'max_iters': 1, 'val_interval': 1, 'val_begin': 0}
     for name, limit in least.items():
@@ -169,7 +174,14 @@ def metrics_of(cfg: Mapping, evaluator: str) -> list:
     """List the metrics of an evaluator: a list, one, or MMEngine's ``Evaluator``."""
     metrics: Any = cfg.get(evaluator)
     grouped = isinstance(metrics, Mapping) and 'metrics' in metrics
-    return listed(metrics['metrics'] if grouped else metrics)
+    found = listed(metrics['metrics'] if grouped else metrics)
+    prefixes = [m.get('prefix') for m in found if type_of(m) == 'CalibrationMetric']
+    if len({*prefixes}) < len(prefixes):
+        raise ValueError(
+            f'{evaluator}: two CalibrationMetrics have one prefix: give one of them '
+            "another, such as prefix='positive'"
+        )
+    return found
 
 
 def calibration_of(cfg: Mapping, evaluator: str) -> Mapping | None:

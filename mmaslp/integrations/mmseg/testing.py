@@ -14,9 +14,10 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from ...calibration.calibrator import Calibrator, loaded
+from ...common.inputs import sha256_of
 from ...common.outputs import check_outputs, write_output
 from ...evaluation.comparison import Measured
-from ...evaluation.result import CALIBRATED, Result, save_result, sha256_of, strict_json
+from ...evaluation.result import CALIBRATED, Result, save_result, strict_json
 from ...evaluation.sod import SOD_COLUMNS
 from ...evaluation.verdict import overall_verdict
 from ...files.names import warn_of_others
@@ -211,8 +212,11 @@ def evaluate(
             | {f'calibrated_{key}': value for key, value in tested.calibrated.items()}
             for name, tested in results.items()
         }
-        text = strict_json({'format': 'mmaslp test 1', **rows}, indent=1)
-        write_output(summary, f'{text}\n', options.overwrite)
+        write_output(
+            summary,
+            strict_json({'format': 'mmaslp test 1', **rows}, indent=1) + '\n',
+            options.overwrite,
+        )
     return results
 
 
@@ -318,16 +322,18 @@ def _test(
     runner = build_runner(run)
     evaluator = runner.test_loop.evaluator
     measured = calibration_of(run, 'test_evaluator')
+    # One with another prefix measures otherwise, and has its own file.
+    ours = [m for m in evaluator.metrics if isinstance(m, CalibrationMetric)][:1]
     if measured is not None and options.calibrator is not None:
         given = {
             key: value
             for key, value in measured.items()
             if key not in ('type', 'prefix', '_scope_')  # the last of mmaslp::
         }
-        evaluator.metrics.append(
+        ours.append(
             CalibrationMetric(**given, prefix=PREFIX, calibrator=options.calibrator)
         )
-    ours = [each for each in evaluator.metrics if isinstance(each, CalibrationMetric)]
+    evaluator.metrics += ours[1:]
     runner.register_hook(WeightsHook())
     report_findings(check_run(runner, ('test',)))
     if ours and any(

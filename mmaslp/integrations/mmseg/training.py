@@ -185,8 +185,9 @@ def _check_folder(
             f'--overwrite would remove what the training starts from, in {folder} '
             f'({start or "--resume"}): move it elsewhere, or name another --work-dir'
         )
-    beside = Path(folder).glob('*')
-    if not left and any(path.suffix.lower() in IMAGE_SUFFIXES for path in beside):
+    if not left and any(
+        path.suffix.lower() in IMAGE_SUFFIXES for path in Path(folder).glob('*')
+    ):
         raise ValueError(f'{folder} holds images: name another --work-dir')
     if left and not overwrite and not (resume and from_here):
         raise ValueError(

@@ -171,6 +171,13 @@ def test_the_calibrator_of_a_checkpoint_is_left_out(toy, tmp_path, options, rows
     assert len(load_results(place / 'test' / 'calibration_test.json')) == rows
     for path in (tmp_path / 'maps').iterdir():
         assert is_calibrated(path) == (rows == 2)
+    # Also one that cannot be read.
+    content = torch.load(checkpoint, weights_only=False)
+    content['calibrator'] = '{"version": 99}'
+    torch.save(content, checkpoint)
+    assert run_command('test', [*args, *options, '--overwrite']) == (
+        2 if rows > 1 else 0
+    )
 
 
 def test_a_checkpoint_of_earlier_weights_gets_no_calibrator(toy, tmp_path):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -107,6 +108,30 @@ def test_evaluators_in_any_form(config, monkeypatch):
     cfg.test_evaluator = None
     assert not measures_calibration(cfg)
     with pytest.raises(ValueError, match='nothing to measure: give --eval'):
+        evaluate(cfg, sets_of_test(cfg), EvaluationOptions(overwrite=True))
+
+
+def test_metrics_with_a_prefix_of_their_own(config, tmp_path):
+    cfg = config('run')
+    cfg.test_evaluator = [
+        dict(type='CalibrationMetric'),
+        dict(type='CalibrationMetric', bins=15, prefix='b'),
+        dict(type='CalibrationMetric', mode='positive', prefix='positive'),
+    ]
+    prob, label = map(np.stack, zip(*(discs(k) for k in range(20))))
+    calibrator = fit_calibrator(prob, label)
+    options = EvaluationOptions(
+        calibrator=calibrator, report=str(tmp_path / 'page.html')
+    )
+    tested = evaluate(cfg, sets_of_test(cfg), options)
+    results = tested['test'].results
+    assert [row.model for row in results] == ['model', 'model, calibrated']
+    assert not any(row.is_positive or row.settings['bins'] != 10 for row in results)
+    assert {'b/ece', 'positive/ece'} <= tested['test'].metrics.keys()
+    assert verdicts(tested)
+
+    cfg.test_evaluator[1].pop('prefix')
+    with pytest.raises(ValueError, match='two CalibrationMetrics have one prefix'):
         evaluate(cfg, sets_of_test(cfg), EvaluationOptions(overwrite=True))
 
 

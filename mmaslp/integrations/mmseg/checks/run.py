@@ -18,7 +18,7 @@ from .settings import WRONG_TTA, check_heads
 
 # Masks of each data set that a run reads when it starts,
 _SAMPLE = 8
-# and those of a training set as long as none has an object.
+# and those of a training set as long as one class is lacking.
 _MANY = 1000
 _OBJECT = 1
 _IGNORED = 255
@@ -27,6 +27,12 @@ _OPENED = {
     'LoadImageFromFile': 'img_path',
     'LoadAnnotations': 'seg_map_path',
     'LoadBinaryAnnotations': 'seg_map_path',
+}
+# What the steps of a pipeline do, by their names.
+_STEPS = {
+    'loads images': 'Image|Data',
+    'loads masks': 'Annotation|Data',
+    'packs both': 'Pack',
 }
 _MIXING = re.compile(r'mosaic|mix_?up|cut_?mix|copy_?paste|class_?mix', re.IGNORECASE)
 # MMSegmentation builds a validation from these three.
@@ -185,9 +191,13 @@ def _transforms(step: Any) -> Iterator[Any]:
 
 def _mask_loader(leaf: Any) -> Any:
     """The transform of a data set that reads its masks."""
-    steps = _transforms(getattr(leaf, 'pipeline', None))
     return next(
-        (s for s in steps if _OPENED.get(type(s).__name__) == 'seg_map_path'), None
+        (
+            step
+            for step in _transforms(getattr(leaf, 'pipeline', None))
+            if _OPENED.get(type(step).__name__) == 'seg_map_path'
+        ),
+        None,
     )
 
 
@@ -202,12 +212,11 @@ def _absent_file(leaf: Any) -> str | None:
     ]
     info = leaf.get_data_info(0) if steps and len(leaf) else {}
     paths = (info.get(_OPENED[type(step).__name__]) for step in steps)
-    local = (path for path in paths if path and '://' not in path)
-    return next((path for path in local if not osp.exists(path)), None)
+    return next((p for p in paths if p and '://' not in p and not osp.exists(p)), None)
 
 
 def mask_values(leaf: Any, most: int) -> set[int]:
-    """Values of up to ``most`` masks, in random order, up to one with an object."""
+    """Values of up to ``most`` masks, in random order, until both classes occur."""
     loader = _mask_loader(leaf)
     order: Any = (
         [] if loader is None else np.random.default_rng(0).permutation(len(leaf))
@@ -216,7 +225,7 @@ def mask_values(leaf: Any, most: int) -> set[int]:
     for index in order[:most]:
         results = loader(dict(leaf.get_data_info(int(index))))
         values |= {*np.unique(results.get('gt_seg_map', ())).tolist()}
-        if _OBJECT in values:
+        if {0, _OBJECT} <= values:
             break
     return values
 
@@ -233,10 +242,23 @@ def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
         )
         return
 
-    most = _MANY if split == 'train' else _SAMPLE
-    values = [mask_values(leaf, most) for leaf in leaves]
+    holders = [getattr(part, 'pipeline', None) for part, _ in nested(dataset)]
+    names = ' '.join(type(step).__name__ for step in _transforms(holders))
+    lacking = [what for what, name in _STEPS.items() if not re.search(name, names)]
+    if names and split != 'test' and lacking and _are_known(holders):
+        yield Finding(
+            'error',
+            f'{place}: no step of its pipeline {" or ".join(lacking)}',
+            f"{place}.pipeline: dict(type='LoadImageFromFile'), then "
+            "dict(type='LoadBinaryAnnotations'), and dict(type='PackSegInputs') last",
+        )
+        return
+
+    values = [
+        mask_values(leaf, _MANY if split == 'train' else _SAMPLE) for leaf in leaves
+    ]
     for leaf, held in zip(leaves, values):
-        if _IGNORED in held and _OBJECT not in held and _stay_ignored(leaf):
+        if _IGNORED in held and _OBJECT not in held and _are_known(leaf.pipeline):
             yield Finding(
                 'error',
                 f'{place}: {type(_mask_loader(leaf)).__name__} keeps the values 0 and '
@@ -247,19 +269,19 @@ def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
             )
             return
 
-    if split == 'train' and all(held == {0} for held in values):
+    if split == 'train' and values in ([{0}] * len(leaves), [{_OBJECT}] * len(leaves)):
+        absent = 'background' if _OBJECT in values[0] else 'foreground'
         yield Finding(
             'error',
-            f'{place}: none of the training masks has a pixel of foreground, so there '
+            f'{place}: none of the training masks has a pixel of {absent}, so there '
             'is nothing to learn',
             f'{place}: masks of 0 and 1, or of 0 and 255 with LoadBinaryAnnotations',
         )
 
 
-def _stay_ignored(leaf: Any) -> bool:
+def _are_known(steps: Any) -> bool:
     """Whether all transforms are of packages in which none maps 255 to 1."""
     packages = ('mmcv.', 'mmengine.', 'mmseg.', 'mmaslp.')
     return all(
-        type(step).__module__.startswith(packages)
-        for step in _transforms(leaf.pipeline)
+        type(step).__module__.startswith(packages) for step in _transforms(steps)
     )

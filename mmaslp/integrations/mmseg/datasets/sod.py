@@ -77,7 +77,9 @@ class SODDataset(BaseDataset):
         **kwargs: Any,
     ) -> None:
         prefix = {key: value for key, value in (data_prefix or {}).items() if value}
-        if prefix and (layout or split or len(prefix) < 2):
+        if prefix and (
+            layout or split or prefix.keys() != {'img_path', 'seg_map_path'}
+        ):
             raise ValueError(
                 'give data_prefix with img_path and seg_map_path, or layout and split, '
                 'not both'

@@ -85,8 +85,9 @@ class Schedule:
             for time in range(max(loop.val_begin, 1), self.end)
             if time % loop.val_interval == 0
         ]
-        early = sum(time < self.warmup for time in self.validations)
-        self.plan = Plan(len(self.validations), early)
+        self.plan = Plan(
+            len(self.validations), sum(time < self.warmup for time in self.validations)
+        )
 
     @property
     def visits(self) -> float:

@@ -184,8 +184,9 @@ class StreamingMetric(BaseMetric):
             to 'raw'.
         scores (str): What heads with two or more channels give: 'logits',
             'probabilities' or 'auto' (guess). Defaults to 'auto'.
-        output_dir (str, optional): Folder for files. Defaults to None: the log
-            folder of the run, if there is one.
+        output_dir (str, optional): Folder for files; ``mmaslp test`` takes that of
+            the test in its place. Defaults to None: the log folder of the run, if
+            there is one.
         keep_results (bool): Accepted because MMSegmentation's ``test.py --out`` sets
             it; :attr:`result` is always kept. Defaults to False.
         calibrator (str | Calibrator, optional): File of ``mmaslp fit``, to measure

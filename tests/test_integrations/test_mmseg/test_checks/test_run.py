@@ -254,10 +254,29 @@ def test_training_masks_without_an_object(toy, tmp_path):
     for path in masks[:-1]:
         Image.new('L', (16, 16)).save(path)
     assert not words_of(cfg, 'error')
-    Image.new('L', (16, 16)).save(masks[-1])
-    expected = 'none of the training masks has a pixel of foreground'
-    assert expected in words_of(cfg, 'error')
-    with pytest.raises(ValueError, match='there is nothing to learn'):
+    for grey, lacking in ((0, 'foreground'), (255, 'background')):
+        for path in masks:
+            Image.new('L', (16, 16), grey).save(path)
+        expected = f'none of the training masks has a pixel of {lacking}'
+        assert expected in words_of(cfg, 'error')
+        with pytest.raises(ValueError, match='there is nothing to learn'):
+            prepare_training(cfg)
+
+
+@pytest.mark.parametrize(
+    ('names', 'lacking'),
+    [
+        ([], 'loads images or loads masks or packs both'),
+        (['LoadImageFromFile', 'PackSegInputs'], 'loads masks'),
+        (['LoadBinaryAnnotations', 'PackSegInputs'], 'loads images'),
+    ],
+)
+def test_a_pipeline_without_a_step_ends_before_the_training(
+    toy, tmp_path, names, lacking
+):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.train_dataloader.dataset.pipeline = [dict(type=name) for name in names]
+    with pytest.raises(ValueError, match=f'no step of its pipeline {lacking}'):
         prepare_training(cfg)
 
 

@@ -37,6 +37,12 @@ def test_data_info_is_what_mmseg_expects(root):
     assert len(dataset.metainfo['palette']) == 2
 
 
+def test_data_prefix_has_two_keys(tmp_path):
+    for prefix in (dict(img_path='x'), dict(img='x', ann='y')):
+        with pytest.raises(ValueError, match='give data_prefix with img_path and seg_'):
+            SODDataset(str(tmp_path), data_prefix=prefix)
+
+
 def test_data_prefix_and_suffixes(tmp_path, write_image, write_mask):
     write_image(tmp_path / 'x' / 'deep' / '1_img.jpg')
     write_image(tmp_path / 'x' / '1_other.jpg')
