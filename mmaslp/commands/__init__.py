@@ -69,10 +69,13 @@ def run_command(
     parser = CommandParser(prog=prog or f'mmaslp {name}', description=command.__doc__)
     command.add_arguments(parser)
     parser.add_argument(
-        '--quiet', action='store_true', help='results, warnings and errors only'
+        '--quiet',
+        action='store_true',
+        help='results, warnings and errors only, in logs too',
     )
     args = parser.parse_args(argv)
     parser.check(args)
+
     after_interrupt = getattr(command, 'after_interrupt', None)
     return exit_code_of(
         partial(_run, command, args),

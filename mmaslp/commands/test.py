@@ -37,7 +37,11 @@ def add_arguments(parser: CommandParser) -> None:
         "config's test_evaluator",
     )
     add('--sets', action='extend', nargs='+', help='names of test sets, default all')
-    add('--out-prob', metavar='DIR', help='write probability maps')
+    add(
+        '--out-prob',
+        metavar='DIR',
+        help='write probability maps, of a calibrator if there is one',
+    )
     add(
         '--report',
         metavar='FILE',

@@ -106,11 +106,11 @@ def describe(result: Result) -> str:
         text += f'; at the border of its masks {border}'
 
     objects = result.positive.get('acc', nan)
-    hints = {  # the first goes on with the sentence
-        ', no more than without a network: see that foreground is 1 in maps and masks, '
-        'and that maps have one sigmoid and the right scale': (
-            accuracy <= max(objects, 1 - objects) < 1
-        ),
+    hints = {
+        '. That is no more accurate than without a network: train on, or see that '
+        'foreground is 1 in maps and masks, and that maps have one sigmoid and the '
+        'right scale': accuracy <= max(objects, 1 - objects) < 1,
+        '. It finds no object': result.metrics.get('dice') == 0,
         '. All probabilities are 0 or 1, as of masks: give the maps before the cut, '
         'and the folder of masks last': confidence == 1,
         '. All masks are full': objects == 1,
@@ -168,7 +168,7 @@ def _advice(comparison: Comparison, gains: Sequence[str], losses: Sequence[str])
     if not gains and not losses:
         return f'Keep {first}, or measure more images.'
     if comparison.of_calibrator:
-        remedy = 'Leave the calibrator out, or fit it to more validation images.'
+        remedy = 'Leave the calibrator out, or fit it to more images like these.'
         return 'Use the calibrator.' if gains else remedy
 
     advice = f'Take {second}' if gains else f'Keep {first}'

@@ -90,7 +90,7 @@ def test_worse_is_said_and_kept():
         'Keep A if another training of each agrees.'
     )
     said = verdict(comparison(metrics, 'net', 'net', (False, True)))
-    assert said.endswith('or fit it to more validation images.')
+    assert said.endswith('or fit it to more images like these.')
 
 
 def test_raw_against_calibrated_is_said():

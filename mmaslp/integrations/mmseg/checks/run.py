@@ -264,7 +264,8 @@ def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
                 f'{place}: {type(_mask_loader(leaf)).__name__} keeps the values 0 and '
                 f'255 of the masks ({leaf.get_data_info(0).get("seg_map_path")}), and '
                 '255 means "ignore": all objects are left out of losses and metrics, '
-                'and the accuracy would be 1. LoadBinaryAnnotations reads them',
+                'and the accuracy would be 1. LoadBinaryAnnotations reads them, and '
+                '--data FOLDER takes it',
                 PATCH,
             )
             return

@@ -178,8 +178,10 @@ class ImageTraining:
 
     def findings(self, runner: Any, schedule: Schedule) -> Iterator[Finding]:
         """Say what does not fit: mixed images, no accuracy."""
-        preprocessor = getattr(unwrap(runner.model), 'data_preprocessor', None)
-        yield from mixed_images(dataset_of(runner.train_loop), preprocessor)
+        yield from mixed_images(
+            dataset_of(runner.train_loop),
+            getattr(unwrap(runner.model), 'data_preprocessor', None),
+        )
         losses = find_losses(runner.model)
         if len({loss.criterion.perturbation.beta for loss in losses}) > 1:
             yield Finding(

@@ -1,5 +1,6 @@
 """Hooks that read probabilities: of a test, or of windows in a validation."""
 
+import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -205,13 +206,20 @@ class ReviewHook(ScoresHook):
         """Write the images of all processes, each once."""
         super().after_test_epoch(runner)
         parts = all_gather_object(self._rows)
+
         if is_main_process():
             rows = {path: row for part in parts for path, row in part.items()}
             ordered = most_doubtful_first([rows[path] for path in sorted(rows)])
             comparison, ordered = compare_review(self.calibrator, ordered)
             write_review(self.out, ordered, self.overwrite)
             if comparison is not None:
-                print_log(str(comparison), 'current')
+                print_log(
+                    str(comparison),
+                    'current',
+                    logging.WARNING
+                    if comparison.differs or comparison.withheld
+                    else logging.INFO,
+                )
             print_log(f'review: {self.out}', 'current')
 
 

@@ -49,14 +49,14 @@ from ....report.diagrams import (
 
 def loop_stage() -> str:
     """Return 'val' or 'test'; 'test' outside of a run."""
-    stage = MessageHub.get_current_instance().get_info('loop_stage')
-    return 'val' if stage in ('val', 'train') else 'test'
+    hub = MessageHub.get_current_instance()
+    return 'val' if hub.get_info('loop_stage') in ('val', 'train') else 'test'
 
 
 def is_training() -> bool:
     """Whether the present evaluation is one of many in a training run."""
-    trains = MessageHub.get_current_instance().get_info('max_iters') is not None
-    return trains and loop_stage() == 'val'
+    hub = MessageHub.get_current_instance()
+    return hub.get_info('max_iters') is not None and loop_stage() == 'val'
 
 
 def send_picture(name: str, picture: np.ndarray) -> None:
@@ -463,10 +463,14 @@ class CalibrationMetric(StreamingMetric):
                 'dataset': dict(self.dataset_meta or {}).get('dataset_name'),
             },
         )
-        if self.result.no_foreground and self.calibrator is None:
+        if self.calibrator is None and (
+            self.result.no_foreground or self.result.metrics.get('dice') == 0
+        ):
             print_log(
                 f'{loop_stage()}_dataloader: no mask has a pixel of foreground, so '
-                'accuracy and confidence are those of the background alone',
+                'accuracy and confidence are those of the background alone'
+                if self.result.no_foreground
+                else f'{loop_stage()}: the network finds no object',
                 logger='current',
                 level=logging.WARNING,
             )
