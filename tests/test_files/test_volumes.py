@@ -193,6 +193,20 @@ def test_a_mask_that_lies_elsewhere_is_one_problem(tmp_path, capsys, case):
     assert str(maps / '00.nii.gz') in said
 
 
+@pytest.mark.parametrize('spacing', [0.8, 0.7, 0.3, 1.2, 2.2])
+def test_half_a_voxel_is_elsewhere_whatever_float32_makes_of_it(spacing):
+    def placed(origin):
+        affine = np.diag([spacing, spacing, 3, 1])
+        affine[0, 3] = origin
+        image = nibabel.Nifti1Image(np.zeros((4, 4, 4), np.float32), affine)
+        return Grid((3, spacing, spacing), 'RAS', tuple(map(tuple, image.get_sform())))
+
+    for origin in (10, 10.4, -120.3, 33.1, -80, 299.7):
+        for part, same in ((0.5, False), (-0.5, False), (0.4, True), (0, True)):
+            moved = placed(origin + part * spacing)
+            assert placed(origin).same_place((4, 4, 4), moved, (4, 4, 4)) == same
+
+
 @pytest.mark.parametrize('name', ['maps', 'masks'])
 @pytest.mark.parametrize('place', [2, 40, -200, -6])
 def test_a_corrupt_gzip_is_one_problem(tmp_path, capsys, name, place):
