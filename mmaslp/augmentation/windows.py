@@ -77,8 +77,7 @@ def _free_places(occupied: np.ndarray, share: float) -> np.ndarray:
     """Whether a window with its upper left corner here is free, from summed areas."""
     height, width = _sides(occupied, share)
     below = occupied[height:, width:] - occupied[height:, :-width]
-    above = occupied[:-height, width:] - occupied[:-height, :-width]
-    return below == above
+    return below == occupied[:-height, width:] - occupied[:-height, :-width]
 
 
 def _kind(image: np.ndarray | Tensor) -> tuple:
@@ -179,8 +178,9 @@ class ObjectFreeWindows:
         """
         if not isinstance(images, Tensor) or not len(images) == len(masks) > 0:
             raise ValueError('give tensors of as many images as masks, at least one')
-        pairs = [self(image, mask) for image, mask in zip(images, masks)]
-        windows, labels = map(torch.stack, zip(*pairs))
+        windows, labels = map(
+            torch.stack, zip(*(self(image, mask) for image, mask in zip(images, masks)))
+        )
         return windows, labels
 
     def _window(self, image: Map, mask: Map, rng: np.random.Generator) -> Map | None:

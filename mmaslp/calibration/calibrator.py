@@ -314,8 +314,13 @@ class Calibrator:
         estimate, objects = self.judge(values, logits)
 
         mask = (values > (0 if logits else 0.5)).cpu().numpy()
-        labels = as_tensor(label, 'label').cpu().numpy()
-        truth = MaskTruth.of(mask, labels, objects.labels, len(objects), ignore_index)
+        truth = MaskTruth.of(
+            mask,
+            as_tensor(label, 'label').cpu().numpy(),
+            objects.labels,
+            len(objects),
+            ignore_index,
+        )
         return MaskTable.of_image(
             truth, objects.probability, estimate.dice, estimate.score
         )

@@ -54,8 +54,8 @@ class ImageEstimate:
         level (float): Of the bounds.
         distance (float): How far the image is outside of the range of the images of the
             fit, in widths of that range; 0 inside.
-        out_of_range (bool): Whether that is too far: no bound is given then, and
-            ``dice`` is at most what the probabilities say.
+        out_of_range (bool): Whether that is too far: no bound, accuracy or area is
+            given then, and ``dice`` is at most what the probabilities say.
         features (tuple[float, ...]): Domain features, by which a set is compared.
     """
 
@@ -148,10 +148,10 @@ def with_bounds(
 ) -> ImageEstimate:
     """Give an estimate its bounds, by weights of the images of the fit if they differ.
 
-    An image outside of the range has none.
+    An image outside of the range has none, and no accuracy and area either.
     """
     if estimate.out_of_range:
-        return estimate
+        return replace(estimate, accuracy=np.nan, area=np.nan)
     level = estimate.level
     low = (
         decisions.lower_dice(estimate.dice, level, weights)
@@ -432,8 +432,9 @@ def permutation_test(inputs: np.ndarray, is_new: np.ndarray) -> tuple[float, flo
     """AUC of a cross-validated ridge regression, and its p among random divisions."""
     rng = np.random.default_rng(0)
     fold = rng.permutation(len(inputs)) % FOLDS
-    divisions = [is_new, *(rng.permutation(is_new) for _ in range(DRAWS))]
-    targets = np.stack(divisions, 1).astype(float)
+    targets = np.stack(
+        [is_new, *(rng.permutation(is_new) for _ in range(DRAWS))], 1
+    ).astype(float)
     scores = np.zeros_like(targets)
     for number in range(FOLDS):
         rest = fold != number

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from ..calibration.calibrator import Calibrator
     from ..common.outputs import check_outputs, write_output
     from ..evaluation.result import strict_json
-    from ..files.review import review_maps
+    from ..files.review import range_said, review_maps
 
     check_outputs({'--json': args.json}, [args.maps, args.calibrator], args.overwrite)
     calibrator = Calibrator.load(args.calibrator)
@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     for name, (of_fit, new) in comparison.means.items():
         print(f'{name:<48}{of_fit:10.4f}{new:10.4f}')
     print(comparison)
+    if said := range_said(rows):
+        print(said)
     if args.json:
         content = {
             'format': 'mmaslp drift 2',

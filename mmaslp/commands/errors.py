@@ -27,6 +27,13 @@ _BUILDERS = re.compile(
 # What a worker of a data loader puts before the message of its error.
 _OF_WORKER = re.compile(r'Caught \w+ in .*Original Traceback.*\n[\w.]+: ', re.DOTALL)
 _MAX_LENGTH = 500
+# What libraries mean by their words.
+_MEANINGS = {
+    'stack expects each tensor to be equal size': (
+        'images of a batch differ in size: add Resize or RandomCrop'
+    ),
+    'need at least one array to concatenate': 'a data set has no image',
+}
 # The types in a part of a config: other values may be secrets, such as keys.
 _TYPES = re.compile(r"'type': '([\w.]+)")
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -135,8 +142,9 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
         return True, text
 
     line = ' '.join(text.split())[:_MAX_LENGTH]
-    if 'stack expects each tensor to be equal size' in line:
-        line = f'images of a batch differ in size: add Resize or RandomCrop ({line})'
+    for words, meaning in _MEANINGS.items():
+        if words in line:
+            line = f'{meaning} ({line})'
     if isinstance(error, AssertionError) and str(error) and not inside:
         return True, f'{line}: MMSegmentation refuses it'
     place = f'{config or "the config"} cannot be built: ' if building else ''

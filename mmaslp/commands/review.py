@@ -185,9 +185,6 @@ def _print_review(rows: 'list[Reviewed]') -> None:
             'fit cannot tell it, or are not like these'
         )
 
-    elif all(math.isnan(row.estimate.dice_low) for row in rows):
-        print('no bound is told: the fit has too few images for this --level')
-
     if said := range_said(rows):
         print(said)
 

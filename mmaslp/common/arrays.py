@@ -187,7 +187,7 @@ def as_tensor(values: Tensor | np.ndarray, name: str = 'prob') -> Tensor:
         if isinstance(values, np.ndarray | np.generic):
             values = torch.as_tensor(values)
         if not is_dense(values):
-            raise TypeError('a list, or a meta, sparse or complex tensor')
+            raise TypeError('a list, or a meta, sparse, nested or complex tensor')
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f'{name} must be an array or a tensor of numbers, got {given} ({error})'
@@ -202,6 +202,7 @@ def is_dense(values: object) -> bool:
     return (
         isinstance(values, Tensor)
         and not values.is_meta
+        and not values.is_nested
         and values.layout == torch.strided
         and not values.is_complex()
     )

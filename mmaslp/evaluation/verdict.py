@@ -171,6 +171,8 @@ def _advice(comparison: Comparison, gains: Sequence[str], losses: Sequence[str])
         remedy = 'Leave the calibrator out, or fit it to more images like these.'
         return 'Use the calibrator.' if gains else remedy
 
+    if not comparison.paired:
+        return 'They were measured on other images: measure both on the same ones.'
     advice = f'Take {second}' if gains else f'Keep {first}'
     return f'{advice} if another training of each agrees.'
 

@@ -113,6 +113,14 @@ def apply_calibrator(
                 stacklevel=2,
             )
 
+        if writer.outside:
+            warnings.warn(
+                f'{writer.outside} of {len(files.pairs)} images are outside of the '
+                f'range of the fit, where --masks {masks} may be worse than keep: '
+                '`mmaslp review` names them',
+                stacklevel=2,
+            )
+
         parts = {name: [*Path(waiting, name).glob('*')] for name in folders}
         made = [folders['masks'] / part.name for part in parts['masks']]
         check_outputs({'--masks': made}, inputs, overwrite)
@@ -147,6 +155,7 @@ class _Writer:
     masks: str | None
     min_object_prob: float | None
     is_soft: bool = False  # whether a value lies between 0 and 1
+    outside: int = 0  # images outside of the range of the fit, of new masks
 
     def add(self, name: str, path: Path, given: np.ndarray, label: None) -> None:
         self.is_soft = (
@@ -157,10 +166,14 @@ class _Writer:
         self.calibrator.check_axes(given.ndim, '; of channels save one alone')
         if self.masks:
             self._write_mask(path, self._mask(given, self.masks))
+        if self.masks not in (None, 'keep') and self.calibrator.decisions:
+            estimate, _ = self.calibrator.judge(given, self.reader.logits)
+            self.outside += estimate.out_of_range
         self._write_map(path, self._calibrated(given))
 
     def merge(self, other: '_Writer') -> None:
         self.is_soft |= other.is_soft
+        self.outside += other.outside
 
     def _mask(self, given: np.ndarray, kind: str) -> np.ndarray:
         logits = self.reader.logits

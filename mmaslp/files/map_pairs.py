@@ -390,7 +390,8 @@ def read_pair(
         if sorted(prob.shape) == sorted(slices.shape):
             advice = (
                 'its axes lie in another order. Arrays are read as (D, H, W), as '
-                'nnU-Net has them, and nibabel gives (W, H, D): transpose one of them'
+                'nnU-Net has them, and nibabel gives (W, H, D): transpose one of '
+                'them, and save NIfTI files in one orientation'
             )
         elif prob.ndim != slices.ndim and min(*prob.shape, *slices.shape) < 5:
             advice = (

@@ -310,7 +310,8 @@ def range_said(rows: Sequence[Reviewed]) -> str:
     inside = [each for each in estimates if not each.out_of_range]
     few = sum(np.isnan(each.dice_low) > np.isnan(each.dice) for each in inside)
     said = {
-        'are outside of the range of the fit, come first and have no bounds': outside,
+        'are outside of the range of the fit: a review puts them first, without '
+        'bounds': outside,
         'have no bound of Dice: the fit has too few images for this level': few,
     }
     return '; '.join(

@@ -74,8 +74,10 @@ def images_once(num_images: int) -> int:
     gradient = GradientState()
     if not gradient.end_of_dataloader or gradient.remainder <= 0:
         return num_images
-    here = gradient.remainder - PartialState().process_index * num_images
-    return min(max(here, 0), num_images)
+    return min(
+        max(gradient.remainder - PartialState().process_index * num_images, 0),
+        num_images,
+    )
 
 
 def evaluations_before_end(args: Any, state: Any) -> int:

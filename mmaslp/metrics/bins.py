@@ -187,8 +187,10 @@ def equal_mass(table: ScoreTable, bins: int) -> BinTable:
     score goes to the bin of its first pixel, ``floor(bins * rank / N)``. If more than N
     / bins pixels share a score, some bins stay empty.
     """
-    before = np.cumsum(table.count) - table.count
-    groups, group = np.unique(before * bins // table.total, return_inverse=True)
+    groups, group = np.unique(
+        (np.cumsum(table.count) - table.count) * bins // table.total,
+        return_inverse=True,
+    )
     return table.grouped(group, len(groups))
 
 

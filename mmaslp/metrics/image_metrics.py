@@ -96,8 +96,10 @@ def dice_error(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
 
     Only a calibrator tells of an empty mask: that would compare other images.
     """
-    error = np.abs(masks.expected - masks.dice)
-    return mean_of_known(np.where(masks.predicted > 0, error, np.nan), weights)
+    return mean_of_known(
+        np.where(masks.predicted > 0, np.abs(masks.expected - masks.dice), np.nan),
+        weights,
+    )
 
 
 def aurc_of(masks: MaskTable, weights: np.ndarray | None = None) -> Any:

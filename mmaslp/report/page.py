@@ -222,5 +222,6 @@ def _private(result: Result) -> Result:
 
 def _command(argv: Sequence[str]) -> str:
     name = Path(argv[0]).name if argv else ''
-    program = 'mmaslp' if name == '__main__.py' else name
-    return shlex.join([program, *map(without_folders, argv[1:])])
+    return shlex.join(
+        ['mmaslp' if name == '__main__.py' else name, *map(without_folders, argv[1:])]
+    )

@@ -132,8 +132,9 @@ def model_table(
         for group in sets
         for member in group
     ]
-    columns = [metric_of(key) for key in keys]
-    return Table(caption, ('model', 'set', 'images'), columns, rows)
+    return Table(
+        caption, ('model', 'set', 'images'), [metric_of(key) for key in keys], rows
+    )
 
 
 def difference_table(comparison: Comparison, keys: Iterable[str] = ()) -> Table:

@@ -305,8 +305,11 @@ IDENTITY = Calibrator('identity', 'single', 'confidence', [([0, 1], [0, 1])])
 
 @pytest.mark.parametrize(
     'odd',
-    [None, 'abc', {}, len, np.array([None]), GOOD.to('meta'), GOOD.to_sparse()],
-    ids=['None', 'text', 'dict', 'function', 'objects', 'meta', 'sparse'],
+    [
+        *(None, 'abc', {}, len, np.array([None]), GOOD.to('meta'), GOOD.to_sparse()),
+        torch.nested.nested_tensor([torch.zeros(4, 4), torch.zeros(5, 5)]),
+    ],
+    ids=['None', 'text', 'dict', 'function', 'objects', 'meta', 'sparse', 'nested'],
 )
 @pytest.mark.parametrize(
     'call',

@@ -52,6 +52,7 @@ def test_no_image_outside_of_the_range_is_called_sure(calibrator, make):
     assert score < min(image.score for image in inside)
     for bound in (told.dice_low, told.iou_low, told.accuracy_low, told.area_low):
         assert np.isnan(bound)
+    assert np.isnan([told.accuracy, told.area]).all()
     mask = prob > 0.5
     if mask.any():
         assert told.dice <= 2 * prob[mask].sum() / (mask.sum() + prob.sum()) + 1e-3

@@ -1,7 +1,11 @@
 import csv
 import json
+import re
+import shutil
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmaslp.commands import run_command
@@ -43,6 +47,38 @@ def test_maps_that_are_too_sure_drift(folders, tmp_path, capsys):
     assert found['p_value'] <= 0.001
     before, now = found['means']['share of unsure pixels']
     assert now < before
+
+
+def test_odd_images_among_many_are_said(folders, tmp_path, capsys):
+    file, maps, _ = folders
+    some = Path(shutil.copytree(maps, tmp_path / 'some'))
+    for path in sorted(some.iterdir())[:2]:
+        write_prob_map(path, np.clip(MapReader().read(path), 0.05, 0.6), overwrite=True)
+    assert drift([str(some), '--calibrator', str(file)]) == 0
+    said = capsys.readouterr().out
+    assert 'No difference is seen' in said
+    assert '2 of 40 images are outside of the range of the fit' in said
+
+    page, out = tmp_path / 'page.html', tmp_path / 'r.csv'
+    args = [str(some), '--calibrator', str(file), '--out', str(out)]
+    assert run_command('review', [*args, '--report', str(page)]) == 0
+    shown = re.sub(
+        '<style.*?</style>|<script.*?</script>|data:[^"]*|<[^>]*>',
+        '',
+        page.read_text(),
+        flags=re.DOTALL,
+    )
+    assert 'nan' not in shown
+    with open(out, newline='') as stream:
+        rows = [*csv.DictReader(stream)]
+    for row in rows:
+        odd = row['out_of_range'] == '1'
+        assert (row['area'] == row['accuracy'] == '') == odd
+
+    args = [str(file), str(some), '--out', str(tmp_path / 'cal'), '--masks']
+    assert run_command('apply', [*args, 'keep']) == 0
+    with pytest.warns(UserWarning, match='2 of 40 images are outside of the range'):
+        assert run_command('apply', [*args, 'dice', '--overwrite']) == 0
 
 
 def test_a_review_says_it_first_and_withholds_its_answers(folders, tmp_path, capsys):

@@ -119,6 +119,10 @@ def test_mistakes(error, message):
             RuntimeError('stack expects each tensor to be equal size, but got [3, 4]'),
             'RuntimeError: images of a batch differ in size: add Resize',
         ),
+        (
+            IndexError('need at least one array to concatenate'),
+            'IndexError: a data set has no image (need',
+        ),
     ],
 )
 def test_failures(error, message):

@@ -1,5 +1,6 @@
 """Sentences of a comparison: what is named, what is chance, what to do."""
 
+from dataclasses import replace
 from math import nan
 
 import pytest
@@ -91,6 +92,11 @@ def test_worse_is_said_and_kept():
     )
     said = verdict(comparison(metrics, 'net', 'net', (False, True)))
     assert said.endswith('or fit it to more images like these.')
+
+
+def test_no_network_is_advised_on_other_images():
+    said = verdict(replace(comparison(BETTER), paired=False))
+    assert said.endswith('on other images: measure both on the same ones.')
 
 
 def test_raw_against_calibrated_is_said():

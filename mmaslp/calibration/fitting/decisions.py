@@ -130,8 +130,9 @@ def _probabilities_without(
         others = counts.sum(0) - counts[fold]
         prob = UNCALIBRATED
         if others[..., 1].any():
-            number = len(images) - np.count_nonzero(folds == fold)
-            prob = probabilities(fit_maps(others, number, *MASK_KIND))
+            prob = probabilities(
+                fit_maps(others, int((folds != fold).sum()), *MASK_KIND)
+            )
         probs.append(prob)
     return probs
 

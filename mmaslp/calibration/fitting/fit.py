@@ -109,8 +109,9 @@ def fit_calibrator(
     if network is not None:
         warn_of_training(network)
     keys = count() if groups is None else numbers_of(groups)
-    pairs = _pairs(prob, label, in_order=isinstance(groups, Sized))
-    for number, (image, mask, channels) in enumerate(pairs):
+    for number, (image, mask, channels) in enumerate(
+        _pairs(prob, label, in_order=isinstance(groups, Sized))
+    ):
         if (key := next(keys, None)) is None:
             raise ValueError(f'there is no group for image {number}: give one for each')
         with naming(f'image {number}'):

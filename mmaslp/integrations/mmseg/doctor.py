@@ -167,8 +167,11 @@ def pasted(path: str, original: dict, mended: dict) -> str:
                 key: _change(base.get(name) or {}, value, key)
                 for key in _changed(before, value)
             }
-            code = _assignment(name, parts).replace('dict(', f'dict({name}, ', 1)
-            lines.append(code.replace(', \n', ',\n'))
+            lines.append(
+                _assignment(name, parts)
+                .replace('dict(', f'dict({name}, ', 1)
+                .replace(', \n', ',\n')
+            )
         else:
             lines.append(_assignment(name, _change(base, mended, name)))
     return '\n'.join(lines)

@@ -131,8 +131,9 @@ class ObjectFreeCrop:
         """Replace the image and its masks, or leave them."""
         if 'gt_seg_map' not in results:
             raise ValueError(
-                f'{results.get("img_path")}: ObjectFreeCrop needs gt_seg_map: put it '
-                'after LoadBinaryAnnotations'
+                f'{results.get("img_path", "a sample")}: ObjectFreeCrop needs '
+                'gt_seg_map: put it after LoadBinaryAnnotations and before '
+                'PackSegInputs'
             )
         with naming(results.get('img_path')):
             image, mask = self._windows(results['img'], results['gt_seg_map'])

@@ -58,7 +58,12 @@ class DilatedFusionNeck(BaseModule):
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor]:
         """Decode the features of the backbone, finest first."""
-        skips = [lateral(x) for lateral, x in zip(self.laterals, inputs, strict=True)]
+        if len(inputs) != len(self.laterals):
+            raise ValueError(
+                f'DilatedFusionNeck: in_channels has {len(self.laterals)} numbers, and '
+                f'the backbone gives {len(inputs)} maps: give a number for each'
+            )
+        skips = [lateral(x) for lateral, x in zip(self.laterals, inputs)]
         x = self.units[-1](skips[-1])
         for i in reversed(range(len(skips) - 1)):
             x = interpolate(

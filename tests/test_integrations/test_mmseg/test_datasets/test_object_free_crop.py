@@ -43,7 +43,9 @@ def test_a_sample_becomes_a_window():
 def test_what_is_missing_is_named():
     given = sample()
     del given['gt_seg_map']
-    with pytest.raises(ValueError, match=r'a\.png: .*after LoadBinaryAnnotations'):
+    with pytest.raises(
+        ValueError, match=r'a\.png: .*after LoadBinaryAnnotations and before Pack'
+    ):
         crop(prob=1.0)(given)
     given = sample()
     given['gt_seg_map'] = given['gt_seg_map'][:8]

@@ -80,5 +80,7 @@ def test_every_parameter_is_trained():
 
 
 def test_wrong_number_of_maps():
-    with pytest.raises(ValueError, match='shorter'):
+    with pytest.raises(
+        ValueError, match='in_channels has 3 numbers, and the backbone gives 2 maps'
+    ):
         make()(features((8, 8), (4, 4)))
