@@ -155,6 +155,7 @@ def figures(images: Sequence[Image]) -> dict[str, float]:
     told = np.array([image.told['ours'] for image in images])
     low = np.array([image.low for image in images])
     true_area = np.array([image.areas['true'] for image in images])
+    has_area = ~np.isnan([image.areas['ours'] for image in images])
     shipped_low = np.array([image.shipped_low for image in images])
     shipped = np.array([image.told['shipped'] for image in images])
     found = {
@@ -169,9 +170,9 @@ def figures(images: Sequence[Image]) -> dict[str, float]:
         score = np.array([image.order[way] for image in images])
         found[f'aurc {way}'] = aurc(score, 1 - dice)
     for way in ('ours', 'count'):
-        area = np.array([image.areas[way] for image in images])
-        found[f'area_error {way}'] = np.abs(area - true_area).mean()
-        found[f'area_bias {way}'] = (area - true_area).mean()
+        error = np.array([image.areas[way] for image in images]) - true_area
+        found[f'area_error {way}'] = np.abs(error[has_area]).mean()
+        found[f'area_bias {way}'] = error[has_area].mean()
     real = np.concatenate([image.real for image in images]).astype(bool)
     for way in images[0].objects:
         prob = np.concatenate([image.objects[way] for image in images])
