@@ -74,10 +74,12 @@ def run(args: argparse.Namespace) -> None:
         [(_, kept, false, dice)] = [
             row for row in calibrator.need_decisions().cuts if row[0] == least
         ]
+        found = calibrator.need_decisions().record.get('objects', {})
         print(
             f'objects below a probability of {least:g} are left out. On images that '
-            f'the fit left out {kept:.0%} of the real ones stayed, with {false:.2f} '
-            f'false ones an image and a mean Dice of {dice:.3f}'
+            f'the fit left out {kept:.0%} of the {found.get("real", "")} real ones '
+            f'that the network had found stayed, with {false:.2f} false ones an image '
+            f'and a mean Dice of {dice:.3f}'
         )
     for name, (folder, number) in folders.items():
         print(f'{number} {name} in {folder}')

@@ -156,8 +156,9 @@ def config_of_run(args: argparse.Namespace, trains: bool = False) -> 'Config':
     cfg.launcher = args.launcher
     if args.quiet:
         cfg.log_level = 'WARNING'
-    usual = f'./work_dirs/{Path(args.config).stem}'
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or usual
+    cfg.work_dir = (
+        args.work_dir or cfg.get('work_dir') or f'./work_dirs/{Path(args.config).stem}'
+    )
     return cfg
 
 

@@ -37,8 +37,9 @@ def run(args: argparse.Namespace) -> int:
     warnings.simplefilter('ignore')  # of MMSegmentation, while it builds
     if args.patch and (os.path.lexists(args.patch) or args.patch[-3:] != '.py'):
         raise ValueError(
-            f'--patch {args.patch} is there already, or is no config: remove it, or '
-            'name a new file that ends with .py'
+            f'--patch {args.patch} is '
+            f'{"there already: remove it" if args.patch[-3:] == ".py" else "no config"}'
+            ', or name a new file that ends with .py'
         )
     if (args.data or args.patch) and not args.config:
         raise ValueError(

@@ -261,10 +261,10 @@ def _remarks(counts: np.ndarray, cases: np.ndarray, target: str) -> Iterator[str
             'maps have one sigmoid and the right scale.'
         )
 
-    if cases.sum() < 10:
+    if cases.sum() < 30:
         yield (
-            f'{cases.sum()} images or groups are few: do not trust the intervals, and '
-            'fit to more.'
+            f'{cases.sum()} images or groups are few: do not trust the intervals, of '
+            'which one fit may hold far fewer than it says, and fit to more.'
         )
 
 
