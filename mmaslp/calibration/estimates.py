@@ -38,9 +38,10 @@ class ImageEstimate:
     """What to expect of the mask p > 1/2 of one image; nan where nothing can be told.
 
     Attributes:
-        dice (float): Expected Dice. Of an empty mask: the probability that the image
-            holds nothing.
-        dice_low (float): A share ``level`` of such images has a larger Dice.
+        dice (float): Expected Dice, the median of such images: their mean is lower
+            where some hold nothing, see ``present``. Of an empty mask: the probability
+            that the image holds nothing.
+        dice_low (float): A share ``level`` of such images has this Dice or more.
         iou (float): Expected IoU; also ``iou_low``.
         accuracy (float): Expected share of right pixels; also ``accuracy_low``.
         area (float): Expected foreground, in pixels; with an interval of the level,
@@ -340,7 +341,7 @@ class SetComparison:
         most = [f'{name} {a:.3g} -> {b:.3g}' for name, (a, b) in self.means.items()]
         told = (
             'what is expected of masks, and all bounds, are withheld; objects keep the '
-            'probability of those of the fit'
+            'probability of those of the fit, which may be far too high'
             if self.withheld
             else f'bounds are weighted, and the mean Dice to expect is {self.dice:.3f}'
         )
@@ -371,7 +372,8 @@ def compare_set(
         TooFewImages: An alarm could not ring; the message names the least number.
     """
     estimates = check_members('estimates', estimates, ImageEstimate)
-    new = np.array([estimate.features for estimate in estimates])
+    # In one order: a list and a folder of the same images give the same.
+    new = np.array(sorted(estimate.features for estimate in estimates))
     new = new.reshape(-1, len(DOMAIN_FEATURES))
     inputs = np.concatenate([decisions.inputs, domain_inputs(new)])
     fitted = len(decisions.inputs)

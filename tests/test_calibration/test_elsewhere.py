@@ -74,6 +74,7 @@ def test_a_set_like_the_fit_keeps_its_bounds(calibrator):
     comparison, same = calibrator.compare_set(each for each in estimates)
     assert not comparison.differs
     assert same == estimates
+    assert calibrator.compare_set(estimates[::-1])[0] == comparison
     assert 'and the 60 of the fit' in str(comparison)
 
 
