@@ -51,8 +51,9 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.verdict import verdict
 
     check_outputs({'--json': args.json}, [args.first, args.second], args.overwrite)
-    check_integer('--resamples', args.resamples, at_least=2)
     alarm = args.fail_if_worse is not None
+    # An alarm divides by their spread.
+    check_integer('--resamples', args.resamples, at_least=1000 if alarm else 2)
     if alarm and args.second and samefile(args.first, args.second):
         raise ValueError(
             f'{args.first} is given twice, and is never worse than itself: name the '

@@ -33,6 +33,9 @@ _MEANINGS = {
         'images of a batch differ in size: add Resize or RandomCrop'
     ),
     'need at least one array to concatenate': 'a data set has no image',
+    "cannot identify image file|in function 'imdecode": (
+        'an image or a mask is empty or damaged: `mmaslp prepare FOLDER` names it'
+    ),
 }
 # The types in a part of a config: other values may be secrets, such as keys.
 _TYPES = re.compile(r"'type': '([\w.]+)")
@@ -124,6 +127,9 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
     # The text of a KeyError is that of its key.
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
     text = _OF_WORKER.sub('', text.strip()) or type(error).__name__
+    for words, meaning in _MEANINGS.items():
+        if re.search(words, text):
+            text = f'{meaning} ({text})'
     if isinstance(error, OSError) and error.errno is not None:
         names = [
             os.fsdecode(name)
@@ -142,9 +148,6 @@ def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
         return True, text
 
     line = ' '.join(text.split())[:_MAX_LENGTH]
-    for words, meaning in _MEANINGS.items():
-        if words in line:
-            line = f'{meaning} ({line})'
     if isinstance(error, AssertionError) and str(error) and not inside:
         return True, f'{line}: MMSegmentation refuses it'
     place = f'{config or "the config"} cannot be built: ' if building else ''

@@ -337,8 +337,10 @@ def pair_shapes(
 def known_pixels(labels: Tensor, ignore_index: int | None) -> Tensor:
     """Where labels are not ignored."""
     # torch compares bytes modulo 256
-    byte = labels.dtype == torch.uint8
-    if ignore_index is None or (byte and ignore_index not in range(256)):
+    bytes_of = {torch.uint8: range(256), torch.int8: range(-128, 128)}
+    if ignore_index is None or (
+        (own := bytes_of.get(labels.dtype)) and ignore_index not in own
+    ):
         return torch.ones_like(labels, dtype=torch.bool)
     return labels != ignore_index
 

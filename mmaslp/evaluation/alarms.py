@@ -1,9 +1,9 @@
 """Alarms of products: a metric that is worse beyond chance, or beyond its limit."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil, comb, isnan, log2
+from math import ceil, comb, isnan, log2, sqrt
 
-from scipy.special import ndtri
+from scipy.special import stdtrit
 
 from ..common.arguments import reading
 from ..metrics.bootstrap import ALARM, Difference
@@ -48,9 +48,15 @@ def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str,
     tested = [key for key in dict.fromkeys(keys or TESTED) if key in changes]
     _check_images(comparison, len(tested))
 
-    least = -ndtri(ALARM / len(tested))
-    sizes = {key: _standard_errors(key, changes[key]) for key in tested}
-    return {key: size for key, size in sizes.items() if size > least}
+    # Student's t, since few images tell their own spread, and a bootstrap of n images
+    # tells one that is sqrt((n - 1) / n) of it.
+    n = min(comparison.images)
+    least = -stdtrit(n - 1, ALARM / len(tested)) * sqrt(n / (n - 1))
+    return {
+        key: size
+        for key in tested
+        if (size := _standard_errors(key, changes[key])) > least
+    }
 
 
 def _standard_errors(key: str, change: Difference) -> float:

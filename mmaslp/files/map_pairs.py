@@ -305,7 +305,8 @@ def _count(
             with one_thread():
                 counted.add(reader, name, pred, gt)
         except OSError as error:
-            file = error.filename or pred
+            # Not a file of our own that holds what becomes of a map for a while.
+            file = error.filename if error.filename in (str(pred), str(gt)) else pred
             counted.problems.append(
                 f'{file}: cannot be read, or what becomes of it not written '
                 f'({error.strerror or error})'

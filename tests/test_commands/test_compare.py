@@ -152,6 +152,8 @@ def test_a_status_for_products(tmp_path, capsys):
         assert 'worse: ece_band of maps' in capsys.readouterr().out
         assert compare([hot, first, fail]) == 0
     assert compare([base, hot, fail, 'ece_band', fail, 'dice']) == 1
+    assert compare([base, hot, fail, '--resamples', '100']) == 2
+    assert '--resamples' in capsys.readouterr().err
 
 
 def test_rows_that_belong_together(folders, tmp_path, capsys):

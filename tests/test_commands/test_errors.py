@@ -120,6 +120,10 @@ def test_mistakes(error, message):
             'RuntimeError: images of a batch differ in size: add Resize',
         ),
         (
+            RuntimeError("OpenCV (-215) !buf.empty() in function 'imdecode_'"),
+            'RuntimeError: an image or a mask is empty or damaged: `mmaslp prepare',
+        ),
+        (
             IndexError('need at least one array to concatenate'),
             'IndexError: a data set has no image (need',
         ),

@@ -46,6 +46,14 @@ def test_worse_beyond_chance(keys):
     assert not worse_metrics(unpaired(1.0), keys)
 
 
+def test_few_images_take_a_larger_difference():
+    found = compared(1.0, 3.0)
+    sizes = {'ece': replace(found.metrics['ece'], unbiased=3.5, error=1.0)}
+    for number, rings in ((14, False), (1000, True)):
+        given = replace(found, metrics=sizes, images=(number, number))
+        assert bool(worse_metrics(given)) == rings
+
+
 @pytest.mark.parametrize('key', ['ks', 'ece_em', 'mae', 'ece_sweep'])
 def test_a_metric_without_an_interval_is_refused(key):
     with pytest.raises(ValueError, match=f'--fail-if-worse {key}: it has no value wi'):
