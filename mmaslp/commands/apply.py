@@ -71,10 +71,9 @@ def run(args: argparse.Namespace) -> None:
     )
 
     if least != args.min_object_prob:
-        [(_, kept, false, dice)] = [
-            row for row in calibrator.need_decisions().cuts if row[0] == least
-        ]
-        found = calibrator.need_decisions().record.get('objects', {})
+        decisions = calibrator.need_decisions()
+        [(_, kept, false, dice)] = [row for row in decisions.cuts if row[0] == least]
+        found = decisions.record.get('objects', {})
         print(
             f'objects below a probability of {least:g} are left out. On images that '
             f'the fit left out {kept:.0%} of the {found.get("real", "")} real ones '

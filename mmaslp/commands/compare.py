@@ -46,14 +46,14 @@ def run(args: argparse.Namespace) -> int:
     from ..common.arguments import check_integer
     from ..common.outputs import check_outputs, write_output
     from ..evaluation.alarms import worse_metrics
-    from ..evaluation.comparison import compare_files
+    from ..evaluation.comparison import RESAMPLES, compare_files
     from ..evaluation.result import strict_json
     from ..evaluation.verdict import verdict
 
     check_outputs({'--json': args.json}, [args.first, args.second], args.overwrite)
     alarm = args.fail_if_worse is not None
     # An alarm divides by their spread.
-    check_integer('--resamples', args.resamples, at_least=1000 if alarm else 2)
+    check_integer('--resamples', args.resamples, at_least=RESAMPLES if alarm else 2)
     if alarm and args.second and samefile(args.first, args.second):
         raise ValueError(
             f'{args.first} is given twice, and is never worse than itself: name the '

@@ -44,10 +44,17 @@ def run(args: argparse.Namespace) -> int:
     if said := range_said(rows):
         print(said)
     if args.json:
-        content = {
-            'format': 'mmaslp drift 2',
-            **asdict(comparison),
-            'withheld': comparison.withheld,
-        }
-        write_output(args.json, strict_json(content, 1) + '\n', args.overwrite)
+        write_output(
+            args.json,
+            strict_json(
+                {
+                    'format': 'mmaslp drift 2',
+                    **asdict(comparison),
+                    'withheld': comparison.withheld,
+                },
+                1,
+            )
+            + '\n',
+            args.overwrite,
+        )
     return int(comparison.differs)

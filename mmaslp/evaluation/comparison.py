@@ -137,11 +137,10 @@ def compare(first: Measured, second: Measured) -> Comparison:
         calibrated=(first.result.is_calibrated, second.result.is_calibrated),
         images=(len(first.images), len(second.images)),
         paired=paired,
-        # In mode 'positive' it is the share of foreground, of which none is better.
         metrics={
             key: change
             for key, change in differences(first.drawn, drawn).items()
-            if key != 'acc' or not first.result.is_positive
+            if key not in first.result.undirected
         },
     )
 

@@ -87,6 +87,11 @@ class Result:
         return self.settings.get('mode') == 'positive'
 
     @property
+    def undirected(self) -> set[str]:
+        """set[str]: Metrics of which none is better: the share of foreground."""
+        return {'acc'} if self.is_positive else set()
+
+    @property
     def num_images(self) -> int:
         """Number of images."""
         return len(self.images)

@@ -128,8 +128,11 @@ def apply_calibrator(
             warn_of_others(folder, new)
         arrays = {sha256_of(part) for part in parts['maps'] if part.suffix != '.png'}
         if arrays:
-            marked = '\n'.join(sorted(arrays | marked_arrays(out)))
-            write_output(out / MARK, marked, True)
+            write_output(
+                out / MARK,
+                '\n'.join(sorted(arrays | marked_arrays(out))),
+                overwrite=True,
+            )
         for name, folder in folders.items():
             for part in parts[name]:
                 write_output(folder / part.name, part.read_bytes(), overwrite)
@@ -167,8 +170,9 @@ class _Writer:
         if self.masks:
             self._write_mask(path, self._mask(given, self.masks))
         if self.masks not in (None, 'keep') and self.calibrator.decisions:
-            estimate, _ = self.calibrator.judge(given, self.reader.logits)
-            self.outside += estimate.out_of_range
+            self.outside += self.calibrator.image(
+                given, self.reader.logits
+            ).out_of_range
         self._write_map(path, self._calibrated(given))
 
     def merge(self, other: '_Writer') -> None:

@@ -171,10 +171,7 @@ def time_text() -> str:
 def _keys(results: Sequence[Result]) -> list[list[str]]:
     """Metrics that some result has, by table: first the columns that decide."""
     measured = {
-        key
-        for result in results
-        for key in result.metrics
-        if key != 'acc' or not result.is_positive
+        key for result in results for key in result.metrics.keys() - result.undirected
     }
     shown = [key for key in SHOWN if key in measured and key not in DECIDING]
     others = dict.fromkeys(key for result in results for key in result.measures)

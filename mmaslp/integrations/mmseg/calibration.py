@@ -56,7 +56,8 @@ def tables_of_checkpoint(
             'test images: add one'
         )
 
-    if any(each in sets_named(cfg, 'train') for each in sets_named(cfg, 'val')):
+    trained_on = sets_named(cfg, 'train')
+    if any(each in trained_on for each in sets_named(cfg, 'val')):
         warnings.warn(
             'val_dataloader has the images of train_dataloader, of which the network '
             'is too sure: a calibrator takes other images',

@@ -439,7 +439,7 @@ def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> s
         key
         for tested in results.values()
         for key in tested.metrics
-        if key != 'acc' or not any(result.is_positive for result in tested.results)
+        if not any(key in result.undirected for result in tested.results)
     }
     columns = [key for key in columns if key in measured] or sorted(measured)
 

@@ -162,7 +162,7 @@ def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
 
 
 def test_a_set_without_objects_says_so():
-    empty = SimpleNamespace(no_foreground=True, is_positive=False)
+    empty = SimpleNamespace(no_foreground=True, undirected=set())
     results = {
         'a': Tested('folder', {'ece': 0.1, 'acc': 0.9}, {'ece': 0.05, 'acc': 0.9}),
         'b': Tested('folder', {'ece': 0.9, 'acc': 0.9}, results=[empty]),

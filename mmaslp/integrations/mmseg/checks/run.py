@@ -167,8 +167,9 @@ def shared_images(datasets: Mapping[str, Any]) -> Iterator[Finding]:
 
 def mixed_images(dataset: Any, preprocessor: Any) -> Iterator[Finding]:
     """Look for transforms that make one training image of several."""
-    holders = [getattr(part, 'pipeline', None) for part, _ in nested(dataset)]
-    for step in _transforms([*holders, getattr(preprocessor, 'batch_augments', None)]):
+    for step in _transforms(
+        [*_pipelines(dataset), getattr(preprocessor, 'batch_augments', None)]
+    ):
         name = type(step).__name__
         if _MIXING.search(name) or hasattr(step, 'get_indices'):
             yield Finding(
@@ -177,6 +178,11 @@ def mixed_images(dataset: Any, preprocessor: Any) -> Iterator[Finding]:
                 ' and a level by image belongs to one image',
                 f"remove {name}\nor ASLPHook(levels='border'), which needs no images",
             )
+
+
+def _pipelines(dataset: Any) -> list[Any]:
+    """Those of a data set and of what it wraps; None of one without."""
+    return [getattr(part, 'pipeline', None) for part, _ in nested(dataset)]
 
 
 def _transforms(step: Any) -> Iterator[Any]:
@@ -242,10 +248,10 @@ def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
         )
         return
 
-    holders = [getattr(part, 'pipeline', None) for part, _ in nested(dataset)]
-    names = ' '.join(type(step).__name__ for step in _transforms(holders))
+    pipelines = _pipelines(dataset)
+    names = ' '.join(type(step).__name__ for step in _transforms(pipelines))
     lacking = [what for what, name in _STEPS.items() if not re.search(name, names)]
-    if names and split != 'test' and lacking and _are_known(holders):
+    if names and split != 'test' and lacking and _are_known(pipelines):
         yield Finding(
             'error',
             f'{place}: no step of its pipeline {" or ".join(lacking)}',

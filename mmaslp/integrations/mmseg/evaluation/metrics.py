@@ -55,8 +55,10 @@ def loop_stage() -> str:
 
 def is_training() -> bool:
     """Whether the present evaluation is one of many in a training run."""
-    hub = MessageHub.get_current_instance()
-    return hub.get_info('max_iters') is not None and loop_stage() == 'val'
+    return (
+        loop_stage() == 'val'
+        and MessageHub.get_current_instance().get_info('max_iters') is not None
+    )
 
 
 def send_picture(name: str, picture: np.ndarray) -> None:

@@ -124,7 +124,8 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
     def load_checkpoint(self, filename_or_checkpoint: str) -> None:
         """Go on with the levels of the checkpoint."""
         super().load_checkpoint(filename_or_checkpoint)
-        checkpoint = torch.load(
-            filename_or_checkpoint, map_location='cpu', weights_only=False
+        self.session.load_state_dict(
+            torch.load(
+                filename_or_checkpoint, map_location='cpu', weights_only=False
+            ).get(STATE, {})
         )
-        self.session.load_state_dict(checkpoint.get(STATE, {}))

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from mmengine.hooks import Hook
+from mmseg.registry import TRANSFORMS
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -261,6 +262,25 @@ def test_training_masks_without_an_object(toy, tmp_path):
         assert expected in words_of(cfg, 'error')
         with pytest.raises(ValueError, match='there is nothing to learn'):
             prepare_training(cfg)
+
+
+@TRANSFORMS.register_module()
+class DropsMask:
+    """As a user's own transform; what it does its name does not tell."""
+
+    def __call__(self, results):
+        results.pop('gt_seg_map')
+        results['seg_fields'] = []
+        return results
+
+
+def test_the_doctor_reads_a_sample_where_names_do_not_tell(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    steps = ('LoadImageFromFile', 'LoadBinaryAnnotations', 'DropsMask')
+    cfg.train_dataloader.dataset.pipeline = [
+        dict(type=name) for name in (*steps, 'PackSegInputs')
+    ]
+    assert 'its pipeline gives no masks' in words_of(cfg, 'error')
 
 
 @pytest.mark.parametrize(
