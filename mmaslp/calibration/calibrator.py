@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from ..common.arguments import (
     check_array,
     check_choice,
+    check_integer,
     check_number,
     check_path,
+    optional,
     reading,
 )
 from ..common.arrays import (
@@ -137,6 +139,7 @@ class Calibrator:
         if not isinstance(self.method, str) or not isinstance(self.record, dict):
             raise ValueError('it needs the name of a method, and a record')
         check_choice('axes', self.record.get('axes'), (None, *_AXES))
+        optional(check_integer, 'images', self.record.get('images'), at_least=1)
         wanted = dict(
             maps=(self.target, [NUM_BANDS if self.by == 'band' else 1]),
             mask_maps=('probability', [0, NUM_BANDS]),

@@ -193,8 +193,11 @@ class Decisions:
             for key, limits in _COLUMNS.items():
                 check_array(key, content[key], (images,), **limits, nan=True)
             check_array('cuts', content['cuts'], (-1, 4), low=0, high=[1, 1, 1e9, 1])
-            most = [1e9, content['empty'][0]]
-            check_array('empty', content['empty'], (2,), int, low=0, high=most)
+            check_array(
+                *('empty', content['empty'], (2,), int),
+                low=0,
+                high=[1e9, content['empty'][0]],
+            )
             if content['objects'] and not content['cuts']:
                 raise ValueError('there are no cuts of objects')
             check_bool('relative', content['relative'])

@@ -39,8 +39,10 @@ class CommandParser(argparse.ArgumentParser):
         for action in self._actions:
             value = getattr(args, action.dest, None)
             if value == '' or (isinstance(value, list) and '' in value):
-                name = [action.dest, *action.option_strings][-1]
-                self.error(f'{name} is empty: change it, or leave it out')
+                self.error(
+                    f'{[action.dest, *action.option_strings][-1]} is empty: change it, '
+                    'or leave it out'
+                )
             if isinstance(value, (str, Path)) and str(value).startswith('~/'):
                 setattr(args, action.dest, type(value)(os.path.expanduser(value)))
 

@@ -49,7 +49,7 @@ def border_bands(mask: Tensor, valid: Tensor | None = None) -> Tensor:
 
     rows = int(bands.shape[1])
     pixels = bands.unsqueeze(2).expand(-1, rows, cell, width)
-    return pixels.reshape(-1, rows * cell, width)[:, :height]
+    return pixels.flatten(1, 2)[:, :height]
 
 
 def border_cells(mask: Tensor, valid: Tensor | None = None) -> tuple[Tensor, int]:
@@ -90,8 +90,7 @@ def border_row_values(
 def _widen(cells: Tensor, cell: int, width: int) -> Tensor:
     """Repeat (N, R, C) columns to (N, R, W)."""
     rows, columns = map(int, cells.shape[1:])
-    pixels = cells.unsqueeze(3).expand(-1, rows, columns, cell)
-    return pixels.reshape(-1, rows, columns * cell)[..., :width]
+    return cells.unsqueeze(3).expand(-1, rows, columns, cell).flatten(2)[..., :width]
 
 
 def _cells(values: Tensor, cell: int, largest: int) -> Tensor:

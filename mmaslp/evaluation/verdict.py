@@ -102,8 +102,10 @@ def describe(result: Result) -> str:
     text = f'{result.model}: {_sure_and_right(confidence, accuracy)}'
     bands = result.bands.get('predicted')
     if bands is not None and bands.count[0]:
-        border = _sure_and_right(bands.mean_conf[0], bands.accuracy[0])
-        text += f'; at the border of its masks {border}'
+        text += (
+            '; at the border of its masks '
+            f'{_sure_and_right(bands.mean_conf[0], bands.accuracy[0])}'
+        )
 
     objects = result.positive.get('acc', nan)
     hints = {

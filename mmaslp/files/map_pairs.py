@@ -38,6 +38,7 @@ BESIDE_NPZ = ('.pkl', '.json', '.nii.gz', '.nii')
 PREDICT_NPZ = (
     'of nnU-Net give the .npz that --save_probabilities writes (in a training --npz)'
 )
+DATASET_NPZ = 'if these are of nnU-Net, lay its dataset.json beside the maps'
 # nnU-Net numbers the channels of a scan; the first one is shown.
 FIRST_CHANNEL = '_0000'
 # Files of file managers; hidden files are left out too.
@@ -92,6 +93,7 @@ def list_files(
     npz = {path.stem for path in entries if suffix_of(path) == '.npz' and what == 'map'}
     beside = BESIDE_NPZ + (LABEL_ENDINGS if npz and find_dataset(folder) else ())
     labels = {stem_of(p) for p in entries if p.name.endswith(LABEL_ENDINGS)}
+    endings = f'known endings are {", ".join(suffixes)}'
     found: dict[str, Path] = {}
     for path in entries:
         name = path.name.lower()
@@ -106,23 +108,21 @@ def list_files(
         if path.is_dir():
             problems.append(f'{path}: a folder among the {what}s; name it itself')
         elif suffix is None:
-            known = ', '.join(suffixes)
             hint = (
                 f'; {PREDICT_NPZ}'
                 if what == 'map' and name.endswith(BESIDE_NPZ[:2])
                 else ''
             )
-            problems.append(f'{path}: not a {what}; known endings are {known}{hint}')
+            problems.append(f'{path}: not a {what}; {endings}{hint}')
         elif (stem := normalize('NFC', path.name[: -len(suffix)])) in found:
-            problems.append(f'{path}: the same name as {found[stem].name}')
+            hint = f'; {DATASET_NPZ}' if stem in npz else ''
+            problems.append(f'{path}: the same name as {found[stem].name}{hint}')
         elif npz & labels and name.endswith(LABEL_ENDINGS):
             problems.append(f'{path}: a mask without its map; {PREDICT_NPZ}')
         else:
             found[stem] = path
     if not found and not problems:
-        raise ValueError(
-            f'{folder}: holds not one {what}; known endings are {", ".join(suffixes)}'
-        )
+        raise ValueError(f'{folder}: holds not one {what}; {endings}')
     return found
 
 

@@ -414,8 +414,11 @@ def _object_columns(row: Reviewed, k: int, with_volumes: bool) -> dict[str, obje
 
 def box_columns(box: np.ndarray) -> dict[str, object]:
     """First and last place along each axis, by the name of their column."""
-    names = [f'{name}_{end}' for name in _axes(box) for end in ('first', 'last')]
-    return dict(zip(names, box.ravel()))
+    return {
+        f'{name}_{end}': place
+        for name, places in zip(_axes(box), box)
+        for end, place in zip(('first', 'last'), places)
+    }
 
 
 def _axes(places: np.ndarray) -> tuple[str, ...]:

@@ -282,8 +282,7 @@ class ASLPCallback(Callback):
         everything = int(os.environ.get('PL_GLOBAL_SEED', 0))
         seed = everything if self.seed is None else self.seed
         # The order of an epoch has a stream apart from that of the batches.
-        step = -1 - self._step if of_order else self._step
-        seed_torch(seed, step, trainer.global_rank)
+        seed_torch(seed, ~self._step if of_order else self._step, trainer.global_rank)
 
     def _metric_of(self, pl_module: LightningModule) -> BinaryBandCalibration:
         """The metric of the module that measures what the levels follow."""

@@ -159,8 +159,10 @@ class BinaryBandCalibration(SumMetric):
         """See :meth:`SumMetric.values`."""
         counter = self.counter()
         computed = counter.compute()
-        errors = {name: computed[name] for name in BAND_ERRORS}
-        return errors | band_scalars(counter.table())
+        return {
+            **{name: computed[name] for name in BAND_ERRORS},
+            **band_scalars(counter.table()),
+        }
 
 
 class BinaryCalibration(SumMetric):

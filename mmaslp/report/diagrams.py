@@ -175,9 +175,10 @@ def reliability_figure(results: Mapping[str, Result]) -> Figure:
 
         means = []
         right, sure = WORDS[mode]
-        for word, key, style in ((right, 'acc', '-'), (sure, 'conf', ':')):
-            bottom.axvline(result.metrics[key], color=INK, linestyle=style, linewidth=1)
-            means.append(f'{word} {number_text(result.metrics[key])}')
+        accuracy, mean_conf = (result.metrics.get(k, np.nan) for k in ('acc', 'conf'))
+        for word, mean, style in ((right, accuracy, '-'), (sure, mean_conf, ':')):
+            bottom.axvline(mean, color=INK, linestyle=style, linewidth=1)
+            means.append(f'{word} {number_text(mean)}')
         bottom.set_xlabel(CONFIDENCE[mode])
         ece = f'ECE {_with_interval(result, "ece")}, {result.num_images:,} images'
         _add_title(top, title, [f'{right} by {sure}', ece, ', '.join(means)])

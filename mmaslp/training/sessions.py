@@ -133,9 +133,10 @@ class LevelsSession:
         """
         given = self.warmup if warmup is None else warmup
         third = check_integer('validations', validations, at_least=0) // WARMUP
-        warmup = third if given is None else given
-        self.levels.warmup = check_integer('warmup', warmup, at_least=0)
-        return Plan(validations, warmup)
+        self.levels.warmup = check_integer(
+            'warmup', third if given is None else given, at_least=0
+        )
+        return Plan(validations, self.levels.warmup)
 
     def start_validation(self) -> None:
         """Forget the validation before."""

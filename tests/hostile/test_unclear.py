@@ -153,6 +153,7 @@ def test_configs(ends, name):
     }.get(name, name)
     message = ends(['train', name, '--work-dir', 'run'])
     assert culprit in message
+    assert ('is a base of itself' in message) == (name in ('circle.py', 'itself.py'))
     assert len(message) < 2000
 
 

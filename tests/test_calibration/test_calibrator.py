@@ -170,6 +170,13 @@ def test_wrapped_heads_agree():
     assert torch.equal(channels[0], expected)
 
 
+@pytest.mark.parametrize('by', ['single', 'band'])
+@pytest.mark.parametrize('shape', [(0, 64), (64, 0), (0, 64, 64)])
+def test_no_pixels_stay_none(by, shape):
+    calibrator = halving(by=by)
+    assert calibrator(np.zeros(shape, np.float32)).shape == shape
+
+
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_masks_of_half_precision_stay(dtype):
     logit = torch.linspace(-4, 4, 4096, dtype=dtype).view(1, 64, 64)
@@ -205,6 +212,7 @@ def test_save_and_load(tmp_path):
         (dict(maps=[dict(knots=[1, 0], levels=[0, 1])]), 'ascend'),
         (dict(maps=[dict(knots=[0, 1e9], levels=[0, 1])]), 'maps must be'),
         (dict(maps='x'), 'not a calibrator'),
+        (dict(record=dict(images='many')), 'images must be an integer'),
     ],
 )
 def test_edited_files_are_refused(tmp_path, change, message):

@@ -137,6 +137,10 @@ def test_pairs_of_a_fold(tmp_path):
     (tmp_path / 'dataset.json').rename(tmp_path / 'x.json')  # no set of nnU-Net
     _, problems = pair_files(maps, labels)
     assert any('mask other: ' in each for each in problems)
+    assert (
+        'the same name as case.npz; if these are of nnU-Net, lay its dataset.json'
+        in ('\n'.join(problems))
+    )
     (tmp_path / 'x.json').rename(tmp_path / 'dataset.json')
     (labels / 'case.png').unlink()
     _, problems = pair_files(maps, labels)

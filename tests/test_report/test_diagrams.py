@@ -44,6 +44,13 @@ def test_bars_reach_the_accuracy_and_gaps_have_their_colour(gain, colour):
     assert shares == pytest.approx(100 * count[filled] / count.sum())
 
 
+def test_a_mean_that_a_file_lacks_is_left_out():
+    result = section(4.0, 20)
+    del result.metrics['acc'], result.metrics['conf']
+    title = reliability_figure({'a': result}).axes[0].get_title(loc='left')
+    assert 'nan' not in title.lower()
+
+
 @pytest.mark.parametrize(('gain', 'colour'), [(4.0, OVER), (0.3, UNDER)])
 def test_bands_have_the_colour_of_their_side(gain, colour, tmp_path):
     save_result(tmp_path / 'r.json', section(gain, 30))

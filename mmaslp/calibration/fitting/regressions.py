@@ -102,8 +102,9 @@ def fit_few_objects(features: np.ndarray, true: np.ndarray) -> Predictor:
     curvature = inputs.T @ (inputs * (prob * (1 - prob))[:, None]) + np.diag(penalty)
     covariance = np.zeros((len(weights), len(weights)))
     covariance[np.ix_(used, used)] = np.linalg.pinv(curvature)
-    edge = 1 / (len(true) + 2)
-    return Predictor(FEW_OBJECTS, weights.tolist(), covariance.tolist(), edge)
+    return Predictor(
+        FEW_OBJECTS, weights.tolist(), covariance.tolist(), edge=1 / (len(true) + 2)
+    )
 
 
 def fit_image_predictor(name: str, features: np.ndarray, dice: np.ndarray) -> Predictor:

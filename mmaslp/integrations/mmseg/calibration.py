@@ -180,14 +180,16 @@ def _scaled(part: slice, given: int, own: int) -> slice:
     return slice(start, max(part.stop * own // given, start + 1))
 
 
-def keep_in_checkpoint(path: str, calibrator: Calibrator, iteration: int) -> None:
-    """Write the text of a calibrator into a checkpoint, unless it is an earlier one."""
+def keep_in_checkpoint(path: str, calibrator: Calibrator, iteration: int) -> bool:
+    """Write a calibrator into a checkpoint; False if that is an earlier one."""
     checkpoint = load_safely(path)
-    if checkpoint['meta']['iter'] == iteration:
+    fits = checkpoint['meta']['iter'] == iteration
+    if fits:
         checkpoint['calibrator'] = json.dumps(calibrator.to_dict())
         partial = f'{path}.partial'
         torch.save(checkpoint, partial)
         os.replace(partial, path)
+    return fits
 
 
 def calibrator_of_checkpoint(path: str, trust: bool = False) -> Calibrator | None:

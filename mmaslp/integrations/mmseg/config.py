@@ -150,6 +150,8 @@ def _python_only() -> Iterator[list[str]]:
         if not str(filename).endswith('.py'):
             raise ValueError(f'{filename}: a config is a Python file, .py')
         check_file(filename, MOST_TEXT)
+        if os.path.realpath(filename) in map(os.path.realpath, opened):
+            raise ValueError(f'{filename} is a base of itself')
         opened.append(filename)
         content = read(filename, *args, **options)
         opened.pop()  # not of one that fails

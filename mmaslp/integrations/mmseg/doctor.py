@@ -154,8 +154,11 @@ def pasted(path: str, original: dict, mended: dict) -> str:
     """
     file = find_config(path)
     tree = ast.parse(Path(file).read_text(encoding='utf-8'))
-    assigned = [node.targets[0] for node in tree.body if isinstance(node, ast.Assign)]
-    own = {target.id for target in assigned if isinstance(target, ast.Name)}
+    own = {
+        node.targets[0].id
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
     base = _read_bases(file)
 
     lines = []

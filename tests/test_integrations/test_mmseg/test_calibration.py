@@ -180,12 +180,29 @@ def test_the_calibrator_of_a_checkpoint_is_left_out(toy, tmp_path, options, rows
     )
 
 
-def test_a_checkpoint_of_earlier_weights_gets_no_calibrator(toy, tmp_path):
+@pytest.mark.parametrize(
+    ('settings', 'held'),
+    [
+        (dict(), True),
+        (dict(interval=2, save_last=False), False),  # the last one is of epoch 2 of 3
+        (dict(interval=4, save_last=False), False),  # there is none
+    ],
+)
+def test_weights_that_no_checkpoint_holds_are_told(toy, tmp_path, settings, held):
     cfg = toy.config(tmp_path / 'run', custom_hooks=[dict(type='CalibratorHook')])
-    cfg.default_hooks.checkpoint.update(interval=2, save_last=False)
+    cfg.default_hooks.checkpoint.update(settings)
     Runner.from_cfg(cfg).train()
     assert (tmp_path / 'run' / 'calibrator.json').is_file()
-    assert calibrator_of_checkpoint(str(tmp_path / 'run' / 'epoch_2.pth')) is None
+    found = [
+        calibrator_of_checkpoint(str(path)) is not None
+        for path in sorted((tmp_path / 'run').glob('*.pth'))
+    ]
+    assert found[-1:] in ([held], [])
+    [log] = (tmp_path / 'run').glob('*/*.log')
+    said = (
+        'WARNING - The calibrator is that of the weights at the end' in log.read_text()
+    )
+    assert said is not held
 
 
 def test_options_of_maps_are_not_for_a_network(trained, tmp_path, capsys):

@@ -208,6 +208,21 @@ def test_a_patch_replaces_no_file(tmp_path, monkeypatch, capsys):
         assert file.strip('/') in capsys.readouterr().err
 
 
+def test_a_config_that_imports_its_bases_is_no_base(toy, tmp_path, capsys):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[])
+    cfg.model.decode_head.loss_decode = dict(type='CrossEntropyLoss', use_sigmoid=True)
+    cfg.dump(tmp_path / 'plain.py')
+    (tmp_path / 'new.py').write_text(
+        'from mmengine.config import read_base\n\n'
+        'with read_base():\n    from .plain import *\n'
+    )
+    patch = tmp_path / 'patch.py'
+    args = [str(tmp_path / 'new.py'), '--patch', str(patch)]
+    assert run_command('doctor', args) == 2
+    assert 'leave --patch out, and paste the lines' in capsys.readouterr().err
+    assert not patch.exists()
+
+
 def test_the_folder_of_a_patch_is_made(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', custom_hooks=[])
     cfg.model.decode_head.loss_decode = dict(type='CrossEntropyLoss', use_sigmoid=True)

@@ -122,9 +122,10 @@ def check_batches(split: str, loop: Any) -> Iterator[Finding]:
             'drop_last = False',
         ),
         (
-            split != 'train' and type(sampler).__name__ == 'InfiniteSampler',
-            'never ends: InfiniteSampler is one for trainings',
-            "sampler = dict(type='DefaultSampler', shuffle=False)",
+            type(sampler).__name__ == 'InfiniteSampler'
+            and type(loop).__name__ != 'IterBasedTrainLoop',
+            'never ends: InfiniteSampler is one for IterBasedTrainLoop',
+            f"sampler = dict(type='DefaultSampler', shuffle={split == 'train'})",
         ),
     ]
 

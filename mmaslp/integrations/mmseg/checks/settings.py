@@ -99,8 +99,7 @@ def _check_aslp(cfg: Config) -> Iterator[Finding]:
 
     if not hooks:
         yield Finding('note', "trains without ASLP; the patch adds the paper's", PATCH)
-        hooks = cfg.get('custom_hooks') or []
-        cfg.custom_hooks = [*hooks, dict(type='ASLPHook')]
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='ASLPHook')]
 
     metrics = {
         name: metrics_of(cfg, name) for name in ('val_evaluator', 'test_evaluator')
@@ -222,8 +221,11 @@ def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Findi
             f'has {channels} channels, and SCBCELoss is for binary heads',
         ),
     ]
-    found = [Finding(level, f'{place} {x}', PATCH) for bad, level, x in faults if bad]
-    yield from found[:1]
+    yield from [
+        Finding(level, f'{place} {words}', PATCH)
+        for wrong, level, words in faults
+        if wrong
+    ][:1]
 
     if channels not in (1, 2):
         head.update(num_classes=2, out_channels=1, threshold=0.5)

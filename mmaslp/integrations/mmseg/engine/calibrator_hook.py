@@ -1,5 +1,6 @@
 """Fits a calibrator when a training ends."""
 
+import logging
 import os.path as osp
 from collections.abc import Iterator
 from typing import Any
@@ -91,8 +92,15 @@ class CalibratorHook(Hook):
             return
         calibrator.save(self._file, overwrite=True)
         path = runner.message_hub.get_info('last_ckpt') or ''
-        if osp.isfile(path):  # else a folder of shards, or none was written
-            keep_in_checkpoint(path, calibrator, runner.iter)
+        found = osp.isfile(path) and keep_in_checkpoint(path, calibrator, runner.iter)
         print_log(
             f'calibrator in {self._file}\n{calibrator.summary()}', logger='current'
         )
+        if not found and not osp.isdir(path):  # a folder is of shards
+            print_log(
+                'The calibrator is that of the weights at the end of this training, '
+                'and no checkpoint holds them: see save_last of CheckpointHook, or '
+                'fit one with `mmaslp fit CONFIG CHECKPOINT --out calibrator.json`',
+                logger='current',
+                level=logging.WARNING,
+            )

@@ -255,8 +255,9 @@ class WindowsHook(Hook):
             nll = torch.nn.functional.binary_cross_entropy(
                 prob, torch.zeros_like(prob), reduction='sum'
             )
-            not_empty = float((prob > 0.5).any())
-            self._sums += torch.tensor([1, not_empty, prob.numel(), nll.item()])
+            self._sums += torch.tensor(
+                [1, (prob > 0.5).any().item(), prob.numel(), nll.item()]
+            )
 
     def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:
         """Log both metrics of the windows of all processes."""

@@ -138,6 +138,15 @@ def test_levels_of_none_end_no_doctor_and_a_metric_is_added(toy, tmp_path):
     assert [m.type for m in mended.val_evaluator] == ['CalibrationMetric', 'IoUMetric']
 
 
+@pytest.mark.parametrize('hooks', [[], [dict(type='CalibratorHook')]])
+def test_cross_entropy_needs_no_metric_of_ours(toy, tmp_path, hooks):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=hooks)
+    cfg.model.decode_head.loss_decode = SIGMOID
+    cfg.val_evaluator = cfg.test_evaluator = [dict(type='IoUMetric')]
+    assert 'no CalibrationMetric in val_evaluator' in words_of(cfg, 'note')
+    assert not words_of(cfg, 'error')
+
+
 def test_a_config_without_aslp_gets_the_paper(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', auxiliary=True)
     cfg.custom_hooks = []
@@ -212,6 +221,10 @@ CASES = {
         setting('val_dataloader.sampler.type', 'InfiniteSampler'),
         'val_dataloader never ends',
     ),
+    'epochs that never end': (
+        setting('train_dataloader.sampler.type', 'InfiniteSampler'),
+        'train_dataloader never ends',
+    ),
     'a wrapper that the data set does not fit': (
         lambda cfg: setting(
             'train_dataloader.dataset',
@@ -247,6 +260,10 @@ def test_what_the_user_has_to_put_right(toy, tmp_path, case):
     change(cfg)
     assert expected in words_of(cfg, 'error', 'warning')
     assert not (tmp_path / 'run').exists()
+
+
+def test_a_training_by_iterations_may_sample_without_end(toy, tmp_path):
+    assert 'never ends' not in words_of(toy.config(tmp_path / 'run', iters=True))
 
 
 def test_training_masks_without_an_object(toy, tmp_path):
