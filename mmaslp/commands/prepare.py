@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--test-ratio',
         type=float,
-        help='share of test images; 0.2 by default, 0 with a published --layout',
+        help='share of test images; default 0.2, 0 with a published --layout',
     )
     add('--seed', type=int, default=0, help='of the random split')
     add_overwrite(parser)
