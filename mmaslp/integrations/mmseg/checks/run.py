@@ -123,7 +123,7 @@ def check_batches(split: str, loop: Any) -> Iterator[Finding]:
         ),
         (
             type(sampler).__name__ == 'InfiniteSampler'
-            and type(loop).__name__ != 'IterBasedTrainLoop',
+            and (split != 'train' or type(loop).__name__ == 'EpochBasedTrainLoop'),
             'never ends: InfiniteSampler is one for IterBasedTrainLoop',
             f"sampler = dict(type='DefaultSampler', shuffle={split == 'train'})",
         ),

@@ -99,8 +99,8 @@ class CalibratorHook(Hook):
         if not found and not osp.isdir(path):  # a folder is of shards
             print_log(
                 'The calibrator is that of the weights at the end of this training, '
-                'and no checkpoint holds them: see save_last of CheckpointHook, or '
-                'fit one with `mmaslp fit CONFIG CHECKPOINT --out calibrator.json`',
+                'and no checkpoint holds them. See save_last of CheckpointHook, or '
+                'fit one to a checkpoint: `mmaslp fit CONFIG CHECKPOINT --out FILE`',
                 logger='current',
                 level=logging.WARNING,
             )
