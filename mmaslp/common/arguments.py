@@ -103,9 +103,12 @@ def check_array(
     whole = kind is int
     try:
         given = np.asarray(values, None if whole else float)
-        # numpy takes a text for the number in it, and True for 1.
+        # numpy takes a text for the number in it, True for 1, and calculates with an
+        # integer of more than 64 bits as with an object.
         odd = isinstance(values, (list, tuple)) and any(
-            isinstance(value, (bool, str)) for value in np.array(values, object).flat
+            isinstance(value, (bool, str))
+            or (isinstance(value, int) and value.bit_length() > 63)
+            for value in np.array(values, object).flat
         )
         array = given.reshape(shape)
         in_range = ((array >= low) & (array <= high)) | (nan & np.isnan(array))

@@ -34,6 +34,7 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
         image = Image.open(file, formats=_FORMATS)
         image.load()
         turned = image.getexif().get(_ORIENTATION, 1) != 1
+        found = getattr(image, 'n_frames', 1)  # looks for the next page of a TIFF
     except Exception as error:  # PIL raises a dozen types on broken files
         reason = (
             'it is empty, or of another format'  # Pillow names the stream
@@ -44,7 +45,6 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
             f'cannot be read as an image ({reason}): write or fetch it again'
         ) from error
 
-    found = getattr(image, 'n_frames', 1)
     if frames is not None and found != frames:
         raise ValueError(f'has {found} frames, and one is read: save each as a file')
     if frames is not None and turned:

@@ -27,7 +27,7 @@ from .prob_maps import (
     suffix_of,
 )
 from .progress import track
-from .volumes import NIFTI_SUFFIXES, grid_of, is_nifti, stem_of
+from .volumes import NIFTI_SUFFIXES, grid_of, is_nifti, place_text, stem_of
 
 if TYPE_CHECKING:
     from ..calibration.fitting.tables import CalibrationTables
@@ -406,12 +406,17 @@ def read_pair(
     if is_nifti(gt) and (grid := reader.grid_of(pred)) is not None:
         other = grid_of(gt, dataset is not None and dataset.reorient)
         shape = (1, *label.shape)[-3:]
-        same_axes = grid.orientation == other.orientation
-        if not (same_axes and grid.same_place(shape, other, shape)):
+        if grid.orientation != other.orientation or not grid.same_place(
+            shape, other, shape
+        ):
+            one, two = (
+                f'{each.orientation} from {place_text(np.array(each.affine)[:3, 3])}'
+                for each in (grid, other)
+            )
             raise ValueError(
                 f'{pred}: its voxels lie elsewhere than those of its mask {gt} (axes '
-                f'lead to {grid.orientation} and {other.orientation}): save both with '
-                'the affine of their image'
+                f'lead to {one} mm, and to {two} mm): save both with the affine of '
+                'their image'
             )
     return prob, slices
 

@@ -159,7 +159,8 @@ def grid_of(path: str | Path, reorient: bool = False) -> Grid:
     image = _load(path)
     affine = np.array(image.affine)
     orientation = '???'
-    if np.isfinite(affine).all() and np.linalg.det(affine[:3, :3]):
+    # A singular one leads nowhere.
+    if np.isfinite(affine).all() and np.linalg.cond(affine[:3, :3]) < 1e9:
         if reorient:
             tools = _nibabel(path).orientations
             affine = affine @ tools.inv_ornt_aff(

@@ -317,6 +317,7 @@ def test_a_calibrator_without_decisions_asks_for_a_new_fit(calibrator):
         lambda plain: plain['objects'].update(name='x'),
         lambda plain: plain['objects'].update(weights=[]),
         lambda plain: plain['image'].update(name='regression', weights=['x'] * 5),
+        lambda plain: plain['objects']['weights'].__setitem__(0, 10**30),
         lambda plain: plain.update(dice=[0.0]),
         lambda plain: plain['features'][0].pop(),
         lambda plain: plain.update(cuts=[[1.0]]),

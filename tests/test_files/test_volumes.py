@@ -191,6 +191,7 @@ def test_a_mask_that_lies_elsewhere_is_one_problem(tmp_path, capsys, case):
     said = capsys.readouterr().err
     assert '1 problem(s)' in said
     assert str(maps / '00.nii.gz') in said
+    assert ('and to RAS from R 30.0, A 0.0, S 0.0 mm' in said) == (case == '30 mm off')
 
 
 @pytest.mark.parametrize('spacing', [0.8, 0.7, 0.3, 1.2, 2.2])
@@ -300,6 +301,17 @@ def test_an_affine_of_nan_stays(tmp_path):
     for folder in ('out', 'out_masks'):
         header = nibabel.load(tmp_path / folder / '00.nii.gz').header
         assert np.isnan(header['srow_x']).all()
+
+
+@pytest.mark.parametrize('odd', [0.0, 1e19, 1.7e38])
+def test_an_affine_that_leads_nowhere_has_no_orientation(tmp_path, odd):
+    header = nibabel.Nifti1Header()
+    affine = np.diag([1.0, 1, 3, 1])
+    affine[0] = [odd and 1, 0, odd, 0]
+    header.set_sform(affine, code=1)
+    image = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.float32), None, header)
+    nibabel.save(image, tmp_path / 'x.nii')
+    assert grid_of(tmp_path / 'x.nii').orientation == '???'
 
 
 @pytest.mark.parametrize('sides, known', [('RAS', True), ('???', False)])

@@ -186,7 +186,7 @@ def metrics_of(cfg: Mapping, evaluator: str) -> list:
     return found
 
 
-def calibration_of(cfg: Mapping, evaluator: str) -> Mapping | None:
+def calibration_of(cfg: Mapping, evaluator: str) -> dict | None:
     """The first CalibrationMetric of an evaluator, as a config describes it."""
     return next(
         (m for m in metrics_of(cfg, evaluator) if type_of(m) == 'CalibrationMetric'),

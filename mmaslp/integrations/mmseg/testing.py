@@ -296,8 +296,9 @@ def _config_of_run(
         if options.out is not None:
             metric.update(output_dir=options.out, keep_results=True)
         if type_of(metric) == 'CalibrationMetric':
-            metric.pop('calibrator', None)  # its row is raw; another one is calibrated
             metric.update(output_dir=folder, overwrite=options.overwrite)
+    # The row of the first one is raw; another one is added for a calibrated row.
+    (calibration_of(run, 'test_evaluator') or {}).pop('calibrator', None)
     return run
 
 

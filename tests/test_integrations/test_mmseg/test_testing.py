@@ -130,6 +130,15 @@ def test_metrics_with_a_prefix_of_their_own(config, tmp_path):
     assert {'b/ece', 'positive/ece'} <= tested['test'].metrics.keys()
     assert verdicts(tested)
 
+    calibrator.save(tmp_path / 'c.json')
+    for metric in cfg.test_evaluator:  # the first row is raw, and the others are not
+        metric.update(bins=10, mode='top_label', calibrator=str(tmp_path / 'c.json'))
+    again = evaluate(cfg, sets_of_test(cfg), EvaluationOptions(overwrite=True))['test']
+    raw, calibrated = (row.metrics['ece'] for row in results)
+    found = [again.metrics[key] for key in ('ece', 'b/ece', 'positive/ece')]
+    assert found == pytest.approx([raw, calibrated, calibrated])
+    assert raw != pytest.approx(calibrated)
+
     cfg.test_evaluator[1].pop('prefix')
     with pytest.raises(ValueError, match='two CalibrationMetrics have one prefix'):
         evaluate(cfg, sets_of_test(cfg), EvaluationOptions(overwrite=True))
