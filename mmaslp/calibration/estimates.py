@@ -449,8 +449,15 @@ def permutation_test(inputs: np.ndarray, is_new: np.ndarray) -> tuple[float, flo
     news = is_new.sum()
     pairs = news * (len(inputs) - news)
     ranks = np.arange(1, len(inputs) + 1)
-    of_new = ranks @ np.take_along_axis(targets, scores.argsort(0), 0)
-    aucs = (of_new - news * (news + 1) / 2) / pairs
+    # Equal scores have the mean of their ranks: that of both orders.
+    of_new = sum(
+        ranks
+        @ np.take_along_axis(
+            targets[::step], scores.round(12)[::step].argsort(0, kind='stable'), 0
+        )
+        for step in (1, -1)
+    )
+    aucs = (of_new / 2 - news * (news + 1) / 2) / pairs
     return float(aucs[0]), float(1 + (aucs[1:] >= aucs[0]).sum()) / (DRAWS + 1)
 
 

@@ -105,5 +105,11 @@ def name_calibrated(results: Sequence[Result]) -> list[Result]:
 def set_name(gt_dir: str | Path) -> str:
     """Name a set by its folder of masks; by the one above if that just says masks."""
     folder = Path(gt_dir).resolve()
-    named = [parent.name for parent in (folder, *folder.parents) if parent.name]
-    return next((name for name in named if not _MASKS.fullmatch(name)), folder.name)
+    return next(
+        (
+            place.name
+            for place in (folder, *folder.parents)
+            if place.name and not _MASKS.fullmatch(place.name)
+        ),
+        folder.name,
+    )

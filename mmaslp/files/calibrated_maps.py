@@ -210,8 +210,9 @@ class _Writer:
         values, key = load_array(path, self.reader.key)
         if key and not self.reader.logits and values.ndim == 4:
             channels = values / (self.reader.max_value or 1)
-            dataset = self.reader.dataset_of(path)
-            prob = with_foreground(channels, prob, self.reader.channel, dataset)
+            prob = with_foreground(
+                channels, prob, self.reader.channel, self.reader.dataset_of(path)
+            )
         prob = prob.reshape(values.shape)
         with open(file, 'wb') as stream:  # by a name numpy would add its ending to .NPY
             if key:

@@ -1,6 +1,7 @@
 """A review as COCO JSON, which annotation tools and viewers of datasets read."""
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from PIL import Image
 from ..common.extras import import_extra
 from ..common.outputs import write_output
 from .images import upright
+from .names import display_name, some
 from .review import Judged, Reviewed
 
 CATEGORY = {'id': 1, 'name': 'object'}
@@ -32,11 +34,11 @@ def encode_image(photos: Mapping[str, Path], image: Judged) -> dict[str, Any]:
 
     labels = image.objects.labels
     photo = photos.get(image.name, image.path)
+    fits = True
     if image.name in photos:
+        picture, fits = upright(photo, labels.shape)
         labels = np.asarray(
-            Image.fromarray(labels).resize(
-                upright(photo, labels.shape)[0].size, Image.Resampling.NEAREST
-            )
+            Image.fromarray(labels).resize(picture.size, Image.Resampling.NEAREST)
         )
 
     objects = []
@@ -51,7 +53,13 @@ def encode_image(photos: Mapping[str, Path], image: Judged) -> dict[str, Any]:
             }
         )
     height, width = labels.shape
-    return dict(file_name=photo.name, width=width, height=height, annotations=objects)
+    return dict(
+        file_name=photo.name,
+        width=width,
+        height=height,
+        annotations=objects,
+        stretched=not fits,
+    )
 
 
 def write_coco(
@@ -61,8 +69,15 @@ def write_coco(
 
     ``id`` of an image is its place in the order of the review. ``score`` of an object
     is the probability that it is real. What cannot be told is left out. Boxes of
-    suspects are first and last row and column of the map.
+    suspects are first and last row and column of the map. An image is ``stretched`` if
+    its photograph has another aspect than its map.
     """
+    if stretched := [row.name for row in rows if row.extras['coco']['stretched']]:
+        warnings.warn(
+            f'{len(stretched)} photographs have another aspect than their map, and '
+            f'outlines are stretched to them: {display_name(some(stretched))}',
+            stacklevel=2,
+        )
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for place, row in enumerate(rows, 1):

@@ -302,7 +302,9 @@ def _count(
     counted = _Counted(new_counter(), add, calibrated=calibrated)
     for name, pred, gt in items:
         try:
-            with one_thread():
+            with one_thread(), warnings.catch_warnings():
+                # Files of 0 and 255 are read as 0 and 1.
+                warnings.filterwarnings('ignore', 'labels hold 0')
                 counted.add(reader, name, pred, gt)
         except OSError as error:
             # Not a file of our own that holds what becomes of a map for a while.
@@ -410,13 +412,13 @@ def read_pair(
             shape, other, shape
         ):
             one, two = (
-                f'{each.orientation} from {place_text(np.array(each.affine)[:3, 3])}'
+                f'{" x ".join(f"{side:.4g}" for side in each.spacing[::-1])} mm from '
+                f'{place_text(np.array(each.affine)[:3, 3])} to {each.orientation}'
                 for each in (grid, other)
             )
             raise ValueError(
-                f'{pred}: its voxels lie elsewhere than those of its mask {gt} (axes '
-                f'lead to {one} mm, and to {two} mm): save both with the affine of '
-                'their image'
+                f'{pred}: its voxels lie elsewhere than those of its mask {gt} '
+                f'({one}, and {two}): save both with the affine of their image'
             )
     return prob, slices
 

@@ -204,8 +204,9 @@ class BandTable:
         # In strips of cells whose temporaries stay in the cache.
         rows = max(CHUNK // (prob[:, 0].numel() * cell), 1) * cell
         maps = [prob, predicted == label] + ([] if valid is None else [valid])
-        strips = zip(*(values.split(rows, 1) for values in maps))
-        sums = torch.cat([_sums(cell, *strip) for strip in strips], 1)
+        sums = torch.cat(
+            [_sums(cell, *strip) for strip in zip(*(m.split(rows, 1) for m in maps))], 1
+        )
         for by_band, band in zip(self.sums, bands.chunk(len(BORDERS))):
             by_band.index_add_(0, band.flatten().long(), sums.view(-1, 3))
 

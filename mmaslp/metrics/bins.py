@@ -176,8 +176,9 @@ def equal_width(table: ScoreTable, bins: int) -> BinTable:
     The edges are compared in integers. So a score exactly on k / bins belongs to the
     interval below, for every number of bins.
     """
-    group = (table.score * bins + table.unit - 1) // table.unit - 1
-    return table.grouped(np.maximum(group, 0), bins)
+    return table.grouped(
+        np.maximum((table.score * bins + table.unit - 1) // table.unit - 1, 0), bins
+    )
 
 
 def equal_mass(table: ScoreTable, bins: int) -> BinTable:

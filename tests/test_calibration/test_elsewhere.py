@@ -78,6 +78,47 @@ def test_a_set_like_the_fit_keeps_its_bounds(calibrator):
     assert 'and the 60 of the fit' in str(comparison)
 
 
+def squares(seed, side, number=60):
+    """Maps whose masks have one area, and their masks: a feature that is constant."""
+    rng = np.random.default_rng(seed)
+    for _ in range(number):
+        row, column = rng.integers(2, 40, 2)
+        mask = np.zeros((64, 64))
+        mask[row : row + side, column : column + side] = 1
+        seen = np.roll(mask, rng.integers(-2, 3, 2), (0, 1))
+        noise = rng.normal(0, 0.8, mask.shape).clip(-2.9, 2.9)
+        yield expit(np.where(seen, 3.0, -3.0) + noise), mask
+
+
+@pytest.mark.parametrize('side', [10, 16, 20, 23])
+def test_a_feature_that_is_constant_tells_no_sets_apart(side):
+    pairs = [*squares(1, side)]
+    calibrator = fit_calibrator(*zip(*pairs))
+    again = [calibrator.image(prob) for prob, _ in pairs]
+    assert calibrator.compare_set(again)[0].p_value > 0.1
+    new = [calibrator.image(prob) for prob, _ in squares(2, side)]
+    assert not calibrator.compare_set(new)[0].withheld
+
+
+def test_images_that_are_all_equal_are_alike():
+    """Equal scores are neither in order nor out of it, on any processor."""
+    inputs = np.random.default_rng(0).normal(size=(1, 17)).repeat(80, 0)
+    for fitted in (10, 40, 70):
+        auc, p_value = permutation_test(inputs, np.arange(80) >= fitted)
+        assert (auc, p_value) == (0.5, 1.0)
+
+
+def test_the_images_of_the_fit_are_like_it(tmp_path):
+    prob, mask = discs(1)
+    pairs = [(np.roll(prob, k % 2), np.roll(mask, k % 2)) for k in range(40)]
+    calibrator = fit_calibrator(*zip(*pairs))
+    calibrator.save(tmp_path / 'c.json')
+    for each in (calibrator, type(calibrator).load(tmp_path / 'c.json')):
+        comparison, _ = each.compare_set([each.image(prob) for prob, _ in pairs])
+        assert comparison.auc == pytest.approx(0.5, abs=0.2)
+        assert not comparison.withheld
+
+
 def test_a_set_that_is_far_away_is_said_and_has_no_bounds(calibrator):
     estimates = judged(calibrator, 40, lambda prob: changed(prob, 1.6))
     comparison, weighted = calibrator.compare_set(estimates)

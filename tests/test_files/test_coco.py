@@ -57,6 +57,20 @@ def test_every_object_and_score_comes_back(scene):
     assert [each.get('score') for each in read.anns.values()] == [0.25, 0.875, None]
 
 
+def test_photographs_of_another_aspect_are_told(scene, tmp_path):
+    _, rows, _ = scene
+    Image.new('RGB', (80, 30)).save(tmp_path / 'a.jpg')
+    labels = np.ones((30, 40), np.int32)
+    image = Judged(
+        tmp_path / 'a.png', 'a', labels * 0.9, table_of(labels, [0.5]), estimate()
+    )
+    coco = partial(encode_image, {'a': tmp_path / 'a.jpg'})
+    with pytest.warns(match='1 photographs have another aspect .* to them: a$'):
+        write_coco(tmp_path / 'new.json', [reviewed(image, coco=coco), rows[1]])
+    images = json.loads((tmp_path / 'new.json').read_text())['images']
+    assert [each['stretched'] for each in images] == [True, False]
+
+
 def test_volumes_are_not_for_coco(tmp_path):
     pytest.importorskip('pycocotools', reason='needs the extra [coco]')
     labels = np.zeros((4, 8, 8), np.int32)

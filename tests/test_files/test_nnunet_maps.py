@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmaslp.commands import run_command
 from mmaslp.files.map_pairs import list_maps, pair_files, read_pair
 from mmaslp.files.nnunet_maps import find_dataset, read_label, with_foreground
 from mmaslp.files.prob_maps import MapReader
@@ -145,6 +146,20 @@ def test_pairs_of_a_fold(tmp_path):
     (labels / 'case.png').unlink()
     _, problems = pair_files(maps, labels)
     assert any('such as case.npz and other.png' in each for each in problems)
+
+
+def test_ignored_pixels_beside_background_are_sound(tmp_path, recwarn):
+    write_set(tmp_path / 'maps', {'background': 0, 'lesion': 1, 'ignore': 2})
+    (tmp_path / 'labels').mkdir()
+    for case, label in (('a', [0, 1, 2, 0, 0]), ('b', [0, 0, 2, 0, 0])):
+        softmax(tmp_path / 'maps', volume(depth=1)).rename(
+            tmp_path / 'maps' / f'{case}.npz'
+        )
+        values = np.tile(np.uint8(label), (4, 1))
+        Image.fromarray(values).save(tmp_path / 'labels' / f'{case}.png')
+    args = [str(tmp_path / 'maps'), str(tmp_path / 'labels'), '--resamples', '0']
+    assert run_command('eval-maps', args) == 0
+    assert not [each for each in recwarn if 'labels hold' in str(each.message)]
 
 
 @pytest.mark.parametrize('cases', [['a', 'b'], ['1.2.840.7', '1.2.840.8']])  # DICOM's

@@ -178,8 +178,9 @@ def _fit_objects(
     for name, values in expected.items():
         prob = np.clip(values, 1e-6, 1 - 1e-6)
         nll = -np.log(np.where(real[known], prob, 1 - prob))
-        losses = np.stack([nll, (prob - real[known]) ** 2], 1)
-        measured[name] = OutOfFold.of_losses(losses, groups[owner][known])
+        measured[name] = OutOfFold.of_losses(
+            np.stack([nll, (prob - real[known]) ** 2], 1), groups[owner][known]
+        )
 
     chosen = 'drawn' if few else simplest(measured)
     record['objects'] |= {

@@ -54,8 +54,10 @@ def _least_loss(
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         value, derivative = losses(inputs @ weights, target)
         apart = weights - usual
-        total = value.sum() + penalty @ apart**2 / 2
-        return float(total), inputs.T @ derivative + penalty * apart
+        return (
+            float(value.sum() + penalty @ apart**2 / 2),
+            inputs.T @ derivative + penalty * apart,
+        )
 
     return optimize.minimize(loss, start, jac=True, method='L-BFGS-B').x
 

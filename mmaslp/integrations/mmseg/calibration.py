@@ -56,13 +56,16 @@ def tables_of_checkpoint(
             'test images: add one'
         )
 
-    trained_on = sets_named(cfg, 'train')
-    if any(each in trained_on for each in sets_named(cfg, 'val')):
-        warnings.warn(
-            'val_dataloader has the images of train_dataloader, of which the network '
-            'is too sure: a calibrator takes other images',
-            stacklevel=2,
-        )
+    for split, other, advice in (
+        ('val', 'train', 'the network is too sure of them: fit to other images'),
+        ('test', 'val', 'what a calibrator gains there is too good: test on others'),
+    ):
+        seen = sets_named(cfg, other)
+        if any(each in seen for each in sets_named(cfg, split)):
+            warnings.warn(
+                f'{split}_dataloader has the images of {other}_dataloader: {advice}',
+                stacklevel=2,
+            )
     check_data(sets_named(cfg, 'val'), ways_on=())
     check_checkpoint(cfg.load_from, trust_checkpoint)
     run = copy.deepcopy(cfg)

@@ -115,8 +115,11 @@ def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:
     elif not parts:
         prepared = prepare_dataset(folder).parts
         parts = [*prepared]
-        numbers = [f'{len(names)} {part}' for part, names in prepared.items()]
-        words = f'{folder} was checked and divided: {", ".join(numbers)} images'
+        words = (
+            f'{folder} was checked and divided: '
+            f'{", ".join(f"{len(names)} {part}" for part, names in prepared.items())} '
+            'images'
+        )
 
     for split in ('val', 'test') if whole else ('train', 'val', 'test'):
         if (loader := cfg.get(f'{split}_dataloader')) is not None:

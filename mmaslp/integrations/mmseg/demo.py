@@ -49,9 +49,9 @@ def train_and_test(
     ):
         cfg = read_config(f'mmaslp::demo/{config}.py', settings)
         cfg.update(work_dir=str(folder), launcher='none')
-        runner = run_training(copy.deepcopy(cfg), overwrite=True)
-
-        cfg.load_from = runner.message_hub.get_info('last_ckpt')
+        cfg.load_from = run_training(
+            copy.deepcopy(cfg), overwrite=True
+        ).message_hub.get_info('last_ckpt')
         return _test(cfg, name, str(folder / 'maps') if write_maps else None)
 
 

@@ -132,7 +132,7 @@ def sets_of_test(cfg: Config, names: Sequence[str] | None = None) -> dict[str, d
     if unknown := {*(names or ())} - {*sets}:
         raise ValueError(
             f'--sets: {sorted(unknown)} are not test sets of the config, which has '
-            f'{[*sets]}'
+            f'{[*sets]} (--data leaves its test_sets aside)'
         )
     return {name: sets[name] for name in sets if not names or name in names}
 

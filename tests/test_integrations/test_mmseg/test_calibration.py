@@ -93,7 +93,7 @@ def test_a_fit_refuses_masks_of_0_and_255(trained, tmp_path, capsys):
     config.write_text(config.read_text().replace('LoadBinaryAnn', 'LoadAnn'))
     args = [str(config), str(checkpoint), '--out', str(tmp_path / 'c.json')]
     assert run_command('fit', args) == 2
-    remedy = 'LoadBinaryAnnotations reads them'
+    remedy = 'LoadBinaryAnnotations reads masks of 0 and 1 or 255'
     assert remedy in capsys.readouterr().err
 
 
@@ -105,19 +105,32 @@ def test_images_that_a_fit_must_not_take(trained, tmp_path, capsys):
     # The last one is that of the training; its pipeline is another one's business.
     trained_on = {**cfg.train_dataloader.dataset, 'pipeline': own.pipeline}
     repeated = dict(type='RepeatDataset', times=2, dataset=own)
-    for dataset, status, words in (
-        (own, 0, ''),
-        (repeated, 2, 'gives images several'),
-        (dict(type='ConcatDataset', datasets=[own, trained_on]), 0, 'is too sure'),
+    unseen = {**own, 'data_prefix': dict(img_path='other', seg_map_path='other')}
+    too_sure = 'the network is too sure of them: fit to other images'
+    too_good = 'what a calibrator gains there is too good: test on others'
+    for dataset, test, status, words in (
+        (own, unseen, 0, []),
+        (own, own, 0, [too_good]),
+        (repeated, unseen, 2, ['gives images several']),
+        (
+            dict(type='ConcatDataset', datasets=[own, trained_on]),
+            unseen,
+            0,
+            [too_sure],
+        ),
     ):
         cfg.val_dataloader.dataset = dataset
+        cfg.test_dataloader.dataset = test
         cfg.dump(config)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter('always')
             assert run_command('fit', [str(config), str(checkpoint), *out]) == status
         said = capsys.readouterr().err + ''.join(str(each.message) for each in caught)
-        assert words in said
-        assert ('too sure: a calibrator takes' in said) == (words == 'is too sure')
+        assert all(each in said for each in words)
+        assert (too_sure in said, too_good in said) == (
+            too_sure in words,
+            too_good in words,
+        )
 
 
 def test_a_fit_to_a_folder_of_the_user(trained, tmp_path, recwarn):

@@ -230,8 +230,8 @@ def mask_values(leaf: Any, most: int) -> set[int]:
     )
     values: set[int] = set()
     for index in order[:most]:
-        results = loader(dict(leaf.get_data_info(int(index))))
-        values |= {*np.unique(results.get('gt_seg_map', ())).tolist()}
+        info = dict(leaf.get_data_info(int(index)))
+        values |= {*np.unique(loader(info).get('gt_seg_map', ())).tolist()}
         if {0, _OBJECT} <= values:
             break
     return values
@@ -261,6 +261,14 @@ def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
         )
         return
 
+    if split != 'train' and re.search(r'Annotations.* \w*Flip', names):
+        yield Finding(
+            'error',
+            f'{place}: its pipeline flips images after the masks are loaded, and '
+            'MMSegmentation flips what it predicts back, so that both differ',
+            f'{place}.pipeline: without a flip',
+        )
+
     values = [
         mask_values(leaf, _MANY if split == 'train' else _SAMPLE) for leaf in leaves
     ]
@@ -268,11 +276,17 @@ def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
         if _IGNORED in held and _OBJECT not in held and _are_known(leaf.pipeline):
             yield Finding(
                 'error',
-                f'{place}: {type(_mask_loader(leaf)).__name__} keeps the values 0 and '
-                f'255 of the masks ({leaf.get_data_info(0).get("seg_map_path")}), and '
-                '255 means "ignore": all objects are left out of losses and metrics, '
-                'and the accuracy would be 1. LoadBinaryAnnotations reads them, and '
-                '--data FOLDER takes it',
+                f'{place}: {type(_mask_loader(leaf)).__name__} gives the values 0 and '
+                f'255 for the masks ({leaf.get_data_info(0).get("seg_map_path")}), and '
+                '255 means "ignore": '
+                + (
+                    'by reduce_zero_label the background is'
+                    if getattr(leaf, 'reduce_zero_label', False)
+                    else 'all objects are'
+                )
+                + ' left out of losses and metrics, and the accuracy would be 1. '
+                'LoadBinaryAnnotations reads masks of 0 and 1 or 255, and --data '
+                'FOLDER takes it',
                 PATCH,
             )
             return

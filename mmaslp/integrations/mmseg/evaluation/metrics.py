@@ -49,8 +49,11 @@ from ....report.diagrams import (
 
 def loop_stage() -> str:
     """Return 'val' or 'test'; 'test' outside of a run."""
-    hub = MessageHub.get_current_instance()
-    return 'val' if hub.get_info('loop_stage') in ('val', 'train') else 'test'
+    return (
+        'val'
+        if MessageHub.get_current_instance().get_info('loop_stage') in ('val', 'train')
+        else 'test'
+    )
 
 
 def is_training() -> bool:

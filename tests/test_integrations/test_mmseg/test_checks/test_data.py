@@ -43,7 +43,7 @@ def test_ignored_objects(build, tmp_path):
         return [f.message for f in check_datasets(dict(train=dataset, val=None))]
 
     (message,) = found(build('a', 'LoadAnnotations'))
-    assert message.startswith('train_dataloader.dataset: LoadAnnotations keeps')
+    assert message.startswith('train_dataloader.dataset: LoadAnnotations gives')
     wrapped = type('Wrapper', (), {'dataset': build('a', 'LoadAnnotations')})()
     assert len(found(wrapped)) == 1
     for loaders in (['LoadBinaryAnnotations'], ['LoadAnnotations', 'HalvesMask']):

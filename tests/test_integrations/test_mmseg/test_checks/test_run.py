@@ -221,6 +221,26 @@ CASES = {
         setting('val_dataloader.sampler.type', 'InfiniteSampler'),
         'val_dataloader never ends',
     ),
+    'a flip of the masks of a test': (
+        lambda cfg: cfg.test_dataloader.dataset.pipeline.insert(
+            2, dict(type='RandomFlip', prob=0.5)
+        ),
+        'flips what it predicts back',
+    ),
+    'labels of which the background is ignored': (
+        lambda cfg: [
+            cfg.train_dataloader.dataset.update(
+                type='BaseSegDataset',
+                reduce_zero_label=True,
+                seg_map_suffix='.png',
+                img_suffix='.png',
+            ),
+            cfg.train_dataloader.dataset.pipeline[1].update(
+                type='LoadAnnotations', reduce_zero_label=True
+            ),
+        ],
+        'by reduce_zero_label the background is left out',
+    ),
     'epochs that never end': (
         setting('train_dataloader.sampler.type', 'InfiniteSampler'),
         'train_dataloader never ends',
