@@ -250,9 +250,12 @@ def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
         return
 
     pipelines = _pipelines(dataset)
-    names = ' '.join(type(step).__name__ for step in _transforms(pipelines))
+    names = '\n'.join(  # a line each
+        ' '.join(type(step).__name__ for step in _transforms(pipeline))
+        for pipeline in pipelines
+    )
     lacking = [what for what, name in _STEPS.items() if not re.search(name, names)]
-    if names and split != 'test' and lacking and _are_known(pipelines):
+    if names.strip() and split != 'test' and lacking and _are_known(pipelines):
         yield Finding(
             'error',
             f'{place}: no step of its pipeline {" or ".join(lacking)}',
@@ -261,7 +264,7 @@ def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
         )
         return
 
-    if split != 'train' and re.search(r'Annotations.* \w*Flip', names):
+    if split != 'train' and re.search(r'Annotations.* \w*Flip\b', names):
         yield Finding(
             'error',
             f'{place}: its pipeline flips images after the masks are loaded, and '
