@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
     if args.patch and (os.path.lexists(args.patch) or args.patch[-3:] != '.py'):
         raise ValueError(
             f'--patch {args.patch} is '
-            f'{"there already: remove it" if args.patch[-3:] == ".py" else "no config"}'
-            ', or name a new file that ends with .py'
+            f'{"there already" if args.patch[-3:] == ".py" else "not a config"}: '
+            'name a new file that ends with .py'
         )
     if (args.data or args.patch) and not args.config:
         raise ValueError(

@@ -256,8 +256,9 @@ def load_results(path: str | Path) -> list[Result]:
     """Read the results of a file.
 
     Raises:
-        ValueError: It cannot be read, is not such a file, or is of another version of
-            the format. The message names the file.
+        OSError: It cannot be read.
+        ValueError: It is not such a file, or is of another version of the format. The
+            message names the file.
     """
     with reading(
         f'{path}: is not a result file of mmaslp (calibration_SET.json of `mmaslp '

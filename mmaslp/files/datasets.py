@@ -339,8 +339,8 @@ def divide(
     if not parts['train']:
         raise ValueError(
             f'of {len(names)} images the split leaves no image to train on: add '
-            'images, lower --val-ratio or --test-ratio (0 leaves the part out), or '
-            'shorten the list'
+            'images, lower --val-ratio or --test-ratio of `mmaslp prepare` (0 leaves '
+            'the part out), or shorten the list'
         )
     return {part: sorted(names) for part, names in parts.items() if names}
 

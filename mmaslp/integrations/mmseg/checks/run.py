@@ -255,21 +255,23 @@ def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
         for pipeline in pipelines
     )
     lacking = [what for what, name in _STEPS.items() if not re.search(name, names)]
-    if names.strip() and split != 'test' and lacking and _are_known(pipelines):
+    if names.strip() and lacking and _are_known(pipelines):
         yield Finding(
-            'error',
+            'warning' if split == 'test' else 'error',
             f'{place}: no step of its pipeline {" or ".join(lacking)}',
             f"{place}.pipeline: dict(type='LoadImageFromFile'), then "
             "dict(type='LoadBinaryAnnotations'), and dict(type='PackSegInputs') last",
         )
         return
 
-    if split != 'train' and re.search(r'Annotations.* \w*Flip\b', names):
+    if split != 'train' and (
+        moved := re.search(r'Annotations.* (\w*(?:Flip|Resize))\b', names)
+    ):
         yield Finding(
-            'error',
-            f'{place}: its pipeline flips images after the masks are loaded, and '
-            'MMSegmentation flips what it predicts back, so that both differ',
-            f'{place}.pipeline: without a flip',
+            'error' if moved[1].endswith('Flip') else 'warning',
+            f'{place}: {moved[1]} changes the masks too, and MMSegmentation changes '
+            'what it predicts back to the image as it was, so that both may differ',
+            f'{place}.pipeline: LoadBinaryAnnotations after {moved[1]}',
         )
 
     values = [

@@ -225,7 +225,17 @@ CASES = {
         lambda cfg: cfg.test_dataloader.dataset.pipeline.insert(
             2, dict(type='RandomFlip', prob=0.5)
         ),
-        'flips what it predicts back',
+        'test_dataloader.dataset: RandomFlip changes the masks too',
+    ),
+    'a validation whose masks are loaded before they are resized': (
+        lambda cfg: cfg.val_dataloader.dataset.pipeline.insert(
+            2, dict(type='Resize', scale=(16, 16))
+        ),
+        'val_dataloader.dataset: Resize changes the masks too',
+    ),
+    'a test without masks': (
+        lambda cfg: cfg.test_dataloader.dataset.pipeline.pop(1),
+        'test_dataloader.dataset: no step of its pipeline loads masks',
     ),
     'labels of which the background is ignored': (
         lambda cfg: [
