@@ -444,7 +444,7 @@ def permutation_test(inputs: np.ndarray, is_new: np.ndarray) -> tuple[float, flo
         known = inputs[rest] - mean
         ridge = known.T @ known + PENALTY * np.eye(known.shape[1])
         slopes = np.linalg.solve(ridge, known.T @ targets[rest])
-        scores[~rest] = (inputs[~rest] - mean) @ slopes
+        scores[~rest] = ((inputs[~rest] - mean) @ slopes).round(12)
 
     news = is_new.sum()
     pairs = news * (len(inputs) - news)
@@ -453,7 +453,7 @@ def permutation_test(inputs: np.ndarray, is_new: np.ndarray) -> tuple[float, flo
     of_new = sum(
         ranks
         @ np.take_along_axis(
-            targets[::step], scores.round(12)[::step].argsort(0, kind='stable'), 0
+            targets[::step], scores[::step].argsort(0, kind='stable'), 0
         )
         for step in (1, -1)
     )

@@ -9,6 +9,7 @@ twice. A code is a band of distance from the border of the mask p > 1/2, times
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,8 +86,9 @@ def count_image(
     Args as those of :func:`count_pixels`; the labels of the objects have the shape of
     the values.
     """
-    maps = values.reshape(-1, *values.shape[-2:])
-    mixed, mask, counts = count_pixels(maps, logits, kind)
+    mixed, mask, counts = count_pixels(
+        values.reshape(-1, *values.shape[-2:]), logits, kind
+    )
     labels, number = find_objects(mask.reshape(values.shape))
     owner = labels.reshape(mask.shape)[mask]  # few pixels of a volume are in its mask
     codes = np.flatnonzero(counts.any(1))
@@ -284,11 +286,10 @@ def domain_features(image: ImageCounts) -> list[float]:
         (pixels * np.where(mask, prob, 1 - prob)).sum(),
     ]
     bins = np.bincount(_BIN_OF_CODE[image.codes], pixels, len(LOGIT_EDGES) + 1)
-    # As a file holds them: where images are alike to the sixth digit, the digits that
-    # a file leaves out would tell those of the fit from all others.
-    return [
-        float(f'{value:.5g}')
-        for value in (
+    # Where images are alike to the sixth digit, the digits that a file leaves out would
+    # tell those of the fit from all others.
+    return five_digits(
+        [
             expected_dice(image, UNCALIBRATED) if size else 0.5,
             top @ uncertainty[order] / top.sum(),
             *(total / pixels.sum() for total in sums),
@@ -296,8 +297,15 @@ def domain_features(image: ImageCounts) -> list[float]:
             pixels[at_border].sum() / pixels.sum(),
             _spread(np.abs(logit(prob[at_border])), pixels[at_border]),
             *(bins / pixels.sum()),
-        )
-    ]
+        ]
+    )
+
+
+def five_digits(value: Any) -> Any:
+    """Numbers as a file holds them: five digits, None for nan."""
+    if isinstance(value, list):
+        return [five_digits(each) for each in value]
+    return None if value is None or np.isnan(value) else float(f'{value:.5g}')
 
 
 def _spread(values: np.ndarray, times: np.ndarray) -> float:

@@ -99,11 +99,11 @@ def _give_patch(config: str, file: str | None, original: dict, mended: dict) -> 
         print(f'\n# Paste at the end of {config}, or add --patch FILE:')
         print(pasted(config, original, mended) + '\n')
         return
-    if Config._is_lazy_import(find_config(config)):
+    if Config._is_lazy_import(base := find_config(config)):
         raise ValueError(
             f'--patch: {config} imports its bases (read_base), and no file with _base_ '
             'can build on it: leave --patch out, and paste the lines that are printed'
         )
-    base = os.path.relpath(find_config(config), os.path.dirname(os.path.abspath(file)))
+    base = os.path.relpath(base, os.path.dirname(os.path.abspath(file)))
     write_output(file, child_config(base, original, mended))
     print(f'\n{file} is {config} with the patch: train with it')

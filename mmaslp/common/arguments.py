@@ -51,8 +51,9 @@ def check_choice(name: str, value: T, choices: Collection[T]) -> T:
 
 def check_path(name: str, value: Any) -> str:
     """Refuse an argument that is not the path of a file or folder; expand its ~."""
-    text = os.fspath(value) if hasattr(value, '__fspath__') else value
-    return os.path.expanduser(check_text(name, text))
+    return os.path.expanduser(
+        check_text(name, os.fspath(value) if hasattr(value, '__fspath__') else value)
+    )
 
 
 def check_text(name: str, value: Any) -> str:

@@ -300,21 +300,23 @@ def _count(
 ) -> _Counted:
     """Count some pairs, in this process or in another one."""
     counted = _Counted(new_counter(), add, calibrated=calibrated)
-    for name, pred, gt in items:
-        try:
-            with one_thread(), warnings.catch_warnings():
-                # Files of 0 and 255 are read as 0 and 1.
-                warnings.filterwarnings('ignore', 'labels hold 0')
+    with one_thread(), warnings.catch_warnings():
+        # Files of 0 and 255 are read as 0 and 1.
+        warnings.filterwarnings('ignore', 'labels hold 0')
+        for name, pred, gt in items:
+            try:
                 counted.add(reader, name, pred, gt)
-        except OSError as error:
-            # Not a file of our own that holds what becomes of a map for a while.
-            file = error.filename if error.filename in (str(pred), str(gt)) else pred
-            counted.problems.append(
-                f'{file}: cannot be read, or what becomes of it not written '
-                f'({error.strerror or error})'
-            )
-        except ValueError as error:
-            counted.problems.append(str(error))
+            except OSError as error:
+                # Not a file of our own that holds what becomes of a map for a while.
+                file = (
+                    error.filename if error.filename in (str(pred), str(gt)) else pred
+                )
+                counted.problems.append(
+                    f'{file}: cannot be read, or what becomes of it not written '
+                    f'({error.strerror or error})'
+                )
+            except ValueError as error:
+                counted.problems.append(str(error))
 
     return counted
 

@@ -48,10 +48,8 @@ def find_suspects(image: Judged) -> list[Suspect]:
     """
     suspects = [*_not_labelled(image), *_not_seen(image), *_border(image)]
     if image.prob.ndim == 3:
-        suspects = [
-            replace(each, box=each.box[stored_order(image.slice_axis)])
-            for each in suspects
-        ]
+        order = stored_order(image.slice_axis)
+        suspects = [replace(each, box=each.box[order]) for each in suspects]
     return sorted(suspects, key=lambda suspect: -suspect.score)
 
 

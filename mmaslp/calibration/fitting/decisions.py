@@ -29,6 +29,7 @@ from ..features import (
     accuracy_of,
     area_of,
     domain_features,
+    five_digits,
     image_features,
     object_features,
     probabilities,
@@ -97,7 +98,7 @@ def fit_decisions(
     # A thousand images of the fit are kept.
     kept = np.unique(np.linspace(0, len(images) - 1, 1000).astype(int))
     rows: dict[str, Any] = {
-        name: [_short(column[k]) for k in kept] for name, column in columns.items()
+        name: [five_digits(column[k]) for k in kept] for name, column in columns.items()
     }
     return Decisions(
         objects,
@@ -108,13 +109,6 @@ def fit_decisions(
         cuts=cuts,
         record=record,
     )
-
-
-def _short(value: Any) -> Any:
-    """Numbers as a file holds them: five digits, None for nan."""
-    if isinstance(value, list):
-        return [_short(each) for each in value]
-    return None if value is None or np.isnan(value) else float(f'{value:.5g}')
 
 
 def _probabilities_without(
@@ -213,7 +207,7 @@ def _costs(
         dice = np.where(size > 0, 2 * left[:, 1] / np.maximum(size, 1), 1.0)
         false = (~real & ~gone).sum() / len(pairs)
         rows.append([cut, 1 - (real & gone).sum() / real.sum(), false, dice.mean()])
-    return [[_short(value) for value in row] for row in rows]
+    return five_digits(rows)
 
 
 def _fit_images(

@@ -264,15 +264,17 @@ def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
         )
         return
 
-    if split != 'train' and (
-        moved := re.search(r'Annotations.* (\w*(?:Flip|Resize))\b', names)
-    ):
-        yield Finding(
-            'error' if moved[1].endswith('Flip') else 'warning',
-            f'{place}: {moved[1]} changes the masks too, and MMSegmentation changes '
-            'what it predicts back to the image as it was, so that both may differ',
-            f'{place}.pipeline: LoadBinaryAnnotations after {moved[1]}',
-        )
+    for kind, level in (('Flip', 'error'), ('Resize', 'warning')):
+        if split != 'train' and (
+            moved := re.search(rf'Annotations.* (\w*{kind})\b', names)
+        ):
+            yield Finding(
+                level,
+                f'{place}: {moved[1]} changes the masks too, and MMSegmentation '
+                'changes what it predicts back to the image as it was, so that both '
+                'may differ',
+                f'{place}.pipeline: LoadBinaryAnnotations after {moved[1]}',
+            )
 
     values = [
         mask_values(leaf, _MANY if split == 'train' else _SAMPLE) for leaf in leaves

@@ -92,11 +92,13 @@ class CalibratorHook(Hook):
             return
         calibrator.save(self._file, overwrite=True)
         path = runner.message_hub.get_info('last_ckpt') or ''
-        found = osp.isfile(path) and keep_in_checkpoint(path, calibrator, runner.iter)
         print_log(
             f'calibrator in {self._file}\n{calibrator.summary()}', logger='current'
         )
-        if not found and not osp.isdir(path):  # a folder is of shards
+        # A folder is of shards.
+        if not osp.isdir(path) and not (
+            osp.isfile(path) and keep_in_checkpoint(path, calibrator, runner.iter)
+        ):
             print_log(
                 'The calibrator is that of the weights at the end of this training, '
                 'and no checkpoint holds them. See save_last of CheckpointHook, or '

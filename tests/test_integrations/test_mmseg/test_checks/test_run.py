@@ -227,6 +227,13 @@ CASES = {
         ),
         'test_dataloader.dataset: RandomFlip changes the masks too',
     ),
+    'a flip before a resize': (
+        lambda cfg: cfg.test_dataloader.dataset.pipeline.__setitem__(
+            slice(2, 2),
+            [dict(type='RandomFlip', prob=0.5), dict(type='Resize', scale=(16, 16))],
+        ),
+        'error:   test_dataloader.dataset: RandomFlip changes the masks too',
+    ),
     'a validation whose masks are loaded before they are resized': (
         lambda cfg: cfg.val_dataloader.dataset.pipeline.insert(
             2, dict(type='Resize', scale=(16, 16))
