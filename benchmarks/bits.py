@@ -26,8 +26,8 @@ from torch.nn.functional import avg_pool2d
 
 import mmaslp.functional as metrics
 from mmaslp import (
+    BandLevels,
     BandTable,
-    BorderLevels,
     CalibrationHistogram,
     ImageLevels,
     SelfCalibratingBCE,
@@ -83,8 +83,8 @@ def loss_and_gradient(
     return [loss, logits.grad]
 
 
-def smoothing() -> BorderLevels:
-    levels = BorderLevels()
+def smoothing() -> BandLevels:
+    levels = BandLevels()
     fixed = torch.tensor([0.1, 0.05, 0.02, 0.01, 0.003])
     levels.levels.copy_(fixed.to(levels.levels.dtype))
     return levels
@@ -161,7 +161,7 @@ def counted(prob: Tensor, labels: Tensor) -> BandTable:
 
 def levels_by_band(gain: float) -> list[Tensor]:
     """Levels after each of twelve validations."""
-    levels = BorderLevels(gain, 1)
+    levels = BandLevels(gain, 1)
     steps = []
     for number in range(12):
         logits, labels = draw(50 + number, (3, 40, 40), number % 2 == 1)

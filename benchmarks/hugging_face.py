@@ -147,7 +147,7 @@ def main() -> None:
     test = Folder(options.data / 'test', options.size, None, mirror=False)
     print('| levels | calibrator | ECE | by band | NLL | accuracy | IoU |')
     print('|---|---|---|---|---|---|---|')
-    for levels in (None, 'border'):
+    for levels in (None, 'band'):
         calibration = train(options, levels)
         prob = predict(calibration.model, test.images, options.size)
         for name, calibrate in (('none', None), ('yes', calibration.calibrator)):

@@ -28,7 +28,7 @@ from mmseg.structures import SegDataSample
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmaslp import ASLPHook, BorderLevels, CalibrationMetric, SCBCELoss
+from mmaslp import ASLPHook, BandLevels, CalibrationMetric, SCBCELoss
 from mmaslp.integrations.mmseg.config import read_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,7 +53,7 @@ def bench_loss():
     logits = (4 * torch.randn(SHAPE, generator=generator)).requires_grad_()
     labels = torch.zeros(SHAPE[0], *SHAPE[2:], dtype=torch.long)
     labels[:, 100:250, 80:300] = 1
-    by_band, levels = SCBCELoss(), BorderLevels()
+    by_band, levels = SCBCELoss(), BandLevels()
     levels.levels.fill_(0.2)
     by_band.criterion.bind(levels)
     losses = {
@@ -241,7 +241,7 @@ def main():
     for number, options in (
         (1000, image),
         (args.images, image),
-        (args.images, dict(levels='border')),
+        (args.images, dict(levels='band')),
     ):
         cost = bench_hook(number, **options)
         print(

@@ -27,7 +27,7 @@ from PIL import Image
 from mmaslp.common.bands import border_bands
 from mmaslp.files.map_pairs import pair_files, read_pair
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.levels.border import Best, apply_guard, lower_median
+from mmaslp.levels.bands import Best, apply_guard, lower_median
 from mmaslp.metrics import BandTable
 
 DATASET, TOY = 'Dataset501_Person', 'Dataset502_Balls'
@@ -335,7 +335,7 @@ def same(*folds: str) -> None:
     first, second = (
         torch.load(f'{fold}/checkpoint_final.pth', weights_only=False) for fold in folds
     )
-    for key in 'network_weights', 'optimizer_state', 'mmaslp_border_levels':
+    for key in 'network_weights', 'optimizer_state', 'mmaslp_band_levels':
         saved = (pickle.dumps(_plain(each[key])) for each in (first, second))
         print(key, 'bit-equal' if len(set(saved)) == 1 else 'differs')
 

@@ -16,7 +16,7 @@ nnUNetv2_preprocess -d 502 -c 3d_fullres -np 1
 
 export nnUNet_n_proc_DA=0  # batches in the order of their seeds
 person=$nnUNet_results/Dataset501_Person
-for trainer in ShortDefault ShortBorderLevels; do
+for trainer in ShortDefault ShortBandLevels; do
   nnUNetv2_train 501 2d 0 -tr $trainer -device cpu --npz
   nnUNetv2_predict -d 501 -c 2d -f 0 -tr $trainer -device cpu --save_probabilities \
     -i $nnUNet_raw/Dataset501_Person/imagesTs -npp 1 -nps 1 \
@@ -24,11 +24,11 @@ for trainer in ShortDefault ShortBorderLevels; do
 done
 python nnunet.py noise ShortDefault
 python nnunet.py views ShortDefault
-python nnunet.py table ShortDefault ShortBorderLevels
+python nnunet.py table ShortDefault ShortBandLevels
 
 # In 3-D: killed in its sixth epoch and resumed; uninterrupted.
-fold=$nnUNet_results/Dataset502_Balls/ShortestBorderLevels__nnUNetPlans__3d_fullres/fold_0
-ball() { nnUNetv2_train 502 3d_fullres 0 -tr ShortestBorderLevels -device cpu "$@"; }
+fold=$nnUNet_results/Dataset502_Balls/ShortestBandLevels__nnUNetPlans__3d_fullres/fold_0
+ball() { nnUNetv2_train 502 3d_fullres 0 -tr ShortestBandLevels -device cpu "$@"; }
 ball > /dev/null & killed=$!
 until [ -f $fold/checkpoint_latest.pth ]; do sleep 0.2; done
 kill -9 $killed

@@ -15,7 +15,7 @@ empty() { # regime, set, training, method, seed, more options; for windows.py
 }
 sets='ccp_person dsb2018_nuclei sd_saliency_900 mt_defect kvasir_seg_320'
 for seed in 0 1 2; do
-    for method in bce border; do
+    for method in bce band; do
         for set in $sets; do
             empty few "$set" $method $method $seed "$few --shift"
             line few_swap "$set" $method $seed dtd_ood "$few --swap"
@@ -40,7 +40,7 @@ for seed in 0 1 2; do
     for set in $sets; do
         empty few "$set" monai_patches bce $seed "$few --patches"
         empty few "$set" bce_windows bce $seed "$few --replace .125"
-        empty few "$set" border_windows border $seed "$few --replace .125"
+        empty few "$set" band_windows band $seed "$few --replace .125"
         for method in mc me fb slp smoothing; do
             empty few "$set" $method $method $seed "$few"
         done

@@ -32,7 +32,7 @@ from mmaslp.augmentation.windows import find_window
 
 # Size of the images, learning rate and default number of epochs of each network.
 NETWORKS = {'unet': (64, 3e-3, 30), 'pretrained': (192, 1e-3, 12)}
-METHODS = ('bce', 'border', 'mc', 'me', 'fb', 'slp', 'smoothing', *RIVALS)
+METHODS = ('bce', 'band', 'mc', 'me', 'fb', 'slp', 'smoothing', *RIVALS)
 BATCH = 16
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
 STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
@@ -162,11 +162,11 @@ def make_levels(
     method: str, beta: str, epochs: int, names: list[str], steps: int, **options: float
 ) -> Any:
     """The levels of a method, or None."""
-    from mmaslp import BorderLevels, ImageLevels
+    from mmaslp import BandLevels, ImageLevels
     from mmaslp.levels.rules import make_rule
 
-    if method == 'border':
-        return BorderLevels(warmup=epochs // 3)
+    if method == 'band':
+        return BandLevels(warmup=epochs // 3)
     if method in ('mc', 'me', 'fb'):
         rule = make_rule(method.upper(), **options)
         return ImageLevels(names, beta, rule, warmup=5 * steps)
@@ -190,11 +190,11 @@ def make_loss(method: str, levels: Any, beta: str, alpha: float) -> Any:
 
 def observe(levels: Any, logits: Tensor, labels: Tensor) -> None:
     """Give a validation to the levels."""
-    from mmaslp import BandTable, BorderLevels
+    from mmaslp import BandLevels, BandTable
 
     table = BandTable()
     table.update(torch.sigmoid(logits), labels)
-    if isinstance(levels, BorderLevels):
+    if isinstance(levels, BandLevels):
         levels.observe(table)
     else:
         figures = table.compute()

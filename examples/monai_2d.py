@@ -21,7 +21,7 @@ from monai.transforms import (
 from monai.utils import set_determinism
 from pairs import load_splits
 
-from mmaslp import BandTable, BorderLevels, CalibrationHistogram, SelfCalibratingBCE
+from mmaslp import BandLevels, BandTable, CalibrationHistogram, SelfCalibratingBCE
 from mmaslp.report.tables import format_table
 
 COLUMNS = {
@@ -88,7 +88,7 @@ def main():
     rows = {}
     methods = {
         'BCE': None,
-        'levels by band': BorderLevels(warmup=args.epochs // 3),
+        'levels by band': BandLevels(warmup=args.epochs // 3),
     }
     for name, levels in methods.items():
         figures = train(name, data, args.epochs, levels)

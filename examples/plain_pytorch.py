@@ -14,7 +14,7 @@ from pairs import load_splits
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmaslp import BandTable, BorderLevels, CalibrationHistogram, SelfCalibratingBCE
+from mmaslp import BandLevels, BandTable, CalibrationHistogram, SelfCalibratingBCE
 from mmaslp.report.tables import format_table
 
 COLUMNS = {
@@ -100,7 +100,7 @@ def main():
     rows = {}
     methods = {
         'BCE': None,
-        'levels by band': BorderLevels(warmup=args.epochs // 3),
+        'levels by band': BandLevels(warmup=args.epochs // 3),
     }
     for name, levels in methods.items():
         figures = train(name, data, args.epochs, levels)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # editors and type checkers do not see what is imported later
     from .calibration import Calibrator, dice_optimal_mask, fit_calibrator
     from .evaluation.evaluator import Evaluator
     from .evaluation.result import load_results
-    from .levels import BorderLevels, ImageLevels
+    from .levels import BandLevels, ImageLevels
     from .losses import SelfCalibratingBCE
     from .metrics import BandTable, CalibrationHistogram
 
@@ -48,7 +48,7 @@ _REGISTRY = 'mmseg.registry'
 # The main names of the rooms, imported when they are asked for.
 _ROOMS = {
     'BandTable': 'metrics',
-    'BorderLevels': 'levels',
+    'BandLevels': 'levels',
     'CalibrationHistogram': 'metrics',
     'Calibrator': 'calibration',
     'Evaluator': 'evaluation.evaluator',
@@ -60,8 +60,8 @@ _ROOMS = {
     'load_results': 'evaluation.result',
 }
 __all__ = [
+    'BandLevels',
     'BandTable',
-    'BorderLevels',
     'CalibrationHistogram',
     'Calibrator',
     'Evaluator',

@@ -55,7 +55,7 @@ def test_config_builds(path):
         assert head.out_channels == 2 or head.threshold == 0.5
     for hook in cfg.get('custom_hooks', []):
         if hook['type'] == 'ASLPHook':
-            assert hook['levels'] == 'border' or 'rule' in hook
+            assert hook['levels'] == 'band' or 'rule' in hook
         HOOKS.build(hook)
     kinds = [m['type'] for m in cfg.val_evaluator]
     assert 'CalibrationMetric' in kinds
@@ -82,11 +82,10 @@ def test_variants_say_what_their_name_says():
 def test_the_reference_by_region_validates_after_every_epoch():
     folder = ROOT / 'configs' / 'aslp'
     paper, ours = (
-        Config.fromfile(folder / name)
-        for name in ('unet_duts.py', 'unet_duts_fb_border.py')
+        Config.fromfile(folder / name) for name in ('unet_duts.py', 'unet_duts_band.py')
     )
     paper.pop('custom_hooks')
-    hook = dict(type='ASLPHook', levels='border')
+    hook = dict(type='ASLPHook', levels='band')
     assert ours.pop('custom_hooks') == [hook]
     assert ours.train_cfg.val_interval == 1
     assert paper.to_dict() == ours.to_dict()

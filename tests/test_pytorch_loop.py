@@ -12,8 +12,8 @@ from mmengine.runner import Runner
 
 from mmaslp import (
     ASLPHook,
+    BandLevels,
     BandTable,
-    BorderLevels,
     CalibrationHistogram,
     ImageLevels,
 )
@@ -126,7 +126,7 @@ def run_loop(recorded, runner, state=None, first=0, epochs=EPOCHS):
 def recorded(tmp_path_factory):
     toy = Toy(tmp_path_factory.mktemp('readme'))
     # The hook counts iterations: the validation that ends the warm-up moves the levels.
-    hook = dict(type='ASLPHook', levels='border', warmup_epochs=WARMUP + 1)
+    hook = dict(type='ASLPHook', levels='band', warmup_epochs=WARMUP + 1)
     cfg = toy.over_confident(toy.config(toy.root / 'run', custom_hooks=[hook]))
     cfg.train_cfg.max_epochs = EPOCHS
     cfg.train_dataloader.batch_size = 3  # the last batch of an epoch is smaller
@@ -166,7 +166,7 @@ def test_what_begins_in_inference_mode_goes_on_outside():
     label[..., 8:] = 1
     prob = 0.1 + 0.8 * label
     with torch.inference_mode():
-        table, histogram, levels = BandTable(), CalibrationHistogram(), BorderLevels()
+        table, histogram, levels = BandTable(), CalibrationHistogram(), BandLevels()
         images, session = ImageLevels(['a']), CalibratorSession()
         histogram.load_state_dict(CalibrationHistogram().state_dict())
         evaluator = Evaluator()

@@ -16,7 +16,7 @@ from transformers import (
     set_seed,
 )
 
-from mmaslp import BorderLevels
+from mmaslp import BandLevels
 from mmaslp.integrations.transformers import SelfCalibration
 
 
@@ -83,7 +83,7 @@ def trainer(folder, calibration, train=None, val=None, model=None, **options):
 
 
 def main(folder):
-    calibration = SelfCalibration(BorderLevels())
+    calibration = SelfCalibration(BandLevels())
     one = trainer(folder, calibration, num_train_epochs=12)
     one.train()
     weights = torch.cat([each.flatten() for each in one.model.parameters()])

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from mmaslp.integrations.nnunet.trainers.border_levels import (
-    nnUNetTrainerBorderLevels,
+from mmaslp.integrations.nnunet.trainers.band_levels import (
+    nnUNetTrainerBandLevels,
 )
 
 
@@ -39,17 +39,17 @@ class ShortDefault(Short, nnUNetTrainer):
     """nnU-Net's Dice + CE."""
 
 
-class ShortBorderLevels(Short, nnUNetTrainerBorderLevels):
+class ShortBandLevels(Short, nnUNetTrainerBandLevels):
     """Dice + SC-BCE with levels by band."""
 
 
-class ShortBorderLevelsNoDice(ShortBorderLevels):
+class ShortBandLevelsNoDice(ShortBandLevels):
     """SC-BCE with levels by band."""
 
     with_dice = False
 
 
-class ShortestBorderLevels(ShortBorderLevels):
+class ShortestBandLevels(ShortBandLevels):
     """For a run that is killed, and one that is not."""
 
     epochs = 12

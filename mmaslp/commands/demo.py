@@ -22,7 +22,7 @@ MODELS = {
     'BCE': 'bce',
     'ASLP': 'aslp_mc',
     'windows': 'windows',
-    'levels by band': 'aslp_fb_border',
+    'levels by band': 'aslp_band',
 }
 DEFAULT = ('BCE', 'ASLP')
 EPOCHS = 120

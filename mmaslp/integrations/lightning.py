@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from ..calibration.calibrator import Calibrator
 from ..common.arguments import check_integer, check_text, optional
 from ..common.draws import seed_torch
-from ..levels.border import BorderLevels
+from ..levels.bands import BandLevels
 from ..losses.criterion import SelfCalibratingBCE
 from ..training.sessions import CalibratorSession, LevelsSession
 from .torchmetrics import BinaryBandCalibration
@@ -78,8 +78,8 @@ class ASLPCallback(Callback):
     repeats images to fill the last batch of a validation; they count twice there.
 
     Args:
-        levels (str | BorderLevels): ``'border'``, levels that warm up for a third of
-            the validations, or levels of your own. Defaults to 'border'.
+        levels (str | BandLevels): ``'band'``, levels that warm up for a third of
+            the validations, or levels of your own. Defaults to 'band'.
         metric (str, optional): Name of the metric in the module, such as
             ``'val_calibration'``. Defaults to None: the only one of its type.
         seed (int, optional): Seed of torch's generators. Defaults to None: that of
@@ -89,7 +89,7 @@ class ASLPCallback(Callback):
             ``dict(target='probability')``. Defaults to False.
 
     Attributes:
-        levels (BorderLevels): The levels.
+        levels (BandLevels): The levels.
 
     Raises:
         ValueError: At once if an argument is out of range. At the beginning of ``fit``
@@ -102,7 +102,7 @@ class ASLPCallback(Callback):
 
     def __init__(
         self,
-        levels: str | BorderLevels = 'border',
+        levels: str | BandLevels = 'band',
         metric: str | None = None,
         seed: int | None = None,
         calibrator: bool | Mapping[str, Any] = False,
@@ -178,7 +178,7 @@ class ASLPCallback(Callback):
         elif self.session.warmup is None:
             raise ValueError(
                 'levels warm up for a third of the training, whose length is not '
-                f'known: {remedy}, or give BorderLevels(warmup=20)'
+                f'known: {remedy}, or give BandLevels(warmup=20)'
             )
 
     def on_train_epoch_start(

@@ -18,7 +18,7 @@ from ..calibration.module import fingerprint_of, same_weights
 from ..common.arguments import check_text
 from ..common.arrays import at_least_float32, one_logit
 from ..common.processes import joined
-from ..levels.border import BorderLevels
+from ..levels.bands import BandLevels
 from ..losses.criterion import SelfCalibratingBCE
 from ..metrics.band_table import BandTable
 from ..training.sessions import (
@@ -163,9 +163,9 @@ class SelfCalibration(TrainerCallback, ExportableState):
     ``train()`` starts them anew.
 
     Args:
-        levels (str | BorderLevels | None): ``'border'``, levels that warm up for a
+        levels (str | BandLevels | None): ``'band'``, levels that warm up for a
             third of the evaluations; levels of your own; or None for plain BCE, which
-            has figures and a calibrator too. Defaults to 'border'.
+            has figures and a calibrator too. Defaults to 'band'.
         calibrator (bool | Mapping): Whether to fit a calibrator, or options of
             :func:`~mmaslp.calibration.fit_tables`, such as
             ``dict(target='probability')``. Defaults to True.
@@ -175,7 +175,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
             Defaults to 'eval'.
 
     Attributes:
-        levels (BorderLevels | None): The levels.
+        levels (BandLevels | None): The levels.
         calibrator (Calibrator | None): The calibrator, once a training has ended.
 
     Raises:
@@ -193,7 +193,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
 
     def __init__(
         self,
-        levels: str | BorderLevels | None = 'border',
+        levels: str | BandLevels | None = 'band',
         calibrator: bool | Mapping[str, Any] = True,
         ignore_index: int = 255,
         evaluation: str = 'eval',

@@ -1,6 +1,6 @@
 """Levels that move the targets of the criterion: by band or by image; pure torch."""
 
-from .border import BorderLevels
+from .bands import BandLevels
 from .image import ImageLevels
 from .rules import FB, MC, ME, RULES, Fixed, Rule, Validation, make_rule, update_alpha
 
@@ -9,7 +9,7 @@ __all__ = [
     'MC',
     'ME',
     'RULES',
-    'BorderLevels',
+    'BandLevels',
     'Fixed',
     'ImageLevels',
     'Rule',

@@ -242,7 +242,7 @@ def make_rule(rule: str | Rule, **options: Any) -> Rule:
             raise ValueError(
                 f'there is no argument {key!r}: rule {rule!r} has '
                 f'{", ".join(names) or "none of its own"}; beta belongs to the loss, '
-                "gain to levels='border'; ASLPHook has warmup_epochs and warmup_iters"
+                "gain to levels='band'; ASLPHook has warmup_epochs and warmup_iters"
             )
     return kind(**options)
 

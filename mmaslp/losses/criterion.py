@@ -40,13 +40,13 @@ class SelfCalibratingBCE(nn.Module):
 
     One loss, by its arguments:
 
-    - ``BorderLevels()``: smoothing per band of distance from the label's border
+    - ``BandLevels()``: smoothing per band of distance from the label's border
     - ``ImageLevels(ids)`` and its sample: the paper, ASLP
     - nothing: binary cross entropy; ``eps=0.1``: label smoothing
     - ``beta='HI', alpha=0.05``: stochastic label perturbation (SLP)
     - ``beta='HI', alpha=a / 2, per_pixel=True``: DisturbLabel with noise rate a
 
-    With :class:`BorderLevels` the target is :math:`(1 - \epsilon_b) y + \epsilon_b/2`,
+    With :class:`BandLevels` the target is :math:`(1 - \epsilon_b) y + \epsilon_b/2`,
     where b is the band of the pixel; after ``eval()`` nothing is smoothed, so that a
     validation loss is binary cross entropy. Otherwise the label of an image is
     perturbed as a whole, :math:`t = (1 - \beta) y + \beta / 2`, with a probability:
@@ -55,11 +55,11 @@ class SelfCalibratingBCE(nn.Module):
     pixels, 0 without any. Any Dice loss may be added to it.
 
     Args:
-        levels (BorderLevels | ImageLevels, optional): What moves the targets. Defaults
+        levels (BandLevels | ImageLevels, optional): What moves the targets. Defaults
             to None.
         beta (str | float, optional): ``'HI'`` hard inversion 2, ``'SI'`` soft inversion
             1.5, ``'M'`` moderation 1, ``'DM'`` moderation with noise per pixel, or a
-            strength in (0, 2]; without meaning for :class:`BorderLevels`. Defaults to
+            strength in (0, 2]; without meaning for :class:`BandLevels`. Defaults to
             None: that of the levels given here, or 'HI'.
         ignore_index (int): Label of pixels without a label. Defaults to 255.
         reduction (str): 'none', 'mean' (over the valid pixels) or 'sum'. Defaults to
@@ -94,8 +94,8 @@ class SelfCalibratingBCE(nn.Module):
           channel.
 
     Example:
-        >>> from mmaslp.levels import BorderLevels
-        >>> criterion = SelfCalibratingBCE(BorderLevels())
+        >>> from mmaslp.levels import BandLevels
+        >>> criterion = SelfCalibratingBCE(BandLevels())
         >>> loss = criterion(torch.zeros(2, 1, 4, 4), torch.ones(2, 4, 4))
         >>> round(loss.item(), 4)
         0.6931
@@ -143,7 +143,7 @@ class SelfCalibratingBCE(nn.Module):
 
     @property
     def levels(self) -> Levels | None:
-        """BorderLevels | ImageLevels, optional: See :meth:`bind`."""
+        """BandLevels | ImageLevels, optional: See :meth:`bind`."""
         return self._levels
 
     def bind(self, levels: Levels | None) -> None:
@@ -155,7 +155,7 @@ class SelfCalibratingBCE(nn.Module):
         """
         if not isinstance(levels, (Levels, type(None))):
             raise ValueError(
-                f'levels must be BorderLevels or ImageLevels, got {levels!r}'
+                f'levels must be BandLevels or ImageLevels, got {levels!r}'
             )
         if self._own_levels not in (None, levels):
             raise ValueError(

@@ -141,7 +141,7 @@ class SmoothedByBand(Target):
     take the mean level.
     """
 
-    levels: Any  # BorderLevels
+    levels: Any  # BandLevels
 
     def as_maps(self, pixels: Tensor) -> Tensor:
         """See :meth:`Target.as_maps`: slices of volumes are maps of their own."""
@@ -158,7 +158,7 @@ class SmoothedByBand(Target):
     ) -> Strength:
         """See :meth:`Target.strength`."""
         if sample is not None:
-            raise ValueError('BorderLevels draw nothing: leave the sample out')
+            raise ValueError('BandLevels draw nothing: leave the sample out')
         levels = self.levels.levels
         if not (training and levels.any()):
             return Strength(torch.zeros(len(labels), device=labels.device))

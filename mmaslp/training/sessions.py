@@ -21,7 +21,7 @@ from ..common.arguments import (
 )
 from ..common.arrays import as_floats, checked
 from ..common.processes import joined, rank_and_size
-from ..levels.border import BorderLevels
+from ..levels.bands import BandLevels
 from ..metrics.band_table import BandTable
 
 # Validations between the warm-up and the end: fewer than the least move the levels
@@ -85,14 +85,14 @@ class LevelsSession:
     a session; sums of all processes are added up.
 
     Args:
-        levels (BorderLevels | str): Levels, or ``'border'``, which makes them with a
-            warm-up of a third of the validations. Defaults to 'border'.
+        levels (BandLevels | str): Levels, or ``'band'``, which makes them with a
+            warm-up of a third of the validations. Defaults to 'band'.
         ignore_index (int): Label of pixels that do not count. Defaults to 255.
         logger (logging.Logger, optional): Where warnings go. Defaults to None: the
             logger 'mmaslp'.
 
     Attributes:
-        levels (BorderLevels): The levels, for the loss.
+        levels (BandLevels): The levels, for the loss.
 
     Raises:
         ValueError: An argument is of another type.
@@ -107,13 +107,13 @@ class LevelsSession:
 
     def __init__(
         self,
-        levels: BorderLevels | str = 'border',
+        levels: BandLevels | str = 'band',
         ignore_index: int = 255,
         logger: logging.Logger | None = None,
     ) -> None:
-        if levels != 'border' and not isinstance(levels, BorderLevels):
-            raise ValueError(f"levels must be 'border' or BorderLevels, got {levels!r}")
-        self.levels = BorderLevels() if isinstance(levels, str) else levels
+        if levels != 'band' and not isinstance(levels, BandLevels):
+            raise ValueError(f"levels must be 'band' or BandLevels, got {levels!r}")
+        self.levels = BandLevels() if isinstance(levels, str) else levels
         self.levels.expect_validations()
         self.warmup = None if isinstance(levels, str) else levels.warmup
         self.ignore_index = check_integer('ignore_index', ignore_index)
@@ -177,7 +177,7 @@ class LevelsSession:
             after the move, ``level_band0`` at the border.
 
         Raises:
-            ValueError: See :meth:`~mmaslp.levels.BorderLevels.observe`.
+            ValueError: See :meth:`~mmaslp.levels.BandLevels.observe`.
         """
         self.levels.observe(self.table if table is None else table, whole)
         return {name: self.levels.figures[name] for name in METRICS} | self.scalars()

@@ -12,8 +12,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 from mmaslp import (
+    BandLevels,
     BandTable,
-    BorderLevels,
     CalibrationHistogram,
     Calibrator,
     SelfCalibratingBCE,
@@ -200,7 +200,7 @@ def test_a_batch_of_a_loader_is_as_many_images():
 
 def test_levels_that_nobody_moves_are_said_once(recwarn, monkeypatch):
     monkeypatch.setattr(targets, 'MANY_BATCHES', 250)
-    criterion = SelfCalibratingBCE(BorderLevels())
+    criterion = SelfCalibratingBCE(BandLevels())
     logit, label = torch.zeros(1, 1, 4, 4, requires_grad=True), torch.ones(1, 4, 4)
     for _ in range(249):
         criterion(logit, label)
@@ -211,7 +211,7 @@ def test_levels_that_nobody_moves_are_said_once(recwarn, monkeypatch):
 
 
 def test_levels_of_a_toolkit_may_wait(recwarn):
-    levels = BorderLevels()
+    levels = BandLevels()
     levels.expect_validations()
     criterion = SelfCalibratingBCE(levels)
     logit, label = torch.zeros(1, 1, 4, 4, requires_grad=True), torch.ones(1, 4, 4)
@@ -224,7 +224,7 @@ def observed():
     table, label = BandTable(), torch.zeros(32, 32)
     label[:, 16:] = 1
     table.update(0.1 + 0.8 * label, label)
-    levels = BorderLevels()
+    levels = BandLevels()
     levels.observe(table)
     return levels.state_dict()
 
@@ -252,7 +252,7 @@ MEASURED = dict(gaps=[0.1] * 5, shares=[0.2] * 5, iou=0.5, acc=0.9)
     ],
 )
 def test_a_damaged_state_of_levels_is_refused_when_it_is_loaded(damage):
-    levels = BorderLevels()
+    levels = BandLevels()
     with pytest.raises(ValueError, match='is damaged'):
         levels.load_state_dict({**observed(), **damage})
     assert not levels.validations

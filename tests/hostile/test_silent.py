@@ -12,8 +12,8 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSa
 
 import mmaslp
 from mmaslp import (
+    BandLevels,
     BandTable,
-    BorderLevels,
     CalibrationHistogram,
     Calibrator,
     ImageLevels,
@@ -213,7 +213,7 @@ def test_what_had_no_effect_on_files(words, culprit, tmp_path, monkeypatch, caps
 def observe_twice():
     label = torch.zeros(32, 32)
     label[:, 16:] = 1
-    table, levels = BandTable(), BorderLevels()
+    table, levels = BandTable(), BandLevels()
     for _ in range(2):
         table.update(0.1 + 0.8 * label, label)
         levels.observe(table)
@@ -237,7 +237,7 @@ def draw_samples(batches):
 
 
 SAID = {
-    'does not hold its levels': lambda: criterion_of(BorderLevels()).state_dict(),
+    'does not hold its levels': lambda: criterion_of(BandLevels()).state_dict(),
     'leave the sigmoid out': lambda: SelfCalibratingBCE()(
         torch.rand(100, 1, 4, 4), torch.ones(100, 4, 4)
     ),
@@ -280,7 +280,7 @@ def judging():
 
 def observe_sizes(*sizes):
     """Validations of so many images, each with a table of its own."""
-    levels = BorderLevels()
+    levels = BandLevels()
     for size in sizes:
         table = BandTable()
         for row in range(size):
@@ -316,7 +316,7 @@ def test_what_is_right_beside_what_is_refused(recwarn):
     observe_sizes(2, 5, 5, 3)
     draw_samples(100)
     SelfCalibratingBCE().state_dict()
-    nn.ModuleList([criterion_of(BorderLevels())]).state_dict()
+    nn.ModuleList([criterion_of(BandLevels())]).state_dict()
     calibrator = judging()
     two = torch.randn(2, 16, 16)
     assert torch.equal(calibrator.logits(two)[1], calibrator.logits(two[1]))
@@ -339,7 +339,7 @@ def test_unsigned_labels(wide):
 
 
 def test_no_object_found_ever_more_surely_is_no_table_observed_twice(recwarn):
-    label, levels = torch.zeros(32, 32), BorderLevels()
+    label, levels = torch.zeros(32, 32), BandLevels()
     label[:, 16:] = 1
     for low in (0.4, 0.3, 0.2):
         table = BandTable()
@@ -389,8 +389,8 @@ def test_an_exported_network_is_not_looked_at(recwarn):
             'is not wrapped',
         ),
         (
-            lambda: BorderLevels().load_state_dict(
-                BorderLevels().state_dict() | {'best': {}}
+            lambda: BandLevels().load_state_dict(
+                BandLevels().state_dict() | {'best': {}}
             ),
             'is damaged',
         ),
@@ -470,7 +470,7 @@ def test_an_exported_network_is_not_looked_at(recwarn):
         ),
         (lambda: HISTOGRAM.merge(HISTOGRAM), 'another histogram'),
         (
-            lambda: SelfCalibratingBCE(BorderLevels())(
+            lambda: SelfCalibratingBCE(BandLevels())(
                 PROBS, LABELS, ImageLevels(['a']).sample(['a'], 0)
             ),
             'leave the sample out',
@@ -491,7 +491,7 @@ def test_an_exported_network_is_not_looked_at(recwarn):
             ),
             'estimates must be what Calibrator.scores',
         ),
-        (lambda: BorderLevels().observe(BandTable(), whole='yes'), 'whole must be'),
+        (lambda: BandLevels().observe(BandTable(), whole='yes'), 'whole must be'),
         (observe_twice, 'the table holds the last validation too'),
         (lambda: judging().logits(MIRRORED), 'are calibrated together'),
         (

@@ -16,8 +16,8 @@ from mmseg.registry import MODELS
 from PIL import Image
 
 from mmaslp import (
+    BandLevels,
     BandTable,
-    BorderLevels,
     CalibrationHistogram,
     Calibrator,
     ImageLevels,
@@ -335,8 +335,8 @@ def test_what_is_no_map(call, odd):
 @pytest.mark.parametrize(
     'call',
     [
-        BorderLevels().load_state_dict,
-        BorderLevels().observe,
+        BandLevels().load_state_dict,
+        BandLevels().observe,
         ImageLevels(['a']).load_state_dict,
         ImageLevels(['a']).update,
         BandTable().merge,

@@ -55,7 +55,7 @@ def start(data, monkeypatch):
     return make
 
 
-@pytest.mark.parametrize('method', ['border', 'adafocal'])
+@pytest.mark.parametrize('method', ['band', 'adafocal'])
 def test_a_killed_run_goes_on_bit_for_bit(start, method):
     whole = start(method, 'whole')
     whole.fit()

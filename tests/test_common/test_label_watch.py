@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmaslp.common.arrays import MANY
-from mmaslp.levels import BorderLevels, ImageLevels
+from mmaslp.levels import BandLevels, ImageLevels
 from mmaslp.losses import SelfCalibratingBCE
 
 
@@ -14,7 +14,7 @@ LOGITS = torch.zeros(4, 8, 2)
 
 
 @pytest.mark.parametrize(
-    'make', [lambda: None, BorderLevels, lambda: ImageLevels(map(str, range(400)))]
+    'make', [lambda: None, BandLevels, lambda: ImageLevels(map(str, range(400)))]
 )
 def test_the_loss_names_masks_of_0_and_255_within_the_epoch(make):
     levels = make()

@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from mmaslp import BandTable, BorderLevels, ImageLevels
+from mmaslp import BandLevels, BandTable, ImageLevels
 from mmaslp.training.sessions import CalibratorSession
 
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason='needs gloo')
@@ -32,7 +32,7 @@ def by_band(rank, world, whole=False):
     for number, own in enumerate(label):
         own[:, 20 : 35 + 5 * number] = 1
     share = slice(None) if whole else slice(rank, None, world)
-    levels = BorderLevels()
+    levels = BandLevels()
     for shift in (1, 2, 3, 2):
         table = BandTable()
         for own in label[share]:

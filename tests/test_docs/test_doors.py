@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from mmaslp import BorderLevels, SelfCalibratingBCE, fit_calibrator
+from mmaslp import BandLevels, SelfCalibratingBCE, fit_calibrator
 from mmaslp.commands import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,7 +134,7 @@ def test_other_libraries_in_a_loop(word, library):
         if f'from {word}' in b or f'import {word}' in b
     )
     names = training(size=64)
-    names['criterion'] = SelfCalibratingBCE(BorderLevels())
+    names['criterion'] = SelfCalibratingBCE(BandLevels())
     names['images'], names['labels'] = next(iter(names['loader']))
     exec(block, names)
     if word == 'mmaslp.integrations.torchmetrics':

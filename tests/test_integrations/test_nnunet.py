@@ -17,8 +17,8 @@ from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from nnunetv2.utilities.helpers import softmax_helper_dim1
 
 from mmaslp.integrations.nnunet.loss import SelfCalibratingLoss, Targets
-from mmaslp.integrations.nnunet.trainers import border_levels
-from mmaslp.levels import BorderLevels
+from mmaslp.integrations.nnunet.trainers import band_levels
+from mmaslp.levels import BandLevels
 from mmaslp.losses import SelfCalibratingBCE
 
 ONE_LABEL = {'background': 0, 'blob': 1}
@@ -28,9 +28,9 @@ SHORT = """
 import random
 import numpy as np
 import torch
-from mmaslp.integrations.nnunet.trainers.border_levels import nnUNetTrainerBorderLevels
+from mmaslp.integrations.nnunet.trainers.band_levels import nnUNetTrainerBandLevels
 
-class ShortBorderLevels(nnUNetTrainerBorderLevels):
+class ShortBandLevels(nnUNetTrainerBandLevels):
     warmup = 0
 
     def initialize(self):
@@ -154,13 +154,13 @@ def toy(tmp_path, monkeypatch):
     extra = tmp_path / 'trainers'
     extra.mkdir()
     (extra / 'short.py').write_text(SHORT)
-    folders = f'{Path(border_levels.__file__).parent}:{extra}'
+    folders = f'{Path(band_levels.__file__).parent}:{extra}'
     monkeypatch.setenv('nnUNet_extTrainer', folders)
     monkeypatch.setenv('nnUNet_n_proc_DA', '0')
     monkeypatch.setenv('nnUNet_preprocessed', str(tmp_path / 'preprocessed'))
 
     def trainer(
-        name='ShortBorderLevels',
+        name='ShortBandLevels',
         labels=ONE_LABEL,
         configuration='2d',
         results='results',
@@ -218,7 +218,7 @@ def test_at_level_0_it_is_the_loss_of_nnunet(regions, depth, ignore):
         )
         nonlin = softmax_helper_dim1
     ours = SelfCalibratingLoss(
-        SelfCalibratingBCE(BorderLevels(), channels='independent'),
+        SelfCalibratingBCE(BandLevels(), channels='independent'),
         Targets(regions, 2 if ignore else None),
         MemoryEfficientSoftDiceLoss(apply_nonlin=nonlin, **dice),
     )
@@ -232,7 +232,7 @@ def test_at_level_0_it_is_the_loss_of_nnunet(regions, depth, ignore):
 def test_bands_lie_in_the_plane_of_a_slice():
     # A level of the first band alone smooths the labels on both sides of the border in
     # every slice, and none in a slice without a border.
-    levels = BorderLevels()
+    levels = BandLevels()
     levels.levels[0] = 0.5
     target = torch.zeros(1, 1, 3, 64, 64, dtype=torch.int16)
     target[:, :, 1:, :, 32:] = 1

@@ -22,7 +22,7 @@ from transformers import (
     pipeline,
 )
 
-from mmaslp import BorderLevels
+from mmaslp import BandLevels
 from mmaslp.calibration import Calibrator
 from mmaslp.integrations.transformers import (
     SelfCalibration,
@@ -89,7 +89,7 @@ def test_levels_move_and_the_calibrator_is_saved(tmp_path):
 
 
 def test_calibrated_model_returns_what_the_calibrator_gives(tmp_path):
-    calibration = SelfCalibration(BorderLevels(), dict(method='temperature'))
+    calibration = SelfCalibration(BandLevels(), dict(method='temperature'))
     one = trainer(tmp_path, calibration)
     one.train()
     images = one.eval_dataset.images
@@ -171,7 +171,7 @@ def test_processor_and_pipeline_take_a_calibrated_model():
 def test_resumed_run_ends_as_the_whole_one(tmp_path):
     ends = []
     for stop in (None, tmp_path / 'checkpoint-25'):  # levels move from step 18 on
-        calibration = SelfCalibration(BorderLevels())
+        calibration = SelfCalibration(BandLevels())
         model = stop and SegformerForSemanticSegmentation.from_pretrained(stop)
         options = dict(model=model, save_strategy='steps', save_steps=25)
         one = trainer(tmp_path, calibration, **options)
@@ -200,7 +200,7 @@ def test_weights_that_the_trainer_did_not_load_are_named(tmp_path, monkeypatch):
 
 @pytest.mark.release
 def test_best_model_is_kept(tmp_path):
-    calibration = SelfCalibration(BorderLevels())
+    calibration = SelfCalibration(BandLevels())
     one = trainer(
         tmp_path,
         calibration,
@@ -223,8 +223,8 @@ def test_checkpoint_without_levels_is_refused(tmp_path):
     options = dict(save_strategy='epoch', num_train_epochs=1)
     trainer(tmp_path, plain, **options).train()
     model = SegformerForSemanticSegmentation.from_pretrained(tmp_path / 'checkpoint-6')
-    resumed = trainer(tmp_path, SelfCalibration(BorderLevels()), model=model)
-    with pytest.raises(ValueError, match='not one of BorderLevels'):
+    resumed = trainer(tmp_path, SelfCalibration(BandLevels()), model=model)
+    with pytest.raises(ValueError, match='not one of BandLevels'):
         resumed.train(resume_from_checkpoint=True)
 
 
@@ -247,7 +247,7 @@ def schedule(strategy='steps', steps=4, epochs=10, delay=0, max_steps=100):
 
 
 def planned(args, state, warmup=None):
-    levels = 'border' if warmup is None else BorderLevels(warmup=warmup)
+    levels = 'band' if warmup is None else BandLevels(warmup=warmup)
     calibration = SelfCalibration(levels)
     calibration.on_train_begin(args, state, None)
     return calibration.levels.warmup
@@ -314,7 +314,7 @@ def test_masks_that_hold_no_object_are_named(tmp_path, value, offset):
     data = [Squares(12, value=value), Squares(11, seed=1, value=value)]
     for each in data:
         each.labels = (each.labels + offset) % 256
-    one = trainer(tmp_path, SelfCalibration(BorderLevels()), *data)
+    one = trainer(tmp_path, SelfCalibration(BandLevels()), *data)
     with pytest.raises(ValueError, match='mask > 0'):
         one.train()
     assert one.state.global_step <= 6  # the first epoch

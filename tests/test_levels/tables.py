@@ -8,7 +8,7 @@ SHARES = [0.02, 0.07, 0.15, 0.2, 0.56]
 
 
 class Table(BandTable):
-    """What BorderLevels read of a BandTable."""
+    """What BandLevels read of a BandTable."""
 
     ignored = 0
     one_class = False

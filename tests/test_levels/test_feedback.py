@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.levels.border import MAX_LEVEL, follow_gaps
+from mmaslp.levels.bands import MAX_LEVEL, follow_gaps
 
 EQUAL = [0.25] * 4
 # Made at commit b8dd178 (version 0.2) with FB() by region, beta 2: 2 * profile.

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mmaslp.levels.border import Best, apply_guard, lower_median
+from mmaslp.levels.bands import Best, apply_guard, lower_median
 
 BEST = Best(iou=0.7, iou_se=0.01, acc=0.9, acc_se=0.02)
 LEVELS = torch.full((5,), 0.4, dtype=torch.float64)

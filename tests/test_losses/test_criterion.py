@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from mmaslp.common.bands import border_bands
-from mmaslp.levels import BorderLevels, ImageLevels
+from mmaslp.levels import BandLevels, ImageLevels
 from mmaslp.losses import SelfCalibratingBCE
 
 LABELS = torch.tensor([[[0, 1], [1, 1]], [[1, 0], [0, 255]]])
@@ -54,7 +54,7 @@ def test_perturbed_images_have_the_perturbed_target(beta):
     torch.testing.assert_close(sample.margin, margin)
 
 
-@pytest.mark.parametrize('levels', [None, BorderLevels()])
+@pytest.mark.parametrize('levels', [None, BandLevels()])
 def test_without_levels_the_gradient_is_that_of_torch_bit_for_bit(levels):
     draw = torch.Generator().manual_seed(0)
     logits = 4 * torch.randn(3, 1, 33, 31, generator=draw)
@@ -104,8 +104,8 @@ def half_planes(size=64):
 LEVELS = torch.tensor([0.8, 0.6, 0.4, 0.2, 0.0], dtype=torch.float64)
 
 
-def border_levels(levels=LEVELS):
-    made = BorderLevels()
+def band_levels(levels=LEVELS):
+    made = BandLevels()
     made.levels.copy_(levels)
     return made
 
@@ -124,18 +124,18 @@ def test_expected_targets_by_band(size):
     labels = half_planes(size)
     logits = logits_like(labels).requires_grad_()
     expected = F.binary_cross_entropy_with_logits(logits, smoothed(labels))
-    criterion = SelfCalibratingBCE(border_levels())
+    criterion = SelfCalibratingBCE(band_levels())
     loss = criterion(logits, labels)
     torch.testing.assert_close(loss, expected)
     grads = [torch.autograd.grad(each, logits)[0] for each in (loss, expected)]
     torch.testing.assert_close(*grads)
-    none = SelfCalibratingBCE(border_levels(), reduction='none')(logits, labels)
+    none = SelfCalibratingBCE(band_levels(), reduction='none')(logits, labels)
     assert none.shape == labels.shape
     torch.testing.assert_close(none.mean(), expected)
 
 
 def test_levels_of_0_are_plain_bce_and_moved_levels_are_seen():
-    labels, levels = half_planes(), BorderLevels()
+    labels, levels = half_planes(), BandLevels()
     logits, criterion = logits_like(labels), SelfCalibratingBCE(levels)
     assert criterion(logits, labels) == SelfCalibratingBCE()(logits, labels)
     levels.levels.copy_(LEVELS)
@@ -148,7 +148,7 @@ def channels_of(labels, number):
 
 
 def test_a_validation_loss_is_binary_cross_entropy():
-    levels = BorderLevels()
+    levels = BandLevels()
     levels.levels.fill_(0.2)
     criterion = SelfCalibratingBCE(levels)
     logits, labels = torch.full((1, 8, 8), 3.0), torch.ones(1, 8, 8)
@@ -178,7 +178,7 @@ def test_channels_and_slices_are_those_of_a_loop(number, depth):
         labels = torch.stack([labels.roll(5 * d, -2) for d in range(depth)], 1)
     labels = channels_of(labels, number)
     logits = logits_like(labels)
-    levels, losses = border_levels(), []
+    levels, losses = band_levels(), []
     found = SelfCalibratingBCE(levels, channels='independent')(logits, labels)
     for k in range(number):
         of_channel = zip(logits[:, k].split(1, 1), labels[:, k].split(1, 1))
@@ -192,7 +192,7 @@ def test_channels_and_slices_are_those_of_a_loop(number, depth):
 def test_volumes_have_their_bands_in_the_plane_of_a_slice():
     slices = half_planes()
     volume = torch.stack([slices, slices.flip(-1), 1 - slices], 1)  # (N, D, H, W)
-    logits, criterion = logits_like(volume), SelfCalibratingBCE(border_levels())
+    logits, criterion = logits_like(volume), SelfCalibratingBCE(band_levels())
     expected = sum(criterion(logits[:, d], volume[:, d]) for d in range(3)) / 3
     for labels in (volume, volume.unsqueeze(1)):
         torch.testing.assert_close(criterion(logits.unsqueeze(1), labels), expected)
@@ -200,7 +200,7 @@ def test_volumes_have_their_bands_in_the_plane_of_a_slice():
 
 def test_either_has_an_axis_of_one_channel():
     labels = half_planes()
-    logits, criterion = logits_like(labels), SelfCalibratingBCE(border_levels())
+    logits, criterion = logits_like(labels), SelfCalibratingBCE(band_levels())
     expected = criterion(logits, labels)
     for given in (logits, logits.unsqueeze(1)):
         for true in (labels, labels.unsqueeze(1)):
@@ -220,7 +220,7 @@ def test_what_is_not_supported_is_one_clear_error(levels, logits, labels, match)
         criterion(torch.zeros(logits), torch.zeros(labels))
 
 
-@pytest.mark.parametrize('levels', [None, BorderLevels(), ImageLevels(IDS)])
+@pytest.mark.parametrize('levels', [None, BandLevels(), ImageLevels(IDS)])
 def test_weights_in_the_place_of_the_sample(levels):
     with pytest.raises(ValueError, match='must be that of ImageLevels'):
         SelfCalibratingBCE(levels)(LOGITS, LABELS, torch.ones(2, 2, 2))
@@ -237,26 +237,26 @@ def test_a_class_cannot_be_ignored(ignored):
 
 
 def test_levels_are_not_assigned():
-    criterion = SelfCalibratingBCE(BorderLevels())
+    criterion = SelfCalibratingBCE(BandLevels())
     with pytest.raises(AttributeError, match='levels'):
-        criterion.levels = BorderLevels()
+        criterion.levels = BandLevels()
 
 
 def test_levels_of_the_loss_are_not_replaced_silently():
-    criterion = SelfCalibratingBCE(BorderLevels(warmup=3))
+    criterion = SelfCalibratingBCE(BandLevels(warmup=3))
     criterion.bind(criterion.levels)
     with pytest.raises(ValueError, match='levels of its own'):
-        criterion.bind(BorderLevels())
+        criterion.bind(BandLevels())
     bound = SelfCalibratingBCE()
     for _ in range(2):  # of two trainings
-        bound.bind(BorderLevels())
+        bound.bind(BandLevels())
 
 
 @pytest.mark.parametrize('fixed', [dict(alpha=0.1), dict(eps=0.1)])
 def test_a_fixed_strength_does_not_stand_beside_levels_that_learn(fixed):
     criterion = SelfCalibratingBCE(**fixed)
     criterion.bind(ImageLevels(IDS, rule='fixed', alpha=0.1))
-    for levels in (ImageLevels(IDS), BorderLevels()):
+    for levels in (ImageLevels(IDS), BandLevels()):
         with pytest.raises(ValueError, match='alpha'):
             criterion.bind(levels)
         with pytest.raises(ValueError, match='alpha'):
@@ -264,7 +264,7 @@ def test_a_fixed_strength_does_not_stand_beside_levels_that_learn(fixed):
 
 
 def test_points_of_a_host_take_the_mean_level():
-    criterion = SelfCalibratingBCE(border_levels())
+    criterion = SelfCalibratingBCE(band_levels())
     logits, labels = torch.ones(2, 7), torch.ones(2, 7)
     expected = F.binary_cross_entropy_with_logits(logits, torch.full((2, 7), 0.8))
     torch.testing.assert_close(criterion(logits, labels), expected)
@@ -274,7 +274,7 @@ def test_ignored_pixels_make_no_border():
     labels = half_planes()
     labels[:, 30:] = 255
     levels = torch.tensor([0.8, 0.8, 0.8, 0.8, 0.0], dtype=torch.float64)
-    criterion = SelfCalibratingBCE(border_levels(levels), reduction='none')
+    criterion = SelfCalibratingBCE(band_levels(levels), reduction='none')
     logits = torch.ones(labels.shape)
     valid = labels != 255
     expected = bce(logits, smoothed(labels, valid, levels), valid.float())

@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from mmaslp.levels import BorderLevels
+from mmaslp.levels import BandLevels
 from mmaslp.training.sessions import CalibratorSession, LevelsSession, Plan
 
 LOGGER = logging.getLogger('mmaslp')
@@ -19,10 +19,10 @@ LOGGER = logging.getLogger('mmaslp')
         (lambda: CalibratorSession.of(None), 'calibrator must be True, False or'),
         (lambda: CalibratorSession(ignore_index='255'), 'ignore_index must be an int'),
         (lambda: LevelsSession(ignore_index='255'), 'ignore_index must be an integer'),
-        (lambda: LevelsSession().load_state_dict([1]), 'not one of BorderLevels'),
+        (lambda: LevelsSession().load_state_dict([1]), 'not one of BandLevels'),
         (lambda: LevelsSession().plan('60'), 'validations must be an integer'),
         (lambda: LevelsSession().plan(-1), 'validations must be an integer'),
-        (lambda: LevelsSession('image'), "levels must be 'border' or BorderLevels"),
+        (lambda: LevelsSession('image'), "levels must be 'band' or BandLevels"),
     ],
 )
 def test_options_are_checked_at_once(make, match):
@@ -39,8 +39,8 @@ def test_an_option_of_a_toolkit():
 
 def test_warm_up_is_a_third_or_that_of_given_levels():
     assert LevelsSession().plan(60) == Plan(60, 20)
-    assert LevelsSession(BorderLevels(warmup=7)).plan(60) == Plan(60, 7)
-    session = LevelsSession(BorderLevels(warmup=7))
+    assert LevelsSession(BandLevels(warmup=7)).plan(60) == Plan(60, 7)
+    session = LevelsSession(BandLevels(warmup=7))
     assert session.plan(60, warmup=3).warmup == session.levels.warmup == 3
 
 

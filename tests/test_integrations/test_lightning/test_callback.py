@@ -21,14 +21,14 @@ import tests.lightning_toy as toy
 from mmaslp.calibration import Calibrator, fit_calibrator
 from mmaslp.integrations.lightning import ASLPCallback
 from mmaslp.integrations.torchmetrics import BinaryBandCalibration
-from mmaslp.levels import BorderLevels
+from mmaslp.levels import BandLevels
 
 pytestmark = pytest.mark.filterwarnings('ignore')
 EPOCHS = 8
 
 
 def run(folder, epochs=EPOCHS, checkpoint=None):
-    callback = ASLPCallback(BorderLevels())
+    callback = ASLPCallback(BandLevels())
     toy.train(folder, epochs, callback, checkpoint)
     return callback
 
@@ -78,7 +78,7 @@ def test_the_seed_is_that_of_seed_everything(
     whole, tmp_path, monkeypatch, everything, own, alike
 ):
     monkeypatch.setenv('PL_GLOBAL_SEED', str(everything))
-    toy.train(tmp_path, EPOCHS, ASLPCallback(BorderLevels(), seed=own))
+    toy.train(tmp_path, EPOCHS, ASLPCallback(BandLevels(), seed=own))
     ends = [content(f / f'epoch={EPOCHS - 1}.ckpt') for f in (whole, tmp_path)]
     one, other = (end['state_dict']['network.0.weight'] for end in ends)
     assert torch.equal(one, other) == alike
@@ -136,7 +136,7 @@ def test_two_processes_have_the_levels_and_the_calibrator_of_one(tmp_path):
         folder = tmp_path / str(options['devices'])
         folder.mkdir()
         options['use_distributed_sampler'] = False
-        callback = ASLPCallback(BorderLevels(), calibrator=dict(method='temperature'))
+        callback = ASLPCallback(BandLevels(), calibrator=dict(method='temperature'))
         data = [DataLoader(toy.Squares(), 2)]
         toy.train(folder, 6, callback, model=Shared(folder), data=data, **options)
         found += [torch.load(file) for file in sorted(folder.glob('[01]'))]
@@ -150,7 +150,7 @@ def test_two_processes_have_the_levels_and_the_calibrator_of_one(tmp_path):
 
 
 def test_every_checkpoint_holds_the_calibrator_of_its_weights(tmp_path):
-    callback = ASLPCallback(BorderLevels(), calibrator=dict(method='temperature'))
+    callback = ASLPCallback(BandLevels(), calibrator=dict(method='temperature'))
     val = toy.Squares(12, seed=1, noise=0.0)
     model = toy.train(tmp_path, 6, callback, data=toy.loaders(val)).eval()
     saved = [
@@ -168,7 +168,7 @@ def test_every_checkpoint_holds_the_calibrator_of_its_weights(tmp_path):
         np.testing.assert_allclose(found.maps, wanted.maps, rtol=1e-3)
     assert model.calibration.listener is None
 
-    again = ASLPCallback(BorderLevels(), calibrator=True)
+    again = ASLPCallback(BandLevels(), calibrator=True)
     again.load_state_dict(
         content(tmp_path / 'epoch=5.ckpt')['callbacks']['ASLPCallback']
     )
@@ -186,7 +186,7 @@ def test_averaged_weights_are_those_of_the_calibrator(tmp_path, recwarn, first):
     callbacks = pytest.importorskip('lightning.pytorch.callbacks')
     if not hasattr(callbacks, 'EMAWeightAveraging'):
         pytest.skip('Lightning before 2.6 averages no weights')
-    both = [ASLPCallback(BorderLevels(), calibrator=True)]
+    both = [ASLPCallback(BandLevels(), calibrator=True)]
     both.insert(first, callbacks.EMAWeightAveraging(decay=0.9))
     val = toy.Squares(12, seed=1, noise=0.0)
     data = toy.loaders(val)
@@ -199,8 +199,8 @@ def test_averaged_weights_are_those_of_the_calibrator(tmp_path, recwarn, first):
 
 
 def test_another_training_begins_anew_and_the_same_goes_on(tmp_path):
-    callback = ASLPCallback(BorderLevels())
-    saved = BorderLevels()
+    callback = ASLPCallback(BandLevels())
+    saved = BandLevels()
     saved.validations = 3
     callback.levels.load_state_dict(saved.state_dict())  # before the first training
     ends = []
@@ -216,7 +216,7 @@ def test_another_training_begins_anew_and_the_same_goes_on(tmp_path):
 
 
 def test_a_validation_after_the_training_counts_its_images_alone(tmp_path):
-    callback = ASLPCallback(BorderLevels())
+    callback = ASLPCallback(BandLevels())
     model = toy.train(tmp_path, EPOCHS, callback)
     levels = callback.levels.levels.clone()
     for number in (6, 3):
@@ -233,7 +233,7 @@ def test_weights_that_change_after_the_last_validation_get_no_calibrator(tmp_pat
 
 
 def test_a_checkpoint_of_version_0_5_is_refused():
-    state = dict(step=7, session=dict(levels=BorderLevels().state_dict()))
+    state = dict(step=7, session=dict(levels=BandLevels().state_dict()))
     callback = ASLPCallback(calibrator=True)
     with pytest.raises(ValueError, match='of another version of mmaslp'):
         callback.load_state_dict(state)
@@ -248,7 +248,7 @@ def test_a_checkpoint_whose_step_cannot_be(step):
 
 
 def test_too_few_images_for_a_calibrator_are_told_of(tmp_path, caplog):
-    callback = ASLPCallback(BorderLevels(), calibrator=True)
+    callback = ASLPCallback(BandLevels(), calibrator=True)
     toy.train(tmp_path, 6, callback)
     assert callback.calibrator is None
     assert 'too few' in caplog.text
@@ -256,7 +256,7 @@ def test_too_few_images_for_a_calibrator_are_told_of(tmp_path, caplog):
 
 def test_a_calibrator_that_no_validation_follows_is_told_of(tmp_path, caplog):
     caplog.set_level('INFO')
-    callback = ASLPCallback(BorderLevels(), calibrator=True)
+    callback = ASLPCallback(BandLevels(), calibrator=True)
     toy.train(tmp_path, 15, callback, check_val_every_n_epoch=2)
     assert callback.calibrator is None
     assert 'no validation follows the last training batch' in caplog.text
@@ -273,10 +273,10 @@ def test_the_warm_up_by_default_is_a_third_of_the_validations(tmp_path):
 @pytest.mark.parametrize(
     ('levels', 'epochs', 'options', 'match'),
     [
-        ('border', 9, dict(limit_val_batches=0), 'give fit.. validation images'),
-        ('border', 6, {}, '4 lie between the end of the warm-up'),
-        ('border', 40, dict(check_val_every_n_epoch=10), 'a lower val_check_interval'),
-        (BorderLevels(warmup=50), 20, {}, ' 0 lie between'),
+        ('band', 9, dict(limit_val_batches=0), 'give fit.. validation images'),
+        ('band', 6, {}, '4 lie between the end of the warm-up'),
+        ('band', 40, dict(check_val_every_n_epoch=10), 'a lower val_check_interval'),
+        (BandLevels(warmup=50), 20, {}, ' 0 lie between'),
     ],
 )
 def test_levels_that_cannot_move_are_an_error(tmp_path, levels, epochs, options, match):
@@ -327,6 +327,6 @@ class Masks(toy.Segmenter):
     ],
 )
 def test_what_cannot_train_says_what_to_do(tmp_path, model, options, message):
-    callback = ASLPCallback(BorderLevels(), **options)
+    callback = ASLPCallback(BandLevels(), **options)
     with pytest.raises(ValueError, match=message):
         toy.train(tmp_path, 6, callback, model=model(), fast_dev_run=model is not Masks)

@@ -177,7 +177,7 @@ def mixed_images(dataset: Any, preprocessor: Any) -> Iterator[Finding]:
                 'error',
                 f'the training pipeline holds {name}, which makes one image of several,'
                 ' and a level by image belongs to one image',
-                f"remove {name}\nor ASLPHook(levels='border'), which needs no images",
+                f"remove {name}\nor ASLPHook(levels='band'), which needs no images",
             )
 
 

@@ -24,7 +24,7 @@ from ....common.draws import seed_torch
 from ....common.outputs import check_output
 from ....common.processes import gathered
 from ....files.csv_tables import write_csv
-from ....levels.border import BorderLevels
+from ....levels.bands import BandLevels
 from ....levels.image import ImageLevels
 from ....levels.rules import Rule, make_rule
 from ....losses.perturbations import check_alpha
@@ -124,7 +124,7 @@ class Schedule:
             )
 
 
-class BorderTraining(LevelsSession):
+class BandTraining(LevelsSession):
     """Levels by band: they move after a validation, by its table of bands."""
 
     learns = True
@@ -133,8 +133,8 @@ class BorderTraining(LevelsSession):
 
     def __init__(self, gain: float = 1.0, **others: Any) -> None:
         for name in others:
-            check_choice("an option of levels='border'", name, ('gain',))
-        super().__init__(BorderLevels(gain), logger=MMLogger.get_current_instance())
+            check_choice("an option of levels='band'", name, ('gain',))
+        super().__init__(BandLevels(gain), logger=MMLogger.get_current_instance())
 
     def findings(self, runner: Any, schedule: Schedule) -> Iterator[Finding]:
         """Say what does not fit: no table of bands, too few validations."""
@@ -288,7 +288,7 @@ class ImageTraining:
             print_log(f'ASLP: levels of images written to {self._table}', 'current')
 
 
-LEVELS: dict[Any, Any] = {'border': BorderTraining, 'image': ImageTraining}
+LEVELS: dict[Any, Any] = {'band': BandTraining, 'image': ImageTraining}
 
 
 @HOOKS.register_module()
@@ -300,8 +300,8 @@ class ASLPHook(Hook):
     moves their levels. Images are told apart by ``img_path``. The end of the training
     writes the table ``alpha.csv`` of images and levels.
 
-    ``levels='border'`` is ours: it smooths labels by distance from their border,
-    :class:`~mmaslp.levels.BorderLevels`. After each validation it takes the table of
+    ``levels='band'`` is ours: it smooths labels by distance from their border,
+    :class:`~mmaslp.levels.BandLevels`. After each validation it takes the table of
     bands that ``CalibrationMetric`` has counted. Any training pipeline goes, Mosaic
     too.
 
@@ -311,15 +311,15 @@ class ASLPHook(Hook):
     dropout also continues as in an uninterrupted run.
 
     Args:
-        levels (str): ``'image'`` or ``'border'``. Defaults to 'image', the paper's.
+        levels (str): ``'image'`` or ``'band'``. Defaults to 'image', the paper's.
         warmup_epochs (float, optional): Epochs (under iteration loops: visits of each
             image) before the levels begin to move. Defaults to None: a third of the
-            training for ``'border'``; for ``'image'`` 5, with ``rule='fixed'`` 0.
+            training for ``'band'``; for ``'image'`` 5, with ``rule='fixed'`` 0.
         warmup_iters (float, optional): The warm-up in iterations instead of epochs.
             Defaults to None.
         log_interval (int): Iterations between two records of the levels in the training
             log. Defaults to 10.
-        **options: For ``'border'`` the ``gain``. For ``'image'`` ``rule`` (``'MC'``,
+        **options: For ``'band'`` the ``gain``. For ``'image'`` ``rule`` (``'MC'``,
             the default, ``'ME'``, ``'FB'`` or ``'fixed'``) and its options (``eta``,
             ``lam`` and ``solver`` of :class:`~mmaslp.levels.MC` and
             :class:`~mmaslp.levels.ME`; ``landmark`` of ME; ``gain`` of
@@ -371,7 +371,7 @@ class ASLPHook(Hook):
 
     @property
     def levels(self) -> Any:
-        """BorderLevels | ImageLevels: The levels, from the start of a training on."""
+        """BandLevels | ImageLevels: The levels, from the start of a training on."""
         return self.training.levels
 
     def before_train(self, runner: Any) -> None:

@@ -25,7 +25,7 @@ class SCBCELoss(nn.Module):
 
     Args:
         beta (str | float, optional): See :class:`~mmaslp.losses.SelfCalibratingBCE`;
-            without meaning under ``ASLPHook(levels='border')``. Defaults to None: 'HI'.
+            without meaning under ``ASLPHook(levels='band')``. Defaults to None: 'HI'.
         alpha, deterministic, eps, per_pixel: See there; a hook that learns
             refuses ``alpha`` and ``eps``.
         reduction (str): 'none', 'mean' or 'sum'. Defaults to 'mean'.

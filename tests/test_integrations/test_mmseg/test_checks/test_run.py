@@ -278,7 +278,7 @@ CASES = {
         'train_dataloader.dataset: there is no ',
     ),
     'a hook more than that of the base': (
-        lambda cfg: cfg.custom_hooks.append(dict(type='ASLPHook', levels='border')),
+        lambda cfg: cfg.custom_hooks.append(dict(type='ASLPHook', levels='band')),
         'there are two ASLPHooks',
     ),
     'no validation at all': (

@@ -15,7 +15,7 @@ from mmaslp import ASLPHook, Calibrator, SCBCELoss
 from mmaslp.integrations.mmseg.checkpoint import allow_history_buffers
 from mmaslp.integrations.mmseg.checks.run import measuring_metric
 from mmaslp.integrations.mmseg.engine.aslp_hook import ImageTraining
-from mmaslp.levels import BorderLevels, ImageLevels, update_alpha
+from mmaslp.levels import BandLevels, ImageLevels, update_alpha
 from mmaslp.metrics import BandTable
 from tests.scripts import run_script
 
@@ -87,9 +87,9 @@ def train(cfg, *hooks):
     return runner, recorder
 
 
-def border(toy, work_dir, **overrides):
+def banded(toy, work_dir, **overrides):
     """A run with levels by band, of 20 iterations."""
-    hook = dict(type='ASLPHook', levels='border', warmup_iters=4, log_interval=1)
+    hook = dict(type='ASLPHook', levels='band', warmup_iters=4, log_interval=1)
     cfg = toy.config(work_dir, by_epoch=False, custom_hooks=[hook], train_cfg=OFTEN)
     toy.over_confident(cfg)
     cfg.merge_from_dict(overrides)
@@ -146,10 +146,10 @@ def test_levels_by_image_follow_the_rule_after_warm_up(toy, tmp_path, by_epoch):
 
 def test_levels_by_band_follow_the_table_of_each_validation(toy, tmp_path):
     tables = Tables()
-    runner, recorder = train(border(toy, tmp_path / 'run'), tables)
+    runner, recorder = train(banded(toy, tmp_path / 'run'), tables)
     assert [seen[0] for seen in tables.seen] == [*range(2, 21, 2)]
     # README's loop: the same tables give the same levels.
-    levels = BorderLevels(warmup=1)
+    levels = BandLevels(warmup=1)
     for _, table, found, metrics in tables.seen:
         assert isinstance(table, BandTable)
         assert table.compute()['acc'] == pytest.approx(metrics['calib/acc'], abs=1e-6)
@@ -206,13 +206,13 @@ def run_and_kill(cfg, tmp_path, at):
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize('kind', ['image', 'border'])
+@pytest.mark.parametrize('kind', ['image', 'band'])
 def test_killed_and_resumed_equals_uninterrupted(toy, tmp_path, kind):
     """With dropout, which the hook's seeding makes repeatable, and without."""
 
     def config(name, **overrides):
-        if kind == 'border':
-            cfg = border(toy, tmp_path / name, **overrides)
+        if kind == 'band':
+            cfg = banded(toy, tmp_path / name, **overrides)
         else:
             cfg = toy.config(tmp_path / name, **overrides)
             cfg.train_cfg.max_epochs = 4
@@ -266,7 +266,7 @@ def test_checkpoint_loads_safely_and_load_from_starts_anew(toy, tmp_path):
         cfg.custom_hooks[0] = hook or cfg.custom_hooks[0]
         Runner.from_cfg(cfg).train()
 
-    other = dict(type='ASLPHook', levels='border', warmup_epochs=0)
+    other = dict(type='ASLPHook', levels='band', warmup_epochs=0)
     with pytest.raises(ValueError, match="has levels='image'; resume from another"):
         resumed(lambda info: None, other)
     with pytest.raises(ValueError, match='state of ImageLevels is damaged'):
@@ -345,7 +345,7 @@ def with_mosaic(cfg, step):
 
 
 def test_levels_by_band_train_with_mosaic(toy, tmp_path):
-    cfg = with_mosaic(border(toy, tmp_path / 'run'), MOSAIC)
+    cfg = with_mosaic(banded(toy, tmp_path / 'run'), MOSAIC)
     cfg.train_dataloader.dataset.pipeline.insert(1, dict(type='Resize', scale=(16, 16)))
     runner, _ = train(cfg)
     assert aslp(runner).levels.validations == 10
@@ -354,7 +354,7 @@ def test_levels_by_band_train_with_mosaic(toy, tmp_path):
 def test_mosaic_is_refused_for_levels_by_image(toy, tmp_path):
     step = dict(type='RandomApply', transforms=[MOSAIC])
     cfg = with_mosaic(toy.config(tmp_path / 'run'), step)
-    with pytest.raises(ValueError, match=r"RandomMosaic, .* ASLPHook\(levels='border'"):
+    with pytest.raises(ValueError, match=r"RandomMosaic, .* ASLPHook\(levels='band'"):
         Runner.from_cfg(cfg).train()
 
 
@@ -381,22 +381,22 @@ def with_another_loss(cfg):
     ('kind', 'change', 'match'),
     [
         ('image', with_another_loss, 'found no SCBCELoss.*_delete_=True'),
-        ('border', without_validation, r"val_evaluator = \[dict\(type='Calibration"),
+        ('band', without_validation, r"val_evaluator = \[dict\(type='Calibration"),
         (
             'image',
             with_evaluator(dict(type='IoUMetric')),
             'none that measures the network',
         ),
         (
-            'border',
+            'band',
             with_evaluator(dict(type='CalibrationMetric', mode='positive')),
             "none that measures the network.*mode='top_label'",
         ),
     ],
 )
 def test_runs_that_cannot_train(toy, tmp_path, kind, change, match):
-    make = border if kind == 'border' else toy.config
-    args = (toy, tmp_path / 'run') if kind == 'border' else (tmp_path / 'run',)
+    make = banded if kind == 'band' else toy.config
+    args = (toy, tmp_path / 'run') if kind == 'band' else (tmp_path / 'run',)
     with pytest.raises(ValueError, match=match):
         Runner.from_cfg(change(make(*args))).train()
 
@@ -420,19 +420,19 @@ def test_a_batch_whose_images_have_no_names_says_why():
 
 
 def test_options_of_levels_by_image_do_not_fit_levels_by_band():
-    with pytest.raises(ValueError, match=r"levels='border'.*gain.*'rule'"):
-        ASLPHook(levels='border', rule='MC')
+    with pytest.raises(ValueError, match=r"levels='band'.*gain.*'rule'"):
+        ASLPHook(levels='band', rule='MC')
 
 
 def test_too_few_validations_are_an_error_with_the_line(toy, tmp_path):
-    cfg = border(toy, tmp_path / 'run', **{'custom_hooks.0.warmup_iters': 18})
+    cfg = banded(toy, tmp_path / 'run', **{'custom_hooks.0.warmup_iters': 18})
     line = r'train_cfg\.val_interval = 1, a longer training'
     with pytest.raises(ValueError, match=f'after validations only: 1 lie .*{line}'):
         Runner.from_cfg(cfg).train()
 
 
 def test_levels_of_0_are_said_at_the_end(toy, tmp_path):
-    cfg = border(toy, tmp_path / 'run', log_level='INFO')
+    cfg = banded(toy, tmp_path / 'run', log_level='INFO')
     cfg.model.decode_head.init_cfg.bias = -3.0  # no object at all
     Runner.from_cfg(cfg).train()
     log = log_of(tmp_path / 'run')
@@ -455,7 +455,7 @@ def test_compiled_and_accumulated_steps(toy, tmp_path):
     assert min(eager.levels[-1].values()) > 0
 
 
-@pytest.mark.parametrize('kind', ['border', 'image'])
+@pytest.mark.parametrize('kind', ['band', 'image'])
 def test_epochs_of_a_warm_up_count_each_image_once(toy, tmp_path, kind):
     cfg = toy.config(tmp_path / 'run', by_epoch=False)
     cfg.train_cfg.update(max_iters=120, val_interval=2)

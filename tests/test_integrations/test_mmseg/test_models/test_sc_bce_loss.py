@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from mmaslp import SCBCELoss
 from mmaslp.common.draws import image_keys, iteration_keys
 from mmaslp.integrations.mmseg.checks.run import find_losses
-from mmaslp.levels import BorderLevels, ImageLevels
+from mmaslp.levels import BandLevels, ImageLevels
 from mmaslp.losses import Sample, SelfCalibratingBCE
 
 CHANNELS = pytest.mark.parametrize('channels', [1, 2])
@@ -279,7 +279,7 @@ LEVELS = torch.tensor([0.8, 0.6, 0.4, 0.2, 0.1], dtype=torch.float64)
 
 
 def by_band(**options):
-    loss, levels = SCBCELoss(**options), BorderLevels()
+    loss, levels = SCBCELoss(**options), BandLevels()
     levels.levels.copy_(LEVELS)
     loss.criterion.bind(levels)
     return loss

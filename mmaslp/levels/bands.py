@@ -134,7 +134,7 @@ STATE_VERSION = 4
 KEPT = ('gaps', 'shares', 'iou', 'acc')
 
 
-class BorderLevels(Levels):
+class BandLevels(Levels):
     r"""Label smoothing per band of distance from the label's border, fed back.
 
     :class:`SelfCalibratingBCE` trains on the expected target :math:`(1 - \epsilon_b) y
@@ -145,7 +145,7 @@ class BorderLevels(Levels):
     every band.
 
     A guard keeps levels from costing objects
-    (:func:`~mmaslp.levels.border.apply_guard`). Save :meth:`state_dict` beside that of
+    (:func:`~mmaslp.levels.bands.apply_guard`). Save :meth:`state_dict` beside that of
     the optimizer. In a distributed training every process makes its own levels and
     calls :meth:`observe` with its table.
 
@@ -168,7 +168,7 @@ class BorderLevels(Levels):
         >>> label[:, 32:] = 1
         >>> table = BandTable()
         >>> table.update(0.01 + 0.98 * label.roll(2, 1), label)  # wrong at the border
-        >>> levels = BorderLevels()
+        >>> levels = BandLevels()
         >>> levels.observe(table)
         >>> bool(levels.levels[0] > 0)
         True
@@ -192,7 +192,7 @@ class BorderLevels(Levels):
         """See :class:`~mmaslp.losses.Levels`."""
         if perturbed.alpha or perturbed.deterministic or perturbed.per_pixel:
             raise ValueError(
-                'BorderLevels give the smoothing of every band: leave alpha, eps, '
+                'BandLevels give the smoothing of every band: leave alpha, eps, '
                 'deterministic and per_pixel out of the loss'
             )
         return SmoothedByBand(self)
@@ -325,13 +325,13 @@ class BorderLevels(Levels):
         known = isinstance(state, dict) and state.get('version') == STATE_VERSION
         if not known or 'ids' in state:
             raise ValueError(
-                'the state is not one of BorderLevels, or of another version of '
+                'the state is not one of BandLevels, or of another version of '
                 'mmaslp: train on from the weights, with levels that start at 0'
             )
 
         bands = (NUM_BANDS,)
         shares: dict[str, Any] = dict(low=0, high=1, nan=True)
-        with reading('the state of BorderLevels is damaged'):
+        with reading('the state of BandLevels is damaged'):
             levels = check_array(
                 'levels', state['levels'], bands, low=0, high=MAX_LEVEL
             )

@@ -3,4 +3,4 @@
 # the schedule measures after every epoch: twenty steps after warm-up. Test the last
 # checkpoint; the best one by accuracy may be from before the levels moved.
 _base_ = './unet_duts.py'
-custom_hooks = [dict(type='ASLPHook', levels='border')]
+custom_hooks = [dict(type='ASLPHook', levels='band')]

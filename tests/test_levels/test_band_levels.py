@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 
-from mmaslp.levels import BorderLevels, ImageLevels
+from mmaslp.levels import BandLevels, ImageLevels
 from mmaslp.losses import SelfCalibratingBCE, targets
 from mmaslp.metrics import BandTable
 
@@ -26,7 +26,7 @@ def test_levels_follow_the_table_of_a_validation():
     table = BandTable()
     table.update(*scene())
     figures = table.compute()
-    levels = BorderLevels()
+    levels = BandLevels()
     live = levels.levels
     levels.observe(table)
     assert min(figures['shares']) >= 0.01  # no band is thin
@@ -44,7 +44,7 @@ def test_levels_follow_the_table_of_a_validation():
 
 
 def test_levels_rest_in_the_warm_up_and_say_so():
-    levels = BorderLevels(warmup=2)
+    levels = BandLevels(warmup=2)
     assert 'has not seen a validation yet' in levels.reason
     for number in (1, 2):
         levels.observe(Table(GAPS))
@@ -57,7 +57,7 @@ def test_levels_rest_in_the_warm_up_and_say_so():
 
 
 def test_an_under_confident_network_keeps_levels_at_0():
-    levels = BorderLevels()
+    levels = BandLevels()
     levels.observe(Table([-0.05, -0.02, 0.0, -0.001, math.nan]))
     assert not levels.levels.any()
     assert 'fit a calibrator' in levels.reason
@@ -68,7 +68,7 @@ def test_masks_of_0_and_255_are_named_before_a_level_moves():
     prob, label = scene()
     table = BandTable()
     table.update(prob, label * 255)
-    levels = BorderLevels()
+    levels = BandLevels()
     with pytest.raises(ValueError, match=r'masks of 0 and 255 .*mask > 0'):
         levels.observe(table)
     assert not levels.levels.any()
@@ -81,7 +81,7 @@ def test_masks_of_0_and_255_are_named_before_a_level_moves():
 
 def test_a_resumed_run_is_the_uninterrupted_one():
     tables = [Table([gap * k for gap in GAPS], iou=0.6 + 0.01 * k) for k in range(6)]
-    whole, first, second = (BorderLevels(warmup=1) for _ in range(3))
+    whole, first, second = (BandLevels(warmup=1) for _ in range(3))
     for table in tables:
         whole.observe(table)
     for table in tables[:3]:
@@ -99,7 +99,7 @@ def test_a_resumed_run_is_the_uninterrupted_one():
 
 
 def test_a_state_may_hold_a_tensor_as_older_ones_do():
-    source, levels = BorderLevels(), BorderLevels()
+    source, levels = BandLevels(), BandLevels()
     source.observe(Table(GAPS))
     levels.load_state_dict({**source.state_dict(), 'levels': source.levels})
     assert levels.state_dict() == source.state_dict()
@@ -112,11 +112,11 @@ def test_a_state_may_hold_a_tensor_as_older_ones_do():
         (lambda s: s.update(levels=torch.full((5,), 2.0)), 'levels must be'),
         (lambda s: s.update(levels=torch.zeros(4)), 'levels must be'),
         (lambda s: s.update(version=2), 'or of another version'),
-        (lambda s: s.update(ImageLevels(['a']).state_dict()), 'not one of BorderL'),
+        (lambda s: s.update(ImageLevels(['a']).state_dict()), 'not one of BandL'),
     ],
 )
 def test_states_that_do_not_fit_change_nothing(damage, match):
-    source, levels = BorderLevels(), BorderLevels()
+    source, levels = BandLevels(), BandLevels()
     source.observe(Table(GAPS))
     state = source.state_dict()
     damage(state)
@@ -130,7 +130,7 @@ def test_states_that_do_not_fit_change_nothing(damage, match):
     'copied', [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
 )
 def test_levels_and_losses_are_copied_after_a_validation(copied):
-    levels = BorderLevels()
+    levels = BandLevels()
     table = BandTable()
     table.update(*scene())
     levels.observe(table)
@@ -149,7 +149,7 @@ def test_observe_refuses_a_metric_in_the_place_of_its_counter():
     metric = BinaryBandCalibration()
     metric.update(torch.full((1, 8, 8), 0.9), torch.ones(1, 8, 8, dtype=torch.long))
     with pytest.raises(ValueError, match='or the counter of a metric'):
-        BorderLevels().observe(metric)
+        BandLevels().observe(metric)
 
 
 def stripe():
@@ -167,7 +167,7 @@ def validate(levels, logits, labels):
 
 def test_batches_are_counted_until_the_first_validation(monkeypatch):
     monkeypatch.setattr(targets, 'MANY_BATCHES', 3)
-    levels = BorderLevels()
+    levels = BandLevels()
     criterion = SelfCalibratingBCE(levels)
     logits, labels = stripe()
     with pytest.warns(UserWarning, match='3 batches have passed'):
@@ -182,7 +182,7 @@ def test_batches_are_counted_until_the_first_validation(monkeypatch):
 
 @pytest.mark.parametrize('held', [False, True])
 def test_levels_that_no_trained_loss_holds_are_said_once(held):
-    levels = BorderLevels()
+    levels = BandLevels()
     criterion = SelfCalibratingBCE(levels if held else None)
     logits, labels = stripe()
 
@@ -200,7 +200,7 @@ def test_levels_that_no_trained_loss_holds_are_said_once(held):
 
 
 def test_a_validation_before_the_training_is_quiet():
-    levels = BorderLevels()
+    levels = BandLevels()
     criterion = SelfCalibratingBCE(levels)
     logits, labels = stripe()
     with warnings.catch_warnings():
@@ -212,7 +212,7 @@ def test_a_validation_before_the_training_is_quiet():
 
 
 def test_a_refused_validation_leaves_the_figures():
-    levels = BorderLevels()
+    levels = BandLevels()
     label = torch.zeros(20, 16, 16)
     label[..., 8:] = 1
     table = BandTable()

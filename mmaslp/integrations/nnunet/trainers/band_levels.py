@@ -10,14 +10,14 @@ from batchgenerators.dataloading.nondet_multi_threaded_augmenter import (
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from mmaslp import BorderLevels, SelfCalibratingBCE
+from mmaslp import BandLevels, SelfCalibratingBCE
 from mmaslp.integrations.nnunet.loss import FixedPatches, SelfCalibratingLoss, Targets
 from mmaslp.training.sessions import LevelsSession
 
-STATE = 'mmaslp_border_levels'
+STATE = 'mmaslp_band_levels'
 
 
-class nnUNetTrainerBorderLevels(nnUNetTrainer):
+class nnUNetTrainerBandLevels(nnUNetTrainer):
     """Dice + SC-BCE with a label smoothing for each band of distance from the border.
 
     The validation of every epoch measures the gap of each band, confidence minus
@@ -29,7 +29,7 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
     nnU-Net demands of every trainer.
 
     Attributes:
-        gain (float): See :class:`~mmaslp.BorderLevels`. Defaults to 1.
+        gain (float): See :class:`~mmaslp.BandLevels`. Defaults to 1.
         warmup (float): Share of the epochs before the levels move. Defaults to 1/3.
         with_dice (bool): Whether the Dice loss stands beside SC-BCE. Defaults to True.
     """
@@ -40,7 +40,7 @@ class nnUNetTrainerBorderLevels(nnUNetTrainer):
 
     def initialize(self) -> None:
         """Make the levels before the loss that reads them."""
-        self.session = LevelsSession(BorderLevels(gain=self.gain))
+        self.session = LevelsSession(BandLevels(gain=self.gain))
         self.levels = self.session.levels
         # The validation of the last epoch moves levels in vain.
         validations = self.num_epochs - 1

@@ -1,0 +1,2 @@
+_base_ = './folder_bce.py'
+custom_hooks = [dict(type='ASLPHook', levels='band')]

@@ -1,2 +1,0 @@
-_base_ = './folder_bce.py'
-custom_hooks = [dict(type='ASLPHook', levels='border')]
