@@ -28,7 +28,13 @@ from mmseg.structures import SegDataSample
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmaslp import ASLPHook, BandLevels, CalibrationMetric, SCBCELoss
+from mmaslp import (
+    ASLPHook,
+    BandLevels,
+    CalibrationMetric,
+    ImageBandLevels,
+    SCBCELoss,
+)
 from mmaslp.integrations.mmseg.config import read_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,15 +59,22 @@ def bench_loss():
     logits = (4 * torch.randn(SHAPE, generator=generator)).requires_grad_()
     labels = torch.zeros(SHAPE[0], *SHAPE[2:], dtype=torch.long)
     labels[:, 100:250, 80:300] = 1
-    by_band, levels = SCBCELoss(), BandLevels()
-    levels.levels.fill_(0.2)
-    by_band.criterion.bind(levels)
+    by_band = SCBCELoss()
+    by_image_and_band = SCBCELoss()
+    for loss, levels in (
+        (by_band, BandLevels()),
+        (by_image_and_band, ImageBandLevels()),
+    ):
+        levels.levels.fill_(0.2)
+        loss.criterion.bind(levels)
+    levels.mean_error = 0.1
     losses = {
         'CrossEntropyLoss(use_sigmoid=True)': CrossEntropyLoss(
             use_sigmoid=True, avg_non_ignore=True
         ),
         'SCBCELoss, by image': SCBCELoss(alpha=0.2),
         'SCBCELoss, by band': by_band,
+        'SCBCELoss, by image and band': by_image_and_band,
     }
 
     def run(loss):

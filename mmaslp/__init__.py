@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # editors and type checkers do not see what is imported later
     from .calibration import Calibrator, dice_optimal_mask, fit_calibrator
     from .evaluation.evaluator import Evaluator
     from .evaluation.result import load_results
-    from .levels import BandLevels, ImageLevels
+    from .levels import BandLevels, ImageBandLevels, ImageLevels
     from .losses import SelfCalibratingBCE
     from .metrics import BandTable, CalibrationHistogram
 
@@ -52,6 +52,7 @@ _ROOMS = {
     'CalibrationHistogram': 'metrics',
     'Calibrator': 'calibration',
     'Evaluator': 'evaluation.evaluator',
+    'ImageBandLevels': 'levels',
     'ImageLevels': 'levels',
     'ObjectFreeWindows': 'augmentation.windows',
     'SelfCalibratingBCE': 'losses',
@@ -65,6 +66,7 @@ __all__ = [
     'CalibrationHistogram',
     'Calibrator',
     'Evaluator',
+    'ImageBandLevels',
     'ImageLevels',
     'ObjectFreeWindows',
     'SelfCalibratingBCE',
@@ -132,6 +134,8 @@ def __getattr__(name):
         return import_module('.functional', __name__)
     if name in _ROOMS:
         return getattr(import_module(f'mmaslp.{_ROOMS[name]}'), name)
+    if name == 'BorderLevels':
+        raise AttributeError('BorderLevels are BandLevels since version 0.7')
     if name not in _COMPONENTS:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     # The loss alone needs no MMSegmentation.

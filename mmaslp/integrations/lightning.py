@@ -78,8 +78,10 @@ class ASLPCallback(Callback):
     repeats images to fill the last batch of a validation; they count twice there.
 
     Args:
-        levels (str | BandLevels): ``'band'``, levels that warm up for a third of
-            the validations, or levels of your own. Defaults to 'band'.
+        levels (str | BandLevels | None): ``'image_band'`` or ``'band'``, levels that
+            warm up for a third of the validations; levels of your own; or None for
+            plain BCE with the seeds of a training with levels. Defaults to
+            'image_band'.
         metric (str, optional): Name of the metric in the module, such as
             ``'val_calibration'``. Defaults to None: the only one of its type.
         seed (int, optional): Seed of torch's generators. Defaults to None: that of
@@ -89,7 +91,7 @@ class ASLPCallback(Callback):
             ``dict(target='probability')``. Defaults to False.
 
     Attributes:
-        levels (BandLevels): The levels.
+        levels (BandLevels | None): The levels.
 
     Raises:
         ValueError: At once if an argument is out of range. At the beginning of ``fit``
@@ -102,13 +104,13 @@ class ASLPCallback(Callback):
 
     def __init__(
         self,
-        levels: str | BandLevels = 'band',
+        levels: str | BandLevels | None = 'image_band',
         metric: str | None = None,
         seed: int | None = None,
         calibrator: bool | Mapping[str, Any] = False,
     ) -> None:
-        self.session = LevelsSession(levels)
-        self.levels = self.session.levels
+        self.session = None if levels is None else LevelsSession(levels)
+        self.levels = None if self.session is None else self.session.levels
         self.calibrators = CalibratorSession.of(calibrator)
         self.metric = optional(check_text, 'metric', metric)
         self.seed = optional(check_integer, 'seed', seed)
@@ -147,7 +149,8 @@ class ASLPCallback(Callback):
 
         for loss in losses:
             loss.bind(self.levels)
-        self._measured = self._metric_of(pl_module)
+        if self.session is not None or self.calibrators is not None:
+            self._measured = self._metric_of(pl_module)
         if not trainer.global_step:  # of a Trainer that has not trained yet
             self._first = self._first or self.state_dict()
             self.load_state_dict(self._first)
@@ -159,6 +162,8 @@ class ASLPCallback(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse a training in which the levels cannot move."""
+        if self.session is None:
+            return
         if trainer.global_step and not self._step:
             raise ValueError(
                 'the checkpoint holds no levels of ASLPCallback: train from the start, '
@@ -203,7 +208,8 @@ class ASLPCallback(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the level of each band."""
-        pl_module.log_dict(self.session.scalars())
+        if self.session is not None:
+            pl_module.log_dict(self.session.scalars())
 
     def on_validation_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule
@@ -244,14 +250,16 @@ class ASLPCallback(Callback):
         if metric is None or trainer.state.fn != 'fit' or trainer.sanity_checking:
             return
         metric.listener = None
-        self.session.end_validation(metric.counter())
+        if self.session is not None:
+            self.session.end_validation(metric.counter())
         if self.calibrators is not None:
             self.calibrators.end_validation()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Fit the calibrator; say what came of it and of the levels."""
-        self.session.end_training()
-        rank_zero_info(f'ASLP: {self.session.summary()}')
+        if self.session is not None:
+            self.session.end_training()
+            rank_zero_info(f'ASLP: {self.session.summary()}')
         if self.calibrators is not None:
             rank_zero_info(
                 f'ASLP: {self.calibrator.summary()}'
@@ -263,17 +271,19 @@ class ASLPCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Numbers, texts, lists and dicts: batches so far, levels, the calibrator."""
-        return {
-            'step': self._step,
-            **self.session.state_dict(),
-            **({} if self.calibrators is None else self.calibrators.state_dict()),
-        }
+        state: dict[str, Any] = {'step': self._step}
+        if self.session is not None:
+            state |= self.session.state_dict()
+        if self.calibrators is not None:
+            state |= self.calibrators.state_dict()
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the levels of a checkpoint; ValueError if they are damaged."""
         if not self._fits:
             return  # a test reads the weights only
-        self.session.load_state_dict(state_dict)
+        if self.session is not None:
+            self.session.load_state_dict(state_dict)
         if self.calibrators is not None:
             self.calibrators.load_state_dict(state_dict)
         self._step = check_integer('step', state_dict.get('step'), at_least=0)

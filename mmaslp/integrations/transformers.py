@@ -163,9 +163,10 @@ class SelfCalibration(TrainerCallback, ExportableState):
     ``train()`` starts them anew.
 
     Args:
-        levels (str | BandLevels | None): ``'band'``, levels that warm up for a
-            third of the evaluations; levels of your own; or None for plain BCE, which
-            has figures and a calibrator too. Defaults to 'band'.
+        levels (str | BandLevels | None): ``'image_band'`` or ``'band'``, levels that
+            warm up for a third of the evaluations; levels of your own; or None for
+            plain BCE, which has figures and a calibrator too. Defaults to
+            'image_band'.
         calibrator (bool | Mapping): Whether to fit a calibrator, or options of
             :func:`~mmaslp.calibration.fit_tables`, such as
             ``dict(target='probability')``. Defaults to True.
@@ -193,7 +194,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
 
     def __init__(
         self,
-        levels: str | BandLevels | None = 'band',
+        levels: str | BandLevels | None = 'image_band',
         calibrator: bool | Mapping[str, Any] = True,
         ignore_index: int = 255,
         evaluation: str = 'eval',

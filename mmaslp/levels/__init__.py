@@ -1,7 +1,8 @@
-"""Levels that move the targets of the criterion: by band or by image; pure torch."""
+"""Levels that move the targets of the criterion, by image or band; pure torch."""
 
 from .bands import BandLevels
 from .image import ImageLevels
+from .image_bands import ImageBandLevels
 from .rules import FB, MC, ME, RULES, Fixed, Rule, Validation, make_rule, update_alpha
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     'RULES',
     'BandLevels',
     'Fixed',
+    'ImageBandLevels',
     'ImageLevels',
     'Rule',
     'Validation',

@@ -129,7 +129,7 @@ def lower_median(values: list[float]) -> float:
     return median_low(0.0 if math.isnan(value) else value for value in values)
 
 
-STATE_VERSION = 4
+STATE_VERSION = 5
 # What is kept of the metrics of the last three validations.
 KEPT = ('gaps', 'shares', 'iou', 'acc')
 
@@ -192,7 +192,7 @@ class BandLevels(Levels):
         """See :class:`~mmaslp.losses.Levels`."""
         if perturbed.alpha or perturbed.deterministic or perturbed.per_pixel:
             raise ValueError(
-                'BandLevels give the smoothing of every band: leave alpha, eps, '
+                'levels by band give the smoothing of every pixel: leave alpha, eps, '
                 'deterministic and per_pixel out of the loss'
             )
         return SmoothedByBand(self)
@@ -309,6 +309,7 @@ class BandLevels(Levels):
         """Numbers, lists and dicts, also for JSON."""
         return dict(
             version=STATE_VERSION,
+            kind=type(self).__name__,
             levels=self.levels.tolist(),
             validations=self.validations,
             best=asdict(self._best),
@@ -316,19 +317,23 @@ class BandLevels(Levels):
             held=self._held,
         )
 
+    def _check_kind(self, state: Any) -> None:
+        """Refuse the state of other levels, or of another version."""
+        name = type(self).__name__
+        versioned = isinstance(state, dict) and state.get('version') == STATE_VERSION
+        if not versioned or state.get('kind') != name:
+            raise ValueError(
+                f'the state is not one of {name}, or of another version of mmaslp: '
+                'train on from the weights, with levels that start at 0'
+            )
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state; ``gain`` and ``warmup`` stay as given.
 
         Raises:
             ValueError: If it is damaged, or of another version; then nothing changes.
         """
-        known = isinstance(state, dict) and state.get('version') == STATE_VERSION
-        if not known or 'ids' in state:
-            raise ValueError(
-                'the state is not one of BandLevels, or of another version of '
-                'mmaslp: train on from the weights, with levels that start at 0'
-            )
-
+        self._check_kind(state)
         bands = (NUM_BANDS,)
         shares: dict[str, Any] = dict(low=0, high=1, nan=True)
         with reading('the state of BandLevels is damaged'):

@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from ..common.arguments import check_choice, check_integer, check_number, reading
 from ..common.arrays import LabelWatch, pair_shapes, split_labels
-from .functional import image_margin, like_pixels, sc_bce, sc_bce_per_image
+from .functional import (
+    image_error,
+    image_margin,
+    like_pixels,
+    sc_bce,
+    sc_bce_per_image,
+    weighted,
+)
 from .perturbations import Perturbation, perturb_target, resolve_perturbation
 from .targets import Levels, PerturbedByImage, Sample, Target
 
@@ -40,14 +47,16 @@ class SelfCalibratingBCE(nn.Module):
 
     One loss, by its arguments:
 
-    - ``BandLevels()``: smoothing per band of distance from the label's border
+    - ``ImageBandLevels()``: smoothing per image and band of distance from the label's
+      border; ``BandLevels()``: per band alone
     - ``ImageLevels(ids)`` and its sample: the paper, ASLP
     - nothing: binary cross entropy; ``eps=0.1``: label smoothing
     - ``beta='HI', alpha=0.05``: stochastic label perturbation (SLP)
     - ``beta='HI', alpha=a / 2, per_pixel=True``: DisturbLabel with noise rate a
 
-    With :class:`BandLevels` the target is :math:`(1 - \epsilon_b) y + \epsilon_b/2`,
-    where b is the band of the pixel; after ``eval()`` nothing is smoothed, so that a
+    With levels by band the target is :math:`(1 - \epsilon) y + \epsilon / 2`, where
+    :math:`\epsilon` is the level of the band of the pixel, times the weight of the
+    image for :class:`ImageBandLevels`; after ``eval()`` nothing is smoothed, so that a
     validation loss is binary cross entropy. Otherwise the label of an image is
     perturbed as a whole, :math:`t = (1 - \beta) y + \beta / 2`, with a probability:
     that of :class:`ImageLevels`, or the fixed ``alpha``, drawn by torch's global
@@ -55,8 +64,8 @@ class SelfCalibratingBCE(nn.Module):
     pixels, 0 without any. Any Dice loss may be added to it.
 
     Args:
-        levels (BandLevels | ImageLevels, optional): What moves the targets. Defaults
-            to None.
+        levels (ImageBandLevels | BandLevels | ImageLevels, optional): What moves the
+            targets. Defaults to None.
         beta (str | float, optional): ``'HI'`` hard inversion 2, ``'SI'`` soft inversion
             1.5, ``'M'`` moderation 1, ``'DM'`` moderation with noise per pixel, or a
             strength in (0, 2]; without meaning for :class:`BandLevels`. Defaults to
@@ -155,7 +164,8 @@ class SelfCalibratingBCE(nn.Module):
         """
         if not isinstance(levels, (Levels, type(None))):
             raise ValueError(
-                f'levels must be BandLevels or ImageLevels, got {levels!r}'
+                'levels must be ImageBandLevels, BandLevels or ImageLevels, got '
+                f'{levels!r}'
             )
         if self._own_levels not in (None, levels):
             raise ValueError(
@@ -266,12 +276,25 @@ class SelfCalibratingBCE(nn.Module):
         logits = self.target.as_maps(logits)
         labels = self.target.as_maps(labels)
         valid = None if valid is None else self.target.as_maps(valid)
-        values, rows, noise, sample = self.target.strength(
+        values, rows, noise, sample, weights_of = self.target.strength(
             labels, valid, sample, self.training
         )
+        maps_per_image = len(labels) // max(1, shape[0])
         if per_image:
-            loss, margin = sc_bce_per_image(logits, labels, values, valid, noise, rows)
+            loss, margin = sc_bce_per_image(
+                logits,
+                labels,
+                values,
+                valid,
+                noise,
+                rows,
+                weights_of,
+                maps_per_image,
+            )
         else:
+            if weights_of is not None:
+                errors = image_error(logits, labels, valid, maps_per_image)
+                values = weighted(values, weights_of(errors), maps_per_image)
             if rows > 1:
                 values = values.repeat_interleave(rows, 1)[:, : labels.shape[1]]
             target = perturb_target(labels, like_pixels(values, labels), noise)

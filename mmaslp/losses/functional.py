@@ -1,6 +1,6 @@
 """Self-calibrating BCE and the per-image margin, as functions of tensors."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -8,6 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.arrays import at_least_float32
+
+# The expected label keeps its side: half of this is below 1/2.
+MAX_STRENGTH = 0.98
 
 
 def sc_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -64,15 +67,61 @@ def sc_bce_per_image(
     valid: Tensor | None = None,
     noise: Tensor | None = None,
     shared_rows: int = 1,
+    weights_of: Callable[[Tensor], Tensor] | None = None,
+    maps_per_image: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Sum of the loss ``(N,)`` and mean margin ``(N,)``, in one pass over the pixels.
 
     The strength b is ``(N,)`` or of the shape of ``logits``; for maps ``(N, H, W)``
     whose s = ``shared_rows`` rows share one, ``(N, ceil(H / s), W)``. ``noise`` is
-    added to the target. The loss is differentiable once, the margin not. Without levels
-    the sum has the gradient of torch bit for bit.
+    added to the target. ``weights_of`` turns the errors of the images, see
+    :func:`image_error`, into factors of the strength. The loss is differentiable once,
+    the margin not. Without levels the sum has the gradient of torch bit for bit.
     """
-    return _PerImage.apply(logits, labels, strength, valid, noise, shared_rows)
+    return _PerImage.apply(
+        logits,
+        labels,
+        strength,
+        valid,
+        noise,
+        shared_rows,
+        weights_of,
+        maps_per_image,
+    )
+
+
+def image_error(
+    logits: Tensor, labels: Tensor, valid: Tensor | None = None, maps_per_image: int = 1
+) -> Tensor:
+    """Mean of :math:`|p - y|` over the valid pixels of every image, in [0, 1].
+
+    Args:
+        logits (Tensor): Logits, ``(N * M, ...)``.
+        labels (Tensor): Labels in {0, 1}, same shape.
+        valid (Tensor, optional): Bool mask, same shape. Defaults to None.
+        maps_per_image (int): M, such as the slices of a volume. Defaults to 1.
+
+    Returns:
+        Tensor: ``(N,)``, detached, at least float32; nan without a valid pixel.
+    """
+    _check_shapes(logits, labels, valid)
+    prob = torch.sigmoid(at_least_float32(logits.detach()))
+    wrong = (prob - labels.to(prob.dtype)).abs_()
+    return _mean_per_image(wrong, valid, maps_per_image)
+
+
+def _mean_per_image(
+    pixels: Tensor, valid: Tensor | None, maps_per_image: int
+) -> Tensor:
+    """Mean over the valid pixels of M maps ``(N * M, ...)`` each, which it changes."""
+    if valid is None:
+        return pixels.flatten(1).sum(1).view(-1, maps_per_image).sum(1) / (
+            maps_per_image * pixels[0].numel()
+        )
+
+    pixels.mul_(valid)
+    count = valid.flatten(1).sum(1).view(-1, maps_per_image).sum(1)
+    return pixels.flatten(1).sum(1).view(-1, maps_per_image).sum(1) / count
 
 
 class _PerImage(torch.autograd.Function):
@@ -85,13 +134,24 @@ class _PerImage(torch.autograd.Function):
         valid: Tensor | None,
         noise: Tensor | None,
         shared_rows: int,
+        weights_of: Callable[[Tensor], Tensor] | None,
+        maps_per_image: int,
     ) -> tuple[Tensor, Tensor]:
         z = at_least_float32(logits)
-        half = like_pixels((0.5 * strength).to(z.dtype), z)
         if valid is not None:
             z = torch.where(valid, z, torch.zeros_like(z))
         # A copy of its own: one temporary less than 2 * labels - 1 costs.
-        sign = labels.to(z.dtype, copy=True).mul_(2).sub_(1)
+        sign = labels.to(z.dtype, copy=True)
+        if weights_of is not None:
+            # One large tensor, which is free again for what follows: new memory costs
+            # more than the sigmoid.
+            wrong = torch.sigmoid(z).sub_(sign).abs_()
+            error = _mean_per_image(wrong, valid, maps_per_image)
+            del wrong
+            strength = weighted(strength, weights_of(error), maps_per_image)
+
+        half = like_pixels((0.5 * strength).to(z.dtype), z)
+        sign.mul_(2).sub_(1)
         signed = sign * z
         hard = F.softplus(signed, beta=-1)  # -softplus(-s)
         if valid is not None:
@@ -126,7 +186,7 @@ class _PerImage(torch.autograd.Function):
             )
         (grad,) = ctx.saved_tensors
         grad = grad * like_pixels(grad_loss, grad)
-        return grad.to(ctx.dtype), None, None, None, None, None
+        return grad.to(ctx.dtype), None, None, None, None, None, None, None
 
 
 def _sums(signed: Tensor, half: Tensor, shared_rows: int) -> tuple[Tensor, Tensor]:
@@ -166,6 +226,15 @@ def _rows_of_cells(
         yield pixels[:, : full * size].unflatten(1, (full, size)), strength[:, :full]
     if full < strength.shape[1]:  # the last row of cells is cut off
         yield pixels[:, full * size :].unsqueeze(1), strength[:, full:]
+
+
+def weighted(strength: Tensor, weights: Tensor, maps_per_image: int) -> Tensor:
+    """Strength of the maps of images, times a weight of each image ``(N,)``.
+
+    A target keeps the side of its label: the product is at most :data:`MAX_STRENGTH`.
+    """
+    weights = weights.repeat_interleave(maps_per_image).to(strength.dtype)
+    return (strength * like_pixels(weights, strength)).clamp_max(MAX_STRENGTH)
 
 
 def like_pixels(values: Tensor, labels: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import math
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -73,6 +74,8 @@ class Strength(NamedTuple):
     shared_rows: int = 1  # rows of pixels in a row of cells
     noise: Tensor | None = None  # of the shape of the labels
     sample: Sample | None = None  # takes the margins
+    # Factors of the values for the errors of the images, (N,) each.
+    weights_of: Callable[[Tensor], Tensor] | None = None
 
 
 class Target(ABC):
@@ -158,7 +161,9 @@ class SmoothedByBand(Target):
     ) -> Strength:
         """See :meth:`Target.strength`."""
         if sample is not None:
-            raise ValueError('BandLevels draw nothing: leave the sample out')
+            raise ValueError(
+                f'{type(self.levels).__name__} draw nothing: leave the sample out'
+            )
         levels = self.levels.levels
         if not (training and levels.any()):
             return Strength(torch.zeros(len(labels), device=labels.device))
@@ -168,6 +173,26 @@ class SmoothedByBand(Target):
             )
         eps = levels.float().to(labels.device, non_blocking=True)
         return Strength(*border_row_values(labels, eps, valid))
+
+
+@dataclass(frozen=True)
+class SmoothedByImageAndBand(SmoothedByBand):
+    """Labels smoothed by the level of their band times the weight of their image."""
+
+    levels: Any  # ImageBandLevels
+
+    def strength(
+        self,
+        labels: Tensor,
+        valid: Tensor | None,
+        sample: Sample | None,
+        training: bool,
+    ) -> Strength:
+        """See :meth:`Target.strength`."""
+        by_band = super().strength(labels, valid, sample, training)
+        if not training:
+            return by_band
+        return by_band._replace(weights_of=self.levels.weights_of)
 
 
 @dataclass(frozen=True)
@@ -206,7 +231,8 @@ class PerturbedByImage(Target):
     ) -> Strength:
         """See :meth:`Target.strength`."""
         if sample is None:
-            if not training:
+            nothing = self.levels is None and not self.alpha
+            if nothing or not training:
                 return Strength(torch.zeros(len(labels), device=labels.device))
             sample = self._sample(len(labels))
         self._check(sample, len(labels))

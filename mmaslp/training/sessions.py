@@ -22,6 +22,7 @@ from ..common.arguments import (
 from ..common.arrays import as_floats, checked
 from ..common.processes import joined, rank_and_size
 from ..levels.bands import BandLevels
+from ..levels.image_bands import ImageBandLevels
 from ..metrics.band_table import BandTable
 
 # Validations between the warm-up and the end: fewer than the least move the levels
@@ -75,8 +76,34 @@ class Plan:
             logger.warning(f'{self}; {remedy}')
 
 
+# Levels that follow the gaps of validations, by the name that options take.
+BAND_LEVELS: dict[str, type[BandLevels]] = {
+    'image_band': ImageBandLevels,
+    'band': BandLevels,
+}
+
+
+def make_band_levels(levels: BandLevels | str, **options: Any) -> BandLevels:
+    """Make levels from a name in :data:`BAND_LEVELS`; given ones stay.
+
+    Raises:
+        ValueError: The name is not known, or these are other levels.
+    """
+    if isinstance(levels, BandLevels):
+        return levels
+    if levels == 'border':
+        raise ValueError("levels='border' is levels='band' since version 0.7")
+    if not isinstance(levels, str) or levels not in BAND_LEVELS:
+        names = ', '.join(map(repr, BAND_LEVELS))
+        raise ValueError(
+            f'levels must be one of {names}, or BandLevels or ImageBandLevels, '
+            f'got {levels!r}'
+        )
+    return BAND_LEVELS[levels](**options)
+
+
 class LevelsSession:
-    """What a training decides about levels by band.
+    """What a training decides about levels by band, and by image and band.
 
     A toolkit says how often it validates (:meth:`plan`), hands over the pixels of each
     validation (:meth:`update`, or a table that a metric has counted), and writes what
@@ -85,8 +112,9 @@ class LevelsSession:
     a session; sums of all processes are added up.
 
     Args:
-        levels (BandLevels | str): Levels, or ``'band'``, which makes them with a
-            warm-up of a third of the validations. Defaults to 'band'.
+        levels (BandLevels | str): Levels; or ``'image_band'`` or ``'band'``, which
+            make them with a warm-up of a third of the validations. Defaults to
+            'image_band'.
         ignore_index (int): Label of pixels that do not count. Defaults to 255.
         logger (logging.Logger, optional): Where warnings go. Defaults to None: the
             logger 'mmaslp'.
@@ -107,13 +135,11 @@ class LevelsSession:
 
     def __init__(
         self,
-        levels: BandLevels | str = 'band',
+        levels: BandLevels | str = 'image_band',
         ignore_index: int = 255,
         logger: logging.Logger | None = None,
     ) -> None:
-        if levels != 'band' and not isinstance(levels, BandLevels):
-            raise ValueError(f"levels must be 'band' or BandLevels, got {levels!r}")
-        self.levels = BandLevels() if isinstance(levels, str) else levels
+        self.levels = make_band_levels(levels)
         self.levels.expect_validations()
         self.warmup = None if isinstance(levels, str) else levels.warmup
         self.ignore_index = check_integer('ignore_index', ignore_index)

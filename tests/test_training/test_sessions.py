@@ -19,10 +19,11 @@ LOGGER = logging.getLogger('mmaslp')
         (lambda: CalibratorSession.of(None), 'calibrator must be True, False or'),
         (lambda: CalibratorSession(ignore_index='255'), 'ignore_index must be an int'),
         (lambda: LevelsSession(ignore_index='255'), 'ignore_index must be an integer'),
-        (lambda: LevelsSession().load_state_dict([1]), 'not one of BandLevels'),
+        (lambda: LevelsSession().load_state_dict([1]), 'not one of ImageBandLevels'),
         (lambda: LevelsSession().plan('60'), 'validations must be an integer'),
         (lambda: LevelsSession().plan(-1), 'validations must be an integer'),
-        (lambda: LevelsSession('image'), "levels must be 'band' or BandLevels"),
+        (lambda: LevelsSession('image'), "levels must be one of 'image_band', 'band'"),
+        (lambda: LevelsSession('border'), "levels='border' is levels='band'"),
     ],
 )
 def test_options_are_checked_at_once(make, match):

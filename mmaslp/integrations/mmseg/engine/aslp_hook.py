@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger, print_log
 from mmengine.runner import IterBasedTrainLoop
 from mmseg.registry import HOOKS
+from torch import Tensor
 
 from ....common.arguments import (
     check_bool,
@@ -19,6 +20,7 @@ from ....common.arguments import (
     check_integer,
     check_number,
     optional,
+    reading,
 )
 from ....common.draws import seed_torch
 from ....common.outputs import check_output
@@ -26,10 +28,17 @@ from ....common.processes import gathered
 from ....files.csv_tables import write_csv
 from ....levels.bands import BandLevels
 from ....levels.image import ImageLevels
+from ....levels.image_bands import ImageBandLevels, weight_of
 from ....levels.rules import Rule, make_rule
 from ....losses.perturbations import check_alpha
 from ....report.diagrams import alpha_histogram
-from ....training.sessions import ENOUGH, WARMUP, LevelsSession, Plan
+from ....training.sessions import (
+    ENOUGH,
+    WARMUP,
+    LevelsSession,
+    Plan,
+    make_band_levels,
+)
 from ..checkpoint import unwrap
 from ..checks.findings import Finding
 from ..checks.run import (
@@ -124,6 +133,51 @@ class Schedule:
             )
 
 
+class PlainTraining:
+    """Binary cross entropy, with the seeds of a training with levels."""
+
+    learns = False
+    default_warmup_epochs = None
+    levels = None
+
+    def findings(self, runner: Any, schedule: Schedule) -> Iterator[Finding]:
+        """Say nothing: what trains without levels always fits."""
+        yield from ()
+
+    def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
+        """Make no levels."""
+
+    def before_iter(self, data_batch: Any, step: int) -> None:
+        """Draw nothing."""
+
+    def after_iter(self) -> None:
+        """Move nothing."""
+
+    def show(self) -> None:
+        """Send nothing."""
+
+    def scalars(self) -> dict[str, float]:
+        """No levels."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """No levels."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over no levels."""
+
+    def write_table(self) -> None:
+        """Write nothing: there are no levels."""
+
+    def summary(self) -> str:
+        """Say that there are no levels."""
+        return 'binary cross entropy without levels'
+
+    def end_training(self) -> None:
+        """Warn of nothing."""
+
+
 class BandTraining(LevelsSession):
     """Levels by band: they move after a validation, by its table of bands."""
 
@@ -131,10 +185,8 @@ class BandTraining(LevelsSession):
     # A third of the training.
     default_warmup_epochs = None
 
-    def __init__(self, gain: float = 1.0, **others: Any) -> None:
-        for name in others:
-            check_choice("an option of levels='band'", name, ('gain',))
-        super().__init__(BandLevels(gain), logger=MMLogger.get_current_instance())
+    def __init__(self, levels: BandLevels) -> None:
+        super().__init__(levels, logger=MMLogger.get_current_instance())
 
     def findings(self, runner: Any, schedule: Schedule) -> Iterator[Finding]:
         """Say what does not fit: no table of bands, too few validations."""
@@ -158,6 +210,96 @@ class BandTraining(LevelsSession):
 
     def show(self) -> None:
         """Send nothing: the log has each level."""
+
+    def state(self) -> dict[str, Any]:
+        """State of the levels."""
+        return self.levels.state_dict()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        self.levels.load_state_dict(state)
+
+    def write_table(self) -> None:
+        """Write nothing: no image has a level of its own."""
+
+
+class ImageBandTraining(BandTraining):
+    """Levels by image and band, with a table of the images and their errors."""
+
+    levels: ImageBandLevels
+
+    def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
+        """Set the warm-up of the levels, and the table of images."""
+        super().start(runner, losses, schedule, seed)
+        mixed = mixed_images(
+            dataset_of(runner.train_loop),
+            getattr(unwrap(runner.model), 'data_preprocessor', None),
+        )
+        self._names_images = next(mixed, None) is None
+        self._table = osp.join(runner.work_dir, 'levels.csv')
+        if self._names_images:
+            # Now, and not at the end of the training.
+            check_output(self._table, was_trained(runner.work_dir))
+        self._error_of_image: dict[str, float] = {}
+        self._batch: list[str] = []
+        self.levels.listener = self._take_errors
+
+    def before_iter(self, data_batch: Any, step: int) -> None:
+        """Note the images of the batch."""
+        if self._names_images:
+            samples = data_batch['data_samples']
+            self._batch = [sample.get('img_path', '') for sample in samples]
+
+    def _take_errors(self, errors: Tensor) -> None:
+        """Keep the errors of the first head, which is the one that predicts."""
+        if len(self._batch) == len(errors):
+            self._error_of_image.update(zip(self._batch, errors.tolist()))
+        self._batch = []
+
+    def observe(self, metrics: dict[str, Any]) -> None:
+        """Move the levels, and join the errors that the processes have seen."""
+        super().observe(metrics)
+        for errors in gathered(self._error_of_image):
+            self._error_of_image.update(errors)
+
+    def state(self) -> dict[str, Any]:
+        """State of the levels; what moves in each iteration is live in it."""
+        live = dict(error_sums=self.levels.error_sums, images=self._error_of_image)
+        return self.levels.state_dict() | live
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        super().load_state(state)
+        with reading('the errors of the images are damaged'):
+            self._error_of_image = {
+                name: check_number('error', error)
+                for name, error in state['images'].items()
+                if error == error  # of logits that were nan
+            }
+
+    def write_table(self) -> None:
+        """Write the table of images, the highest error first."""
+        errors = self._error_of_image
+        if not (is_main_process() and errors):
+            return
+
+        mean = sum(errors.values()) / len(errors)
+        rows = [
+            {
+                'img_path': name,
+                'error': f'{errors[name]:.6f}',
+                'weight': f'{weight_of(errors[name], mean):.4f}',
+            }
+            for name in sorted(errors, key=errors.__getitem__, reverse=True)
+        ]
+        write_csv(self._table, rows, ('img_path', 'error', 'weight'), overwrite=True)
+
+    def end_training(self) -> None:
+        """Say where the table is."""
+        super().end_training()
+        self.write_table()
+        if self._error_of_image and is_main_process():
+            print_log(f'ASLP: errors of images written to {self._table}', 'current')
 
 
 class ImageTraining:
@@ -276,7 +418,21 @@ class ImageTraining:
         alpha = self.levels.alpha
         return f'levels of {len(alpha)} images, mean {alpha.mean():.4f}'
 
+    def state(self) -> dict[str, Any]:
+        """State of the levels."""
+        return self.levels.state_dict()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        self.levels.load_state_dict(state)
+
     def end_training(self) -> None:
+        """Say where the table is."""
+        self.write_table()
+        if is_main_process():
+            print_log(f'ASLP: levels of images written to {self._table}', 'current')
+
+    def write_table(self) -> None:
         """Write the table of images and levels, lowest level first."""
         if is_main_process():
             levels = self.levels.levels
@@ -285,25 +441,54 @@ class ImageTraining:
                 for name in sorted(levels, key=levels.__getitem__)
             ]
             write_csv(self._table, rows, ('img_path', 'alpha'), overwrite=True)
-            print_log(f'ASLP: levels of images written to {self._table}', 'current')
 
 
-LEVELS: dict[Any, Any] = {'band': BandTraining, 'image': ImageTraining}
+# Values of the hook's argument ``levels``; 'image' is the paper's.
+KINDS = ('image_band', 'band', 'image', None)
+
+
+def make_training(kind: str | None, **options: Any) -> Any:
+    """What a kind of levels does in a training."""
+    if kind == 'image':
+        return ImageTraining(**options)
+
+    allowed = () if kind is None else ('gain',)
+    for name in options:
+        if name not in allowed:
+            raise ValueError(
+                f'an option of levels={kind!r} must be '
+                f'{", ".join(allowed) or "left out"}, got {name!r}: rule and its '
+                "options belong to the paper's levels='image'"
+            )
+    if kind is None:
+        return PlainTraining()
+    levels = make_band_levels(kind, **options)
+    if isinstance(levels, ImageBandLevels):
+        return ImageBandTraining(levels)
+    return BandTraining(levels)
 
 
 @HOOKS.register_module()
 class ASLPHook(Hook):
     """Levels that adapt the labels of :class:`SCBCELoss` in a training.
 
+    ``levels='image_band'``, the default, smooths labels by the distance from their
+    border and by the error of their image, :class:`~mmaslp.levels.ImageBandLevels`.
+    After each validation it takes the table of bands that ``CalibrationMetric`` has
+    counted. Any training pipeline goes, Mosaic too. At each checkpoint it writes
+    ``levels.csv`` to the work directory: the training images by their error, the
+    highest first, among which wrong masks gather.
+
+    ``levels='band'`` smooths by the distance from the border alone,
+    :class:`~mmaslp.levels.BandLevels`.
+
     ``levels='image'`` is the paper, :class:`~mmaslp.levels.ImageLevels`. Before every
     iteration it draws which images of the batch get a perturbed label; after it, it
-    moves their levels. Images are told apart by ``img_path``. The end of the training
+    moves their levels. Images are told apart by ``img_path``. At each checkpoint it
     writes the table ``alpha.csv`` of images and levels.
 
-    ``levels='band'`` is ours: it smooths labels by distance from their border,
-    :class:`~mmaslp.levels.BandLevels`. After each validation it takes the table of
-    bands that ``CalibrationMetric`` has counted. Any training pipeline goes, Mosaic
-    too.
+    ``levels=None`` is binary cross entropy with the same seeds: the fair partner in a
+    comparison. A training whose levels are 0 gives its weights bit for bit.
 
     Either state travels in the checkpoint (in MMEngine's ``MessageHub``). ``resume``
     restores it, ``load_from`` starts anew. The hook seeds torch's generators in every
@@ -311,15 +496,16 @@ class ASLPHook(Hook):
     dropout also continues as in an uninterrupted run.
 
     Args:
-        levels (str): ``'image'`` or ``'band'``. Defaults to 'image', the paper's.
+        levels (str, optional): ``'image_band'``, ``'band'``, ``'image'`` or None.
+            Defaults to 'image_band'.
         warmup_epochs (float, optional): Epochs (under iteration loops: visits of each
             image) before the levels begin to move. Defaults to None: a third of the
-            training for ``'band'``; for ``'image'`` 5, with ``rule='fixed'`` 0.
+            training; for ``'image'`` 5, with ``rule='fixed'`` 0.
         warmup_iters (float, optional): The warm-up in iterations instead of epochs.
             Defaults to None.
         log_interval (int): Iterations between two records of the levels in the training
             log. Defaults to 10.
-        **options: For ``'band'`` the ``gain``. For ``'image'`` ``rule`` (``'MC'``,
+        **options: For levels by band the ``gain``. For ``'image'`` ``rule`` (``'MC'``,
             the default, ``'ME'``, ``'FB'`` or ``'fixed'``) and its options (``eta``,
             ``lam`` and ``solver`` of :class:`~mmaslp.levels.MC` and
             :class:`~mmaslp.levels.ME`; ``landmark`` of ME; ``gain`` of
@@ -346,14 +532,16 @@ class ASLPHook(Hook):
 
     def __init__(
         self,
-        levels: str = 'image',
+        levels: str | None = 'image_band',
         warmup_epochs: float | None = None,
         warmup_iters: float | None = None,
         log_interval: int = 10,
         **options: Any,
     ) -> None:
-        self.kind = check_choice('levels', levels, tuple(LEVELS))
-        self.training = LEVELS[self.kind](**options)
+        if levels == 'border':
+            raise ValueError("levels='border' is levels='band' since version 0.7")
+        self.kind = check_choice('levels', levels, KINDS)
+        self.training = make_training(self.kind, **options)
         if warmup_epochs is not None and warmup_iters is not None:
             raise ValueError('give either warmup_epochs or warmup_iters, not both')
         if warmup_epochs is None:
@@ -371,7 +559,7 @@ class ASLPHook(Hook):
 
     @property
     def levels(self) -> Any:
-        """BandLevels | ImageLevels: The levels, from the start of a training on."""
+        """Levels | None: The levels, from the start of a training on."""
         return self.training.levels
 
     def before_train(self, runner: Any) -> None:
@@ -397,7 +585,7 @@ class ASLPHook(Hook):
                 'custom_hooks: one ASLPHook',
             )
 
-        if find_losses(runner.model):
+        if find_losses(runner.model) or self.kind is None:
             yield from self.training.findings(runner, self._schedule(runner))
         else:
             yield Finding(
@@ -449,6 +637,10 @@ class ASLPHook(Hook):
             self._publish_state(runner)
         self.training.show()
 
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Write the table of images and levels."""
+        self.training.write_table()
+
     def after_train(self, runner: Any) -> None:
         """Report the levels."""
         print_log(f'ASLP: {self.training.summary()}', 'current')
@@ -479,7 +671,7 @@ class ASLPHook(Hook):
                 kind=self.kind,
                 seed=self.seed,
                 observed_iter=self._observed_iter,
-                levels=self.levels.state_dict(),
+                levels=self.training.state(),
             ),
         )
 
@@ -496,7 +688,7 @@ class ASLPHook(Hook):
         try:
             if saved.get('kind') != self.kind:
                 raise ValueError(f'the checkpoint has levels={saved.get("kind")!r}')
-            self.levels.load_state_dict(saved['levels'])
+            self.training.load_state(saved['levels'])
             self.seed = check_integer('seed', saved['seed'], at_least=0)
             self._observed_iter = saved['observed_iter']
         except (AttributeError, KeyError, TypeError, ValueError) as error:
