@@ -5,7 +5,13 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from mmaslp import BandLevels, BandTable, ImageLevels
+from mmaslp import (
+    BandLevels,
+    BandTable,
+    ImageBandLevels,
+    ImageLevels,
+    SelfCalibratingBCE,
+)
 from mmaslp.training.sessions import CalibratorSession
 
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason='needs gloo')
@@ -41,6 +47,24 @@ def by_band(rank, world, whole=False):
     return levels
 
 
+def by_image_and_band(rank, world):
+    """Six images, of which each process trains and validates its share."""
+    label = torch.zeros(6, 64, 64)
+    for number, mask in enumerate(label):
+        mask[:, 20 : 35 + 4 * number] = 1
+    share = slice(rank, None, world)
+    levels = ImageBandLevels()
+    criterion = SelfCalibratingBCE(levels)
+    for shift in (1, 2, 3, 2):
+        logits = torch.stack([8 * mask.roll(shift, 1) - 4 for mask in label[share]])
+        criterion(logits, label[share])
+        table = BandTable()
+        table.update(logits.sigmoid(), label[share])
+        levels.observe(table)
+    criterion(logits, label[share])
+    return levels
+
+
 def calibrated(rank, world):
     prob = torch.linspace(0.1, 0.9, 6 * 64).view(6, 8, 8)
     label = (prob + 0.3 * torch.sin(50 * prob) > 0.5).long()
@@ -59,9 +83,9 @@ def _rank(rank, world, folder, train, *args):
     dist.destroy_process_group()
 
 
-def in_two_processes(folder, *call):
-    mp.start_processes(_rank, (2, folder, *call), 2, start_method='fork')
-    return [torch.load(folder / str(rank), weights_only=True) for rank in range(2)]
+def in_processes(number, folder, *call):
+    mp.start_processes(_rank, (number, folder, *call), number, start_method='fork')
+    return [torch.load(folder / str(rank), weights_only=True) for rank in range(number)]
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +95,7 @@ def on_this_machine(monkeypatch):
 
 def test_two_processes_have_the_levels_of_one(tmp_path):
     one = by_image(0, 1).alpha
-    ranks = [each['alpha'] for each in in_two_processes(tmp_path, by_image)]
+    ranks = [each['alpha'] for each in in_processes(2, tmp_path, by_image)]
     assert torch.equal(ranks[0], ranks[1])
     torch.testing.assert_close(ranks[0], one, atol=1e-12, rtol=0)
     assert (one != 0.2).all()
@@ -82,13 +106,25 @@ def test_levels_by_band_are_those_of_one_process(tmp_path, whole):
     """Each process validates its share, or each the whole set."""
     one = by_band(0, 1).state_dict()
     assert one['levels'][0] > 0
-    for rank in in_two_processes(tmp_path, by_band, whole):
+    for rank in in_processes(2, tmp_path, by_band, whole):
         assert rank['levels'] == one['levels']
         assert rank['best'] == one['best']
+
+
+@pytest.mark.parametrize('number', [2, 3])
+def test_levels_by_image_and_band_are_those_of_one_process(tmp_path, number):
+    one = by_image_and_band(0, 1).state_dict()
+    assert one['levels'][0] > 0
+    ranks = in_processes(number, tmp_path, by_image_and_band)
+    for rank in ranks:
+        assert rank['levels'] == pytest.approx(one['levels'], abs=1e-9)
+        assert rank['mean_error'] == pytest.approx(one['mean_error'], abs=1e-9)
+    sums = torch.tensor([rank['error_sums'] for rank in ranks]).sum(0).tolist()
+    assert sums == pytest.approx(one['error_sums'])
 
 
 def test_a_calibrator_is_that_of_one_process(tmp_path):
     """Each process validates its share, as DistributedSampler deals it out."""
     one = calibrated(0, 1).state_dict()
     assert one['calibrator']['record']['groups'] == 6
-    assert in_two_processes(tmp_path, calibrated) == [one, one]
+    assert in_processes(2, tmp_path, calibrated) == [one, one]

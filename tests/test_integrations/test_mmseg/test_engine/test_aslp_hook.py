@@ -206,13 +206,14 @@ def run_and_kill(cfg, tmp_path, at):
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize('kind', ['image', 'band'])
+@pytest.mark.parametrize('kind', ['image', 'band', 'image_band'])
 def test_killed_and_resumed_equals_uninterrupted(toy, tmp_path, kind):
     """With dropout, which the hook's seeding makes repeatable, and without."""
 
     def config(name, **overrides):
-        if kind == 'band':
+        if kind != 'image':
             cfg = banded(toy, tmp_path / name, **overrides)
+            cfg.custom_hooks[0].levels = kind
         else:
             cfg = toy.config(tmp_path / name, **overrides)
             cfg.train_cfg.max_epochs = 4
