@@ -32,7 +32,7 @@ from mmaslp.augmentation.windows import find_window
 
 # Size of the images, learning rate and default number of epochs of each network.
 NETWORKS = {'unet': (64, 3e-3, 30), 'pretrained': (192, 1e-3, 12)}
-METHODS = ('bce', 'band', 'mc', 'me', 'fb', 'slp', 'smoothing', *RIVALS)
+METHODS = ('bce', 'image_band', 'band', 'mc', 'me', 'fb', 'slp', 'smoothing', *RIVALS)
 BATCH = 16
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
 STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
@@ -162,11 +162,13 @@ def make_levels(
     method: str, beta: str, epochs: int, names: list[str], steps: int, **options: float
 ) -> Any:
     """The levels of a method, or None."""
-    from mmaslp import BandLevels, ImageLevels
+    from mmaslp import BandLevels, ImageBandLevels, ImageLevels
     from mmaslp.levels.rules import make_rule
 
     if method == 'band':
         return BandLevels(warmup=epochs // 3)
+    if method == 'image_band':
+        return ImageBandLevels(warmup=epochs // 3)
     if method in ('mc', 'me', 'fb'):
         rule = make_rule(method.upper(), **options)
         return ImageLevels(names, beta, rule, warmup=5 * steps)

@@ -1,7 +1,7 @@
 """Say whether mmaslp will work here: MMSegmentation, versions, known faults.
 
 With a config also what does not work or is measured wrongly, and one patch to paste at
-its end. A config without ASLP gets that of the paper.
+its end. A config without ASLP gets levels by image and band, or those of --levels.
 
 Example:
     mmaslp doctor CONFIG --data FOLDER --patch aslp.py
@@ -13,7 +13,7 @@ import warnings
 from collections import Counter
 from importlib.util import find_spec
 
-from ..integrations.mmseg.checks.findings import Diagnosis, noted
+from ..integrations.mmseg.checks.findings import PATCH, Diagnosis, noted
 from .arguments import CONFIG_HELP, add_data_option
 from .environment import check_environment, installed_versions
 
@@ -22,6 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument('config', nargs='?', help=CONFIG_HELP)
     add_data_option(parser)
+    parser.add_argument(
+        '--levels',
+        choices=('image_band', 'band', 'image', 'none'),
+        default='image_band',
+        help='what the patch adds to a config without ASLP: levels by image and band, '
+        "by band, by image as in the paper (rule='MC'), or binary cross entropy alone",
+    )
     parser.add_argument(
         '--patch',
         metavar='FILE',
@@ -48,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         )
     check_outputs({'--patch': args.patch})
     register_components()
-    diagnosis = examine(args.config, args.data)
+    diagnosis = examine(args.config, args.data, args.levels)
     print(*diagnosis.findings, sep='\n')
     if diagnosis.mended and diagnosis.mended != diagnosis.original:
         _give_patch(args.config, args.patch, diagnosis.original, diagnosis.mended)
@@ -62,13 +69,22 @@ def run(args: argparse.Namespace) -> int:
         if counts[level] or level == 'error'
     ]
     print(f'{", ".join(numbers)}; nothing was trained')
-    return 1 if diagnosis.has('error') else 0
+    errors = [each for each in diagnosis.findings if each.level == 'error']
+    if args.patch and os.path.exists(args.patch):
+        cured = [error for error in errors if error.remedy == PATCH]
+        if cured:
+            print(f'{args.patch} puts right {len(cured)} of {len(errors)} errors')
+        errors = [error for error in errors if error.remedy != PATCH]
+    return 1 if errors else 0
 
 
-def examine(config: str | None, data: str | None = None) -> Diagnosis:
+def examine(
+    config: str | None, data: str | None = None, levels: str = 'image_band'
+) -> Diagnosis:
     """Check the environment, and a config, by building what it says.
 
-    ``data`` is a folder of images and masks in place of those of the config.
+    ``data`` is a folder of images and masks in place of those of the config, ``levels``
+    what the patch adds to a config without ASLP.
     """
     has_ops = find_spec('mmcv') is not None and find_spec('mmcv._ext') is not None
     found = Diagnosis(check_environment(installed_versions(), has_ops))
@@ -83,7 +99,7 @@ def examine(config: str | None, data: str | None = None) -> Diagnosis:
     if config is not None and not found.has('error'):
         from ..integrations.mmseg.doctor import examine_config
 
-        examine_config(config, data, found)
+        examine_config(config, data, levels, found)
     return found
 
 

@@ -34,7 +34,9 @@ from .data import (
 )
 
 
-def examine_config(config: str, data: str | None, found: Diagnosis) -> None:
+def examine_config(
+    config: str, data: str | None, levels: str, found: Diagnosis
+) -> None:
     """Add what is found in a config, and the config as it should be."""
     with noted(config, found.findings):
         cfg = read_config(config)
@@ -52,7 +54,7 @@ def examine_config(config: str, data: str | None, found: Diagnosis) -> None:
         ]
         if data is not None:
             found.findings.append(Finding('ok', use_folder(cfg, data)))
-        found.findings += check_settings(cfg)
+        found.findings += check_settings(cfg, levels)
 
         import_modules(cfg)
         found.findings += check_parts(cfg)

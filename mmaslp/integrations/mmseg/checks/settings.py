@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from ....training.sessions import BAND_LEVELS, ENOUGH
 from ..config import imports_of, listed, metrics_of, type_of
 from ..models.losses import SCBCELoss
 from .findings import PATCH, Finding
@@ -28,13 +29,23 @@ REFUSED = {
 _OF_REGIONS = ('DiceLoss', 'HuasdorffDisstanceLoss', 'LovaszLoss', 'TverskyLoss')
 
 
-def check_settings(cfg: Config) -> Iterator[Finding]:
-    """Look through a whole config."""
+# The hook that the patch adds, by the value of the doctor's option --levels.
+HOOKS_OF_LEVELS: dict[str, dict[str, Any]] = {
+    'image_band': dict(type='ASLPHook', levels='image_band'),
+    'band': dict(type='ASLPHook', levels='band'),
+    'image': dict(type='ASLPHook', levels='image', rule='MC'),
+    'none': dict(type='ASLPHook', levels=None),
+}
+
+
+def check_settings(cfg: Config, levels: str = 'image_band') -> Iterator[Finding]:
+    """Look through a whole config; ``levels`` is a key of :data:`HOOKS_OF_LEVELS`."""
     yield from _check_imports(cfg)
     if isinstance(cfg.get('model'), Mapping):
         if _refused(cfg.model) is None:
-            yield from _check_aslp(cfg)
+            yield from _check_aslp(cfg, levels)
         yield from check_heads(cfg.model)
+        yield from _check_strengths(cfg.model)
     if type_of(cfg.get('tta_model')) == 'SegTTAModel':
         cfg.tta_model.type = 'BinarySegTTAModel'
         yield Finding('note', f'with --tta: {WRONG_TTA}', PATCH)
@@ -78,7 +89,7 @@ def _check_imports(cfg: Config) -> Iterator[Finding]:
     cfg.custom_imports = imports
 
 
-def _check_aslp(cfg: Config) -> Iterator[Finding]:
+def _check_aslp(cfg: Config, levels: str) -> Iterator[Finding]:
     """Look for the hook and the metric that ASLP needs."""
     hooks = [h for h in cfg.get('custom_hooks') or [] if type_of(h) == 'ASLPHook']
     ours = any(
@@ -93,13 +104,18 @@ def _check_aslp(cfg: Config) -> Iterator[Finding]:
             'note',
             'SCBCELoss without ASLPHook perturbs labels by its own arguments; without '
             'any it is binary cross entropy',
-            "custom_hooks = [dict(type='ASLPHook')]",
+            "custom_hooks = [dict(type='ASLPHook', levels='image_band')]",
         )
         return
 
     if not hooks:
-        yield Finding('note', "trains without ASLP; the patch adds the paper's", PATCH)
-        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='ASLPHook')]
+        hook = HOOKS_OF_LEVELS[levels]
+        yield Finding(
+            'note', f'trains without ASLPHook; the patch adds levels={levels!r}', PATCH
+        )
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(hook)]
+        if hook['levels'] in BAND_LEVELS:
+            yield from _validate_often(cfg)
 
     metrics = {
         name: metrics_of(cfg, name) for name in ('val_evaluator', 'test_evaluator')
@@ -118,6 +134,46 @@ def _check_aslp(cfg: Config) -> Iterator[Finding]:
             'follow',
             PATCH,
         )
+
+
+def _validate_often(cfg: Config) -> Iterator[Finding]:
+    """Lower the interval of validations, which levels by band follow."""
+    schedule = cfg.get('train_cfg') or {}
+    end = schedule.get('max_iters') or schedule.get('max_epochs')
+    interval = schedule.get('val_interval', 1)
+    # A third of the validations is the warm-up; the last one moves levels in vain.
+    wanted = max(1, (end or 0) * 2 // (3 * (ENOUGH + 1)))
+    if end is None or interval <= wanted:
+        return
+
+    yield Finding(
+        'note',
+        f'train_cfg.val_interval is {interval}, and levels by band take about {ENOUGH} '
+        f'validations to arrive; the patch sets it to {wanted}',
+        PATCH,
+    )
+    cfg.train_cfg.val_interval = wanted
+
+
+def _check_strengths(model: Mapping[str, Any]) -> Iterator[Finding]:
+    """Give every SCBCELoss the strength that one of them has."""
+    losses = [
+        loss
+        for _, head in heads_of(model)
+        for loss in listed(head.get('loss_decode'))
+        if type_of(loss) == 'SCBCELoss'
+    ]
+    strengths = {loss['beta'] for loss in losses if 'beta' in loss}
+    without = [loss for loss in losses if 'beta' not in loss]
+    if len(strengths) != 1 or not without:
+        return
+
+    beta = strengths.pop()
+    yield Finding(
+        'error', f'some SCBCELoss have beta={beta!r}, and others have none', PATCH
+    )
+    for loss in without:
+        loss['beta'] = beta
 
 
 def heads_of(model: Mapping[str, Any]) -> Iterator[tuple[str, ConfigDict]]:
