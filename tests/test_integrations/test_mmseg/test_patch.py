@@ -86,7 +86,7 @@ def of_the_last_batch(part):
 
 
 def small(path):
-    """Two iterations of a config at 32 pixels, without weights from elsewhere."""
+    """Nine iterations of a config at 64 pixels, without weights from elsewhere."""
     cfg = load_config(str(path))
     model = cfg.model
     model.pretrained = model.backbone.init_cfg = None
@@ -104,7 +104,7 @@ def small(path):
                 if key in step:
                     step[key] = size
     cfg.train_dataloader.batch_size = 2
-    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=2, val_interval=2)
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=9, val_interval=1)
     cfg.default_hooks.pop('visualization', None)
     cfg.update(work_dir=f'run_{path.stem}', visualizer=None, log_level='ERROR')
     cfg.experiment_name = str(path.resolve())
@@ -160,7 +160,7 @@ def test_stock_configs_train_with_the_patch(tmp_path, monkeypatch, name):
     paste_patch(copied(stock(name)))
     hooks = load_config('mine.py').custom_hooks
     assert [hook.type for hook in hooks] == ['ASLPHook']
-    assert run_training(small(Path('mine.py'))).iter == 2
+    assert run_training(small(Path('mine.py'))).iter == 9
 
 
 def copied(config):
@@ -193,7 +193,7 @@ def test_a_patch_that_is_pasted_trains(tmp_path, monkeypatch):
     narrow += ', auxiliary_head=dict(in_channels=8)'
     text = copied(stock(CONFIGS[0]))
     paste_patch(text.replace('model = dict(', f'model = dict({narrow}, '))
-    assert run_training(small(Path('mine.py'))).iter == 2
+    assert run_training(small(Path('mine.py'))).iter == 9
 
 
 def test_a_patch_replaces_no_file(tmp_path, monkeypatch, capsys):

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from ....training.sessions import BAND_LEVELS, ENOUGH
+from ....training.sessions import BAND_LEVELS, ENOUGH, LEAST, WARMUP
 from ..config import imports_of, listed, metrics_of, type_of
 from ..models.losses import SCBCELoss
 from .findings import PATCH, Finding
@@ -109,6 +109,14 @@ def _check_aslp(cfg: Config, levels: str) -> Iterator[Finding]:
         return
 
     if not hooks:
+        if levels in BAND_LEVELS and _too_short(cfg):
+            yield Finding(
+                'warning',
+                f'the training is too short for levels={levels!r}, which move after '
+                'validations; the patch trains with binary cross entropy',
+                f'more than {WARMUP * (LEAST + 1) // (WARMUP - 1)} epochs, or --levels',
+            )
+            levels = 'none'
         hook = HOOKS_OF_LEVELS[levels]
         yield Finding(
             'note', f'trains without ASLPHook; the patch adds levels={levels!r}', PATCH
@@ -134,6 +142,12 @@ def _check_aslp(cfg: Config, levels: str) -> Iterator[Finding]:
             'follow',
             PATCH,
         )
+
+
+def _too_short(cfg: Config) -> bool:
+    """Whether a training has too few epochs for validations that move levels."""
+    epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
+    return epochs is not None and epochs - 1 - epochs // WARMUP < LEAST
 
 
 def _validate_often(cfg: Config) -> Iterator[Finding]:

@@ -129,7 +129,7 @@ def test_what_the_patch_puts_right(toy, tmp_path, case):
 
 def test_levels_of_none_end_no_doctor_and_a_metric_is_added(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run')
-    cfg.custom_hooks = [dict(type='ASLPHook', levels=None)]
+    cfg.custom_hooks = [dict(type='ASLPHook', levels='none')]
     cfg.val_evaluator = dict(type='IoUMetric')
     found = words_of(cfg, 'error')
     assert 'custom_hooks: levels' in found
@@ -147,14 +147,27 @@ def test_cross_entropy_needs_no_metric_of_ours(toy, tmp_path, hooks):
     assert not words_of(cfg, 'error')
 
 
-def test_a_config_without_aslp_gets_the_paper(toy, tmp_path):
+def test_a_training_too_short_for_levels_gets_binary_cross_entropy(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run', custom_hooks=[])
+    cfg.model.decode_head.loss_decode = SIGMOID
+    assert 'too short for levels' in words_of(cfg, 'warning')
+    _, mended = findings_of(cfg)
+    assert mended.custom_hooks == [dict(type='ASLPHook', levels=None)]
+
+
+def test_a_config_without_aslp_gets_levels_by_image_and_band(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', auxiliary=True)
     cfg.custom_hooks = []
     cfg.model.decode_head.loss_decode = SIGMOID
     cfg.model.auxiliary_head.loss_decode = dict(SIGMOID, loss_weight=0.4)
-    assert "trains without ASLP; the patch adds the paper's" in words_of(cfg)
+    cfg.train_cfg.max_epochs = 60
+    cfg.train_cfg.val_interval = 10
+    found = words_of(cfg)
+    assert "trains without ASLPHook; the patch adds levels='image_band'" in found
+    assert 'train_cfg.val_interval is 10' in found
     _, mended = findings_of(cfg)
-    assert mended.custom_hooks == [dict(type='ASLPHook')]
+    assert mended.custom_hooks == [dict(type='ASLPHook', levels='image_band')]
+    assert mended.train_cfg.val_interval == 1
     assert mended.model.auxiliary_head.loss_decode == dict(
         type='SCBCELoss', loss_weight=0.4
     )
