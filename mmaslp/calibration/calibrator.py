@@ -439,7 +439,8 @@ class Calibrator:
         if self.need_decisions().objects is None:
             raise ValueError(
                 'this calibrator cannot tell which objects are real: fit it with '
-                '`mmaslp fit` to images with five objects or more of either kind'
+                '`mmaslp fit` to images with five objects or more of either kind, from '
+                'several images, patients or groups'
             )
 
     @cached_property

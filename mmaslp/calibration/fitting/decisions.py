@@ -155,10 +155,10 @@ def _fit_objects(
     real = is_real(labels[:, 1], labels.sum(1))
     number = int(known.sum())
     record['objects'] = {'number': number, 'real': int(real[known].sum())}
-    if min(real[known].sum(), number - real[known].sum()) < LEAST_OF_A_KIND:
+    owner = np.repeat(np.arange(len(pairs)), [image.num_objects for image, _ in pairs])
+    if not _can_be_told(real[known], folds[owner][known]):
         return None, []
 
-    owner = np.repeat(np.arange(len(pairs)), [image.num_objects for image, _ in pairs])
     few = number < LEAST_OBJECTS
     ways: dict[str, Any] = {
         name: lambda *data, name=name: fit_object_predictor(name, *data)
@@ -185,6 +185,14 @@ def _fit_objects(
     prob[known] = expected[chosen]
     cuts = _costs(pairs, owner, labels, prob, real & known)
     return ways[chosen](inputs[known], real[known]), cuts
+
+
+def _can_be_told(real: np.ndarray, folds: np.ndarray) -> bool:
+    """Whether ``(O,)`` objects are enough, and any four folds hold both kinds."""
+    for of_kind in (real, ~real):
+        if of_kind.sum() < LEAST_OF_A_KIND or len(np.unique(folds[of_kind])) < 2:
+            return False
+    return True
 
 
 def _costs(

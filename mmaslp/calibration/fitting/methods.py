@@ -166,9 +166,14 @@ class OutOfFold:
         return self.metrics - other.metrics, error
 
     def is_worse(self, other: 'OutOfFold') -> bool:
-        """Whether any metric is more than half a standard error above the other's."""
+        """Whether any metric is nan, or half a standard error above the other's."""
         more, error = self.minus(other)
-        return bool((more > 0.5 * error).any())
+        return not (more <= 0.5 * error).all()
+
+    @property
+    def is_finite(self) -> bool:
+        """bool: Whether every metric could be measured, with any group left out."""
+        return bool(np.isfinite(self.metrics).all() and np.isfinite(self.without).all())
 
     def t_value(self, probability: float) -> float:
         """Standard errors that a difference lies below with this probability."""
@@ -251,14 +256,15 @@ def simplest(candidates: Mapping[Any, OutOfFold]) -> Any:
 
     The best has the lowest first metric. No worse means: no metric is more than half a
     standard error of the paired difference above the best's. On validation images a
-    looser tie, or the best by Brier score, was worse on the others.
+    looser tie, or the best by Brier score, was worse on the others. A candidate that
+    could not be measured is never picked; ValueError if none could.
     """
-    best = min(candidates, key=lambda name: candidates[name].metrics[0])
-    return next(
-        name
-        for name, candidate in candidates.items()
-        if not candidate.is_worse(candidates[best])
-    )
+    measured = {name: own for name, own in candidates.items() if own.is_finite}
+    if not measured:
+        raise ValueError('no candidate could be measured out of fold')
+
+    best = measured[min(measured, key=lambda name: measured[name].metrics[0])]
+    return next(name for name, own in measured.items() if not own.is_worse(best))
 
 
 def gains(candidate: OutOfFold, identity: OutOfFold) -> bool:
