@@ -39,8 +39,6 @@ from .decisions import Decisions
 from .estimates import (
     ImageEstimate,
     ObjectTable,
-    SetComparison,
-    compare_set,
     estimate_image,
     table_of_objects,
 )
@@ -48,6 +46,7 @@ from .features import count_image, probabilities
 from .maps import LIMIT, TARGETS, Knots, as_logits, look_up, segments
 from .masks import MASK_KIND, MASKS, dice_optimal_mask
 from .module import CalibratedModule, check_weights, marked
+from .sets import SetComparison, compare_set
 
 MAX_BYTES = 2**20
 # How toolkits name the file beside their checkpoints.
@@ -298,7 +297,7 @@ class Calibrator:
         """Compare a whole set of judged images with the images of the fit.
 
         Returns what differs, and the estimates with the bounds that hold then; see
-        :func:`~mmaslp.calibration.estimates.compare_set`.
+        :func:`~mmaslp.calibration.sets.compare_set`.
         """
         return compare_set(self.need_decisions(), estimates)
 

@@ -39,13 +39,7 @@ from ..features import (
 from ..maps import CELLS
 from ..masks import MASK_KIND, MASKS, dice_threshold
 from .methods import FOLDS, OutOfFold, fit_maps, simplest
-from .regressions import (
-    fit_few_objects,
-    fit_image_predictor,
-    fit_linear,
-    fit_object_predictor,
-    logistic_losses,
-)
+from .predictors import fit_image_predictor, fit_object_predictor, fit_presence
 
 # Objects that a choice of features needs, of either kind that any prediction needs, and
 # images with a mask.
@@ -162,10 +156,8 @@ def _fit_objects(
     few = number < LEAST_OBJECTS
     ways: dict[str, Any] = {
         name: lambda *data, name=name: fit_object_predictor(name, *data)
-        for name in (('uncalibrated',) if few else OBJECT_PREDICTORS)
+        for name in (('uncalibrated', 'drawn') if few else OBJECT_PREDICTORS)
     }
-    if few:
-        ways['drawn'] = fit_few_objects
     used = (inputs[known], real[known], folds[owner][known])
     expected = {name: _predict_out_of_fold(fit, *used) for name, fit in ways.items()}
     measured = {}
@@ -272,11 +264,7 @@ def _fit_present(inputs: np.ndarray, present: np.ndarray) -> Predictor | None:
     """Probability that an image with a mask holds anything, or None."""
     if min(present.sum(), (~present).sum()) < LEAST_OF_A_KIND:
         return None
-    return Predictor(
-        'regression',
-        fit_linear(inputs, present, logistic_losses),
-        edge=1 / (len(present) + 2),
-    )
+    return fit_presence(inputs, present)
 
 
 def _risk_of_order(
