@@ -18,6 +18,7 @@ from .features import (
     area_of,
     domain_features,
     expected_dice,
+    has_mask,
     image_features,
     object_features,
 )
@@ -162,19 +163,19 @@ def with_bounds(
     if estimate.out_of_range:
         return replace(estimate, accuracy=np.nan, area=np.nan)
     level = estimate.level
-    low = (
-        decisions.lower_dice(estimate.dice, level, weights)
-        if estimate.features[2] > 0
-        else (0.0 if estimate.dice < level else estimate.dice)  # nan stays
-    )
+    low = estimate.dice  # nan stays
+    if has_mask(estimate.features):
+        low = decisions.lower_dice(estimate.dice, level, weights)
+    elif estimate.dice < level:
+        low = 0.0
 
     errors = decisions.errors
     worst = weighted_quantile(errors['accuracy_errors'], 1 - level, weights)
-    area_low, area_high = (
-        estimate.area
-        + estimate.area_unit * weighted_quantile(errors['area_errors'], tail, weights)
-        for tail in ((1 - level) / 2, (1 + level) / 2)
-    )
+    area_errors = errors['area_errors']
+    less = weighted_quantile(area_errors, (1 - level) / 2, weights)
+    more = weighted_quantile(area_errors, (1 + level) / 2, weights)
+    area_low = estimate.area + estimate.area_unit * less
+    area_high = estimate.area + estimate.area_unit * more
     return replace(
         estimate,
         dice_low=low,

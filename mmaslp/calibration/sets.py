@@ -216,7 +216,7 @@ class Division:
 
     def weights(self) -> np.ndarray:
         """``(I,)`` weights of the images of the fit: odds that such an image is new."""
-        inputs = self.inputs[:, :WEIGHT_FEATURES]
+        inputs = np.take(self.inputs, WEIGHT_FEATURES, 1)
         intercept, *slopes = fit_linear(inputs, self.is_new, logistic_losses)
         score = intercept + inputs[~self.is_new] @ slopes
         balanced = score - np.log(self.is_new.sum() / (~self.is_new).sum())
