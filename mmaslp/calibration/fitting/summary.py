@@ -1,10 +1,14 @@
 """What a fit says of itself, in words."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from ..decisions import LEAST_EMPTY, Decisions
 from ..features import IMAGE_FEATURES, OBJECT_FEATURES
+from ..maps import SIDE
 
 _TITLES = dict(ece='ECE', ece_band='ECE by band', brier='Brier score', nll='NLL')
 _MASKS = dict(
@@ -12,6 +16,56 @@ _MASKS = dict(
     accuracy='calibrated probability above 1/2',
     dice='mask of the largest expected Dice',
 )
+
+
+@dataclass(frozen=True)
+class PixelFacts:
+    """What may make the fit of a map doubtful.
+
+    Attributes:
+        target (str): That of the calibrator.
+        cases (int): Number of images, volumes or groups.
+        foreground (float): Share of foreground among the pixels.
+        correct (float): Share of right decisions p > 1/2.
+    """
+
+    target: str
+    cases: int
+    foreground: float
+    correct: float
+
+    @classmethod
+    def of(cls, counts: np.ndarray, cases: int, target: str) -> 'PixelFacts':
+        """Facts of ``(G, B, CELLS, 2)`` counts of pixels."""
+        right_below = counts[..., : SIDE + 1, 0].sum()
+        right_above = counts[..., SIDE + 1 :, 1].sum()
+        return cls(
+            target=target,
+            cases=cases,
+            foreground=counts[..., 1].sum() / counts.sum(),
+            correct=(right_below + right_above) / counts.sum(),
+        )
+
+    def remarks(self) -> list[str]:
+        """Say what is doubtful."""
+        remarks = []
+        if self.target == 'probability':
+            remarks.append(
+                'Its probabilities hold where objects fill about '
+                f'{self.foreground:.0%} of the pixels, as here.'
+            )
+        if self.correct <= max(self.foreground, 1 - self.foreground):
+            remarks.append(
+                f'Decisions are right for {self.correct:.1%} of the pixels, no more '
+                'than without a network: check that foreground is 1 in maps and masks, '
+                'and that maps have one sigmoid and the right scale.'
+            )
+        if self.cases < 30:
+            remarks.append(
+                f'{self.cases} images or groups are few: do not trust the intervals, '
+                'of which one fit may hold far fewer than it says, and fit to more.'
+            )
+        return remarks
 
 
 def summarize(
