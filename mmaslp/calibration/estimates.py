@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from ..common.arrays import as_floats, as_tensor, checked, fill_ignored, known_pixels
 from ..metrics.objects import MaskTable, MaskTruth, find_objects
-from .decisions import LEAST_EMPTY, MARGIN, Decisions, weighted_quantile
+from .decisions import LEAST_EMPTY, MARGIN, Decisions, Predictor, weighted_quantile
 from .features import (
     CODES,
     UNCALIBRATED,
@@ -96,11 +97,10 @@ def estimate_image(
     features = domain_features(image)
     distance = decisions.distance(features)
     far = distance > MARGIN
-    dice, score, present = (
-        _expected(decisions, image, prob, far)
-        if image.in_mask.any()
-        else _empty(decisions)
-    )
+    if image.in_mask.any():
+        dice, score, present = _expected(decisions, image, prob, far)
+    else:
+        dice, score, present = _empty(decisions)
 
     of_area = UNCALIBRATED if decisions.area_from == 'uncalibrated' else prob
     estimate = ImageEstimate(
@@ -131,16 +131,22 @@ def _expected(
 ) -> tuple[float, float, float]:
     """Expected Dice of an image with a mask, its score, and ``present``."""
     features = image_features(image, prob)[None]
-    dice, score, present = (
-        np.nan if predict is None else float(predict(features)[0])
-        for predict in (decisions.image, decisions.score, decisions.present)
-    )
+    dice = _predicted(decisions.image, features)
+    score = _predicted(decisions.score, features)
+    present = _predicted(decisions.present, features)
     probable = min(expected_dice(image, prob), expected_dice(image, UNCALIBRATED))
     if np.isnan(score):  # an order holds also where no Dice can be told
         score = probable
     if far:
         return float(np.minimum(dice, probable)), probable - 1, present
     return dice, score, present
+
+
+def _predicted(predictor: Predictor | None, features: np.ndarray) -> float:
+    """The value of one row of features; nan without a prediction."""
+    if predictor is None:
+        return np.nan
+    return float(predictor(features)[0])
 
 
 def _empty(decisions: Decisions) -> tuple[float, float, float]:
@@ -269,7 +275,9 @@ def mask_estimates(
     labels = as_tensor(label, 'label').cpu().reshape(prob.shape)
     known = known_pixels(labels, ignore_index)
     values = checked(fill_ignored(prob, known)).numpy()
-    valid = True if known.all() else known.numpy()
+    valid: Any = True
+    if not known.all():
+        valid = known.numpy()
     del known  # of a volume it is large
     mask = values > 0.5
     objects, number = find_objects(mask)

@@ -246,7 +246,8 @@ def expected_dice(image: ImageCounts, prob: np.ndarray) -> float:
     Source: `Borges et al. <https://arxiv.org/abs/2402.10665>`_.
     """
     mass = image.pixels * prob[image.codes]
-    if not (size := image.pixels[image.in_mask].sum()):
+    size = image.pixels[image.in_mask].sum()
+    if not size:
         return np.nan
     return float(2 * mass[image.in_mask].sum() / (size + mass.sum()))
 
@@ -291,9 +292,13 @@ def true_dice(image: ImageCounts, inside: np.ndarray | None = None) -> float:
 
     It is 1 if nothing is there and nothing is found.
     """
-    mask = image.counts[image.in_mask if inside is None else inside]
+    if inside is None:
+        inside = image.in_mask
+    mask = image.counts[inside]
     size = mask[:, :2].sum() + image.counts[:, 1].sum()
-    return float(2 * mask[:, 1].sum() / size) if size else 1.0
+    if not size:
+        return 1.0
+    return float(2 * mask[:, 1].sum() / size)
 
 
 def accuracy_of(image: ImageCounts, prob: np.ndarray, valid: bool = False) -> float:
@@ -301,14 +306,18 @@ def accuracy_of(image: ImageCounts, prob: np.ndarray, valid: bool = False) -> fl
     pixels = image.counts[:, :2].sum(1) if valid else image.pixels
     of_codes = prob[image.codes]
     right = pixels * np.where(image.in_mask, of_codes, 1 - of_codes)
-    return float(right.sum() / pixels.sum()) if pixels.any() else np.nan
+    if not pixels.any():
+        return np.nan
+    return float(right.sum() / pixels.sum())
 
 
 def true_accuracy(image: ImageCounts) -> float:
     """Share of right pixels among those that are not ignored; nan without any."""
     labels = image.counts[:, :2]
     right = np.where(image.in_mask, labels[:, 1], labels[:, 0])
-    return float(right.sum() / labels.sum()) if labels.any() else np.nan
+    if not labels.any():
+        return np.nan
+    return float(right.sum() / labels.sum())
 
 
 def domain_features(image: ImageCounts) -> list[float]:

@@ -102,7 +102,9 @@ def summarize(
 def cases_in_words(images: int, cases: int, axes: int | None) -> str:
     """Say how many images there are, and of how many groups if they are fewer."""
     number = f'{images} {"volumes" if axes == 3 else "images"}'
-    return number + (f' of {cases} groups' if cases < images else '')
+    if cases < images:
+        number += f' of {cases} groups'
+    return number
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -150,9 +152,9 @@ def decisions_in_words(decisions: Decisions) -> list[str]:
     number = f'{images["with_mask"]} images with an object found'
     if decisions.image is None:
         below = images.get('below', 0.0)
+        reason = f': two sure ones lie {below:.2f} below the expected' if below else ''
         lines.append(
-            f'Images: {number}: they cannot tell the Dice of an image'
-            f'{f": two sure ones lie {below:.2f} below the expected" if below else ""}.'
+            f'Images: {number}: they cannot tell the Dice of an image{reason}.'
         )
     else:
         lines.append(
@@ -163,27 +165,27 @@ def decisions_in_words(decisions: Decisions) -> list[str]:
     masks = decisions.record['masks']
     best = max(masks, key=masks.__getitem__)
     dice = ', '.join(f'{_MASKS[name]} {value:.4f}' for name, value in masks.items())
+    lines.append(f'Mean Dice: {dice}; apply --masks {best} writes the best ones.')
+    line = f'Areas: by {decisions.area_from} probabilities'
     # A quantile of .95 takes the largest of 19 errors, of .9 that of nine.
-    few = '; an interval of 90 % takes 19 images, of 80 % nine'
-    lines += [
-        f'Mean Dice: {dice}; apply --masks {best} writes the best ones.',
-        f'Areas: by {decisions.area_from} probabilities'
-        f'{few if len(decisions.features) < 19 else ""}.',
-    ]
+    if len(decisions.features) < 19:
+        line += '; an interval of 90 % takes 19 images, of 80 % nine'
+    lines.append(f'{line}.')
 
     empty, nothing = decisions.empty
-    hidden = '' if empty >= LEAST_EMPTY else ': they cannot tell about such images'
-    lines.append(
+    line = (
         f'Empty masks: {empty} images without an object found, {nothing} of them hold '
-        f'none{hidden}.'
+        'none'
     )
-    if crops := decisions.record.get('negative_crops'):
+    if empty < LEAST_EMPTY:
+        line += ': they cannot tell about such images'
+    lines.append(f'{line}.')
+    crops = decisions.record.get('negative_crops')
+    if crops:
+        advice = 'negative crops in the training would not change that'
         # From this share on such crops pay: docs/windows.md has the measurements.
-        advice = (
-            'train with ObjectFreeCrop to change that (docs/windows.md)'
-            if crops['found'] >= 0.05 * crops['number']
-            else 'negative crops in the training would not change that'
-        )
+        if crops['found'] >= 0.05 * crops['number']:
+            advice = 'train with ObjectFreeCrop to change that (docs/windows.md)'
         lines.append(
             f'Crops without an object: {crops["number"]}, something is found in '
             f'{crops["found"]} of them; {advice}.'
