@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from .calibrator import Calibrator
 from .decisions import Decisions
-from .estimates import ImageEstimate, ObjectTable, SetComparison
+from .estimates import ImageEstimate, ObjectTable
 from .masks import dice_optimal_mask
 from .module import CalibratedModule
+from .sets import SetComparison
 
 if TYPE_CHECKING:
     from .fitting import CalibrationTables, fit_calibrator, fit_tables

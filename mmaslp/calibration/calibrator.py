@@ -39,8 +39,6 @@ from .decisions import Decisions
 from .estimates import (
     ImageEstimate,
     ObjectTable,
-    SetComparison,
-    compare_set,
     estimate_image,
     table_of_objects,
 )
@@ -48,6 +46,7 @@ from .features import count_image, probabilities
 from .maps import LIMIT, TARGETS, Knots, as_logits, look_up, segments
 from .masks import MASK_KIND, MASKS, dice_optimal_mask
 from .module import CalibratedModule, check_weights, marked
+from .sets import SetComparison, compare_set
 
 MAX_BYTES = 2**20
 # How toolkits name the file beside their checkpoints.
@@ -56,19 +55,55 @@ CALIBRATOR_FILE = 'calibrator.json'
 MIRRORED = -0.9
 # Largest calibrated logit of a knot; the least temperature gives 16500.
 MAX_LEVEL = 2e4
-# Images and volumes, by the axes of their maps.
-_AXES = {2: 'images', 3: 'volumes'}
 # What the values of a file always hold, beside the arguments of a calibrator.
 _HEAD = dict(format='mmaslp calibrator', version=2, edges=list(BORDER_EDGES))
 
 
+# What a calibrator was fitted to, by the axes that its record holds.
+_KINDS = {2: 'images', 3: 'volumes', None: 'channels'}
+
+
+@dataclass(frozen=True)
+class FitRecord:
+    """What of the record of a fit decides how its calibrator is used.
+
+    Attributes:
+        kind (str): What it was fitted to: 'images', 'volumes', several independent
+            'channels', or 'unknown' if the record does not say it.
+        images (int | None): Their number.
+        network (object): Fingerprint of the network, see
+            :func:`~mmaslp.calibration.module.same_weights`, or None.
+        summary (str | None): What the fit says of itself.
+    """
+
+    kind: str = 'unknown'
+    images: int | None = None
+    network: Any = None
+    summary: str | None = None
+
+    @classmethod
+    def from_dict(cls, record: Any) -> 'FitRecord':
+        """Read the record of a calibrator; ValueError if it is none."""
+        if not isinstance(record, dict):
+            raise ValueError('it needs a record')
+        kind = 'unknown'
+        if 'axes' in record:
+            kind = _KINDS[check_choice('axes', record['axes'], (*_KINDS,))]
+        return cls(
+            kind=kind,
+            images=optional(check_integer, 'images', record.get('images'), at_least=1),
+            network=record.get('network'),
+            summary=record.get('summary'),
+        )
+
+
 def _checked_maps(
-    given: Any, key: str, target: str, numbers: Sequence[int]
+    values: Any, key: str, target: str, numbers: Sequence[int]
 ) -> list[Knots]:
     """Maps as pairs of arrays; ValueError if one is none."""
     maps = []
     try:
-        for knots, levels in given:
+        for knots, levels in values:
             knots = check_array(key, knots, (-1,), low=-LIMIT - 1e-6, high=LIMIT + 1e-6)
             levels = check_array(
                 key, levels, knots.shape, low=-MAX_LEVEL, high=MAX_LEVEL
@@ -136,16 +171,22 @@ class Calibrator:
     def __post_init__(self) -> None:
         check_choice('by', self.by, ('single', 'band'))
         check_choice('target', self.target, TARGETS)
-        if not isinstance(self.method, str) or not isinstance(self.record, dict):
-            raise ValueError('it needs the name of a method, and a record')
-        check_choice('axes', self.record.get('axes'), (None, *_AXES))
-        optional(check_integer, 'images', self.record.get('images'), at_least=1)
-        wanted = dict(
-            maps=(self.target, [NUM_BANDS if self.by == 'band' else 1]),
-            mask_maps=('probability', [0, NUM_BANDS]),
+        if not isinstance(self.method, str):
+            raise ValueError('it needs the name of a method')
+        FitRecord.from_dict(self.record)
+
+        numbers = [NUM_BANDS] if self.by == 'band' else [1]
+        maps = _checked_maps(self.maps, 'maps', self.target, numbers)
+        mask_maps = _checked_maps(
+            self.mask_maps, 'mask_maps', 'probability', [0, NUM_BANDS]
         )
-        for key, kind in wanted.items():
-            object.__setattr__(self, key, _checked_maps(getattr(self, key), key, *kind))
+        object.__setattr__(self, 'maps', maps)
+        object.__setattr__(self, 'mask_maps', mask_maps)
+
+    @property
+    def fit_record(self) -> FitRecord:
+        """FitRecord: What it was fitted to, as far as the record says it."""
+        return FitRecord.from_dict(self.record)
 
     def __eq__(self, other: object) -> bool:
         """Whether both give the same file."""
@@ -199,23 +240,27 @@ class Calibrator:
         refuse_calibrated(given)
         values = as_floats(given)
         volumes = values.dim() == 5 or (values.dim() == 3 and len(values) > 1)
-        self.check_axes(3 if volumes else 2, '; a batch of images is (N, 1, H, W)')
+        kind = 'volumes' if volumes else 'images'
+        self.check_kind(kind, '; a batch of images is (N, 1, H, W)')
         self._check_channels(values, logits)
         if choice == 'keep':
             checked(values, logits)
             return given > (0 if logits else 0.5)
 
         # The map of 'probability' is one of label 1 by itself.
-        source = (
-            self
-            if choice == 'accuracy' and self.target == 'probability'
-            else self.mask_calibrator
-        )
+        source = self.mask_calibrator
+        if choice == 'accuracy' and self.target == 'probability':
+            source = self
         prob = torch.as_tensor(source._apply(given, logits))
-        prob = prob.sigmoid() if logits else prob
-        whole = prob[None, None] if prob.dim() == 3 else prob
-        mask: Any = whole > 0.5 if choice == 'accuracy' else dice_optimal_mask(whole)
-        mask = mask.reshape(prob.shape)
+        if logits:
+            prob = prob.sigmoid()
+
+        mask: Any
+        if choice == 'accuracy':
+            mask = prob > 0.5
+        else:
+            whole = prob[None, None] if prob.dim() == 3 else prob
+            mask = dice_optimal_mask(whole).reshape(prob.shape)
         return mask.numpy() if isinstance(given, np.ndarray) else mask
 
     def objects(self, given: Map, logits: bool = False) -> ObjectTable:
@@ -262,7 +307,8 @@ class Calibrator:
             '; a batch (N, 1, H, W), and two logits, go to judge_batch; of channels '
             'give one'
         )
-        self.check_axes(3 if values.dim() == 3 and len(values) > 1 else 2, hint)
+        is_volume = values.dim() == 3 and len(values) > 1
+        self.check_kind('volumes' if is_volume else 'images', hint)
 
         image, labels = count_image(values, logits)
         prob = self._code_probabilities
@@ -298,7 +344,7 @@ class Calibrator:
         """Compare a whole set of judged images with the images of the fit.
 
         Returns what differs, and the estimates with the bounds that hold then; see
-        :func:`~mmaslp.calibration.estimates.compare_set`.
+        :func:`~mmaslp.calibration.sets.compare_set`.
         """
         return compare_set(self.need_decisions(), estimates)
 
@@ -339,19 +385,19 @@ class Calibrator:
         later.
         """
         self.check_network(module)
+        fit = self.fit_record
         return CalibratedModule(
             module,
             self.table,
-            # One of several channels was fitted to independent ones.
-            independent or self.record.get('axes', 2) is None,
-            with_raw,
-            volumes=self.record.get('axes') != 2,
-            network=self.record.get('network'),
+            independent=independent or fit.kind == 'channels',
+            with_raw=with_raw,
+            volumes=fit.kind != 'images',
+            network=fit.network,
         )
 
     def check_network(self, network: nn.Module) -> None:
         """Warn if the calibrator is known to be fitted to other weights."""
-        check_weights(network, self.record.get('network'))
+        check_weights(network, self.fit_record.network)
 
     def save(self, file: str | Path, overwrite: bool = False) -> None:
         """Write it as JSON; FileExistsError if a file is there already."""
@@ -384,15 +430,16 @@ class Calibrator:
     def from_dict(cls, plain: Mapping[str, Any]) -> 'Calibrator':
         """Make what :meth:`to_dict` gave; ValueError if it is anything else."""
         with reading('not a calibrator'):
-            content = {**plain} if isinstance(plain, Mapping) else {}
+            content = dict(plain) if isinstance(plain, Mapping) else {}
             for key, value in _HEAD.items():
-                if (given := content.pop(key, None)) != value:
+                saved = content.pop(key, None)
+                if saved is None:
                     raise ValueError(
-                        f'its {key} is {given!r}, not {value!r}'
-                        if given is not None
-                        else f'it lacks {key!r}; a checkpoint may hold a calibrator as '
-                        "its entry 'calibrator'"
+                        f'it lacks {key!r}; a checkpoint may hold a calibrator as its '
+                        "entry 'calibrator'"
                     )
+                if saved != value:
+                    raise ValueError(f'its {key} is {saved!r}, not {value!r}')
 
             for key in ('maps', 'mask_maps'):
                 content[key] = [
@@ -404,7 +451,7 @@ class Calibrator:
 
     def summary(self) -> str:
         """Say what the fit chose and why, with a table of the candidates."""
-        return str(self.record.get('summary', self))
+        return str(self if self.fit_record.summary is None else self.fit_record.summary)
 
     @cached_property
     def table(self) -> Tensor:
@@ -425,21 +472,26 @@ class Calibrator:
             )
         return self.decisions
 
-    def check_axes(self, axes: int, hint: str = '') -> None:
-        """Refuse images if it was fitted to volumes, and volumes if to images."""
-        fitted = self.record.get('axes')
-        if fitted is not None and fitted != axes:
+    def check_kind(self, kind: str, hint: str = '') -> None:
+        """Refuse 'images' if it was fitted to volumes, and 'volumes' if to images."""
+        fitted = self.fit_record.kind
+        if fitted in ('images', 'volumes') and fitted != kind:
             raise ValueError(
-                f'this calibrator was fitted to {_AXES[fitted]}, and not to '
-                f'{_AXES[axes]}: fit one to {_AXES[axes]} with `mmaslp fit`{hint}'
+                f'this calibrator was fitted to {fitted}, and not to {kind}: fit one '
+                f'to {kind} with `mmaslp fit`{hint}'
             )
+
+    def check_axes(self, axes: int, hint: str = '') -> None:
+        """See :meth:`check_kind`, by the number of axes of one map."""
+        self.check_kind(_KINDS[axes], hint)
 
     def check_objects(self) -> None:
         """Refuse to judge objects where the validation images could not tell."""
         if self.need_decisions().objects is None:
             raise ValueError(
                 'this calibrator cannot tell which objects are real: fit it with '
-                '`mmaslp fit` to images with five objects or more of either kind'
+                '`mmaslp fit` to images with five objects or more of either kind, from '
+                'several images, patients or groups'
             )
 
     @cached_property
@@ -452,22 +504,27 @@ class Calibrator:
     def _apply(self, given: Map, logits: bool) -> Map:
         refuse_calibrated(given)
         values = as_floats(given)
-        if values.dim() in (2, 5):  # else they may be images or slices
-            self.check_axes(2 if values.dim() == 2 else 3)
+        # Other numbers of axes may be those of images or of slices.
+        if values.dim() == 2:
+            self.check_kind('images')
+        elif values.dim() == 5:
+            self.check_kind('volumes')
         self._check_channels(values, logits)
 
         maps = checked(values[None].flatten(0, -3), logits)
-        found = maps.clone(memory_format=torch.contiguous_format)
+        calibrated = maps.clone(memory_format=torch.contiguous_format)
         if self.method != 'identity':
-            self._calibrate(found, logits)
-        found = found.view(values.shape)
-        return found.numpy() if isinstance(given, np.ndarray) else marked(found)
+            self._calibrate(calibrated, logits)
+        calibrated = calibrated.view(values.shape)
+        if isinstance(given, np.ndarray):
+            return calibrated.numpy()
+        return marked(calibrated)
 
     def _check_channels(self, values: Tensor, logits: bool) -> None:
         """Refuse background and foreground, of which each would be a binary map."""
         check_places(values)
         axes = values.dim()
-        if axes == 2 or (axes == 3 and self.record.get('axes') == 3):
+        if axes == 2 or (axes == 3 and self.fit_record.kind == 'volumes'):
             return  # one image, or slices of a volume
 
         axis = 0 if axes == 3 else 1
@@ -491,9 +548,8 @@ class Calibrator:
         pieces = values.flatten().split(_CHUNK)
         bands: Any = [None] * len(pieces)
         if self.by == 'band':
-            bands = (
-                border_bands(values > (0 if logits else 0.5)).flatten().split(_CHUNK)
-            )
+            mask = values > (0 if logits else 0.5)
+            bands = border_bands(mask).flatten().split(_CHUNK)
         for piece, band in zip(pieces, bands):
             logit = piece if logits else as_logits(piece)
             calibrated = look_up(logit, band, table)
@@ -505,4 +561,6 @@ def loaded(name: str, given: 'Calibrator | str | Path') -> 'Calibrator':
     if isinstance(given, Calibrator):
         return given
     path = Path(check_path(f'{name} (a Calibrator, its file or its folder)', given))
-    return Calibrator.load(path / CALIBRATOR_FILE if path.is_dir() else path)
+    if path.is_dir():
+        path = path / CALIBRATOR_FILE
+    return Calibrator.load(path)

@@ -25,10 +25,12 @@ from ..common.arrays import ROUNDING
 from .features import (
     DOMAIN_FEATURES,
     IMAGE_FEATURES,
+    LARGEST_FEATURES,
     OBJECT_FEATURES,
     RANGE_FEATURES,
     UNITS,
     domain_inputs,
+    has_mask,
 )
 
 # Empty masks that tell what another one is worth.
@@ -43,12 +45,6 @@ _COLUMNS: dict[str, dict[str, Any]] = dict(
     area_errors=dict(low=-1e8, high=1e8),
     accuracy_errors=dict(low=-1, high=1),
 )
-
-# Largest domain features: of shares, but for two.
-_LARGEST = [
-    {'objects': 1e9, 'spread of the logits at the border': 20}.get(name, 1 + ROUNDING)
-    for name in DOMAIN_FEATURES
-]
 
 # From the simplest on. Networks are too sure of their objects as a rule, so what
 # corrects the mean probability comes before what does not.
@@ -188,7 +184,7 @@ class Decisions:
                 content['features'],
                 (images, len(DOMAIN_FEATURES)),
                 low=0,
-                high=_LARGEST,
+                high=LARGEST_FEATURES,
             )
             for key, limits in _COLUMNS.items():
                 check_array(key, content[key], (images,), **limits, nan=True)
@@ -213,7 +209,16 @@ class Decisions:
     @cached_property
     def inputs(self) -> np.ndarray:
         """``(I, 17)`` inputs of the images of the fit, see :func:`domain_inputs`."""
-        return domain_inputs(np.reshape(self.features, (-1, len(DOMAIN_FEATURES))))
+        return domain_inputs(self._features)
+
+    @cached_property
+    def masked(self) -> np.ndarray:
+        """``(I,)`` which images of the fit have a mask."""
+        return has_mask(self._features)
+
+    @property
+    def _features(self) -> np.ndarray:
+        return np.reshape(np.array(self.features, float), (-1, len(DOMAIN_FEATURES)))
 
     def least_probability(
         self, keep_real: float | None = None, max_false: float | None = None
@@ -226,22 +231,20 @@ class Decisions:
         """
         if keep_real is not None:
             check_number('keep_real', keep_real, above=0, at_most=1)
-            return max(
-                (cut for cut, kept, *_ in self.cuts if kept >= keep_real), default=0.0
-            )
+            enough = [cut for cut, kept, _, _ in self.cuts if kept >= keep_real]
+            return max(enough, default=0.0)
 
-        most = (
-            np.inf
-            if max_false is None
-            else check_number('max_false', max_false, at_least=0)
-        )
-        least = min((false for _, _, false, _ in self.cuts), default=np.nan)
-        if not least <= most:
+        most = np.inf
+        if max_false is not None:
+            most = check_number('max_false', max_false, at_least=0)
+        few = [cut for cut, _, false, _ in self.cuts if false <= most]
+        if not few:
+            least = min((false for _, _, false, _ in self.cuts), default=np.nan)
             raise ValueError(
                 f'whatever is left out, an image keeps more than {most:g} false '
                 f'objects in the mean (the least is {least:g}): raise --max-false'
             )
-        return min(cut for cut, _, false, _ in self.cuts if false <= most)
+        return min(few)
 
     def distance(self, features: Sequence[float]) -> float:
         """How far an image is outside of the range of the fit, in widths of the range.
@@ -249,13 +252,13 @@ class Decisions:
         Images with a mask are compared with images with a mask. 0 is inside; infinite
         if the fit saw no such image.
         """
-        new = domain_inputs(np.array(features))[:RANGE_FEATURES]
-        masked = np.array([row[2] > 0 for row in self.features])
-        alike = self.inputs[masked == (features[2] > 0), :RANGE_FEATURES]
-        if not len(alike):
+        new = domain_inputs(np.array(features))[RANGE_FEATURES]
+        alike = self.masked == has_mask(features)
+        fitted = self.inputs[alike][:, RANGE_FEATURES]
+        if not len(fitted):
             return np.inf
-        low = alike.min(0)
-        high = alike.max(0)
+        low = fitted.min(0)
+        high = fitted.max(0)
         outside = np.maximum(low - new, new - high).clip(0)  # of logits and logs
         return float((outside / np.maximum(high - low, 0.5)).max())
 
@@ -265,10 +268,13 @@ class Decisions:
         What is expected of an image is a median: means of many images lie lower.
         """
         apart = self.errors['dice'] - self.errors['expected']
-        weights = np.ones(len(apart)) if weights is None else weights
-        known = ~np.isnan(apart)
-        total = weights[known].sum()
-        return float(weights[known] @ apart[known] / total) if total else 0.0
+        if weights is None:
+            weights = np.ones(len(apart))
+        has_value = ~np.isnan(apart)
+        total = weights[has_value].sum()
+        if not total:
+            return 0.0
+        return float(weights[has_value] @ apart[has_value] / total)
 
     def lower_dice(
         self, expected: float, level: float, weights: np.ndarray | None = None
@@ -302,12 +308,15 @@ def weighted_quantile(
     below 1 / (I + 1) or above I / (I + 1). Source of the weights: `Tibshirani et al.,
     Conformal prediction under covariate shift <https://arxiv.org/abs/1904.06019>`_.
     """
-    known = ~np.isnan(values)
-    number = known.sum()
+    has_value = ~np.isnan(values)
+    number = has_value.sum()
     if not 1 - ROUNDING <= level * (number + 1) <= number + ROUNDING:
         return np.nan
-    weights = np.ones(len(values)) if weights is None else weights
-    order = np.argsort(values[known])
-    weights = weights[known][order]
+    if weights is None:
+        weights = np.ones(len(values))
+
+    values = values[has_value]
+    order = np.argsort(values)
+    weights = weights[has_value][order]
     share = np.cumsum(weights) / (weights.sum() + weights.mean())
-    return float(np.interp(level, share, values[known][order]))
+    return float(np.interp(level, share, values[order]))

@@ -6,7 +6,7 @@ twice. A code is a band of distance from the border of the mask p > 1/2, times
 ``CELLS``, plus a cell of the logit, see :mod:`~mmaslp.calibration.maps`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from scipy import special
 from torch import Tensor
 
+from ..common.arrays import ROUNDING
 from ..common.bands import NUM_BANDS, border_bands
 from ..metrics.objects import find_objects
 from .maps import CELLS, CENTRES, SIDE, Knots, as_logits, cell_numbers, evaluate
@@ -132,15 +133,15 @@ def count_pixels(
     # Slice by slice, to bound the memory.
     step = max(1, 2**18 // max(1, values[0].numel()))
     for start in range(0, len(values), step):
-        part = slice(start, start + step)
-        logit = values[part] if logits else as_logits(values[part])
+        some = slice(start, start + step)
+        logit = values[some] if logits else as_logits(values[some])
         inside = logit > 0
         code = border_bands(inside).int().mul_(CELLS).add_(cell_numbers(logit)).mul_(4)
         if kind is not None:
-            code.add_(kind[part])
+            code.add_(kind[some])
         counts += torch.bincount(code.flatten(), minlength=4 * CODES).cpu()
         mixed.append(code[inside].short().cpu().numpy())
-        mask[part] = inside.cpu()
+        mask[some] = inside.cpu()
     return np.concatenate(mixed), mask, counts.view(-1, 4).numpy()
 
 
@@ -164,24 +165,66 @@ IMAGE_FEATURES = (
 UNITS = ('image', 'doubt')
 # Edges of the bins of logits that a map is described by.
 LOGIT_EDGES = (-6, -4, -2, 0, 2, 4, 6)
-DOMAIN_FEATURES = (
-    'Soft Dice Confidence',
-    'uncertainty of as many pixels as the mask has',
-    'share of the mask',
-    'mean probability',
-    'share of unsure pixels',
-    'mean confidence',
-    'objects',
-    'share of pixels at the border',
-    'spread of the logits at the border',
-    'share of logits below -6',
-    *(f'share of logits from {low} to {low + 2}' for low in LOGIT_EDGES[:-1]),
-    'share of logits above 6',
+
+
+@dataclass(frozen=True)
+class DomainFeature:
+    """A feature of a whole map, which needs no calibrator.
+
+    Attributes:
+        title (str): What it is called.
+        scale (str): Sets are compared by 'logit' or 'log1p' of it, or by 'log' of a
+            share that may be 0.
+        largest (float): More is refused in a file. Defaults to that of a share.
+        limits_range (bool): Whether it says if one image is within the range of the
+            fit. Defaults to False.
+        weights (bool): Whether it weights the images of the fit. Defaults to False.
+    """
+
+    title: str
+    scale: str
+    largest: float = 1 + ROUNDING
+    limits_range: bool = False
+    weights: bool = False
+
+
+def _share(title: str) -> DomainFeature:
+    return DomainFeature(title, 'logit', limits_range=True, weights=True)
+
+
+def _share_of_logits(title: str) -> DomainFeature:
+    return DomainFeature(f'share of logits {title}', 'log')
+
+
+# In the order of their columns.
+_DOMAIN = (
+    _share('Soft Dice Confidence'),
+    _share('uncertainty of as many pixels as the mask has'),
+    _share('share of the mask'),
+    _share('mean probability'),
+    _share('share of unsure pixels'),
+    _share('mean confidence'),
+    DomainFeature('objects', 'log1p', largest=1e9, limits_range=True, weights=True),
+    DomainFeature('share of pixels at the border', 'log1p', weights=True),
+    DomainFeature(
+        'spread of the logits at the border', 'log1p', largest=20, weights=True
+    ),
+    _share_of_logits('below -6'),
+    *(_share_of_logits(f'from {low} to {low + 2}') for low in LOGIT_EDGES[:-1]),
+    _share_of_logits('above 6'),
 )
-# So many say whether one image is within the range of the fit, and so many weight its
-# images; all tell sets apart.
-RANGE_FEATURES = 7
-WEIGHT_FEATURES = 9
+DOMAIN_FEATURES = tuple(feature.title for feature in _DOMAIN)
+LARGEST_FEATURES = [feature.largest for feature in _DOMAIN]
+# Columns of those that say whether one image is within the range of the fit, and of
+# those that weight its images; all tell sets apart.
+RANGE_FEATURES = [k for k, feature in enumerate(_DOMAIN) if feature.limits_range]
+WEIGHT_FEATURES = [k for k, feature in enumerate(_DOMAIN) if feature.weights]
+_MASK_SHARE = DOMAIN_FEATURES.index('share of the mask')
+_SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    'logit': lambda values: logit(values, 1e-5),
+    'log1p': np.log1p,
+    'log': lambda values: np.log(values + 1e-4),
+}
 UNCALIBRATED = np.tile(special.expit(CENTRES), NUM_BANDS)
 _BAND_OF_CODE = np.repeat(np.arange(NUM_BANDS), CELLS)
 _BIN_OF_CODE = np.tile(np.digitize(CENTRES, LOGIT_EDGES), NUM_BANDS)
@@ -203,7 +246,8 @@ def expected_dice(image: ImageCounts, prob: np.ndarray) -> float:
     Source: `Borges et al. <https://arxiv.org/abs/2402.10665>`_.
     """
     mass = image.pixels * prob[image.codes]
-    if not (size := image.pixels[image.in_mask].sum()):
+    size = image.pixels[image.in_mask].sum()
+    if not size:
         return np.nan
     return float(2 * mass[image.in_mask].sum() / (size + mass.sum()))
 
@@ -231,13 +275,16 @@ def object_features(image: ImageCounts, prob: np.ndarray) -> np.ndarray:
 
 def image_features(image: ImageCounts, prob: np.ndarray) -> np.ndarray:
     """``(4,)`` features of an image with a mask, see :data:`IMAGE_FEATURES`."""
-    own = prob[image.codes]
     pixels = image.pixels
     mask = image.in_mask
-    mean = (pixels * own)[mask].sum() / pixels[mask].sum()
-    confidence = accuracy_of(image, prob)
-    first, shipped = (expected_dice(image, given) for given in (prob, UNCALIBRATED))
-    return logit(np.array([first, mean, confidence, shipped]), 1e-4)
+    mass = pixels * prob[image.codes]
+    values = [
+        expected_dice(image, prob),
+        mass[mask].sum() / pixels[mask].sum(),
+        accuracy_of(image, prob),
+        expected_dice(image, UNCALIBRATED),
+    ]
+    return logit(np.array(values), 1e-4)
 
 
 def true_dice(image: ImageCounts, inside: np.ndarray | None = None) -> float:
@@ -245,24 +292,32 @@ def true_dice(image: ImageCounts, inside: np.ndarray | None = None) -> float:
 
     It is 1 if nothing is there and nothing is found.
     """
-    mask = image.counts[image.in_mask if inside is None else inside]
+    if inside is None:
+        inside = image.in_mask
+    mask = image.counts[inside]
     size = mask[:, :2].sum() + image.counts[:, 1].sum()
-    return float(2 * mask[:, 1].sum() / size) if size else 1.0
+    if not size:
+        return 1.0
+    return float(2 * mask[:, 1].sum() / size)
 
 
 def accuracy_of(image: ImageCounts, prob: np.ndarray, valid: bool = False) -> float:
     """Expected share of right pixels of the mask p > 1/2; nan without pixels."""
     pixels = image.counts[:, :2].sum(1) if valid else image.pixels
-    own = prob[image.codes]
-    right = pixels * np.where(image.in_mask, own, 1 - own)
-    return float(right.sum() / pixels.sum()) if pixels.any() else np.nan
+    of_codes = prob[image.codes]
+    right = pixels * np.where(image.in_mask, of_codes, 1 - of_codes)
+    if not pixels.any():
+        return np.nan
+    return float(right.sum() / pixels.sum())
 
 
 def true_accuracy(image: ImageCounts) -> float:
     """Share of right pixels among those that are not ignored; nan without any."""
     labels = image.counts[:, :2]
     right = np.where(image.in_mask, labels[:, 1], labels[:, 0])
-    return float(right.sum() / labels.sum()) if labels.any() else np.nan
+    if not labels.any():
+        return np.nan
+    return float(right.sum() / labels.sum())
 
 
 def domain_features(image: ImageCounts) -> list[float]:
@@ -279,33 +334,39 @@ def domain_features(image: ImageCounts) -> list[float]:
 
     # Noise makes a border longer, blur makes it shorter and its logits alike.
     at_border = _BAND_OF_CODE[image.codes] == 0
-    sums = [
-        size,
-        (pixels * prob).sum(),
-        pixels[uncertainty > 0.2].sum(),  # p in [0.1, 0.9]
-        (pixels * np.where(mask, prob, 1 - prob)).sum(),
-    ]
+    unsure = pixels[uncertainty > 0.2]  # p in [0.1, 0.9]
+    confidence = np.where(mask, prob, 1 - prob)
+    total = pixels.sum()
     bins = np.bincount(_BIN_OF_CODE[image.codes], pixels, len(LOGIT_EDGES) + 1)
     # Where images are alike to the sixth digit, the digits that a file leaves out would
     # tell those of the fit from all others.
-    return five_digits(
-        [
-            expected_dice(image, UNCALIBRATED) if size else 0.5,
-            top @ uncertainty[order] / top.sum(),
-            *(total / pixels.sum() for total in sums),
-            image.num_objects,
-            pixels[at_border].sum() / pixels.sum(),
-            _spread(np.abs(logit(prob[at_border])), pixels[at_border]),
-            *(bins / pixels.sum()),
-        ]
-    )
+    values = {
+        'Soft Dice Confidence': expected_dice(image, UNCALIBRATED) if size else 0.5,
+        'uncertainty of as many pixels as the mask has': (
+            top @ uncertainty[order] / top.sum()
+        ),
+        'share of the mask': size / total,
+        'mean probability': (pixels * prob).sum() / total,
+        'share of unsure pixels': unsure.sum() / total,
+        'mean confidence': (pixels * confidence).sum() / total,
+        'objects': image.num_objects,
+        'share of pixels at the border': pixels[at_border].sum() / total,
+        'spread of the logits at the border': _spread(
+            np.abs(logit(prob[at_border])), pixels[at_border]
+        ),
+    }
+    shares_of_logits = [title for title in DOMAIN_FEATURES if title not in values]
+    values |= zip(shares_of_logits, bins / total)
+    return five_digits([values[title] for title in DOMAIN_FEATURES])
 
 
 def five_digits(value: Any) -> Any:
     """Numbers as a file holds them: five digits, None for nan."""
     if isinstance(value, list):
-        return [five_digits(each) for each in value]
-    return None if value is None or np.isnan(value) else float(f'{value:.5g}')
+        return [five_digits(item) for item in value]
+    if value is None or np.isnan(value):
+        return None
+    return float(f'{value:.5g}')
 
 
 def _spread(values: np.ndarray, times: np.ndarray) -> float:
@@ -316,12 +377,16 @@ def _spread(values: np.ndarray, times: np.ndarray) -> float:
 
 
 def domain_inputs(features: np.ndarray) -> np.ndarray:
-    """Logits of the first six of ``(..., 17)`` domain features, logs of the others."""
-    shares = logit(features[..., :6], 1e-5)
-    number = len(LOGIT_EDGES) + 1
-    counts = np.log1p(features[..., 6:-number])
-    bins = np.log(features[..., -number:] + 1e-4)
-    return np.concatenate([shares, counts, bins], -1)
+    """``(..., 17)`` domain features, each on its scale."""
+    inputs = np.empty_like(features)
+    for column, feature in enumerate(_DOMAIN):
+        inputs[..., column] = _SCALES[feature.scale](features[..., column])
+    return inputs
+
+
+def has_mask(features: Any) -> Any:
+    """Whether ``(..., 17)`` domain features are those of an image with a mask."""
+    return np.asarray(features)[..., _MASK_SHARE] > 0
 
 
 def area_of(
@@ -329,10 +394,10 @@ def area_of(
 ) -> float:
     """Expected pixels of foreground, or what its error counts in: see :data:`UNITS`."""
     pixels = image.counts[:, :2].sum(1) if valid else image.pixels
-    own = prob[image.codes]
+    of_codes = prob[image.codes]
     values = {
-        'area': own,
-        'image': np.ones_like(own),
-        'doubt': np.minimum(own, 1 - own),
+        'area': of_codes,
+        'image': np.ones_like(of_codes),
+        'doubt': np.minimum(of_codes, 1 - of_codes),
     }
     return float(pixels @ values[name])

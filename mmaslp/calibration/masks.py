@@ -65,13 +65,16 @@ def dice_optimal_mask(prob: Tensor | np.ndarray) -> Tensor | np.ndarray:
             'prob[None, None]'
         )
 
-    pixels = math.prod(values.shape[-3 if values.dim() == 5 else -2 :])
+    axes = 3 if values.dim() == 5 else 2
+    pixels = math.prod(values.shape[-axes:])
     flat = values.reshape(-1, pixels) if values.numel() else values.flatten(1)
     masks = torch.empty_like(flat, dtype=torch.bool)
     for image, mask in zip(flat, masks):
         torch.gt(image, dice_threshold(image), out=mask)
     masks = masks.view(values.shape)
-    return masks.numpy() if isinstance(prob, np.ndarray) else masks
+    if isinstance(prob, np.ndarray):
+        return masks.numpy()
+    return masks
 
 
 def dice_threshold(prob: Tensor, pixels: Tensor | None = None) -> float:
@@ -79,23 +82,29 @@ def dice_threshold(prob: Tensor, pixels: Tensor | None = None) -> float:
 
     ``pixels`` are how many pixels have each probability, by default one.
     """
-    if not (total := _total(prob, pixels)):
+    total = _total(prob, pixels)
+    if not total:
         return 1.0
 
     best = 0.0
     inside = prob
     weight = pixels
-    while (value := _soft_dice(inside, weight, total)) > best:
+    value = _soft_dice(inside, weight, total)
+    while value > best:
         best = value
         keep = inside > best / 2
         inside = inside[keep]
-        weight = None if weight is None else weight[keep]
+        if weight is not None:
+            weight = weight[keep]
+        value = _soft_dice(inside, weight, total)
 
     full = 1 - prob.max().item()
     none = math.exp(-total)
     if (full + none) / 2 > best:  # as the product below is not above exp(-S)
         none = math.exp(_total(torch.log1p(-prob), pixels))
-    return 1.0 if (full + none) / 2 > best else best / 2
+    if (full + none) / 2 > best:
+        return 1.0
+    return best / 2
 
 
 def _soft_dice(inside: Tensor, pixels: Tensor | None, total: float) -> float:
@@ -106,8 +115,10 @@ def _soft_dice(inside: Tensor, pixels: Tensor | None, total: float) -> float:
 
 def _total(values: Tensor, pixels: Tensor | None) -> float:
     """Sum in float64, piece by piece: torch would copy the whole first."""
-    values = values if pixels is None else values * pixels
-    return sum(part.sum(dtype=torch.float64).item() for part in values.split(PIECE))
+    if pixels is not None:
+        values = values * pixels
+    sums = [piece.sum(dtype=torch.float64).item() for piece in values.split(PIECE)]
+    return sum(sums)
 
 
 # The network's decision; p > 1/2; the largest expected Dice of each image.

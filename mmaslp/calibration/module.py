@@ -76,7 +76,9 @@ _RANDOM = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 def warn_of_training(network: nn.Module) -> None:
     """Warn of a network whose logits are those of a training."""
-    if any(each.training and isinstance(each, _RANDOM) for each in network.modules()):
+    if any(
+        layer.training and isinstance(layer, _RANDOM) for layer in network.modules()
+    ):
         warnings.warn(
             'the network is in training mode, where dropout and batches change its '
             'logits: call eval() first',
@@ -122,8 +124,8 @@ class CalibratedModule(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(module, nn.Module) or any(
-            isinstance(each, CalibratedModule) or hasattr(each, '_mmaslp_calibrated')
-            for each in module.modules()
+            isinstance(layer, CalibratedModule) or hasattr(layer, '_mmaslp_calibrated')
+            for layer in module.modules()
         ):
             raise ValueError(
                 'wrap takes a module that is not wrapped, nor holds one that is, got '
@@ -153,28 +155,27 @@ class CalibratedModule(nn.Module):
         looks = not (
             logit.is_meta or torch.compiler.is_compiling() or torch.jit.is_tracing()
         )
-        if (
-            looks
-            and self._network
-            and not self.module.training
-            and (versions := versions_of(self.module)) != self._versions
-        ):  # trained on, or loaded
-            self._versions = versions
-            check_weights(self.module, self._network)
+        if looks and self._network and not self.module.training:
+            versions = versions_of(self.module)
+            if versions != self._versions:  # trained on, or loaded
+                self._versions = versions
+                check_weights(self.module, self._network)
         if looks and not self._seen:
             self._seen = True  # once: to look takes time
             warn_of_training(self.module)
             checked(logit.detach().nan_to_num(), logits=True)
-        return (logit, calibrated) if self.with_raw else calibrated
+        if self.with_raw:
+            return logit, calibrated
+        return calibrated
 
     def _calibrate_channels(self, logit: Tensor) -> Tensor:
         floating = isinstance(logit, Tensor) and logit.is_floating_point()
         if not floating or logit.dim() not in (3, 4, 5 if self.volumes else 4):
-            kind = (type(logit).__name__, *getattr(logit, 'shape', ()))
+            returned = (type(logit).__name__, *getattr(logit, 'shape', ()))
             raise ValueError(
                 'the module must return one tensor of logits, floating point, '
                 '(N, H, W), (N, C, H, W) or, for a calibrator of volumes, '
-                f'(N, C, D, H, W), and it returns {kind}: wrap one that does (of '
+                f'(N, C, D, H, W), and it returns {returned}: wrap one that does (of '
                 'transformers: mmaslp.integrations.transformers.calibrated)'
             )
 
@@ -195,11 +196,11 @@ class CalibratedModule(nn.Module):
         return marked(self._calibrated(logit))
 
     def _calibrated(self, logit: Tensor) -> Tensor:
-        bands = (
-            border_bands(logit.reshape(-1, *logit.shape[-2:]) > 0).view(logit.shape)
-            if self.table.shape[1] > 1
-            else None
-        )
+        bands = None
+        if self.table.shape[1] > 1:
+            masks = logit.reshape(-1, *logit.shape[-2:]) > 0
+            bands = border_bands(masks).view(logit.shape)
+
         table = self.table if self.table.dtype == torch.float32 else self._exact
         if table.device != logit.device:  # of a network that was moved, then wrapped
             table = table.to(logit.device)

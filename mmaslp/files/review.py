@@ -10,12 +10,8 @@ import numpy as np
 from scipy.special import expit
 
 from ..calibration.calibrator import Calibrator, loaded
-from ..calibration.estimates import (
-    ImageEstimate,
-    ObjectTable,
-    SetComparison,
-    TooFewImages,
-)
+from ..calibration.estimates import ImageEstimate, ObjectTable
+from ..calibration.sets import SetComparison, TooFewImages
 from ..common.arguments import check_number
 from ..common.arrays import binary_pixels
 from ..metrics.bootstrap import draw_weights, percentiles

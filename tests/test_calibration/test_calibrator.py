@@ -312,3 +312,22 @@ def test_gradients_of_a_wrapped_module_by_torch_func():
     expected = logits.clone().requires_grad_()
     module(expected).sum().backward()
     torch.testing.assert_close(found, expected.grad)
+
+
+@pytest.mark.parametrize(
+    ('record', 'kind', 'independent', 'volumes'),
+    [
+        ({}, 'unknown', False, True),
+        ({'axes': 2}, 'images', False, False),
+        ({'axes': 3}, 'volumes', False, True),
+        ({'axes': None}, 'channels', True, True),
+    ],
+)
+def test_the_record_says_what_it_was_fitted_to(record, kind, independent, volumes):
+    knots = [([0, 10], [0, 5])]
+    calibrator = Calibrator('temperature', 'single', 'confidence', knots, record)
+    assert calibrator.fit_record.kind == kind
+    wrapped = calibrator.wrap(nn.Identity())
+    assert wrapped.independent == independent
+    assert wrapped.volumes == volumes
+    assert Calibrator.from_dict(calibrator.to_dict()).fit_record.kind == kind

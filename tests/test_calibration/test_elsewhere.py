@@ -1,6 +1,7 @@
 """Images and sets that are not like those of the fit: nothing is called sure."""
 
 import re
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +10,14 @@ from scipy.special import expit, logit
 
 from mmaslp.calibration import fit_calibrator
 from mmaslp.calibration.decisions import Decisions
-from mmaslp.calibration.estimates import (
+from mmaslp.calibration.features import DOMAIN_FEATURES
+from mmaslp.calibration.sets import (
     SetComparison,
     TooFewImages,
+    _auc,
     compare_set,
     permutation_test,
 )
-from mmaslp.calibration.features import DOMAIN_FEATURES
 from tests.test_calibration.object_scenes import discs
 
 
@@ -229,3 +231,25 @@ def test_equal_sets_ring_as_seldom_as_promised():
     ]
     assert min(values) > 0.001
     assert 0.25 < np.mean(values) < 0.75
+
+
+def auc_by_pairs(scores, is_new):
+    apart = scores[is_new][:, None] - scores[~is_new]
+    return ((apart > 0) + (apart == 0) / 2).mean()
+
+
+def test_the_area_is_counted_by_pairs_and_ties_are_half():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 8, 50).astype(float)
+    is_new = rng.permutation(50) < 20
+    assert _auc(scores, is_new) == pytest.approx(auc_by_pairs(scores, is_new))
+
+
+def test_many_new_images_take_little_memory():
+    """Divisions are made some at a time: 1,999 at once take five times as much."""
+    inputs = np.random.default_rng(0).normal(size=(3000, 17))
+    tracemalloc.start()
+    permutation_test(inputs, np.arange(3000) >= 200)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6

@@ -5,7 +5,10 @@ fold: for objects and the order the simplest that is no worse, for the Dice and 
 area the one of the least error.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from ...common.bands import NUM_BANDS
 from ...metrics.image_metrics import aurc
 from ...metrics.objects import is_real
 from ..decisions import (
+    FEW_OBJECTS,
     IMAGE_PREDICTORS,
     OBJECT_PREDICTORS,
     Decisions,
@@ -38,14 +42,8 @@ from ..features import (
 )
 from ..maps import CELLS
 from ..masks import MASK_KIND, MASKS, dice_threshold
-from .methods import FOLDS, OutOfFold, fit_maps, simplest
-from .regressions import (
-    fit_few_objects,
-    fit_image_predictor,
-    fit_linear,
-    fit_object_predictor,
-    logistic_losses,
-)
+from .methods import FOLDS, OutOfFold, fit_maps, least, simplest
+from .predictors import fit_image_predictor, fit_object_predictor, fit_presence
 
 # Objects that a choice of features needs, of either kind that any prediction needs, and
 # images with a mask.
@@ -56,8 +54,63 @@ LEAST_IMAGES = 10
 # is told: one may have a wrong label. Of 25 networks two weak ones exceed it on their
 # validation images, of small U-Nets on defects and polyps.
 MOST_BELOW = 0.3
+# Images of the fit that are kept.
+MOST_IMAGES = 1000
 # Least probabilities of an object that a table is made for.
 CUTS = (0.0, *np.linspace(0.05, 0.95, 19).round(2).tolist())
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An image, its fold and group, and the probabilities of the other folds.
+
+    Attributes:
+        image (ImageCounts): What it holds.
+        prob (np.ndarray): ``(CODES,)`` calibrated probabilities, out of fold.
+        group (int): Number of its group, without gaps.
+        fold (int): Where it is measured, and not fitted.
+    """
+
+    image: ImageCounts
+    prob: np.ndarray
+    group: int
+    fold: int
+
+    @property
+    def has_mask(self) -> bool:
+        """bool: Whether the network finds anything."""
+        return bool(self.image.in_mask.any())
+
+
+@dataclass(frozen=True)
+class ObjectFit:
+    """What objects tell: :class:`Decisions` has ``predictor`` and ``cuts``."""
+
+    record: dict[str, Any]
+    predictor: Predictor | None = None
+    cuts: list[list[float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ImageFit:
+    """What images with a mask tell; fields but the first are those of ``Decisions``."""
+
+    record: dict[str, Any]
+    expected: np.ndarray
+    image: Predictor | None = None
+    score: Predictor | None = None
+    present: Predictor | None = None
+    relative: bool = False
+
+
+@dataclass(frozen=True)
+class AreaFit:
+    """What areas tell; fields but the first are those of :class:`Decisions`."""
+
+    record: dict[str, Any]
+    area_from: str
+    area_unit: str
+    area_errors: np.ndarray
 
 
 def fit_decisions(
@@ -69,46 +122,65 @@ def fit_decisions(
     go to five folds, as those of calibrators. Features of a fold come of a calibrator
     that was fitted to the others.
     """
+    cases = _measure(counts)
+    objects = _fit_objects(cases)
+    images = _fit_images(cases)
+    area = _fit_area(cases)
+
+    record = dict(
+        objects=objects.record,
+        images=images.record,
+        area=area.record,
+        masks=_dice_of_masks(cases),
+    )
+    if negative_crops:
+        found = [crop for crop in negative_crops if crop.in_mask.any()]
+        record['negative_crops'] = dict(number=len(negative_crops), found=len(found))
+
+    empty = [case.image for case in cases if not case.has_mask]
+    empty += [crop for crop in negative_crops if not crop.in_mask.any()]
+    hold_nothing = [image for image in empty if not image.counts[:, 1].any()]
+
+    kept = np.linspace(0, len(cases) - 1, MOST_IMAGES).astype(int)
+    kept = np.unique(kept)
+    return Decisions(
+        objects=objects.predictor,
+        image=images.image,
+        score=images.score,
+        present=images.present,
+        features=[domain_features(cases[row].image) for row in kept],
+        expected=five_digits(images.expected[kept].tolist()),
+        dice=[_dice_or_none(cases[row]) for row in kept],
+        area_errors=five_digits(area.area_errors[kept].tolist()),
+        accuracy_errors=[five_digits(_accuracy_error(cases[row])) for row in kept],
+        relative=images.relative,
+        area_from=area.area_from,
+        area_unit=area.area_unit,
+        empty=[len(empty), len(hold_nothing)],
+        cuts=objects.cuts,
+        record=record,
+    )
+
+
+def _measure(counts: Sequence[ImageCounts]) -> list[Measured]:
+    """Put images in one order and into folds, with the probabilities out of fold."""
     images = sorted(counts, key=lambda image: (image.group, image.counts.tobytes()))
     groups = np.unique([image.group for image in images], return_inverse=True)[1]
     folds = groups % FOLDS
     probs = _probabilities_without(images, folds)
-    pairs = [(image, probs[fold]) for image, fold in zip(images, folds)]
-    record: dict[str, Any] = {}
-    objects, cuts = _fit_objects(pairs, groups, folds, record)
-    of_images = _fit_images(pairs, groups, folds, record)
-    of_area = _fit_area(pairs, record)
-    record['masks'] = _dice_of_masks(pairs)
+    return [
+        Measured(image, probs[fold], group, fold)
+        for image, group, fold in zip(images, groups, folds)
+    ]
 
-    if negative_crops:
-        found = [crop for crop in negative_crops if crop.in_mask.any()]
-        record['negative_crops'] = {'number': len(negative_crops), 'found': len(found)}
-    empty = [each for each in (*images, *negative_crops) if not each.in_mask.any()]
-    nothing = sum(not image.counts[:, 1].any() for image in empty)
-    columns = dict(
-        features=[domain_features(image) for image in images],
-        expected=of_images.pop('expected'),
-        dice=[true_dice(image) if image.in_mask.any() else None for image in images],
-        area_errors=of_area.pop('area_errors'),
-        accuracy_errors=[
-            true_accuracy(image) - accuracy_of(image, prob, valid=True)
-            for image, prob in pairs
-        ],
-    )
-    # A thousand images of the fit are kept.
-    kept = np.unique(np.linspace(0, len(images) - 1, 1000).astype(int))
-    rows: dict[str, Any] = {
-        name: [five_digits(column[k]) for k in kept] for name, column in columns.items()
-    }
-    return Decisions(
-        objects,
-        **of_images,
-        **of_area,
-        **rows,
-        empty=[len(empty), nothing],
-        cuts=cuts,
-        record=record,
-    )
+
+def _dice_or_none(case: Measured) -> float | None:
+    return five_digits(true_dice(case.image)) if case.has_mask else None
+
+
+def _accuracy_error(case: Measured) -> float:
+    expected = accuracy_of(case.image, case.prob, valid=True)
+    return true_accuracy(case.image) - expected
 
 
 def _probabilities_without(
@@ -131,71 +203,83 @@ def _probabilities_without(
     return probs
 
 
-Pairs = Sequence[tuple[ImageCounts, np.ndarray]]
-
-
 def _predict_out_of_fold(
-    fit: Any, inputs: np.ndarray, target: np.ndarray, folds: np.ndarray
+    fit: Callable[[np.ndarray, np.ndarray], Predictor],
+    inputs: np.ndarray,
+    target: np.ndarray,
+    folds: np.ndarray,
 ) -> np.ndarray:
     """Predictions for each fold by what ``fit`` makes of the others."""
     values = np.zeros(len(inputs))
     for fold in np.unique(folds):
         rest = folds != fold
-        values[~rest] = fit(inputs[rest], target[rest])(inputs[~rest])
+        predictor = fit(inputs[rest], target[rest])
+        values[~rest] = predictor(inputs[~rest])
     return values
 
 
-def _fit_objects(
-    pairs: Pairs, groups: np.ndarray, folds: np.ndarray, record: dict[str, Any]
-) -> tuple[Predictor | None, list[list[float]]]:
+def _fit_objects(cases: Sequence[Measured]) -> ObjectFit:
     """The probability that an object is real, and what cuts of it cost."""
-    inputs = np.concatenate([object_features(*pair) for pair in pairs])
-    labels = np.concatenate([image.labels_of_objects() for image, _ in pairs])
-    known = labels.sum(1) > 0
+    owner = np.repeat(np.arange(len(cases)), [case.image.num_objects for case in cases])
+    inputs = np.concatenate([object_features(case.image, case.prob) for case in cases])
+    labels = np.concatenate([case.image.labels_of_objects() for case in cases])
     real = is_real(labels[:, 1], labels.sum(1))
-    number = int(known.sum())
-    record['objects'] = {'number': number, 'real': int(real[known].sum())}
-    if min(real[known].sum(), number - real[known].sum()) < LEAST_OF_A_KIND:
-        return None, []
 
-    owner = np.repeat(np.arange(len(pairs)), [image.num_objects for image, _ in pairs])
-    few = number < LEAST_OBJECTS
-    ways: dict[str, Any] = {
-        name: lambda *data, name=name: fit_object_predictor(name, *data)
-        for name in (('uncalibrated',) if few else OBJECT_PREDICTORS)
-    }
-    if few:
-        ways['drawn'] = fit_few_objects
-    used = (inputs[known], real[known], folds[owner][known])
-    expected = {name: _predict_out_of_fold(fit, *used) for name, fit in ways.items()}
+    # Of an object whose pixels are all ignored nothing is known.
+    labelled = labels.sum(1) > 0
+    outcome = real[labelled]
+    used = inputs[labelled]
+    groups = np.array([case.group for case in cases])[owner][labelled]
+    folds = np.array([case.fold for case in cases])[owner][labelled]
+    record: dict[str, Any] = dict(number=len(outcome), real=int(outcome.sum()))
+    if not _can_be_told(outcome, folds):
+        return ObjectFit(record)
+
+    few = len(outcome) < LEAST_OBJECTS
+    expected = {}
     measured = {}
-    for name, values in expected.items():
-        prob = np.clip(values, 1e-6, 1 - 1e-6)
-        nll = -np.log(np.where(real[known], prob, 1 - prob))
-        measured[name] = OutOfFold.of_losses(
-            np.stack([nll, (prob - real[known]) ** 2], 1), groups[owner][known]
-        )
+    for name in ('uncalibrated', FEW_OBJECTS) if few else OBJECT_PREDICTORS:
+        fit = partial(fit_object_predictor, name)
+        expected[name] = _predict_out_of_fold(fit, used, outcome, folds)
+        losses = _losses_of_objects(expected[name], outcome)
+        measured[name] = OutOfFold.of_losses(losses, groups)
 
-    chosen = 'drawn' if few else simplest(measured)
-    record['objects'] |= {
-        'chosen': chosen,
-        'nll': {name: float(own.metrics[0]) for name, own in measured.items()},
-    }
-    prob = np.ones(len(known))
-    prob[known] = expected[chosen]
-    cuts = _costs(pairs, owner, labels, prob, real & known)
-    return ways[chosen](inputs[known], real[known]), cuts
+    chosen = FEW_OBJECTS if few else simplest(measured)
+    record['chosen'] = chosen
+    record['nll'] = {name: float(row.metrics[0]) for name, row in measured.items()}
+    prob = np.ones(len(labels))
+    prob[labelled] = expected[chosen]
+    return ObjectFit(
+        record=record,
+        predictor=fit_object_predictor(chosen, used, outcome),
+        cuts=_costs(cases, owner, labels, prob, real & labelled),
+    )
+
+
+def _losses_of_objects(prob: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """``(O, 2)`` NLL and squared error of each object."""
+    prob = np.clip(prob, 1e-6, 1 - 1e-6)
+    nll = -np.log(np.where(real, prob, 1 - prob))
+    return np.stack([nll, (prob - real) ** 2], 1)
+
+
+def _can_be_told(real: np.ndarray, folds: np.ndarray) -> bool:
+    """Whether ``(O,)`` objects are enough, and any four folds hold both kinds."""
+    for of_kind in (real, ~real):
+        if of_kind.sum() < LEAST_OF_A_KIND or len(np.unique(folds[of_kind])) < 2:
+            return False
+    return True
 
 
 def _costs(
-    pairs: Pairs,
+    cases: Sequence[Measured],
     owner: np.ndarray,
     labels: np.ndarray,
     prob: np.ndarray,
     real: np.ndarray,
 ) -> list[list[float]]:
     """What leaving out objects below each of CUTS does, see ``Decisions.cuts``."""
-    images = [image for image, _ in pairs]
+    images = [case.image for case in cases]
     mask = np.array([image.counts[image.in_mask][:, :2].sum(0) for image in images])
     foreground = np.array([image.counts[:, 1].sum() for image in images])
     rows = []
@@ -205,70 +289,67 @@ def _costs(
         np.subtract.at(left, owner[gone], labels[gone])
         size = left.sum(1) + foreground
         dice = np.where(size > 0, 2 * left[:, 1] / np.maximum(size, 1), 1.0)
-        false = (~real & ~gone).sum() / len(pairs)
-        rows.append([cut, 1 - (real & gone).sum() / real.sum(), false, dice.mean()])
+        kept_real = 1 - (real & gone).sum() / real.sum()
+        left_false = (~real & ~gone).sum() / len(cases)
+        rows.append([cut, kept_real, left_false, dice.mean()])
     return five_digits(rows)
 
 
-def _fit_images(
-    pairs: Pairs, groups: np.ndarray, folds: np.ndarray, record: dict[str, Any]
-) -> dict[str, Any]:
-    """Fields of :class:`Decisions` about images with a mask."""
-    rows = np.array([k for k, (image, _) in enumerate(pairs) if image.in_mask.any()])
-    record['images'] = {'number': len(pairs), 'with_mask': len(rows)}
-    told = np.full(len(pairs), np.nan)
-    folds = folds[rows] if len(rows) else rows
+def _fit_images(cases: Sequence[Measured]) -> ImageFit:
+    """What to expect of images with a mask."""
+    rows = np.flatnonzero([case.has_mask for case in cases])
+    masked = [cases[row] for row in rows]
+    record: dict[str, Any] = dict(number=len(cases), with_mask=len(rows))
+    out_of_fold = np.full(len(cases), np.nan)
+    folds = np.array([case.fold for case in masked])
     if len(rows) < LEAST_IMAGES or len(np.unique(folds)) < 2:
-        return {'expected': told}
+        return ImageFit(record, out_of_fold)
 
-    inputs = np.stack([image_features(*pairs[row]) for row in rows])
-    dice = np.array([true_dice(pairs[row][0]) for row in rows])
-    ways = {
-        name: lambda *data, name=name: fit_image_predictor(name, *data)
-        for name in IMAGE_PREDICTORS
-    }
-    expected = {
-        name: _predict_out_of_fold(fit, inputs, dice, folds)
-        for name, fit in ways.items()
-    }
-    errors = {name: float(np.abs(own - dice).mean()) for name, own in expected.items()}
-    chosen = min(errors, key=errors.__getitem__)
-    risks = {
-        name: _risk_of_order(own, 1 - dice, groups[rows])
-        for name, own in expected.items()
-    }
+    inputs = np.stack([image_features(case.image, case.prob) for case in masked])
+    dice = np.array([true_dice(case.image) for case in masked])
+    groups = np.array([case.group for case in masked])
+    expected = {}
+    errors = {}
+    risks = {}
+    for name in IMAGE_PREDICTORS:
+        fit = partial(fit_image_predictor, name)
+        values = _predict_out_of_fold(fit, inputs, dice, folds)
+        expected[name] = values
+        errors[name] = float(np.abs(values - dice).mean())
+        risks[name] = _risk_of_order(values, 1 - dice, groups)
+
+    chosen = least(errors)
     score = simplest(risks)
     # Of few images the surest third: ten may be all.
-    surest = np.argsort(-expected[score], kind='stable')[: min(10, -(-len(rows) // 3))]
+    number = min(10, math.ceil(len(rows) / 3))
+    surest = np.argsort(-expected[score], kind='stable')[:number]
     below = float(np.sort((expected[chosen] - dice)[surest])[-2])
-    record['images'] |= {
-        'chosen': chosen,
-        'score': score,
-        'error': errors,
-        'below': below,
-        'aurc': {name: float(own.metrics[0]) for name, own in risks.items()},
-    }
-    told[rows] = expected[chosen]
+    record['chosen'] = chosen
+    record['score'] = score
+    record['error'] = errors
+    record['below'] = below
+    record['aurc'] = {name: float(risk.metrics[0]) for name, risk in risks.items()}
 
-    present = np.array([pairs[row][0].counts[:, 1].any() for row in rows])
-    return {
-        'image': ways[chosen](inputs, dice) if below <= MOST_BELOW else None,
-        'score': ways[score](inputs, dice),
-        'present': _fit_present(inputs, present),
-        'relative': _is_relative(expected[chosen], dice),
-        'expected': told,
-    }
+    image = None
+    if below <= MOST_BELOW:
+        image = fit_image_predictor(chosen, inputs, dice)
+    out_of_fold[rows] = expected[chosen]
+    return ImageFit(
+        record=record,
+        expected=out_of_fold,
+        image=image,
+        score=fit_image_predictor(score, inputs, dice),
+        present=_fit_present(inputs, masked),
+        relative=_is_relative(expected[chosen], dice),
+    )
 
 
-def _fit_present(inputs: np.ndarray, present: np.ndarray) -> Predictor | None:
+def _fit_present(inputs: np.ndarray, masked: Sequence[Measured]) -> Predictor | None:
     """Probability that an image with a mask holds anything, or None."""
+    present = np.array([case.image.counts[:, 1].any() for case in masked])
     if min(present.sum(), (~present).sum()) < LEAST_OF_A_KIND:
         return None
-    return Predictor(
-        'regression',
-        fit_linear(inputs, present, logistic_losses),
-        edge=1 / (len(present) + 2),
-    )
+    return fit_presence(inputs, present)
 
 
 def _risk_of_order(
@@ -295,48 +376,56 @@ def _is_relative(expected: np.ndarray, dice: np.ndarray) -> bool:
     return bool(widths[1] < widths[0])
 
 
-def _fit_area(pairs: Pairs, record: dict[str, Any]) -> dict[str, Any]:
-    """Fields of :class:`Decisions` about the expected area.
+def _fit_area(cases: Sequence[Measured]) -> AreaFit:
+    """What to expect of an area.
 
     The probabilities are those of the least error. The unit is the one whose interval
     of 90 % is narrowest in the mean of logs: what the errors grow with.
     """
-    ways = {
-        'calibrated': pairs,
-        'uncalibrated': [(image, UNCALIBRATED) for image, _ in pairs],
-    }
-    true = np.array([image.counts[:, 1].sum() for image, _ in pairs])
-    apart = {
-        way: true - [area_of(*pair, 'area', True) for pair in given]
-        for way, given in ways.items()
-    }
-    errors = {way: float(np.abs(own).mean()) for way, own in apart.items()}
-    chosen = min(errors, key=errors.__getitem__)
-    record['area'] = {'chosen': chosen, 'error': errors}
+    true = np.array([case.image.counts[:, 1].sum() for case in cases])
+    residuals = {}
+    errors = {}
+    for area_from in ('calibrated', 'uncalibrated'):
+        residuals[area_from] = true - _areas(cases, area_from, 'area')
+        errors[area_from] = float(np.abs(residuals[area_from]).mean())
+    chosen = least(errors)
 
-    tail = max(0.05, 1 / (len(pairs) + 1))  # that so many images can tell
+    tail = max(0.05, 1 / (len(cases) + 1))  # that so many images can tell
     in_unit = {}
     widths = {}
     for unit in UNITS:
-        scale = np.array([area_of(*pair, unit, True) for pair in ways[chosen]])
-        scale = scale.clip(1e-3)
-        in_unit[unit] = apart[chosen] / scale
-        ends = [weighted_quantile(in_unit[unit], end) for end in (tail, 1 - tail)]
-        widths[unit] = np.log(scale).mean() + np.log(max(ends[1] - ends[0], 1e-9))
-    unit = min(widths, key=widths.__getitem__)
-    return {
-        'area_from': chosen,
-        'area_unit': unit,
-        'area_errors': in_unit[unit].tolist(),
-    }
+        scale = _areas(cases, chosen, unit).clip(1e-3)
+        in_unit[unit] = residuals[chosen] / scale
+        low = weighted_quantile(in_unit[unit], tail)
+        high = weighted_quantile(in_unit[unit], 1 - tail)
+        widths[unit] = np.log(scale).mean() + np.log(max(high - low, 1e-9))
+
+    unit = least(widths)
+    return AreaFit(
+        record=dict(chosen=chosen, error=errors),
+        area_from=chosen,
+        area_unit=unit,
+        area_errors=in_unit[unit],
+    )
 
 
-def _dice_of_masks(pairs: Pairs) -> dict[str, float]:
+def _areas(cases: Sequence[Measured], area_from: str, unit: str) -> np.ndarray:
+    """``(I,)`` expected areas, or units of their errors, of pixels with a label."""
+    areas = []
+    for case in cases:
+        prob = UNCALIBRATED if area_from == 'uncalibrated' else case.prob
+        areas.append(area_of(case.image, prob, unit, valid=True))
+    return np.array(areas)
+
+
+def _dice_of_masks(cases: Sequence[Measured]) -> dict[str, float]:
     """Mean Dice of each way to cut a mask, calibrated out of fold."""
     rows = []
-    for image, prob in pairs:
-        own = prob[image.codes]
-        best = dice_threshold(torch.from_numpy(own), torch.from_numpy(image.pixels))
-        masks = (image.in_mask, own > 0.5, own > best)
-        rows.append([true_dice(image, mask) for mask in masks])
+    for case in cases:
+        image = case.image
+        prob = case.prob[image.codes]
+        pixels = torch.from_numpy(image.pixels)
+        threshold = dice_threshold(torch.from_numpy(prob), pixels)
+        masks = dict(keep=image.in_mask, accuracy=prob > 0.5, dice=prob > threshold)
+        rows.append([true_dice(image, masks[way]) for way in MASKS])
     return dict(zip(MASKS, np.mean(rows, 0).tolist()))

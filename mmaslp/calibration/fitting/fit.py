@@ -21,6 +21,7 @@ from .methods import (
     HALFWAY_IMAGES,
     MAPS,
     METRICS,
+    Candidate,
     OutOfFold,
     candidates,
     fit_maps,
@@ -28,7 +29,7 @@ from .methods import (
     out_of_fold,
     simplest,
 )
-from .summary import cases_in_words, summarize
+from .summary import PixelFacts, cases_in_words, summarize
 from .tables import CalibrationTables, has_channels
 
 METHODS = ('auto', *MAPS)
@@ -109,10 +110,10 @@ def fit_calibrator(
     if network is not None:
         warn_of_training(network)
     keys = count() if groups is None else numbers_of(groups)
-    for number, (image, mask, channels) in enumerate(
-        _pairs(prob, label, in_order=isinstance(groups, Sized))
-    ):
-        if (key := next(keys, None)) is None:
+    pairs = _pairs(prob, label, in_order=isinstance(groups, Sized))
+    for number, (image, mask, channels) in enumerate(pairs):
+        key = next(keys, None)
+        if key is None:
             raise ValueError(f'there is no group for image {number}: give one for each')
         with naming(f'image {number}'):
             tables.update(image, mask, key, ignore_index, logits, channels)
@@ -135,62 +136,83 @@ def fit_tables(
     check_choice('by', by, BY)
     check_choice('method', method, METHODS)
     check_choice('target', target, TARGETS)
-    cases = tables.cases.numpy()
-    counts = tables.counts.numpy()[cases > 0]
-    cases = cases[cases > 0]
+    all_cases = tables.cases.numpy()
+    counts = tables.counts.numpy()[all_cases > 0]
+    cases = all_cases[all_cases > 0]
+    number_of_cases = int(cases.sum())
     images = int(tables.images.sum())
     axes = min(tables.axes, default=None)
-    number = cases_in_words(images, int(cases.sum()), axes)
     _check_enough(counts, len(cases), cases_in_words(images, len(cases), axes))
     if len(tables.axes) > 1:
         raise ValueError('images and volumes are mixed: fit a calibrator to each kind')
-    halfway = HALFWAY_IMAGES if method == 'auto' else 0.0
-    measured = {
-        kind: out_of_fold(counts, cases, *kind, target, halfway)
-        for kind in candidates()
-        if kind[0] == 'identity'
-        or (method in ('auto', kind[0]) and by in ('auto', kind[1]))
-    }
-    chosen, reason = choose(measured, method, number)
-    kind = (*chosen, target)
-    whole = counts.sum(0)
-    maps = fit_maps(whole, cases.sum(), *kind, halfway)
-    mask_maps = fit_maps(whole, cases.sum(), *MASK_KIND)
-    contents = tables.contents
-    decisions = fit_decisions(contents, tables.negative_crops) if contents else None
 
+    halfway = HALFWAY_IMAGES if method == 'auto' else 0.0
+    measured = {}
+    for candidate in _compared(method, by):
+        measured[candidate] = out_of_fold(
+            counts, cases, candidate.method, candidate.by, target, halfway
+        )
+    size = cases_in_words(images, number_of_cases, axes)
+    chosen, reason = choose(measured, method, size)
+
+    whole = counts.sum(0)
+    maps = fit_maps(whole, number_of_cases, chosen.method, chosen.by, target, halfway)
+    mask_maps = fit_maps(whole, number_of_cases, *MASK_KIND)
+    decisions = None
+    if tables.contents:
+        decisions = fit_decisions(tables.contents, tables.negative_crops)
+
+    facts = PixelFacts.of(counts, number_of_cases, target)
+    _warn_of_maps(counts)
     record: dict[str, Any] = dict(
         images=images,
-        groups=int(cases.sum()),
+        groups=number_of_cases,
         pixels=int(counts.sum()),
         axes=axes,
         network=tables.network,
         foreground=float(whole[..., 1].sum() / whole.sum()),
         candidates=_rows(measured, chosen),
     )
-    record['summary'] = summarize(
-        kind, reason, record, decisions, [*_remarks(counts, cases, target)]
-    )
+    kind = (chosen.method, chosen.by, target)
+    record['summary'] = summarize(kind, reason, record, decisions, facts.remarks())
     return Calibrator(*kind, maps, record, mask_maps, decisions)
 
 
-Kind = tuple[str, str]
+def _compared(method: str, by: str) -> list[Candidate]:
+    """The candidates that are asked for, and none (identity), which all must beat."""
+    compared = []
+    for candidate in candidates():
+        asked_for = method in ('auto', candidate.method) and by in (
+            'auto',
+            candidate.by,
+        )
+        if asked_for or candidate.method == 'identity':
+            compared.append(candidate)
+    return compared
+
+
+IDENTITY = Candidate('identity', 'single')
 
 
 def choose(
-    measured: dict[Kind, OutOfFold], method: str, number: str
-) -> tuple[Kind, str]:
-    """Pick a candidate, and say why."""
-    identity = measured['identity', 'single']
+    measured: Mapping[Candidate, OutOfFold], method: str, size: str
+) -> tuple[Candidate, str]:
+    """Pick a candidate, and say why; ``size`` says of how many images."""
     if method != 'auto':
-        return (
-            simplest(
-                {kind: own for kind, own in measured.items() if kind[0] == method}
-            ),
-            'The method was asked for.',
-        )
+        asked_for = {
+            candidate: metrics
+            for candidate, metrics in measured.items()
+            if candidate[0] == method
+        }
+        return simplest(asked_for), 'The method was asked for.'
 
-    if better := {kind: own for kind, own in measured.items() if gains(own, identity)}:
+    identity = measured[IDENTITY]
+    better = {
+        candidate: metrics
+        for candidate, metrics in measured.items()
+        if gains(metrics, identity)
+    }
+    if better:
         return simplest(better), (
             'Of the maps whose NLL or Brier score is better than that of none '
             '(identity) by more than a standard error, and which make nothing worse, '
@@ -198,74 +220,59 @@ def choose(
             f'it towards none: {HALFWAY_IMAGES:.0f} half-way, a hundred by a hundredth.'
         )
 
-    return ('identity', 'single'), (
-        f'{number} cannot tell that any map is better than none and makes nothing '
+    return IDENTITY, (
+        f'{size} cannot tell that any map is better than none and makes nothing '
         'worse, so probabilities stay as they are. Fit to more images, or name a '
         'method to have it without proof.'
     )
 
 
-def _rows(measured: dict[Kind, OutOfFold], chosen: Kind) -> list[dict[str, Any]]:
+def _rows(
+    measured: Mapping[Candidate, OutOfFold], chosen: Candidate
+) -> list[dict[str, Any]]:
     """Metrics of the candidates, and intervals of their change from the identity's."""
     rows = []
-    for kind, candidate in measured.items():
-        more, error = candidate.minus(measured['identity', 'single'])
-        wide = candidate.t_value(0.975) * error
-        changes = np.stack([more - wide, more + wide], 1).tolist()
-        rows.append(
-            dict(method=kind[0], by=kind[1], chosen=kind == chosen)
-            | dict(zip(METRICS, candidate.metrics.tolist()))
-            | {f'{key}_change': change for key, change in zip(METRICS, changes)}
+    for candidate, metrics in measured.items():
+        more, error = metrics.minus(measured[IDENTITY])
+        wide = metrics.t_value(0.975) * error
+        row: dict[str, Any] = dict(
+            method=candidate.method, by=candidate.by, chosen=candidate == chosen
         )
+        row |= zip(METRICS, metrics.metrics.tolist())
+        changes = np.stack([more - wide, more + wide], 1).tolist()
+        for name, change in zip(METRICS, changes):
+            row[f'{name}_change'] = change
+        rows.append(row)
     return rows
 
 
-def _remarks(counts: np.ndarray, cases: np.ndarray, target: str) -> Iterator[str]:
-    """Say what makes the fit doubtful."""
-    low = counts[..., : SIDE + 1, :]
-    high = counts[..., SIDE + 1 :, :]
-    correct = (low[..., 0].sum() + high[..., 1].sum()) / counts.sum()
-    objects = counts[..., 1].sum() / counts.sum()
-    if target == 'probability':
-        yield (
-            f'Its probabilities hold where objects fill about {objects:.0%} of the '
-            'pixels, as here.'
-        )
+def _warn_of_maps(counts: np.ndarray) -> None:
+    """Warn of maps that are masks, and of those that tell nothing of the labels."""
     if not counts[:, :, 1:-1].any():
         warnings.warn(
             'all probabilities are 0 or 1, as of masks: give those before the cut',
             stacklevel=4,
         )
-    found = high.sum((0, 1, 2))
-    elsewhere = low.sum((0, 1, 2))
+
+    seen = counts[..., SIDE + 1 :, :].sum((0, 1, 2))
+    elsewhere = counts[..., : SIDE + 1, :].sum((0, 1, 2))
     # The odds of foreground where maps see it were 14 to 1,446 times those elsewhere on
     # validation images of eight networks. With masks of other images they were 0 to 3
     # times those, but of people, who stand in the middle (23 and more).
-    if found[1] * elsewhere[0] <= 5 * found[0] * elsewhere[1]:
-        warnings.warn(
-            (
-                'foreground is hardly more frequent where the maps see it than '
-                'elsewhere'
-                if found.any()
-                else 'no probability is above 1/2, so every mask is empty'
-            )
-            + ': check that maps and masks belong together and lie alike, that maps '
-            'are the probability of the foreground, of a softmax [:, 1], with one '
-            'sigmoid, and that masks hold 1 there',
-            stacklevel=4,
-        )
-    if correct <= max(objects, 1 - objects):
-        yield (
-            f'Decisions are right for {correct:.1%} of the pixels, no more than '
-            'without a network: check that foreground is 1 in maps and masks, and that '
-            'maps have one sigmoid and the right scale.'
-        )
+    if seen[1] * elsewhere[0] > 5 * seen[0] * elsewhere[1]:
+        return
 
-    if cases.sum() < 30:
-        yield (
-            f'{cases.sum()} images or groups are few: do not trust the intervals, of '
-            'which one fit may hold far fewer than it says, and fit to more.'
+    fault = 'no probability is above 1/2, so every mask is empty'
+    if seen.any():
+        fault = (
+            'foreground is hardly more frequent where the maps see it than elsewhere'
         )
+    warnings.warn(
+        f'{fault}: check that maps and masks belong together and lie alike, that maps '
+        'are the probability of the foreground, of a softmax [:, 1], with one sigmoid, '
+        'and that masks hold 1 there',
+        stacklevel=4,
+    )
 
 
 def _check_enough(counts: np.ndarray, cases: int, number: str) -> None:
@@ -277,13 +284,11 @@ def _check_enough(counts: np.ndarray, cases: int, number: str) -> None:
         )
 
     if not labels.all():
-        only = (
-            'background'
-            if labels[0]
-            else 'foreground'
-            if labels[1]
-            else 'ignored, or there are none (a generator is read once)'
-        )
+        only = 'ignored, or there are none (a generator is read once)'
+        if labels[0]:
+            only = 'background'
+        elif labels[1]:
+            only = 'foreground'
         raise ValueError(
             f'all pixels are {only}: check that some mask holds an object, '
             'that arrays hold 0 and 1, not 0 and 255'
@@ -302,7 +307,9 @@ def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
     with reading('groups must be a name for each image'):
         for key in keys:
             # A tensor is equal to no other one as a key.
-            name: Any = key.tolist() if isinstance(key, Tensor | np.ndarray) else key
+            name: Any = key
+            if isinstance(key, Tensor | np.ndarray):
+                name = key.tolist()
             if name is None or name != name:
                 raise ValueError(f'one is {name}')
             yield numbers.setdefault(name, len(numbers))
@@ -322,47 +329,57 @@ def _pairs(
     """One image, its labels, and whether it has several channels."""
     refuse_calibrated(prob)
     # An array of objects is a list of images.
-    arrays = isinstance(prob, Tensor | np.ndarray) and prob.dtype != object
-    if arrays and (
-        prob.ndim < 3 or not isinstance(label, Sized) or len(prob) != len(label)
-    ):
-        raise ValueError(
-            'give as many labels as probabilities, both as (N, ..., H, W), where N is '
-            'the number of images'
-        )
+    if isinstance(prob, Tensor | np.ndarray) and prob.dtype != object:
+        return _pairs_of_arrays(prob, label)
 
-    try:
-        # A Dataset of torch has a length, and need not end by itself.
-        maps = prob if hasattr(prob, '__iter__') else islice(prob, len(prob))
-        items = iter(maps) if label is None else zip_longest(maps, label, fillvalue=END)
-    except TypeError as error:
-        raise ValueError(
-            f'give arrays of maps and labels, and folders to `mmaslp fit`: {error}'
-        ) from error
     loader = getattr(prob, 'iterable', prob)  # in a progress bar of tqdm
-    batched = not arrays and getattr(loader, 'batch_sampler', None) is not None
     if in_order and _shuffles(loader):
         raise ValueError(
             'the loader shuffles, so groups in the order of the set are not those of '
             'its images: make it with shuffle=False'
         )
+    return _pairs_of_items(prob, _zipped(prob, label), _gives_batches(loader))
 
+
+def _pairs_of_arrays(prob: Map, label: Any) -> Iterator[tuple[Map, Map, bool]]:
+    """Images of an array ``(N, ..., H, W)``, and labels in the same form."""
+    if prob.ndim < 3 or not isinstance(label, Sized) or len(prob) != len(label):
+        raise ValueError(
+            'give as many labels as probabilities, both as (N, ..., H, W), where N is '
+            'the number of images'
+        )
+
+    channels = has_channels(prob)
+    for image, mask, _ in _pairs_of_items(prob, _zipped(prob, label), None):
+        yield image, mask, channels
+
+
+def _zipped(prob: Any, label: Any) -> Iterator[Any]:
+    """Pairs of maps and labels, of which the shorter ones are filled up with END."""
+    try:
+        # A Dataset of torch has a length, and need not end by itself.
+        maps = prob if hasattr(prob, '__iter__') else islice(prob, len(prob))
+        if label is None:
+            return iter(maps)
+        return zip_longest(maps, label, fillvalue=END)
+    except TypeError as error:
+        raise ValueError(
+            f'give arrays of maps and labels, and folders to `mmaslp fit`: {error}'
+        ) from error
+
+
+def _gives_batches(loader: Any) -> bool:
+    return getattr(loader, 'batch_sampler', None) is not None
+
+
+def _pairs_of_items(
+    prob: Any, items: Iterator[Any], batched: bool | None
+) -> Iterator[tuple[Map, Map, bool]]:
+    """Images of items that are images or batches; None: all are images."""
     for number, pair in enumerate(items):
-        if len(pair) != 2 or isinstance(pair, Mapping):
-            raise ValueError('give labels too, or pairs of a map and its labels')
-        image, mask = pair
-        refuse_calibrated(image)
-        if isinstance(image, str | PurePath):
-            raise ValueError(
-                f'prob must be arrays of maps, not {image!r}: give folders to '
-                '`mmaslp fit`'
-            )
-        if image is END or mask is END:
-            raise ValueError(
-                f'there are only {number} {"maps" if image is END else "labels"}: give '
-                'as many of both'
-            )
-        if not arrays and (batched or getattr(image, 'ndim', 0) > 3):
+        image, mask = _checked_pair(pair, number)
+        is_batch = batched or getattr(image, 'ndim', 0) > 3
+        if is_batch and batched is not None:
             if len(image) != len(mask):
                 raise ValueError(
                     f'a batch holds {len(image)} maps but {len(mask)} masks: give both '
@@ -371,15 +388,33 @@ def _pairs(
             yield from zip(image, mask, repeat(has_channels(image)))
             continue
 
-        if (
-            number == 0
-            and isinstance(prob, Iterator)
-            and np.ndim(image) == 3
-            and len(image) > 1
-        ):
-            warnings.warn(
-                f'{tuple(image.shape)} is read as one volume (D, H, W): give a '
-                'batch of images as (N, 1, H, W)',
-                stacklevel=3,
-            )
+        if number == 0 and isinstance(prob, Iterator):
+            _warn_of_volume(image)
         yield image, mask, has_channels(prob)
+
+
+def _checked_pair(pair: Any, number: int) -> tuple[Any, Any]:
+    """A map, or a batch of maps, and its labels; ValueError if it is anything else."""
+    if len(pair) != 2 or isinstance(pair, Mapping):
+        raise ValueError('give labels too, or pairs of a map and its labels')
+    image, mask = pair
+    refuse_calibrated(image)
+    if isinstance(image, str | PurePath):
+        raise ValueError(
+            f'prob must be arrays of maps, not {image!r}: give folders to `mmaslp fit`'
+        )
+
+    if image is END or mask is END:
+        fewer = 'maps' if image is END else 'labels'
+        raise ValueError(f'there are only {number} {fewer}: give as many of both')
+    return image, mask
+
+
+def _warn_of_volume(image: Any) -> None:
+    """Warn if the first item of a generator may be a batch of images."""
+    if np.ndim(image) == 3 and len(image) > 1:
+        warnings.warn(
+            f'{tuple(image.shape)} is read as one volume (D, H, W): give a batch of '
+            'images as (N, 1, H, W)',
+            stacklevel=4,
+        )

@@ -3,13 +3,14 @@
 A method is one function: it fits a map to counts of labels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import optimize, special
 
+from ...common.bands import NUM_BANDS
 from ..maps import CENTRES, LIMIT, SIDE, Knots, evaluate
 
 # Mean images of all bands, added to the pixels of each band. Of .2 to 4, 2 had the best
@@ -50,14 +51,16 @@ def fit_maps(
         counts = counts[:, SIDE::-1, ::-1] + counts[:, SIDE + 1 :]
 
     whole = counts.sum(0)
-    parts = (
-        counts + PRIOR_IMAGES / images * whole if by == 'band' else whole[None].copy()
-    )
+    if by == 'band':
+        counts_of_maps = counts + PRIOR_IMAGES / images * whole
+    else:
+        counts_of_maps = whole[None].copy()
+
     pseudo_count = DOUBT_IMAGES / images * whole.sum()
-    parts[:, -1, 0] += pseudo_count
+    counts_of_maps[:, -1, 0] += pseudo_count
     if target == 'probability':
-        parts[:, 0, 1] += pseudo_count
-    return [MAPS[method](logit, part) for part in parts]
+        counts_of_maps[:, 0, 1] += pseudo_count
+    return [MAPS[method](logit, counts_of_map) for counts_of_map in counts_of_maps]
 
 
 def identity(logit: np.ndarray, counts: np.ndarray) -> Knots:
@@ -166,64 +169,123 @@ class OutOfFold:
         return self.metrics - other.metrics, error
 
     def is_worse(self, other: 'OutOfFold') -> bool:
-        """Whether any metric is more than half a standard error above the other's."""
+        """Whether any metric is nan, or half a standard error above the other's."""
         more, error = self.minus(other)
-        return bool((more > 0.5 * error).any())
+        return not (more <= 0.5 * error).all()
+
+    @property
+    def is_finite(self) -> bool:
+        """bool: Whether every metric could be measured, with any group left out."""
+        return bool(np.isfinite(self.metrics).all() and np.isfinite(self.without).all())
 
     def t_value(self, probability: float) -> float:
         """Standard errors that a difference lies below with this probability."""
         return float(special.stdtrit(len(self.without) - 1, probability))
 
 
-def candidates() -> list[tuple[str, str]]:
-    """Methods and 'single' or 'band', from the simplest on."""
-    numbers = {
-        (method.__name__, by): parameters * maps
-        for method, parameters in PARAMETERS.items()
-        for by, maps in (('single', 1), ('band', 5))
-        if parameters or by == 'single'
-    }
+class Candidate(NamedTuple):
+    """A method, and whether there is a 'single' map or one by 'band'."""
+
+    method: str
+    by: str
+
+
+def candidates() -> list[Candidate]:
+    """All of them, from the simplest on."""
+    numbers: dict[Candidate, int] = {}
+    for method, parameters in PARAMETERS.items():
+        numbers[Candidate(method.__name__, 'single')] = parameters
+        if parameters:
+            numbers[Candidate(method.__name__, 'band')] = parameters * NUM_BANDS
     return sorted(numbers, key=numbers.__getitem__)
 
 
-def measure_groups(counts: np.ndarray, logit: np.ndarray, fold: Any = ...) -> OutOfFold:
-    """Measure ``(G, B, CELLS, 2)`` pixels.
+@dataclass(frozen=True)
+class PixelSums:
+    """Sums over the pixels of each of G groups, or over those of all.
 
-    Logits are ``(G, B, CELLS)``, or those of each fold and the fold of each group.
+    Attributes:
+        pixels (np.ndarray): ``(G,)`` number of pixels.
+        nll (np.ndarray): ``(G,)`` sum of the NLL.
+        brier (np.ndarray): ``(G,)`` sum of the squared errors.
+        gap_by_band (np.ndarray): ``(G, B)`` confidence less right pixels of each band.
+        gap_by_bin (np.ndarray): ``(G, BINS)`` the same of each bin of the confidence.
     """
-    prob = 1 / (1 + np.exp(np.minimum(-logit, 700)))
-    zero = counts[..., 0]
-    one = counts[..., 1]
-    total = zero + one
-    brier = zero * (prob**2)[fold] + one * ((1 - prob) ** 2)[fold]
-    nll = zero * np.logaddexp(0, logit)[fold] + one * np.logaddexp(0, -logit)[fold]
 
-    confidence = np.maximum(prob, 1 - prob)
-    gap = confidence[fold] * total - np.where((logit > 0)[fold], one, zero)
-    bin_of_cell = np.clip(np.ceil(confidence * 2 * BINS) - BINS - 1, 0, BINS - 1)
-    gap_of_bin = [
-        np.where((bin_of_cell == number)[fold], gap, 0).sum((1, 2))
-        for number in range(BINS)
-    ]
-    sums = [each.sum((1, 2)) for each in (total, nll, brier)]
-    sums += [gap.sum(2), np.stack(gap_of_bin, 1)]
-    # Group by group, so that every sum is added up in the same order.
-    whole = [np.cumsum(each, 0)[-1] for each in sums]
-    without = [all_groups - each for all_groups, each in zip(whole, sums)]
-    return OutOfFold(_means(*whole), _means(*without))
+    pixels: np.ndarray
+    nll: np.ndarray
+    brier: np.ndarray
+    gap_by_band: np.ndarray
+    gap_by_bin: np.ndarray
+
+    @classmethod
+    def of(cls, counts: np.ndarray, logit: np.ndarray) -> 'PixelSums':
+        """Sums of ``(G, B, CELLS, 2)`` pixels, by logits that broadcast with cells."""
+        zero = counts[..., 0]
+        one = counts[..., 1]
+        total = zero + one
+        prob = 1 / (1 + np.exp(np.minimum(-logit, 700)))
+        nll = zero * np.logaddexp(0, logit) + one * np.logaddexp(0, -logit)
+        brier = zero * prob**2 + one * (1 - prob) ** 2
+
+        confidence = np.maximum(prob, 1 - prob)
+        gap = confidence * total - np.where(logit > 0, one, zero)
+        bin_of_cell = np.clip(np.ceil(confidence * 2 * BINS) - BINS - 1, 0, BINS - 1)
+        gap_by_bin = np.zeros((len(counts), BINS))
+        for number in range(BINS):
+            in_bin = np.where(bin_of_cell == number, gap, 0)
+            gap_by_bin[:, number] = in_bin.sum((1, 2))
+
+        return cls(
+            pixels=total.sum((1, 2)),
+            nll=nll.sum((1, 2)),
+            brier=brier.sum((1, 2)),
+            gap_by_band=gap.sum(2),
+            gap_by_bin=gap_by_bin,
+        )
+
+    def combined(self, combine: Callable[[np.ndarray], np.ndarray]) -> 'PixelSums':
+        """Make other sums of each of these."""
+        return PixelSums(
+            pixels=combine(self.pixels),
+            nll=combine(self.nll),
+            brier=combine(self.brier),
+            gap_by_band=combine(self.gap_by_band),
+            gap_by_bin=combine(self.gap_by_bin),
+        )
+
+    def in_order(self, order: np.ndarray) -> 'PixelSums':
+        """The groups in another order."""
+        return self.combined(lambda values: values[order])
+
+    def whole(self) -> 'PixelSums':
+        """Sums over all groups."""
+        return self.combined(add_up_groups)
+
+    def without_each(self) -> 'PixelSums':
+        """Sums over all groups but one, for each."""
+        return self.combined(lambda values: add_up_groups(values) - values)
+
+    def metrics(self) -> np.ndarray:
+        """``(G, 4)`` means, see :data:`METRICS`."""
+        ece_band = np.abs(self.gap_by_band).sum(-1)
+        ece = np.abs(self.gap_by_bin).sum(-1)
+        sums = np.stack([self.nll, self.brier, ece_band, ece], -1)
+        return sums / np.expand_dims(self.pixels, -1)
 
 
-def _means(
-    pixels: np.ndarray,
-    nll: np.ndarray,
-    brier: np.ndarray,
-    gap_of_band: np.ndarray,
-    gap_of_bin: np.ndarray,
-) -> np.ndarray:
-    """``(..., 4)`` metrics of sums, see :data:`METRICS`."""
-    by_band = np.abs(gap_of_band).sum(-1)
-    by_bin = np.abs(gap_of_bin).sum(-1)
-    return np.stack([nll, brier, by_band, by_bin], -1) / np.expand_dims(pixels, -1)
+def add_up_groups(values: np.ndarray) -> np.ndarray:
+    """Sum over groups, one after another: in the same order on any machine."""
+    return np.cumsum(values, 0)[-1]
+
+
+def measure_groups(counts: np.ndarray, logit: np.ndarray) -> OutOfFold:
+    """Measure ``(G, B, CELLS, 2)`` pixels by ``(G, B, CELLS)`` logits."""
+    return _measured(PixelSums.of(counts, logit))
+
+
+def _measured(sums: PixelSums) -> OutOfFold:
+    return OutOfFold(sums.whole().metrics(), sums.without_each().metrics())
 
 
 def out_of_fold(
@@ -236,14 +298,27 @@ def out_of_fold(
 ) -> OutOfFold:
     """Fit to four fifths of ``(G, B, CELLS, 2)``, measure on the rest, five times."""
     fold = np.arange(len(images)) % FOLDS
-    logit = np.zeros((FOLDS, *counts.shape[1:-1]))
+    sums = []
     for number in np.unique(fold):
         rest = fold != number
-        maps = fit_maps(
-            counts[rest].sum(0), images[rest].sum(), method, by, target, halfway
-        )
-        logit[number] = evaluate(maps, CENTRES, target)
-    return measure_groups(counts, logit, fold)
+        fitted = counts[rest].sum(0)
+        maps = fit_maps(fitted, images[rest].sum(), method, by, target, halfway)
+        logit = evaluate(maps, CENTRES, target)
+        sums.append(PixelSums.of(counts[~rest], logit))
+
+    by_fold = np.argsort(fold, kind='stable')
+    return _measured(joined(sums).in_order(np.argsort(by_fold)))
+
+
+def joined(sums: Sequence[PixelSums]) -> PixelSums:
+    """The groups of all sums, one after another."""
+    return PixelSums(
+        pixels=np.concatenate([fold.pixels for fold in sums]),
+        nll=np.concatenate([fold.nll for fold in sums]),
+        brier=np.concatenate([fold.brier for fold in sums]),
+        gap_by_band=np.concatenate([fold.gap_by_band for fold in sums]),
+        gap_by_bin=np.concatenate([fold.gap_by_bin for fold in sums]),
+    )
 
 
 def simplest(candidates: Mapping[Any, OutOfFold]) -> Any:
@@ -251,14 +326,25 @@ def simplest(candidates: Mapping[Any, OutOfFold]) -> Any:
 
     The best has the lowest first metric. No worse means: no metric is more than half a
     standard error of the paired difference above the best's. On validation images a
-    looser tie, or the best by Brier score, was worse on the others.
+    looser tie, or the best by Brier score, was worse on the others. A candidate that
+    could not be measured is never picked; ValueError if none could.
     """
-    best = min(candidates, key=lambda name: candidates[name].metrics[0])
-    return next(
-        name
-        for name, candidate in candidates.items()
-        if not candidate.is_worse(candidates[best])
-    )
+    measured = {
+        name: candidate for name, candidate in candidates.items() if candidate.is_finite
+    }
+    if not measured:
+        raise ValueError('no candidate could be measured out of fold')
+
+    best = min(measured.values(), key=lambda candidate: candidate.metrics[0])
+    for name, candidate in measured.items():
+        if not candidate.is_worse(best):
+            return name
+    raise AssertionError('the best is no worse than itself')
+
+
+def least(errors: Mapping[str, float]) -> str:
+    """Pick the name of the least error; nan is larger than any."""
+    return min(errors, key=lambda name: np.nan_to_num(errors[name], nan=np.inf))
 
 
 def gains(candidate: OutOfFold, identity: OutOfFold) -> bool:

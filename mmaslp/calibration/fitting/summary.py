@@ -1,10 +1,14 @@
 """What a fit says of itself, in words."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from ..decisions import LEAST_EMPTY, Decisions
 from ..features import IMAGE_FEATURES, OBJECT_FEATURES
+from ..maps import SIDE
 
 _TITLES = dict(ece='ECE', ece_band='ECE by band', brier='Brier score', nll='NLL')
 _MASKS = dict(
@@ -12,6 +16,56 @@ _MASKS = dict(
     accuracy='calibrated probability above 1/2',
     dice='mask of the largest expected Dice',
 )
+
+
+@dataclass(frozen=True)
+class PixelFacts:
+    """What may make the fit of a map doubtful.
+
+    Attributes:
+        target (str): That of the calibrator.
+        cases (int): Number of images, volumes or groups.
+        foreground (float): Share of foreground among the pixels.
+        correct (float): Share of right decisions p > 1/2.
+    """
+
+    target: str
+    cases: int
+    foreground: float
+    correct: float
+
+    @classmethod
+    def of(cls, counts: np.ndarray, cases: int, target: str) -> 'PixelFacts':
+        """Facts of ``(G, B, CELLS, 2)`` counts of pixels."""
+        right_below = counts[..., : SIDE + 1, 0].sum()
+        right_above = counts[..., SIDE + 1 :, 1].sum()
+        return cls(
+            target=target,
+            cases=cases,
+            foreground=counts[..., 1].sum() / counts.sum(),
+            correct=(right_below + right_above) / counts.sum(),
+        )
+
+    def remarks(self) -> list[str]:
+        """Say what is doubtful."""
+        remarks = []
+        if self.target == 'probability':
+            remarks.append(
+                'Its probabilities hold where objects fill about '
+                f'{self.foreground:.0%} of the pixels, as here.'
+            )
+        if self.correct <= max(self.foreground, 1 - self.foreground):
+            remarks.append(
+                f'Decisions are right for {self.correct:.1%} of the pixels, no more '
+                'than without a network: check that foreground is 1 in maps and masks, '
+                'and that maps have one sigmoid and the right scale.'
+            )
+        if self.cases < 30:
+            remarks.append(
+                f'{self.cases} images or groups are few: do not trust the intervals, '
+                'of which one fit may hold far fewer than it says, and fit to more.'
+            )
+        return remarks
 
 
 def summarize(
@@ -48,7 +102,9 @@ def summarize(
 def cases_in_words(images: int, cases: int, axes: int | None) -> str:
     """Say how many images there are, and of how many groups if they are fewer."""
     number = f'{images} {"volumes" if axes == 3 else "images"}'
-    return number + (f' of {cases} groups' if cases < images else '')
+    if cases < images:
+        number += f' of {cases} groups'
+    return number
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -96,9 +152,9 @@ def decisions_in_words(decisions: Decisions) -> list[str]:
     number = f'{images["with_mask"]} images with an object found'
     if decisions.image is None:
         below = images.get('below', 0.0)
+        reason = f': two sure ones lie {below:.2f} below the expected' if below else ''
         lines.append(
-            f'Images: {number}: they cannot tell the Dice of an image'
-            f'{f": two sure ones lie {below:.2f} below the expected" if below else ""}.'
+            f'Images: {number}: they cannot tell the Dice of an image{reason}.'
         )
     else:
         lines.append(
@@ -109,27 +165,27 @@ def decisions_in_words(decisions: Decisions) -> list[str]:
     masks = decisions.record['masks']
     best = max(masks, key=masks.__getitem__)
     dice = ', '.join(f'{_MASKS[name]} {value:.4f}' for name, value in masks.items())
+    lines.append(f'Mean Dice: {dice}; apply --masks {best} writes the best ones.')
+    line = f'Areas: by {decisions.area_from} probabilities'
     # A quantile of .95 takes the largest of 19 errors, of .9 that of nine.
-    few = '; an interval of 90 % takes 19 images, of 80 % nine'
-    lines += [
-        f'Mean Dice: {dice}; apply --masks {best} writes the best ones.',
-        f'Areas: by {decisions.area_from} probabilities'
-        f'{few if len(decisions.features) < 19 else ""}.',
-    ]
+    if len(decisions.features) < 19:
+        line += '; an interval of 90 % takes 19 images, of 80 % nine'
+    lines.append(f'{line}.')
 
     empty, nothing = decisions.empty
-    hidden = '' if empty >= LEAST_EMPTY else ': they cannot tell about such images'
-    lines.append(
+    line = (
         f'Empty masks: {empty} images without an object found, {nothing} of them hold '
-        f'none{hidden}.'
+        'none'
     )
-    if crops := decisions.record.get('negative_crops'):
+    if empty < LEAST_EMPTY:
+        line += ': they cannot tell about such images'
+    lines.append(f'{line}.')
+    crops = decisions.record.get('negative_crops')
+    if crops:
+        advice = 'negative crops in the training would not change that'
         # From this share on such crops pay: docs/windows.md has the measurements.
-        advice = (
-            'train with ObjectFreeCrop to change that (docs/windows.md)'
-            if crops['found'] >= 0.05 * crops['number']
-            else 'negative crops in the training would not change that'
-        )
+        if crops['found'] >= 0.05 * crops['number']:
+            advice = 'train with ObjectFreeCrop to change that (docs/windows.md)'
         lines.append(
             f'Crops without an object: {crops["number"]}, something is found in '
             f'{crops["found"]} of them; {advice}.'

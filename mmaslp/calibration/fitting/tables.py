@@ -125,12 +125,14 @@ class CalibrationTables:
         del label, valid  # of a volume they are large
         if not (kind < 2).any():
             return  # an image without a label is not a case
-        key = int(self.images.sum()) if key is None else check_integer('key', key)
-        group = key % GROUPS
+        if key is None:
+            key = int(self.images.sum())
+        group = check_integer('key', key) % GROUPS
         # Of an image, and not of a volume, the axis of the slices is left out.
-        prob = prob[0] if len(prob) == 1 else prob
+        if len(prob) == 1:
+            prob = prob[0]
         image, _ = count_image(prob, logits, kind, group)
-        self.keys.add(key)
+        self.keys.add(int(key))
         self.counts[group] += torch.from_numpy(image.labels)
         self.images[group] += 1
 
@@ -168,11 +170,10 @@ class CalibrationTables:
         self.axes |= other.axes
         self.counts += other.counts
         self.images += other.images
-        self.contents = (
-            None
-            if self.contents is None or other.contents is None
-            else self.contents + other.contents
-        )
+        if self.contents is None or other.contents is None:
+            self.contents = None
+        else:
+            self.contents = self.contents + other.contents
         self.negative_crops += other.negative_crops
 
 

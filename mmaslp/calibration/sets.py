@@ -1,0 +1,283 @@
+"""A set of new images beside the images of the fit.
+
+Where the sets differ, bounds are weighted or withheld.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import chain, count, islice
+from math import comb
+
+import numpy as np
+from scipy import special
+
+from ..common.arguments import check_members
+from .decisions import Decisions
+from .estimates import ImageEstimate, with_bounds
+from .features import DOMAIN_FEATURES, WEIGHT_FEATURES, domain_inputs
+from .regressions import fit_linear, logistic_losses
+
+# Of sets that are alike at most so many are called different, or lose their bounds.
+ALARM = 1e-3
+DOUBT = 1e-2
+# Divisions of both sets at random that the true one is compared with.
+DRAWS = 1999
+# Divisions at a time, so that many images take little memory.
+CHUNK = 250
+FOLDS = 5
+# Weight of the squared slopes, of standardised features, of the classifier.
+PENALTY = 3.0
+# Images of the fit that weights must leave for bounds to hold.
+LEAST_EFFECTIVE = 20
+
+
+class TooFewImages(ValueError):
+    """An alarm could not ring, whatever the images were."""
+
+
+@dataclass(frozen=True)
+class SetComparison:
+    """A set of new images beside the images of the fit.
+
+    Attributes:
+        images (tuple[int, int]): Number of images of the fit and of new ones.
+        auc (float): How well a classifier tells a new image from one of the fit, cross-
+            validated; 0.5 is not at all.
+        p_value (float): Share of divisions at random that it tells as well.
+        differs (bool): Whether the sets differ beyond chance.
+        means (dict[str, tuple[float, float]]): Mean of each feature in the fit and in
+            the new set, those that differ most come first.
+        effective (float): How many images of the fit the weights leave.
+        dice (float): Mean Dice to expect of the new images, corrected by the weighted
+            errors of the fit; nan where no image has an expected Dice, or it is
+            withheld.
+    """
+
+    images: tuple[int, int]
+    auc: float
+    p_value: float
+    differs: bool
+    means: dict[str, tuple[float, float]]
+    effective: float
+    dice: float
+
+    @classmethod
+    def of(
+        cls,
+        division: 'Division',
+        weights: np.ndarray,
+        decisions: Decisions,
+        estimates: list[ImageEstimate],
+    ) -> 'SetComparison':
+        """Sum up a division by ``(I,)`` weights of the images of the fit."""
+        told = np.array([estimate.dice for estimate in estimates])
+        told = told[~np.isnan(told)]
+        dice = np.nan
+        if len(told):
+            dice = float(told.mean() + decisions.bias(weights))
+
+        of_fit = np.mean(decisions.features, 0)
+        of_new = sorted_features(estimates)
+        means = {}
+        for column in np.argsort(-division.distances):
+            pair = float(of_fit[column]), float(of_new[:, column].mean())
+            means[DOMAIN_FEATURES[column]] = pair
+
+        comparison = cls(
+            images=(len(weights), len(estimates)),
+            auc=division.auc,
+            p_value=division.p_value,
+            differs=division.differs,
+            means=means,
+            effective=float(weights.sum() ** 2 / (weights**2).sum()),
+            dice=dice,
+        )
+        return replace(comparison, dice=np.nan) if comparison.withheld else comparison
+
+    @property
+    def withheld(self) -> bool:
+        """bool: Whether the sets differ too much for bounds and an expected Dice."""
+        # An AUC of .6 takes a total variation of a tenth and more: so many images may
+        # lie where the fit has none, as many as may lie below a bound anyway.
+        unlike = self.effective < LEAST_EFFECTIVE or self.auc >= 0.6
+        return self.p_value <= DOUBT and unlike
+
+    def __str__(self) -> str:
+        """Say whether the sets differ, in what, and what that means."""
+        fitted, new = self.images
+        figures = f'AUC {self.auc:.2f}, p {self.p_value:.2g}'
+        if not (self.differs or self.withheld):
+            text = (
+                f'No difference is seen between the {new} images and the {fitted} of '
+                f'the fit ({figures}).'
+            )
+            if min(fitted, new) < 50:
+                text += ' So few may hide one.'
+            return text
+
+        if self.withheld:
+            result = (
+                'what is expected of masks, and all bounds, are withheld; objects keep '
+                'the probability of those of the fit, which may be far too high'
+            )
+        else:
+            result = (
+                f'bounds are weighted, and the mean Dice to expect is {self.dice:.3f}'
+            )
+
+        most = [
+            f'{name} {of_fit:.3g} -> {of_new:.3g}'
+            for name, (of_fit, of_new) in self.means.items()
+        ]
+        verb = 'differ' if self.differs else 'may differ (an alarm takes a p of .001)'
+        return (
+            f'The {new} images {verb} from the {fitted} of the fit ({figures}): '
+            f'{", ".join(most[:3])}. So {result}. Fit to images like these, in files '
+            'of as many bits. If `apply` wrote these maps, review those of the network '
+            'instead.'
+        )
+
+
+def compare_set(
+    decisions: Decisions, estimates: Iterable[ImageEstimate]
+) -> tuple[SetComparison, list[ImageEstimate]]:
+    """Compare new images with those of the fit; if they differ, weight their bounds.
+
+    A ridge regression tells new images from those of the fit by their domain features,
+    cross-validated. The same is done for 1,999 divisions at random of all images, so
+    that of sets which are alike at most one in a thousand is called different, whatever
+    the features are (a permutation test). If they differ, an image of the fit counts as
+    often as a logistic regression finds images like it among the new ones: p / (1 - p).
+    Bounds are weighted quantiles then. They and the expected Dice are withheld where
+    the effective sample is below 20 or the AUC 0.6 and more, and that from a p of .01
+    on: an answer may be left out ten times as often as an alarm may ring for nothing.
+
+    Raises:
+        TooFewImages: An alarm could not ring; the message names the least number.
+    """
+    estimates = check_members('estimates', estimates, ImageEstimate)
+    division = Division.of(decisions, estimates)
+    weights = np.ones(len(decisions.features))
+    if division.differs:
+        weights = division.weights()
+
+    comparison = SetComparison.of(division, weights, decisions, estimates)
+    if comparison.withheld:
+        return comparison, [estimate.withheld() for estimate in estimates]
+    if comparison.differs:
+        return comparison, [
+            with_bounds(decisions, estimate, weights) for estimate in estimates
+        ]
+    return comparison, estimates
+
+
+def sorted_features(estimates: Iterable[ImageEstimate]) -> np.ndarray:
+    """``(N, 17)`` domain features: a list and a folder of images give them alike."""
+    rows = sorted(estimate.features for estimate in estimates)
+    return np.array(rows).reshape(-1, len(DOMAIN_FEATURES))
+
+
+@dataclass(frozen=True)
+class Division:
+    """All images, of the fit first, and how well features tell which are new.
+
+    Attributes:
+        inputs (np.ndarray): ``(I + N, 17)`` standardised inputs of both sets.
+        is_new (np.ndarray): ``(I + N,)`` whether an image is a new one.
+        auc (float): See :class:`SetComparison`; also ``p_value``.
+    """
+
+    inputs: np.ndarray
+    is_new: np.ndarray
+    auc: float
+    p_value: float
+
+    @classmethod
+    def of(cls, decisions: Decisions, estimates: list[ImageEstimate]) -> 'Division':
+        """Divide images of the fit and new ones; TooFewImages if that tells nothing."""
+        fitted = len(decisions.inputs)
+        check_enough(fitted, len(estimates))
+        new = domain_inputs(sorted_features(estimates))
+        inputs = np.concatenate([decisions.inputs, new])
+        inputs = (inputs - inputs.mean(0)) / (inputs.std(0) + 1e-9)
+        is_new = np.arange(len(inputs)) >= fitted
+        return cls(inputs, is_new, *permutation_test(inputs, is_new))
+
+    @property
+    def differs(self) -> bool:
+        """bool: Whether the sets differ beyond chance."""
+        return self.p_value <= ALARM
+
+    @property
+    def distances(self) -> np.ndarray:
+        """``(17,)`` how far the means of the sets are apart, in standard deviations."""
+        of_new = self.inputs[self.is_new].mean(0)
+        return np.abs(of_new - self.inputs[~self.is_new].mean(0))
+
+    def weights(self) -> np.ndarray:
+        """``(I,)`` weights of the images of the fit: odds that such an image is new."""
+        inputs = np.take(self.inputs, WEIGHT_FEATURES, 1)
+        intercept, *slopes = fit_linear(inputs, self.is_new, logistic_losses)
+        score = intercept + inputs[~self.is_new] @ slopes
+        balanced = score - np.log(self.is_new.sum() / (~self.is_new).sum())
+        # No image is certain to be new.
+        prob = np.clip(special.expit(balanced), 0.01, 0.99)
+        return prob / (1 - prob)
+
+
+def check_enough(fitted: int, new: int) -> None:
+    """Refuse so few images of the fit and new ones that no alarm could ring."""
+    least = next(
+        number
+        for number in count(FOLDS)
+        if comb(max(fitted, 1) + number, number) * ALARM >= 10
+    )
+    if fitted < FOLDS or new < least:
+        raise TooFewImages(
+            f'{new} images beside {fitted} of the fit are too few to tell whether '
+            f'they are alike: take {least} or, better, a hundred'
+        )
+
+
+def permutation_test(inputs: np.ndarray, is_new: np.ndarray) -> tuple[float, float]:
+    """AUC of a cross-validated ridge regression, and its p among random divisions."""
+    rng = np.random.default_rng(0)
+    fold = rng.permutation(len(inputs)) % FOLDS
+    at_random = (rng.permutation(is_new) for _ in range(DRAWS))
+    divisions = chain([is_new], at_random)
+
+    aucs: list[float] = []
+    for _ in range(0, DRAWS + 1, CHUNK):
+        some = np.stack([*islice(divisions, CHUNK)])
+        scores = _scores(inputs, fold, some.T.astype(float))
+        aucs += map(_auc, scores.T, some)
+
+    auc = aucs[0]
+    as_well = (np.array(aucs[1:]) >= auc).sum()
+    return auc, float(1 + as_well) / (DRAWS + 1)
+
+
+def _scores(inputs: np.ndarray, fold: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """``(N, D)`` scores of images for each of D divisions, by the other folds.
+
+    Scores are rounded, so that images which are alike tie on any processor.
+    """
+    scores = np.zeros_like(targets)
+    for number in range(FOLDS):
+        rest = fold != number
+        mean = inputs[rest].mean(0)
+        centred = inputs[rest] - mean
+        ridge = centred.T @ centred + PENALTY * np.eye(centred.shape[1])
+        slopes = np.linalg.solve(ridge, centred.T @ targets[rest])
+        scores[~rest] = ((inputs[~rest] - mean) @ slopes).round(12)
+    return scores
+
+
+def _auc(scores: np.ndarray, is_new: np.ndarray) -> float:
+    """How often a new image has the larger score; a tie is half."""
+    of_fit = np.sort(scores[~is_new])
+    of_new = scores[is_new]
+    below = np.searchsorted(of_fit, of_new, 'left').sum()
+    below_or_equal = np.searchsorted(of_fit, of_new, 'right').sum()
+    pairs = len(of_fit) * len(of_new)
+    return float((below + below_or_equal) / 2 / pairs)
