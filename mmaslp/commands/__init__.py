@@ -91,7 +91,18 @@ def _run(command: ModuleType, args: argparse.Namespace) -> int | None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
-    progress.enabled = not args.quiet
-    # As errors: without the place in our code.
-    warnings.formatwarning = lambda message, *_: f'warning: {message}\n'
-    return command.run(args)
+    was_enabled = progress.enabled
+    usual = warnings.formatwarning
+    try:
+        progress.enabled = not args.quiet
+        warnings.formatwarning = _one_line
+        with warnings.catch_warnings():  # some commands silence those of libraries
+            return command.run(args)
+    finally:
+        progress.enabled = was_enabled
+        warnings.formatwarning = usual
+
+
+def _one_line(message: Warning | str, *rest: object) -> str:
+    """Write a warning as an error: without the place in our code."""
+    return f'warning: {message}\n'

@@ -14,7 +14,7 @@ from ..calibration.calibrator import Calibrator, loaded
 from ..calibration.masks import MASKS
 from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.inputs import sha256_of
-from ..common.outputs import check_outputs, write_output
+from ..common.outputs import check_outputs, resolved_folder, write_output
 from .images import CALIBRATED, MARK, marked_arrays, write_picture
 from .map_pairs import MapFiles, count_files
 from .names import warn_of_others
@@ -76,7 +76,7 @@ def apply_calibrator(
         calibrator.check_objects()
 
     maps = Path(maps)
-    out = Path(check_path('out', out)).absolute()
+    out = resolved_folder(check_path('out', out))
     files = MapFiles.of(maps)
     described = [maps / name for name in _DESCRIPTIONS if (maps / name).is_file()]
     outputs = [out / _map_name(path) for path, _ in files.pairs.values()]
@@ -107,6 +107,14 @@ def apply_calibrator(
             what='applying',
             chunk=1,
         )
+        if not writer.has_foreground:
+            warnings.warn(
+                'no probability is above 1/2, so that every mask of the network is '
+                'empty: if there is something to find, check the stored value that '
+                'stands for probability 1, and that maps are the probability of the '
+                'foreground',
+                stacklevel=2,
+            )
         if not writer.is_soft:
             warnings.warn(
                 'all probabilities are 0 or 1, as of masks: give those before the cut',
@@ -158,6 +166,7 @@ class _Writer:
     masks: str | None
     min_object_prob: float | None
     is_soft: bool = False  # whether a value lies between 0 and 1
+    has_foreground: bool = False  # whether the network's mask has a pixel
     outside: int = 0  # images outside of the range of the fit, of new masks
 
     def add(self, name: str, path: Path, given: np.ndarray, label: None) -> None:
@@ -166,6 +175,9 @@ class _Writer:
             or self.reader.logits
             or bool(((given > 0) & (given < 1)).any())
         )
+        if not self.has_foreground:
+            cut = 0 if self.reader.logits else 0.5
+            self.has_foreground = bool((given > cut).any())
         self.calibrator.check_axes(given.ndim, '; of channels save one alone')
         if self.masks:
             self._write_mask(path, self._mask(given, self.masks))
@@ -177,6 +189,7 @@ class _Writer:
 
     def merge(self, other: '_Writer') -> None:
         self.is_soft |= other.is_soft
+        self.has_foreground |= other.has_foreground
         self.outside += other.outside
 
     def _mask(self, given: np.ndarray, kind: str) -> np.ndarray:

@@ -15,6 +15,7 @@ import torch
 
 from ..common.arguments import check_path
 from ..common.inputs import naming
+from .copies import find_copies
 from .images import IMAGE_SUFFIXES, check_uncalibrated, read_binary_mask
 from .names import display_name, raise_problems, some, unpaired
 from .nnunet_maps import LABEL_ENDINGS, find_dataset, labels_in, read_label
@@ -253,7 +254,34 @@ def count_files(
             'maps: give true masks',
             stacklevel=2,
         )
+    _warn_of_copies(files, reader)
     return whole.counter
+
+
+def _warn_of_copies(files: MapFiles, reader: MapReader) -> None:
+    """Say which maps with masks are there twice, under two names.
+
+    Maps of one value may be equal by chance: those of empty scenes.
+    """
+    with_masks = {}
+    for name, (path, mask) in files.pairs.items():
+        if mask is not None:
+            with_masks[name] = (path, mask)
+
+    copies = {}
+    for first, *others in find_copies(with_masks):
+        prob = reader.read(with_masks[first][0])
+        if prob.min() < prob.max():
+            copies |= dict.fromkeys(others, first)
+    if copies:
+        copy, original = next(iter(copies.items()))
+        warnings.warn(
+            f'{files.where}: {len(copies)} of {len(files.pairs)} images are copies of '
+            f'others under other names, such as {display_name(copy)} of '
+            f'{display_name(original)}: they count as images of their own, so that '
+            'intervals are too narrow: keep one of each',
+            stacklevel=3,
+        )
 
 
 @dataclass
