@@ -80,8 +80,15 @@ def run_command(
     return exit_code_of(
         partial(_run, command, args),
         config=getattr(args, 'config', None),
+        folder_of=partial(_folder_of, args),
         after_interrupt=after_interrupt and partial(after_interrupt, args),
     )
+
+
+def _folder_of(args: argparse.Namespace) -> str | None:
+    """What a command writes into, as far as its arguments tell."""
+    folder = getattr(args, 'work_dir', None) or getattr(args, 'out', None)
+    return None if folder is None else str(folder)
 
 
 def _run(command: ModuleType, args: argparse.Namespace) -> int | None:
@@ -103,6 +110,12 @@ def _run(command: ModuleType, args: argparse.Namespace) -> int | None:
         warnings.formatwarning = usual
 
 
-def _one_line(message: Warning | str, *rest: object) -> str:
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
     """Write a warning as an error: without the place in our code."""
     return f'warning: {message}\n'

@@ -2,12 +2,13 @@
 
 import gzip
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO, cast
 
 _igzip: Any = None
 with suppress(ImportError):  # it is optional: the standard library does the same
-    from isal import igzip as _igzip
+    _igzip = import_module('isal.igzip')
 
 # Levels that take the least time, isal's on maps with no more bytes than others.
 _ISAL_LEVEL = 2
@@ -21,8 +22,8 @@ def compressed(data: bytes) -> bytes:
     return gzip.compress(data, _GZIP_LEVEL, mtime=0)
 
 
-def open_gzip(path: str | Path) -> IO[bytes]:
+def open_gzip(path: str | Path) -> BinaryIO:
     """Open a compressed file for reading; its checksum is checked at its end."""
     if _igzip is not None:
         return _igzip.open(path)
-    return gzip.open(path)
+    return cast(BinaryIO, gzip.open(path, 'rb'))
