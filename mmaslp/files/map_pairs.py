@@ -147,7 +147,7 @@ class _MapFolder(_Folder):
         for path in self.entries:
             if path.name.endswith(LABEL_ENDINGS):
                 self.labels.add(stem_of(path))
-        self.beside = BESIDE_NPZ
+        self.beside: tuple[str, ...] = BESIDE_NPZ
         if self.npz and find_dataset(folder):
             self.beside += LABEL_ENDINGS
 
