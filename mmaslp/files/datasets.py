@@ -64,15 +64,20 @@ def list_pairs(
 
     If both lie in one folder, photographs are .jpg, .jpeg or .bmp and masks .png.
     """
-    together = folders[0] == folders[1]
-    photographs = ('.jpg', '.jpeg', '.bmp') if together else IMAGE_SUFFIXES
-    suffixes = (image_suffix,) if image_suffix else photographs
-    of_masks = ('.png',) if together else IMAGE_SUFFIXES
-    images = list_stems(folders[0], suffixes)
-    masks = list_stems(folders[1], (mask_suffix,) if mask_suffix else of_masks)
+    of_images: Sequence[str] = IMAGE_SUFFIXES
+    of_masks: Sequence[str] = IMAGE_SUFFIXES
+    if folders[0] == folders[1]:
+        of_images, of_masks = ('.jpg', '.jpeg', '.bmp'), ('.png',)
+    if image_suffix:
+        of_images = (image_suffix,)
+    if mask_suffix:
+        of_masks = (mask_suffix,)
+
+    images = list_stems(folders[0], of_images)
+    masks = list_stems(folders[1], of_masks)
     if list_file:
-        suffixes = (*suffixes, *IMAGE_SUFFIXES)
-        images = keep_listed(images, list_file, folders[0], suffixes)
+        endings = [*of_images, *IMAGE_SUFFIXES]
+        images = keep_listed(images, list_file, folders[0], endings)
         masks = {stem: masks[stem] for stem in images if stem in masks}
     return Pairs(folders, images, masks)
 
@@ -141,23 +146,31 @@ def keep_listed(
     content = read_file(list_file, MOST_TEXT)
     with reading(f'{list_file} is not a list in UTF-8, save it as that'):
         text = content.decode('utf-8-sig')
-    names = [*filter(None, map(str.strip, text.splitlines()))]
-    stems = Counter(n if n in images else _stem(n, suffixes) or n for n in names)
+    stems: Counter[str] = Counter()
+    for line in text.splitlines():
+        name = line.strip()
+        if name in images:
+            stems[name] += 1
+        elif name:
+            stems[_stem(name, suffixes) or name] += 1
     missing = sorted(stems.keys() - images.keys())
     if missing or not stems:
         raise ValueError(
             f'{list_file}: {len(missing)} of {len(stems)} listed images are not in '
             f'{folder}: {some(missing) or "the list is empty"}'
         )
-    if twice := [stem for stem, times in stems.items() if times > 1]:
+    twice = [stem for stem, times in stems.items() if times > 1]
+    if twice:
         raise ValueError(f'{list_file}: listed twice: {some(twice)}. Remove one line')
     return {stem: images[stem] for stem in sorted(stems)}
 
 
 def _stem(name: str, suffixes: Sequence[str]) -> str | None:
     """Cut the first of some suffixes that a name ends with, without case."""
-    fitting = (x for x in suffixes if name.lower().endswith(x.lower()))
-    return next((name[: len(name) - len(suffix)] for suffix in fitting), None)
+    for suffix in suffixes:
+        if name.lower().endswith(suffix.lower()):
+            return name[: len(name) - len(suffix)]
+    return None
 
 
 PARTS = ('train', 'val', 'test')
@@ -353,7 +366,9 @@ def unlisted(parts: Mapping[str, tuple[tuple[str, str], str]]) -> str:
         return ''
     (folder, _), _ = next(iter(parts.values()))
     images = list_stems(folder)
-    listed = {*chain(*(keep_listed(images, each, folder) for each in lists))}
+    listed: set[str] = set()
+    for list_file in lists:
+        listed |= keep_listed(images, list_file, folder).keys()
     left = sorted(images.keys() - listed)
     if not left:
         return ''

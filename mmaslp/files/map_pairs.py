@@ -309,26 +309,22 @@ def count_files(
         ValueError: A folder or a file is not usable, images and volumes are mixed, or
             an option of the reader cannot be right; the message lists all problems.
     """
-    items = [(name, *pair) for name, pair in files.pairs.items()]
-    chunks = [items[k : k + chunk] for k in range(0, len(items), chunk)]
+    names = list(files.pairs)
+    chunks = [names[first : first + chunk] for first in range(0, len(names), chunk)]
+    jobs = []
+    for chunk_of_names in chunks:
+        pairs = {name: files.pairs[name] for name in chunk_of_names}
+        jobs.append(joblib.delayed(_count)(new_counter, add, reader, calibrated, pairs))
 
-    whole = _Counted(new_counter(), add, [*files.problems])
-    jobs = (
-        joblib.delayed(_count)(new_counter, add, reader, calibrated, chunk)
-        for chunk in chunks
-    )
+    whole = _Counted(new_counter(), add, list(files.problems))
     run = joblib.Parallel(n_jobs=workers, return_as='generator')
-    for part in track(run(jobs), what, len(chunks)):
-        whole.counter.merge(part.counter)
-        whole.problems += part.problems
-        whole.highest = max(whole.highest, part.highest)
-        whole.first_of_rank |= {**part.first_of_rank, **whole.first_of_rank}
-        whole.disagree |= part.disagree
+    for part in track(run(jobs), what, len(jobs)):
+        whole.merge(part)
 
     if len(whole.first_of_rank) > 1:
-        image, volume = (whole.first_of_rank[rank] for rank in (2, 3))
         whole.problems.append(
-            f'{image} is an image and {volume} a volume: keep them apart'
+            f'{whole.first_of_rank[2]} is an image and {whole.first_of_rank[3]} a '
+            'volume: keep them apart'
         )
     raise_problems(whole.problems, files.where)
     reader.check_highest(whole.highest, [path for path, _ in files.pairs.values()])
@@ -380,6 +376,14 @@ class _Counted:
     disagree: bool = False
     calibrated: bool = False
 
+    def merge(self, other: '_Counted') -> None:
+        """Add the maps of another one, which come later."""
+        self.counter.merge(other.counter)
+        self.problems += other.problems
+        self.highest = max(self.highest, other.highest)
+        self.first_of_rank = {**other.first_of_rank, **self.first_of_rank}
+        self.disagree |= other.disagree
+
     def add(self, reader: MapReader, name: str, pred: Path, gt: Path | None) -> None:
         """Read and count a pair, and let go of it: a volume is large."""
         prob, label = read_pair(reader, pred, gt)
@@ -413,14 +417,14 @@ def _count(
     add: Callable[..., None],
     reader: MapReader,
     calibrated: bool,
-    items: list[tuple],
+    pairs: Mapping[str, tuple[Path, Path | None]],
 ) -> _Counted:
     """Count some pairs, in this process or in another one."""
     counted = _Counted(new_counter(), add, calibrated=calibrated)
     with one_thread(), warnings.catch_warnings():
         # Files of 0 and 255 are read as 0 and 1.
         warnings.filterwarnings('ignore', 'labels hold 0')
-        for name, pred, gt in items:
+        for name, (pred, gt) in pairs.items():
             try:
                 counted.add(reader, name, pred, gt)
             except OSError as error:
