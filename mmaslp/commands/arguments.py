@@ -186,7 +186,8 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
 
 def need_mmseg(what: str) -> None:
     """Register what a config can name, or say that MMSegmentation is missing."""
-    if (problem := register_components()) is not None:
+    problem = register_components()
+    if problem is not None:
         raise ImportError(f'{what} needs MMSegmentation: {problem}')
 
 

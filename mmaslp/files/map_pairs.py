@@ -502,7 +502,8 @@ def read_pair(
     prob = reader.read(pred)
     if gt is None:
         return prob, None
-    if (dataset := reader.dataset_of(pred)) is not None:
+    dataset = reader.dataset_of(pred)
+    if dataset is not None:
         label = read_label(gt, dataset, reader.channel)
     elif suffix_of(gt) in ARRAY_SUFFIXES:
         label = read_binary_array(gt)

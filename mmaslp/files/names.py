@@ -72,7 +72,8 @@ def some(names: Sequence[str], most: int = 5) -> str:
 def warn_of_others(folder: Path, written: Iterable[Path]) -> None:
     """Name the files of a folder that are not written, but may be taken for such."""
     there = {path.name for path in folder.glob('[!.]*')}
-    if left := sorted(there - {path.name for path in written}):
+    left = sorted(there - {path.name for path in written})
+    if left:
         warnings.warn(
             f'{folder} holds other files too, which stay, maybe of an earlier run: '
             f'{some(left)}',

@@ -165,8 +165,10 @@ def read_label(
             )
         else:
             labels = np.rint(read_nifti(path, dataset.reorient)).astype(np.int32)
-        channels = [*dataset.channels.values()]
-        if strange := labels_in(labels) - {0, dataset.ignore, *chain(*channels)}:
+        channels = list(dataset.channels.values())
+        strange = labels_in(labels) - {0, dataset.ignore}
+        strange = strange.difference(*channels)
+        if strange:
             raise ValueError(
                 f'has the labels {sorted(strange)}, which no dataset.json beside the '
                 'maps, or two folders above them, describes: if the maps are not of '
@@ -208,6 +210,7 @@ def described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDatase
 
 def labels_in(values: np.ndarray) -> set[int | float]:
     """Values that occur, slice by slice to bound the memory."""
-    return set().union(
-        *(np.unique(plane).tolist() for plane in values.reshape(-1, *values.shape[-2:]))
-    )
+    labels: set[int | float] = set()
+    for plane in values.reshape(-1, *values.shape[-2:]):
+        labels.update(np.unique(plane).tolist())
+    return labels
