@@ -80,8 +80,15 @@ def run_command(
     return exit_code_of(
         partial(_run, command, args),
         config=getattr(args, 'config', None),
+        folder_of=partial(_folder_of, args),
         after_interrupt=after_interrupt and partial(after_interrupt, args),
     )
+
+
+def _folder_of(args: argparse.Namespace) -> str | None:
+    """What a command writes into, as far as its arguments tell."""
+    folder = getattr(args, 'work_dir', None) or getattr(args, 'out', None)
+    return None if folder is None else str(folder)
 
 
 def _run(command: ModuleType, args: argparse.Namespace) -> int | None:
@@ -91,7 +98,24 @@ def _run(command: ModuleType, args: argparse.Namespace) -> int | None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
-    progress.enabled = not args.quiet
-    # As errors: without the place in our code.
-    warnings.formatwarning = lambda message, *_: f'warning: {message}\n'
-    return command.run(args)
+    was_enabled = progress.enabled
+    usual = warnings.formatwarning
+    try:
+        progress.enabled = not args.quiet
+        warnings.formatwarning = _one_line
+        with warnings.catch_warnings():  # some commands silence those of libraries
+            return command.run(args)
+    finally:
+        progress.enabled = was_enabled
+        warnings.formatwarning = usual
+
+
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """Write a warning as an error: without the place in our code."""
+    return f'warning: {message}\n'

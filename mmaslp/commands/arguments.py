@@ -125,29 +125,9 @@ def config_of_run(args: argparse.Namespace, trains: bool = False) -> 'Config':
             'and resume out'
         )
     cfg = read_config(args.config, args.cfg_options)
-    root = (args.cfg_options or {}).get('data_root')
-    used = [
-        str(each.get('data_root'))
-        for split in ('train', 'val', 'test')
-        for each in sets_named(cfg, split)
-    ]
-    if root and not any(each.startswith(str(root)) for each in used):
-        raise ValueError(
-            f'--cfg-options data_root={root} comes after the data sets have taken that '
-            'of the config: name images and masks of your own with --data FOLDER'
-        )
-
+    _check_data_root(args, cfg)
     if args.data:
-        if lost := [
-            key
-            for key in args.cfg_options or {}
-            if '_dataloader.dataset.' in key
-            and not {'pipeline', 'times'} & {*key.split('.')}
-        ]:
-            raise ValueError(
-                f'--data {args.data} takes the place of the data sets, and so of '
-                f'--cfg-options {" ".join(lost)}: leave one of them out'
-            )
+        _check_data_options(args)
         print(use_folder(cfg, args.data, whole=not trains))
     if trains:
         # Before what takes seconds to import.
@@ -158,10 +138,41 @@ def config_of_run(args: argparse.Namespace, trains: bool = False) -> 'Config':
     cfg.launcher = args.launcher
     if args.quiet:
         cfg.log_level = 'WARNING'
-    cfg.work_dir = (
-        args.work_dir or cfg.get('work_dir') or f'./work_dirs/{Path(args.config).stem}'
-    )
+    usual = f'./work_dirs/{Path(args.config).stem}'
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or usual
+    args.work_dir = cfg.work_dir  # for messages
     return cfg
+
+
+def _check_data_root(args: argparse.Namespace, cfg: 'Config') -> None:
+    """Refuse a root of the data that comes too late to have an effect."""
+    from ..integrations.mmseg.data import sets_named
+
+    root = (args.cfg_options or {}).get('data_root')
+    if not root:
+        return
+    for split in ('train', 'val', 'test'):
+        for dataset in sets_named(cfg, split):
+            if str(dataset.get('data_root')).startswith(str(root)):
+                return
+    raise ValueError(
+        f'--cfg-options data_root={root} comes after the data sets have taken that '
+        'of the config: name images and masks of your own with --data FOLDER'
+    )
+
+
+def _check_data_options(args: argparse.Namespace) -> None:
+    """Refuse settings of data sets whose place --data takes."""
+    lost = []
+    for key in args.cfg_options or {}:
+        of_other_images = {'pipeline', 'times'}.isdisjoint(key.split('.'))
+        if '_dataloader.dataset.' in key and of_other_images:
+            lost.append(key)
+    if lost:
+        raise ValueError(
+            f'--data {args.data} takes the place of the data sets, and so of '
+            f'--cfg-options {" ".join(lost)}: leave one of them out'
+        )
 
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
@@ -175,7 +186,8 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
 
 def need_mmseg(what: str) -> None:
     """Register what a config can name, or say that MMSegmentation is missing."""
-    if (problem := register_components()) is not None:
+    problem = register_components()
+    if problem is not None:
         raise ImportError(f'{what} needs MMSegmentation: {problem}')
 
 

@@ -41,8 +41,9 @@ def run(args: argparse.Namespace) -> int:
     for name, (of_fit, new) in comparison.means.items():
         print(f'{name:<48}{of_fit:10.4f}{new:10.4f}')
     print(comparison)
-    if said := range_said(rows):
-        print(said)
+    sentence = range_said(rows)
+    if sentence:
+        print(sentence)
     if args.json:
         write_output(
             args.json,

@@ -1,5 +1,6 @@
 """How a command ends: exit codes, and one message instead of a traceback."""
 
+import errno
 import os
 import re
 import shlex
@@ -7,10 +8,11 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from types import FrameType
+from typing import NamedTuple
 
 from ..files.names import printable
 
@@ -29,6 +31,9 @@ _OF_WORKER = re.compile(r'Caught \w+ in .*Original Traceback.*\n[\w.]+: ', re.DO
 _MAX_LENGTH = 500
 # What libraries mean by their words.
 _MEANINGS = {
+    r'PytorchStreamWriter failed|unexpected pos \d+ vs \d+': (
+        'a checkpoint could not be written: is the disk full?'
+    ),
     'stack expects each tensor to be equal size': (
         'images of a batch differ in size: add Resize or RandomCrop'
     ),
@@ -37,6 +42,8 @@ _MEANINGS = {
         'an image or a mask is empty or damaged: `mmaslp prepare FOLDER` names it'
     ),
 }
+# Errors of the system about a disk, which may name no file.
+_OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 # The types in a part of a config: other values may be secrets, such as keys.
 _TYPES = re.compile(r"'type': '([\w.]+)")
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -46,6 +53,7 @@ def exit_code_of(
     work: Callable[[], int | None],
     *,
     config: str | None = None,
+    folder_of: Callable[[], str | None] = lambda: None,
     after_interrupt: Callable[[], str] | None = None,
 ) -> int:
     """Run a command; print one message if it raises; return the exit code.
@@ -53,6 +61,7 @@ def exit_code_of(
     A mistake of the user gives 2 and says what to change, anything else 1. The message
     stands for the traceback, which names our code; ``MMASLP_TRACEBACK=1`` shows it too.
     Ctrl-C and SIGTERM give 128 and the number of the signal, as shells have it.
+    ``folder_of`` tells what the command writes into.
     """
     try:
         # What schedulers send is as Ctrl-C.
@@ -71,15 +80,13 @@ def exit_code_of(
 
         if os.environ.get('MMASLP_TRACEBACK'):
             traceback.print_exception(error)
-        mistake, text = describe(error, config)
-        doctor = (
-            f'`mmaslp doctor {shlex.quote(config)}` looks for causes; '
-            if config and not isinstance(error, FileNotFoundError)
-            else ''
-        )
-        _say(f'{"error" if mistake else "failed"}: {text}')
-        _say(f'({doctor}MMASLP_TRACEBACK=1 shows where it was raised)')
-        return REFUSED if mistake else FAILED
+        description = describe(error, config, folder_of())
+        _say(f'{"error" if description.is_mistake else "failed"}: {description.text}')
+        hint = 'MMASLP_TRACEBACK=1 shows where it was raised'
+        if config and not isinstance(error, FileNotFoundError):
+            hint = f'`mmaslp doctor {shlex.quote(config)}` looks for causes; {hint}'
+        _say(f'({hint})')
+        return REFUSED if description.is_mistake else FAILED
 
 
 @contextmanager
@@ -117,44 +124,82 @@ def _say(text: str) -> None:
     print(printable(text), file=sys.stderr)
 
 
-def describe(error: Exception, config: str | None = None) -> tuple[bool, str]:
-    """Say whether the input is wrong, rather than the package or machine, and what.
+class Description(NamedTuple):
+    """Whether the input is wrong, rather than the package or machine, and what."""
+
+    is_mistake: bool
+    text: str
+
+
+def describe(
+    error: Exception, config: str | None = None, folder: str | None = None
+) -> Description:
+    """Say what an error means.
 
     Our own refusals are ValueErrors, and files and modules can be missing. What
     is raised while a part of the config is read or built is about the config, and what
-    MMSegmentation asserts is about its input.
+    MMSegmentation asserts is about its input. ``folder`` is what the command writes
+    into, for errors of the system that name no file.
     """
-    # The text of a KeyError is that of its key.
-    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return Description(True, _text_of_system(error, folder))
+
+    text = _text_of(error)
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    inside = bool(frames) and _is_of_package(frames[-1])
+    building = any(_BUILDERS.fullmatch(frame.f_code.co_name) for frame in frames)
+    refused = isinstance(error, (ValueError, OSError, ImportError))
+    if refused and (inside or not building):
+        return Description(True, text)
+
+    line = ' '.join(text.split())[:_MAX_LENGTH]
+    if isinstance(error, AssertionError) and str(error) and not inside:
+        return Description(True, f'{line}: MMSegmentation refuses it')
+    failure = f'{type(error).__name__}: {line}'
+    if not building:
+        return Description(False, failure)
+
+    failure = f'{config or "the config"} cannot be built: {failure}'
+    part = _part_that_is_built(frames)
+    if part is not None:
+        failure += f' (in the part of {part})'
+    return Description(True, failure)
+
+
+def _text_of(error: Exception) -> str:
+    """What an error says, with the meaning of the words of libraries."""
+    text = str(error)
+    if isinstance(error, KeyError) and error.args:  # its text is that of its key
+        text = str(error.args[0])
     text = _OF_WORKER.sub('', text.strip()) or type(error).__name__
     for words, meaning in _MEANINGS.items():
         if re.search(words, text):
             text = f'{meaning} ({text})'
-    if isinstance(error, OSError) and error.errno is not None:
-        names = [
-            os.fsdecode(name)
-            for name in (error.filename, error.filename2)
-            if isinstance(name, (str, bytes, Path))
-        ]
-        return True, ': '.join([*names, error.strerror or 'it cannot be used'])
+    return text
 
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    inside = (
-        bool(frames) and _PACKAGE in PurePath(frames[-1].f_code.co_filename).parents
-    )
-    building = any(_BUILDERS.fullmatch(frame.f_code.co_name) for frame in frames)
-    refused = isinstance(error, (ValueError, OSError, ImportError))
-    if refused and (inside or not building):
-        return True, text
 
-    line = ' '.join(text.split())[:_MAX_LENGTH]
-    if isinstance(error, AssertionError) and str(error) and not inside:
-        return True, f'{line}: MMSegmentation refuses it'
-    place = f'{config or "the config"} cannot be built: ' if building else ''
-    # What MMEngine builds is its `cfg`, a dict, whose own type is named first.
-    parts = (
-        f' (in the part of {", ".join(_TYPES.findall(str({"type": "", **given}))[:4])})'
-        for frame in reversed(frames)
-        if building and isinstance(given := frame.f_locals.get('cfg'), dict)
-    )
-    return building, f'{place}{type(error).__name__}: {line}{next(parts, "")}'
+def _text_of_system(error: OSError, folder: str | None) -> str:
+    """What the system says, after the files that it is about."""
+    words = []
+    for name in (error.filename, error.filename2):
+        if isinstance(name, (str, bytes, Path)):
+            words.append(os.fsdecode(name))
+    if not words and error.errno in _OF_DISK and folder is not None:
+        words.append(folder)
+    words.append(error.strerror or 'it cannot be used')
+    return ': '.join(words)
+
+
+def _is_of_package(frame: FrameType) -> bool:
+    return _PACKAGE in PurePath(frame.f_code.co_filename).parents
+
+
+def _part_that_is_built(frames: Sequence[FrameType]) -> str | None:
+    """Types in the part of a config that MMEngine builds: its ``cfg``, a dict."""
+    for frame in reversed(frames):
+        part = frame.f_locals.get('cfg')
+        if isinstance(part, dict):
+            # The type of the part itself is named first.
+            types = _TYPES.findall(str({'type': '', **part}))
+            return ', '.join(types[:4])
+    return None

@@ -129,28 +129,34 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
     )
     with raising(signal.SIGALRM, late, MOST_SECONDS):
         matches = [pattern.search(Path(name).name) for name in names]
-    # Of a pattern with parentheses they hold what is shared.
-    found = [
-        '_'.join(filter(None, match.groups())) or match.group() if match else ''
-        for match in matches
-    ]
-    if without := [name for name, text in zip(names, found) if not text]:
+    groups = [_group_of(match) for match in matches]
+    for name, group in zip(names, groups):
+        if not group:
+            raise ValueError(
+                f'--groups {pattern.pattern}: matches nothing in {name}, and must in '
+                'each name'
+            )
+
+    different = list(dict.fromkeys(groups))
+    if len(different) < LEAST_CASES:
         raise ValueError(
-            f'--groups {pattern.pattern}: matches nothing in {without[0]}, and must in '
-            'each name'
-        )
-    if len({*found}) < LEAST_CASES:
-        raise ValueError(
-            f'--groups {pattern.pattern}: finds only {", ".join(dict.fromkeys(found))} '
+            f'--groups {pattern.pattern}: finds only {", ".join(different)} '
             f'in the names, and a fit takes {LEAST_CASES} groups'
         )
-    if len({*found}) == len(found):
+    if len(different) == len(groups):
         raise ValueError(
             f'--groups {pattern.pattern}: finds another text in each name, such as '
-            f'{found[0]} and {found[1]}: it must find what files of a group share; '
+            f'{groups[0]} and {groups[1]}: it must find what files of a group share; '
             'leave --groups out if each file is a group of its own'
         )
-    return list(numbers_of(found))
+    return list(numbers_of(groups))
+
+
+def _group_of(match: re.Match | None) -> str:
+    """What a pattern finds, or what its parentheses hold; '' of nothing."""
+    if match is None:
+        return ''
+    return '_'.join(filter(None, match.groups())) or match.group()
 
 
 def _count_maps(args: argparse.Namespace, group: 'Group') -> 'CalibrationTables':

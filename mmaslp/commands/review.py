@@ -153,17 +153,18 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
             f'{len(alone)} of {len(files.pairs)} images lack a photograph or scan in '
             f'{display_name(args.images)}, so the map takes its place: {some(alone)}'
         )
-    extras = {
-        'views': args.report
-        and partial(views_of, photos, with_labels=bool(args.suspects)),
-        'coco': args.coco and partial(coco.encode_image, photos),
-        'suspects': args.suspects and suspects.find_suspects,
-        'volumes': args.objects_out
-        and partial(
-            object_volumes.write_volume, args.objects_out, overwrite=args.overwrite
-        ),
-    }
-    return {name: extra for name, extra in extras.items() if extra}
+    extras: dict[str, Extra] = {}
+    if args.report:
+        with_labels = bool(args.suspects)
+        extras['views'] = partial(views_of, photos, with_labels=with_labels)
+    if args.coco:
+        extras['coco'] = partial(coco.encode_image, photos)
+    if args.suspects:
+        extras['suspects'] = suspects.find_suspects
+    if args.objects_out:
+        write = partial(object_volumes.write_volume, overwrite=args.overwrite)
+        extras['volumes'] = partial(write, args.objects_out)
+    return extras
 
 
 def _print_review(rows: 'list[Reviewed]') -> None:
@@ -172,21 +173,21 @@ def _print_review(rows: 'list[Reviewed]') -> None:
 
     print(f'{"most doubtful images":<32}{"Dice":>8}{"at least":>10}{"objects":>9}')
     for row in rows[:10]:
-        dice, low = (
-            number_text(value, 3)
-            for value in (row.estimate.dice, row.estimate.dice_low)
-        )
+        dice = number_text(row.estimate.dice, 3)
+        low = number_text(row.estimate.dice_low, 3)
         print(
             f'{display_name(row.name):<32}{dice:>8}{low:>10}{row.estimate.objects:>9}'
         )
-    if silent := sum(math.isnan(row.estimate.dice) for row in rows):
+    silent = sum(math.isnan(row.estimate.dice) for row in rows)
+    if silent:
         print(
             f'{silent} of {len(rows)} images: no Dice is told, since the images of the '
             'fit cannot tell it, or are not like these'
         )
 
-    if said := range_said(rows):
-        print(said)
+    sentence = range_said(rows)
+    if sentence:
+        print(sentence)
 
 
 def _print_proof(rows: 'list[Reviewed]') -> None:
@@ -196,7 +197,7 @@ def _print_proof(rows: 'list[Reviewed]') -> None:
 
     print(f'\n{"measured against the masks":<32}{"":>8} 95 % interval')
     for key, values in proof(rows).items():
-        value, low, high = (number_text(each, 3) for each in values)
+        value, low, high = [number_text(number, 3) for number in values]
         title = TITLES.get(key) or metric_of(key).label
         print(f'{title:<32}{value:>8} [{low}, {high}]')
 
@@ -212,19 +213,22 @@ def _write(
     from ..files import coco, review, suspects
     from ..report.review_page import write_review_page
 
-    page = partial(
-        write_review_page,
-        calibrator=calibrator,
-        calibrator_file=args.calibrator,
-        verdict=verdict,
-        alarm=alarm,
-    )
-    for path, write in (
-        (args.out, review.write_review),
-        (args.objects, review.write_objects),
-        (args.coco, coco.write_coco),
-        (args.suspects, suspects.write_suspects),
-        (args.report, page),
-    ):
-        if path:
-            write(path, rows, overwrite=args.overwrite)
+    overwrite = args.overwrite
+    if args.out:
+        review.write_review(args.out, rows, overwrite)
+    if args.objects:
+        review.write_objects(args.objects, rows, overwrite)
+    if args.coco:
+        coco.write_coco(args.coco, rows, overwrite)
+    if args.suspects:
+        suspects.write_suspects(args.suspects, rows, overwrite)
+    if args.report:
+        write_review_page(
+            args.report,
+            rows,
+            calibrator,
+            calibrator_file=args.calibrator,
+            verdict=verdict,
+            alarm=alarm,
+            overwrite=overwrite,
+        )

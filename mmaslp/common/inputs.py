@@ -4,12 +4,16 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 # Most bytes of a file, or of what it unpacks to; larger maps are cut into several.
 MAX_BYTES = 2**31
 # Most bytes of a text: a config, a list of names, a description.
 MOST_TEXT = 2**24
+# Bytes of a file that are read at a time, where it may be larger than the memory.
+_BLOCK = 2**20
 
 
 def check_file(path: str | Path, most: int = MAX_BYTES) -> None:
@@ -32,6 +36,24 @@ def read_file(path: str | Path, most: int = MAX_BYTES) -> bytes:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+@dataclass(frozen=True)
+class Stamp:
+    """What changes when a file does: its place on the disk, time and size."""
+
+    device: int
+    number: int
+    time: int
+    size: int
+
+
+def stamp_of(path: str | Path) -> Stamp | None:
+    """The stamp of a file; None if there is none."""
+    if not os.path.isfile(path):
+        return None
+    status = os.stat(path)
+    return Stamp(status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+
+
 def check_unpacked(size: int, packed: int) -> None:
     """Refuse a decompression bomb, by its bytes, before it is unpacked."""
     ratio = size / max(packed, 1)
@@ -52,5 +74,9 @@ def naming(what: object) -> Iterator[None]:
 
 
 def sha256_of(path: str | Path) -> str:
-    """SHA-256 of a file, as 64 hexadecimal digits."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    """SHA-256 of a file, as 64 hexadecimal digits; a block at a time is in memory."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for block in iter(partial(file.read, _BLOCK), b''):
+            digest.update(block)
+    return digest.hexdigest()

@@ -6,13 +6,17 @@ and hooks ask :func:`check_outputs` about all their outputs before the work star
 """
 
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from .arguments import check_bool, check_path
+
+# Options of tables: of these files only --report is a page.
+_TABLES = ('--out', '--objects', '--coco', '--json', '--review')
+_BINARY = getattr(os, 'O_BINARY', 0)  # Windows alone has it
 
 
 def check_outputs(
@@ -37,36 +41,50 @@ def check_outputs(
             of them are the same file.
     """
     read = {_identity(_expanded(path)): path for path in inputs if path}
-    seen: dict[object, str] = {}
-    folders = set()
-    for option, given in outputs.items():
-        several = [given] if isinstance(given, (str, Path)) else given or []
-        for path in map(_expanded, several):
-            name = f'{option} {path}'
-            if os.path.isdir(path) or str(given).endswith(os.sep):
-                raise ValueError(f'{name} is a folder: name a file')
-            if _is_stream(path):
-                continue
-            # Tables: only --report is a page.
-            if path.suffix.lower() in ('.html', '.htm') and (
-                option in ('--out', '--objects', '--coco', '--json', '--review')
-            ):
-                raise ValueError(f'{name} is not a page: --report writes one')
+    first_option: dict[object, str] = {}  # by the file that it names
+    folders: set[Path] = set()  # that were checked
+    for option, path in _listed(outputs):
+        name = f'{option} {path}'
+        if os.path.isdir(path):
+            raise ValueError(f'{name} is a folder: name a file')
+        if _is_stream(path):
+            continue
+        if option in _TABLES and path.suffix.lower() in ('.html', '.htm'):
+            raise ValueError(f'{name} is not a page: --report writes one')
 
-            if (identity := _identity(path)) in read:
-                raise ValueError(f'{name} is an input: it would be lost')
-            if identity in seen:
-                raise ValueError(
-                    f'{option}: two images would be the file {path}: rename one'
-                    if seen[identity] == option
-                    else f'{seen[identity]} and {option} are the same file, {path}: '
-                    'name two files'
-                )
-            seen[identity] = option
-            if (folder := _real(path).parent) not in folders:
-                _check_folder(folder, read, name)
-                folders.add(folder)
-            check_output(path, overwrite, option)
+        identity = _identity(path)
+        if identity in read:
+            raise ValueError(f'{name} is an input: it would be lost')
+        if identity in first_option:
+            raise ValueError(_same_file(first_option[identity], option, path))
+        first_option[identity] = option
+
+        folder = _real(path).parent
+        if folder not in folders:
+            _check_folder(folder, read, name)
+            folders.add(folder)
+        check_output(path, overwrite, option)
+
+
+def _listed(
+    outputs: Mapping[str, str | Path | Iterable[str | Path] | None],
+) -> Iterator[tuple[str, Path]]:
+    """Each output with its option; what ends as the name of a folder is refused."""
+    for option, value in outputs.items():
+        if value is None:
+            continue
+        paths = [value] if isinstance(value, (str, Path)) else value
+        for path in paths:
+            if str(path).endswith(os.sep):
+                raise ValueError(f'{option} {_expanded(path)} is a folder: name a file')
+            yield option, _expanded(path)
+
+
+def _same_file(one: str, other: str, path: Path) -> str:
+    """Say that two outputs are one file."""
+    if one == other:
+        return f'{one}: two images would be the file {path}: rename one'
+    return f'{one} and {other} are the same file, {path}: name two files'
 
 
 def check_output(path: str | Path, overwrite: bool = False, name: str = '') -> None:
@@ -125,38 +143,50 @@ def write_output(
 def _replace(target: Path, data: bytes | memoryview) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     # Hidden, so that no part that a killed process leaves counts as a map.
-    number, name = tempfile.mkstemp('.part', '.mmaslp.', target.parent)
-    part = Path(name)
+    part = target.with_name(f'.mmaslp.{secrets.token_hex(8)}.part')
+    # The system takes the usual mask from the mode of a new file.
+    mode = 0o600 if target.exists() else 0o666
     try:
+        number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
         with open(number, 'wb') as file:
             file.write(data)
-        _take_mode(part, target)
+        if target.exists():
+            _take_mode(part, target)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 
 
 def _take_mode(part: Path, target: Path) -> None:
-    """Give a part the owner, group and mode of what it replaces, or the usual mode."""
-    if target.exists():
-        there = target.stat()
-        with suppress(PermissionError):  # of a group that the user is not in
-            os.chown(part, there.st_uid, there.st_gid)
-        shutil.copymode(target, part)
-    else:
-        mask = os.umask(0)
-        os.umask(mask)
-        part.chmod(0o666 & ~mask)
+    """Give a part the owner, group and mode of what it replaces."""
+    there = target.stat()
+    with suppress(PermissionError):  # of a group that the user is not in
+        os.chown(part, there.st_uid, there.st_gid)
+    shutil.copymode(target, part)
 
 
-def _check_folder(folder: Path, read: Mapping[object, object], name: str) -> None:
+def resolved_folder(path: str | Path) -> Path:
+    """Absolute path of a folder of outputs, without ``..``.
+
+    What is written beside it, under its name, lies beside the folder that is meant. A
+    link stays one, unless ``..`` comes after it.
+    """
+    folder = _expanded(path).absolute()
+    return _real(folder) if '..' in folder.parts else folder
+
+
+def _check_folder(folder: Path, read: Mapping[object, str | Path], name: str) -> None:
     """Refuse a folder that is read, lies in one, or cannot be written to."""
-    places = (folder, *folder.parents)
-    if other := next(filter(None, map(read.get, map(_identity, places))), None):
-        raise ValueError(f'{name} lies in {other}, which is read: write elsewhere')
-    place = next(place for place in places if os.path.lexists(place))
-    if not os.path.isdir(place) or not os.access(place, os.W_OK):
-        raise ValueError(f'{name}: {place} is not a folder that can be written to')
+    folders = [folder, *folder.parents]
+    for above in folders:
+        identity = _identity(above)
+        if identity in read:
+            raise ValueError(
+                f'{name} lies in {read[identity]}, which is read: write elsewhere'
+            )
+    there = next(above for above in folders if os.path.lexists(above))
+    if not os.path.isdir(there) or not os.access(there, os.W_OK):
+        raise ValueError(f'{name}: {there} is not a folder that can be written to')
 
 
 def _expanded(path: str | Path) -> Path:

@@ -14,7 +14,7 @@ from ..calibration.calibrator import Calibrator, loaded
 from ..calibration.masks import MASKS
 from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.inputs import sha256_of
-from ..common.outputs import check_outputs, write_output
+from ..common.outputs import check_outputs, resolved_folder, write_output
 from .images import CALIBRATED, MARK, marked_arrays, write_picture
 from .map_pairs import MapFiles, count_files
 from .names import warn_of_others
@@ -65,37 +65,22 @@ def apply_calibrator(
             calibrator cannot tell which objects are real. Nothing is written then.
     """
     calibrator = loaded('calibrator', calibrator)
-    optional(check_choice, 'masks', masks, choices=MASKS)
-    if min_object_prob is not None:
-        check_number('min_object_prob', min_object_prob, at_least=0, at_most=1)
-        if masks != 'keep':
-            raise ValueError(
-                '--min-object-prob, --keep-real and --max-false leave objects out of '
-                'the masks of the network: give --masks keep'
-            )
-        calibrator.check_objects()
-
-    maps = Path(maps)
-    out = Path(check_path('out', out)).absolute()
+    _check_masks(calibrator, masks, min_object_prob)
     files = MapFiles.of(maps)
-    described = [maps / name for name in _DESCRIPTIONS if (maps / name).is_file()]
-    outputs = [out / _map_name(path) for path, _ in files.pairs.values()]
-    outputs += [out / path.name for path in described]
-    inputs = [maps, calibrator_file]
-    folders = {'maps': out, 'masks': out.with_name(f'{out.name}_masks')}
-    there = [
-        path for path in folders['masks'].glob('*') if stem_of(path) in files.pairs
-    ]
-    check_outputs(
-        {'--out': outputs, '--masks': there if masks else []}, inputs, overwrite
+    plan = _Plan.of(
+        Path(maps), files, Path(check_path('out', out)), calibrator_file, overwrite
     )
+    plan.check_maps()
+    if masks:
+        plan.check_masks_of(files)
+
     # A map is read once, so what is made of it waits until all could be read.
-    place = next(folder for folder in (out, *out.parents) if folder.is_dir())
-    with tempfile.TemporaryDirectory(prefix='.mmaslp.', dir=place) as waiting:
-        for name in folders:
-            Path(waiting, name).mkdir()
+    with tempfile.TemporaryDirectory(prefix='.mmaslp.', dir=plan.above()) as waiting:
+        folders = _Folders(Path(waiting, 'maps'), Path(waiting, 'masks'))
+        folders.maps.mkdir()
+        folders.masks.mkdir()
         new_writer = partial(
-            _Writer, calibrator, reader, Path(waiting), masks, min_object_prob
+            _Writer, calibrator, reader, folders, masks, min_object_prob
         )
         # Nothing is handed over, so that each process may take a map at a time.
         writer = count_files(
@@ -107,40 +92,130 @@ def apply_calibrator(
             what='applying',
             chunk=1,
         )
-        if not writer.is_soft:
-            warnings.warn(
-                'all probabilities are 0 or 1, as of masks: give those before the cut',
-                stacklevel=2,
-            )
+        for sentence in writer.doubts(len(files.pairs)):
+            warnings.warn(sentence, stacklevel=2)
+        return plan.publish(folders)
 
-        if writer.outside:
-            warnings.warn(
-                f'{writer.outside} of {len(files.pairs)} images are outside of the '
-                f'range of the fit, where --masks {masks} may be worse than keep: '
-                '`mmaslp review` names them',
-                stacklevel=2,
-            )
 
-        parts = {name: [*Path(waiting, name).glob('*')] for name in folders}
-        made = [folders['masks'] / part.name for part in parts['masks']]
-        check_outputs({'--masks': made}, inputs, overwrite)
-        for folder, new in zip(folders.values(), (outputs, made)):
-            warn_of_others(folder, new)
-        arrays = {sha256_of(part) for part in parts['maps'] if part.suffix != '.png'}
+def _check_masks(
+    calibrator: Calibrator, masks: str | None, min_object_prob: float | None
+) -> None:
+    """Refuse masks that cannot be made."""
+    optional(check_choice, 'masks', masks, choices=MASKS)
+    if min_object_prob is None:
+        return
+    check_number('min_object_prob', min_object_prob, at_least=0, at_most=1)
+    if masks != 'keep':
+        raise ValueError(
+            '--min-object-prob, --keep-real and --max-false leave objects out of '
+            'the masks of the network: give --masks keep'
+        )
+    calibrator.check_objects()
+
+
+@dataclass(frozen=True)
+class _Folders:
+    """Where maps go, and masks."""
+
+    maps: Path
+    masks: Path
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is written where, and whether that may be.
+
+    Attributes:
+        folders (_Folders): Of the outputs.
+        outputs (list[Path]): The calibrated maps, and copies of the descriptions.
+        descriptions (list[Path]): Files of nnU-Net that are copied beside the maps.
+        inputs (list): What is read.
+        overwrite (bool): Whether files that are there may be replaced.
+    """
+
+    folders: _Folders
+    outputs: list[Path]
+    descriptions: list[Path]
+    inputs: list[str | Path | None]
+    overwrite: bool
+
+    @classmethod
+    def of(
+        cls,
+        maps: Path,
+        files: MapFiles,
+        out: Path,
+        calibrator_file: str | Path | None,
+        overwrite: bool,
+    ) -> '_Plan':
+        """Plan what becomes of a folder of maps."""
+        out = resolved_folder(out)
+        descriptions = []
+        for name in _DESCRIPTIONS:
+            if (maps / name).is_file():
+                descriptions.append(maps / name)
+        outputs = [out / _map_name(path) for path, _ in files.pairs.values()]
+        outputs += [out / path.name for path in descriptions]
+        return cls(
+            _Folders(out, out.with_name(f'{out.name}_masks')),
+            outputs,
+            descriptions,
+            [maps, calibrator_file],
+            overwrite,
+        )
+
+    def check_maps(self) -> None:
+        """Refuse maps and descriptions that would cost a file."""
+        check_outputs({'--out': self.outputs}, self.inputs, self.overwrite)
+
+    def check_masks_of(self, files: MapFiles) -> None:
+        """Refuse masks that would replace one, before it is known how they end."""
+        there = []
+        for path in self.folders.masks.glob('*'):
+            if stem_of(path) in files.pairs:
+                there.append(path)
+        check_outputs({'--masks': there}, self.inputs, self.overwrite)
+
+    def above(self) -> Path:
+        """The folder of the outputs, or the first one above it that is there."""
+        out = self.folders.maps
+        return next(folder for folder in (out, *out.parents) if folder.is_dir())
+
+    def publish(self, waiting: _Folders) -> dict[str, tuple[Path, int]]:
+        """Move what waits to where it goes; give folder and number of each kind."""
+        maps = list(waiting.maps.glob('*'))
+        masks = list(waiting.masks.glob('*'))
+        new_masks = [self.folders.masks / part.name for part in masks]
+        check_outputs({'--masks': new_masks}, self.inputs, self.overwrite)
+        warn_of_others(self.folders.maps, self.outputs)
+        warn_of_others(self.folders.masks, new_masks)
+
+        self._mark(maps)
+        self._move(maps, self.folders.maps)
+        self._move(masks, self.folders.masks)
+        for path in self.descriptions:
+            copy = self.folders.maps / path.name
+            write_output(copy, path.read_bytes(), self.overwrite)
+
+        written = {}
+        if maps:
+            written['maps'] = (self.folders.maps, len(maps))
+        if masks:
+            written['masks'] = (self.folders.masks, len(masks))
+        return written
+
+    def _mark(self, maps: list[Path]) -> None:
+        """Say beside arrays that they are calibrated; other maps say so themselves."""
+        arrays = {sha256_of(path) for path in maps if path.suffix != '.png'}
         if arrays:
-            write_output(
-                out / MARK,
-                '\n'.join(sorted(arrays | marked_arrays(out))),
-                overwrite=True,
-            )
-        for name, folder in folders.items():
-            for part in parts[name]:
-                write_output(folder / part.name, part.read_bytes(), overwrite)
-                part.unlink()
+            arrays |= marked_arrays(self.folders.maps)
+            mark = self.folders.maps / MARK
+            write_output(mark, '\n'.join(sorted(arrays)), overwrite=True)
 
-    for path in described:
-        write_output(out / path.name, path.read_bytes(), overwrite)
-    return {name: (folders[name], len(made)) for name, made in parts.items() if made}
+    def _move(self, parts: list[Path], folder: Path) -> None:
+        for part in parts:
+            write_output(folder / part.name, part.read_bytes(), self.overwrite)
+            part.unlink()
 
 
 def _map_name(path: Path) -> str:
@@ -154,10 +229,11 @@ class _Writer:
 
     calibrator: Calibrator
     reader: MapReader
-    folder: Path
+    folders: _Folders
     masks: str | None
     min_object_prob: float | None
     is_soft: bool = False  # whether a value lies between 0 and 1
+    has_foreground: bool = False  # whether the network's mask has a pixel
     outside: int = 0  # images outside of the range of the fit, of new masks
 
     def add(self, name: str, path: Path, given: np.ndarray, label: None) -> None:
@@ -166,6 +242,9 @@ class _Writer:
             or self.reader.logits
             or bool(((given > 0) & (given < 1)).any())
         )
+        if not self.has_foreground:
+            cut = 0 if self.reader.logits else 0.5
+            self.has_foreground = bool((given > cut).any())
         self.calibrator.check_axes(given.ndim, '; of channels save one alone')
         if self.masks:
             self._write_mask(path, self._mask(given, self.masks))
@@ -177,7 +256,30 @@ class _Writer:
 
     def merge(self, other: '_Writer') -> None:
         self.is_soft |= other.is_soft
+        self.has_foreground |= other.has_foreground
         self.outside += other.outside
+
+    def doubts(self, images: int) -> list[str]:
+        """Say what is odd about the maps as a whole, or may make masks worse."""
+        sentences = []
+        if not self.has_foreground:
+            sentences.append(
+                'no probability is above 1/2, so that every mask of the network is '
+                'empty: if there is something to find, check the stored value that '
+                'stands for probability 1, and that maps are the probability of the '
+                'foreground'
+            )
+        if not self.is_soft:
+            sentences.append(
+                'all probabilities are 0 or 1, as of masks: give those before the cut'
+            )
+        if self.outside:
+            sentences.append(
+                f'{self.outside} of {images} images are outside of the range of the '
+                f'fit, where --masks {self.masks} may be worse than keep: '
+                '`mmaslp review` names them'
+            )
+        return sentences
 
     def _mask(self, given: np.ndarray, kind: str) -> np.ndarray:
         logits = self.reader.logits
@@ -196,7 +298,7 @@ class _Writer:
 
     def _write_map(self, path: Path, prob: np.ndarray) -> None:
         suffix = suffix_of(path)
-        file = self.folder / 'maps' / _map_name(path)
+        file = self.folders.maps / _map_name(path)
         if suffix not in ARRAY_SUFFIXES:
             write_picture(file, quantised(prob), software=CALIBRATED)
             return
@@ -229,7 +331,7 @@ class _Writer:
         dataset = self.reader.dataset_of(path)
         pixels = self._as_stored(path, mask).astype(np.uint8)
         grid = nifti_of(path)
-        file = str(self.folder / 'masks' / stem_of(path))
+        file = str(self.folders.masks / stem_of(path))
 
         if grid is not None:
             reorient = dataset is not None and dataset.reorient

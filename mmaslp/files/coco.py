@@ -72,7 +72,8 @@ def write_coco(
     suspects are first and last row and column of the map. An image is ``stretched`` if
     its photograph has another aspect than its map.
     """
-    if stretched := [row.name for row in rows if row.extras['coco']['stretched']]:
+    stretched = [row.name for row in rows if row.extras['coco']['stretched']]
+    if stretched:
         warnings.warn(
             f'{len(stretched)} photographs have another aspect than their map, and '
             f'outlines are stretched to them: {display_name(some(stretched))}',

@@ -64,15 +64,20 @@ def list_pairs(
 
     If both lie in one folder, photographs are .jpg, .jpeg or .bmp and masks .png.
     """
-    together = folders[0] == folders[1]
-    photographs = ('.jpg', '.jpeg', '.bmp') if together else IMAGE_SUFFIXES
-    suffixes = (image_suffix,) if image_suffix else photographs
-    of_masks = ('.png',) if together else IMAGE_SUFFIXES
-    images = list_stems(folders[0], suffixes)
-    masks = list_stems(folders[1], (mask_suffix,) if mask_suffix else of_masks)
+    of_images: Sequence[str] = IMAGE_SUFFIXES
+    of_masks: Sequence[str] = IMAGE_SUFFIXES
+    if folders[0] == folders[1]:
+        of_images, of_masks = ('.jpg', '.jpeg', '.bmp'), ('.png',)
+    if image_suffix:
+        of_images = (image_suffix,)
+    if mask_suffix:
+        of_masks = (mask_suffix,)
+
+    images = list_stems(folders[0], of_images)
+    masks = list_stems(folders[1], of_masks)
     if list_file:
-        suffixes = (*suffixes, *IMAGE_SUFFIXES)
-        images = keep_listed(images, list_file, folders[0], suffixes)
+        endings = [*of_images, *IMAGE_SUFFIXES]
+        images = keep_listed(images, list_file, folders[0], endings)
         masks = {stem: masks[stem] for stem in images if stem in masks}
     return Pairs(folders, images, masks)
 
@@ -88,7 +93,7 @@ def locate(
     try:
         return find_folders(root, layout, split), ''
     except FileNotFoundError:
-        list_file = os.path.join(root, f'{split}.txt')
+        list_file = _list_of(root, str(split))
         if split is None or not os.path.exists(list_file):
             raise
     return find_folders(root, layout), list_file
@@ -101,29 +106,31 @@ def list_stems(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[st
         for place, _, entries in os.walk(folder, followlinks=True)
         for name in entries
     )
-    stems = [
-        (_stem(name, suffixes), name)
-        for name in sorted(names)
-        if '/.' not in f'/{name}'  # Jupyter keeps copies in a hidden folder
-    ]
-    found = {stem: name for stem, name in stems if stem is not None}
-    if twice := [
-        f'{name} and {found[stem]}'
-        for stem, name in stems
-        if stem is not None and found[stem] != name
-    ]:
+    images: dict[str, str] = {}
+    twice = []
+    for name in sorted(names, reverse=True):
+        stem = _stem(name, suffixes)
+        if stem is None or '/.' in f'/{name}':  # Jupyter keeps copies in a hidden one
+            continue
+        if stem in images:
+            twice.append(f'{name} and {images[stem]}')
+        else:
+            images[stem] = name
+    if twice:
+        twice.reverse()
         raise ValueError(
             f'{folder}: names that differ by their suffix only: {some(twice)}. '
             'Remove one of each'
         )
 
-    if not found:
+    if not images:
         raise FileNotFoundError(
             f'no image ({" ".join(suffixes)}) in {os.path.abspath(folder)}'
         )
-    for name in found.values():  # who opens a pipe waits for ever
+    images = dict(sorted(images.items()))
+    for name in images.values():  # who opens a pipe waits for ever
         check_file(os.path.join(folder, name))
-    return dict(sorted(found.items()))
+    return images
 
 
 def keep_listed(
@@ -139,26 +146,36 @@ def keep_listed(
     content = read_file(list_file, MOST_TEXT)
     with reading(f'{list_file} is not a list in UTF-8, save it as that'):
         text = content.decode('utf-8-sig')
-    names = [*filter(None, map(str.strip, text.splitlines()))]
-    stems = Counter(n if n in images else _stem(n, suffixes) or n for n in names)
+    stems: Counter[str] = Counter()
+    for line in text.splitlines():
+        name = line.strip()
+        if name in images:
+            stems[name] += 1
+        elif name:
+            stems[_stem(name, suffixes) or name] += 1
     missing = sorted(stems.keys() - images.keys())
     if missing or not stems:
         raise ValueError(
             f'{list_file}: {len(missing)} of {len(stems)} listed images are not in '
             f'{folder}: {some(missing) or "the list is empty"}'
         )
-    if twice := [stem for stem, times in stems.items() if times > 1]:
+    twice = [stem for stem, times in stems.items() if times > 1]
+    if twice:
         raise ValueError(f'{list_file}: listed twice: {some(twice)}. Remove one line')
     return {stem: images[stem] for stem in sorted(stems)}
 
 
 def _stem(name: str, suffixes: Sequence[str]) -> str | None:
     """Cut the first of some suffixes that a name ends with, without case."""
-    fitting = (x for x in suffixes if name.lower().endswith(x.lower()))
-    return next((name[: len(name) - len(suffix)] for suffix in fitting), None)
+    for suffix in suffixes:
+        if name.lower().endswith(suffix.lower()):
+            return name[: len(name) - len(suffix)]
+    return None
 
 
 PARTS = ('train', 'val', 'test')
+# By part the folders of its images and masks, and the file that lists them or ''.
+Located = dict[str, tuple[tuple[str, str], str]]
 
 
 @dataclass(frozen=True)
@@ -203,55 +220,98 @@ def prepare_dataset(
     if test_ratio is None:
         test_ratio = 0.0 if LAYOUTS.get(layout or '', LAYOUTS['folder']).home else 0.2
 
-    located = {
-        part: place
-        for part, place in divided_parts(root, layout).items()
-        if not (overwrite and place[1])  # what a list divides is divided anew
-    }
+    located = _parts_to_keep(root, layout, overwrite)
+    checked = _check_parts(located or {'': (find_folders(root, layout), '')}, layout)
+    raise_problems(checked.problems, root)
+    raise_problems(images_in_two(checked.paths), root)
+    unused = unlisted(located)
+    if unused:
+        warnings.warn(f'{root}: {unused}', stacklevel=2)
+    if located:
+        parts = {part: list(paths) for part, paths in checked.paths.items()}
+        return Prepared(parts, checked.without_object, [])
+
+    paths = checked.paths['']
+    raise_problems(_names_that_are_no_line(paths), root)
+    parts = divide(paths, val_list or val_ratio, test_ratio, seed)
+    inputs = [val_list, *chain(*paths.values())]
+    lists = _write_lists(root, parts, inputs, overwrite)
+    return Prepared(parts, checked.without_object, lists)
+
+
+def _parts_to_keep(root: str, layout: str | None, overwrite: bool) -> Located:
+    """Locate the parts of a set that is divided; none if it has to be divided."""
+    located = {}
+    for part, place in divided_parts(root, layout).items():
+        _, list_file = place
+        if not (overwrite and list_file):  # what a list divides is divided anew
+            located[part] = place
     if located and 'train' not in located:
         raise ValueError(
             f'{root} has {" and ".join(located)} and nothing to train on: name one '
             'part train, or move what divides it, such as val.txt, elsewhere: there '
             '--val-list may name it'
         )
+    return located
 
+
+@dataclass(frozen=True)
+class _Checked:
+    """Paths of image and mask by part and stem, and what is wrong with them."""
+
+    paths: dict[str, dict[str, tuple[str, str]]]
+    problems: list[str]
+    without_object: int
+
+
+def _check_parts(located: Located, layout: str | None) -> _Checked:
+    """Check every pair of some parts."""
     paths = {}
     problems: list[str] = []
     without_object = 0
-    places = located or {'': (find_folders(root, layout), '')}
-    for part, (folders, list_file) in places.items():
+    for part, (folders, list_file) in located.items():
         pairs = list_pairs(folders, list_file=list_file)
         paths[part] = pairs.paths()
         faults, empty = check_pairs(pairs, graded=layout == 'PASCAL-S')  # votes
         problems += faults
         without_object += empty
-    raise_problems(problems, root)
-    raise_problems(images_in_two(paths), root)
-    if unused := unlisted(located):
-        warnings.warn(f'{root}: {unused}', stacklevel=2)
-    parts = {part: [*own] for part, own in paths.items()}
-    if located:
-        return Prepared(parts, without_object, [])
+    return _Checked(paths, problems, without_object)
 
-    # As `keep_listed` reads it.
-    lines = {n: n.encode(errors='replace').decode('utf-8-sig') for n in parts['']}
-    raise_problems(
-        [
-            f'{name}: the name of an image must be a line of a list: rename it'
-            for name, line in lines.items()
-            if line.strip().splitlines() != [name]
-        ],
-        root,
-    )
-    parts = divide(parts[''], val_list or val_ratio, test_ratio, seed)
-    lists = [os.path.join(root, f'{part}.txt') for part in parts]
-    other = {os.path.join(root, f'{part}.txt') for part in PARTS} - {*lists}
-    if left := [*filter(os.path.isfile, other)]:
-        raise ValueError(f'{left[0]} is of another division: remove it')
-    check_outputs({'': lists}, [val_list, *chain(*paths[''].values())], overwrite)
+
+def _names_that_are_no_line(names: Iterable[str]) -> list[str]:
+    """Say which names a list cannot hold, as :func:`keep_listed` reads it."""
+    problems = []
+    for name in names:
+        line = name.encode(errors='replace').decode('utf-8-sig')
+        if line.strip().splitlines() != [name]:
+            problems.append(
+                f'{name}: the name of an image must be a line of a list: rename it'
+            )
+    return problems
+
+
+def _write_lists(
+    root: str,
+    parts: Mapping[str, Sequence[str]],
+    inputs: Sequence[str | None],
+    overwrite: bool,
+) -> list[str]:
+    """Write a list of names for each part; give the files."""
+    for part in PARTS:
+        other = _list_of(root, part)
+        if part not in parts and os.path.isfile(other):
+            raise ValueError(f'{other} is of another division: remove it')
+
+    lists = [_list_of(root, part) for part in parts]
+    check_outputs({'': lists}, inputs, overwrite)
     for path, names in zip(lists, parts.values()):
         write_output(path, '\n'.join(names) + '\n', overwrite)
-    return Prepared(parts, without_object, lists)
+    return lists
+
+
+def _list_of(root: str, part: str) -> str:
+    """File that lists the images of a part."""
+    return os.path.join(root, f'{part}.txt')
 
 
 def images_in_two(
@@ -261,17 +321,21 @@ def images_in_two(
 
     Frames of two videos may have one name, so the files are compared.
     """
-    return [
-        f'image {name} of {one} is in {other} too: remove it from one of them'
-        for (one, own), (other, others) in combinations(paths.items(), 2)
-        for name in own
-        if name in others and filecmp.cmp(own[name][0], others[name][0], shallow=False)
-    ]
+    problems = []
+    for one, other in combinations(paths, 2):
+        for name in paths[one]:
+            if name not in paths[other]:
+                continue
+            image, same_name = paths[one][name][0], paths[other][name][0]
+            if filecmp.cmp(image, same_name, shallow=False):
+                problems.append(
+                    f'image {name} of {one} is in {other} too: remove it from one of '
+                    'them'
+                )
+    return problems
 
 
-def divided_parts(
-    root: str, layout: str | None = None
-) -> dict[str, tuple[tuple[str, str], str]]:
+def divided_parts(root: str, layout: str | None = None) -> Located:
     """Locate the parts of a set; none if it is not divided."""
     parts = {}
     for part in PARTS:
@@ -302,13 +366,16 @@ def unlisted(parts: Mapping[str, tuple[tuple[str, str], str]]) -> str:
         return ''
     (folder, _), _ = next(iter(parts.values()))
     images = list_stems(folder)
-    listed = {*chain(*(keep_listed(images, each, folder) for each in lists))}
+    listed: set[str] = set()
+    for list_file in lists:
+        listed |= keep_listed(images, list_file, folder).keys()
     left = sorted(images.keys() - listed)
-    words = (
+    if not left:
+        return ''
+    return (
         f'{len(left)} images are in no list of a part, and stay unused: {some(left)}: '
         'add them to a list if they belong to it'
     )
-    return words if left else ''
 
 
 def _count(share: float, names: Sequence[str]) -> int:
@@ -326,16 +393,15 @@ def divide(
     """
     names = sorted(names)
     shuffled = random.Random(check_integer('seed', seed)).sample(names, len(names))
-    chosen = (
-        [*keep_listed(dict.fromkeys(names, ''), val, 'the set')]
-        if isinstance(val, str)
-        else shuffled[: _count(val, names)]
-    )
+    if isinstance(val, str):
+        chosen = list(keep_listed(dict.fromkeys(names, ''), val, 'the set'))
+    else:
+        chosen = shuffled[: _count(val, names)]
 
-    taken = {*chosen}
+    taken = set(chosen)
     rest = [name for name in shuffled if name not in taken]
     count = _count(test_ratio, names)
-    parts = dict(zip(PARTS, (rest[count:], chosen, rest[:count])))
+    parts = {'train': rest[count:], 'val': chosen, 'test': rest[:count]}
     if not parts['train']:
         raise ValueError(
             f'of {len(names)} images the split leaves no image to train on: add '
@@ -375,10 +441,11 @@ def _foreground(image: str, mask: str, graded: bool) -> float | str:
     except (OSError, ValueError) as error:
         return str(error)
 
-    if labels.shape[::-1] != size:
-        found, needed = ('{} x {}'.format(*each) for each in (labels.shape[::-1], size))
+    height, width = labels.shape
+    if (width, height) != size:
         turned = ', turned as its EXIF data says' if stored.size != size else ''
         return (
-            f'{mask}: the mask is {found} pixels, its image {image} is {needed}{turned}'
+            f'{mask}: the mask is {width} x {height} pixels, its image {image} is '
+            f'{size[0]} x {size[1]}{turned}'
         )
     return float(labels.mean())

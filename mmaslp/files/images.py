@@ -1,6 +1,7 @@
 """Images and binary masks on disk."""
 
 import io
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -9,7 +10,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from ..common.inputs import check_file, naming, read_file, sha256_of
+from ..common.inputs import (
+    Stamp,
+    check_file,
+    naming,
+    read_file,
+    sha256_of,
+    stamp_of,
+)
 from ..common.outputs import write_output
 from .names import some
 from .volumes import comments_of, is_nifti
@@ -55,6 +63,8 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
 # What a calibrated PNG or NIfTI file says, and the file that says so of arrays.
 CALIBRATED = 'mmaslp calibrated'
 MARK = '.mmaslp_calibrated'
+# Of maps and masks: up to six times as fast as the usual 6, for a tenth more bytes.
+PNG_LEVEL = 1
 
 
 def write_picture(
@@ -65,7 +75,7 @@ def write_picture(
     if software:
         info.add_text('Software', software)
     buffer = io.BytesIO()
-    Image.fromarray(values).save(buffer, 'PNG', pnginfo=info)
+    Image.fromarray(values).save(buffer, 'PNG', pnginfo=info, compress_level=PNG_LEVEL)
     write_output(path, buffer.getvalue(), overwrite)
 
 
@@ -74,15 +84,23 @@ def is_calibrated(path: Path) -> bool:
     if path.suffix.lower() == '.png':
         with Image.open(path) as image:
             return image.info.get('Software') == CALIBRATED
-    in_header = is_nifti(path) and CALIBRATED.encode() in comments_of(path)
+    if is_nifti(path) and CALIBRATED.encode() in comments_of(path):
+        return True
     marked = marked_arrays(path.parent)
-    return in_header or (bool(marked) and sha256_of(path) in marked)
+    return bool(marked) and sha256_of(path) in marked
 
 
 def marked_arrays(folder: Path) -> set[str]:
     """SHA-256 of the arrays of a folder that `apply` made, by its mark."""
     mark = folder / MARK
-    return {*mark.read_text(errors='replace').split()} if mark.is_file() else set()
+    stamp = stamp_of(mark)
+    return set() if stamp is None else set(_read_mark(mark, stamp))
+
+
+@lru_cache(8)
+def _read_mark(mark: Path, stamp: Stamp) -> frozenset[str]:
+    """Read a mark, again only if it has changed."""
+    return frozenset(mark.read_text(errors='replace').split())
 
 
 def check_uncalibrated(path: Path) -> None:

@@ -1,6 +1,7 @@
 """The folder layouts in which salient-object sets are published."""
 
 import os.path as osp
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,26 +75,48 @@ def find_folders(
     """
     if layout not in (None, *LAYOUTS):
         raise ValueError(f'unknown layout {layout!r}; known are {", ".join(LAYOUTS)}')
-    specs = [*LAYOUTS.values()] if layout is None else [LAYOUTS[layout]]
-    names = ('',) if split is None else _SYNONYMS.get(split, (split,))
-    places = {place: None for name in names for place in ((name, ''), ('', name))}
-    tried = [
-        [osp.normpath(osp.join(home, before, folder, after)) for folder in pair]
-        for home in dict.fromkeys((specs[0].home, ''))
-        for pair in dict.fromkeys((*(spec.folders for spec in specs), FOLDERS))
-        for before, after in places
-    ]
-    for pair in tried:
-        images, masks = (osp.normpath(osp.join(root, folder)) for folder in pair)
+    layouts = list(LAYOUTS.values()) if layout is None else [LAYOUTS[layout]]
+    tried = _places(layouts, split)
+    for images, masks in tried:
+        images = osp.normpath(osp.join(root, images))
+        masks = osp.normpath(osp.join(root, masks))
         if osp.isdir(images) and osp.isdir(masks):
             return images, masks
 
     where = osp.abspath(root or '.')
     state = '' if osp.isdir(where) else ', a folder that does not exist'
     part = '' if split is None else f', split {split},'
-    needed = '' if layout is None else f'\nneeded: {specs[0].fetch}'
+    needed = '' if layout is None else f'\nneeded: {layouts[0].fetch}'
     looked = some([' + '.join(pair) for pair in tried], 4)
     raise FileNotFoundError(
         f'no {layout or "images and masks"}{part} in {where}{state}\n'
         f'looked there for {looked}{needed}'
     )
+
+
+def _places(layouts: Sequence[Layout], split: str | None) -> list[tuple[str, str]]:
+    """Where images and masks may lie below the root, the likeliest first."""
+    pairs = dict.fromkeys([*(layout.folders for layout in layouts), FOLDERS])
+    homes = dict.fromkeys([layouts[0].home, ''])
+    names = ('',) if split is None else _SYNONYMS.get(split, (split,))
+
+    places = []
+    for home in homes:
+        for images, masks in pairs:
+            for before, after in _around(names):
+                places.append(
+                    (
+                        osp.normpath(osp.join(home, before, images, after)),
+                        osp.normpath(osp.join(home, before, masks, after)),
+                    )
+                )
+    return places
+
+
+def _around(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Folders of a part before and behind those of images and masks: each order."""
+    orders: dict[tuple[str, str], None] = {}
+    for name in names:
+        orders[name, ''] = None
+        orders['', name] = None
+    return list(orders)

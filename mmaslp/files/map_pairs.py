@@ -15,6 +15,7 @@ import torch
 
 from ..common.arguments import check_path
 from ..common.inputs import naming
+from .copies import find_copies
 from .images import IMAGE_SUFFIXES, check_uncalibrated, read_binary_mask
 from .names import display_name, raise_problems, some, unpaired
 from .nnunet_maps import LABEL_ENDINGS, find_dataset, labels_in, read_label
@@ -27,7 +28,7 @@ from .prob_maps import (
     suffix_of,
 )
 from .progress import track
-from .volumes import NIFTI_SUFFIXES, grid_of, is_nifti, place_text, stem_of
+from .volumes import NIFTI_SUFFIXES, Grid, grid_of, is_nifti, place_text, stem_of
 
 if TYPE_CHECKING:
     from ..calibration.fitting.tables import CalibrationTables
@@ -77,53 +78,137 @@ def pair_files(
 
 def list_maps(folder: str | Path, suffix: str, problems: list[str]) -> dict[str, Path]:
     """List the maps of a folder, see :func:`list_files`."""
-    return list_files(
-        folder, [suffix.lower() + end for end in MAP_SUFFIXES], 'map', problems
-    )
+    suffixes = [suffix.lower() + ending for ending in MAP_SUFFIXES]
+    return _list(_MapFolder(folder, suffixes, 'map'), problems)
 
 
 def list_files(
     folder: str | Path, suffixes: Sequence[str], what: str, problems: list[str]
 ) -> dict[str, Path]:
-    """List a folder as {stem: path}; all other entries are problems.
+    """List a folder of masks or photographs as {stem: path}.
 
-    Stems are in Unicode's form NFC: the file systems of macOS write NFD.
+    All other entries are problems, and ``what`` is their word. Stems are in Unicode's
+    form NFC: the file systems of macOS write NFD.
     """
-    entries = sorted(Path(folder).iterdir())
-    npz = {path.stem for path in entries if suffix_of(path) == '.npz' and what == 'map'}
-    beside = BESIDE_NPZ + (LABEL_ENDINGS if npz and find_dataset(folder) else ())
-    labels = {stem_of(p) for p in entries if p.name.endswith(LABEL_ENDINGS)}
-    endings = f'known endings are {", ".join(suffixes)}'
-    found: dict[str, Path] = {}
-    for path in entries:
+    return _list(_Folder(folder, suffixes, what), problems)
+
+
+class _Folder:
+    """A folder of files that are known by their endings.
+
+    Args:
+        folder (str | Path): Where it is.
+        suffixes (Sequence[str]): The endings.
+        what (str): What such a file is, in messages.
+    """
+
+    def __init__(self, folder: str | Path, suffixes: Sequence[str], what: str) -> None:
+        self.folder = folder
+        self.suffixes = suffixes
+        self.what = what
+        self.endings = f'known endings are {", ".join(suffixes)}'
+        self.entries: list[Path] = []
+        for path in sorted(Path(folder).iterdir()):
+            name = path.name.lower()
+            if not name.startswith('.') and name not in LITTER:
+                self.entries.append(path)
+
+    def suffix(self, path: Path) -> str | None:
+        """The ending of a file, None of one that is not known."""
+        for suffix in self.suffixes:
+            if path.name.lower().endswith(suffix):
+                return suffix
+        return None
+
+    def belongs_to_another(self, path: Path) -> bool:
+        """Whether a file comes with one of the others, and is none itself."""
+        return False
+
+    def fault(self, path: Path) -> str:
+        """What is wrong with a file whose ending is known; '' if nothing is."""
+        return ''
+
+    def hint_of_ending(self, path: Path) -> str:
+        """What to do about a file whose ending is not known."""
+        return ''
+
+    def hint_of_twin(self, stem: str) -> str:
+        """What to do about two files of one stem."""
+        return ''
+
+
+class _MapFolder(_Folder):
+    """A folder of maps, which may be of nnU-Net, with what it writes beside them."""
+
+    def __init__(self, folder: str | Path, suffixes: Sequence[str], what: str) -> None:
+        super().__init__(folder, suffixes, what)
+        self.npz = {path.stem for path in self.entries if suffix_of(path) == '.npz'}
+        self.labels = set()
+        for path in self.entries:
+            if path.name.endswith(LABEL_ENDINGS):
+                self.labels.add(stem_of(path))
+        self.beside: tuple[str, ...] = BESIDE_NPZ
+        if self.npz and find_dataset(folder):
+            self.beside += LABEL_ENDINGS
+
+    def belongs_to_another(self, path: Path) -> bool:
+        """See :class:`_Folder`."""
         name = path.name.lower()
-        if name.startswith('.') or name in LITTER:
-            continue
+        if not self.npz or not name.endswith(self.beside):
+            return False
         # nnU-Net describes all maps in JSON; the rest belongs to one of them.
-        of_nnunet = name.endswith('.json') or stem_of(path) in npz
-        if npz and name.endswith(beside) and of_nnunet:
+        return name.endswith('.json') or stem_of(path) in self.npz
+
+    def fault(self, path: Path) -> str:
+        """See :class:`_Folder`."""
+        of_nnunet = bool(self.npz & self.labels)
+        if of_nnunet and path.name.lower().endswith(LABEL_ENDINGS):
+            return f'a mask without its map; {PREDICT_NPZ}'
+        return ''
+
+    def hint_of_ending(self, path: Path) -> str:
+        """See :class:`_Folder`."""
+        is_beside_npz = path.name.lower().endswith(BESIDE_NPZ[:2])
+        return f'; {PREDICT_NPZ}' if is_beside_npz else ''
+
+    def hint_of_twin(self, stem: str) -> str:
+        """See :class:`_Folder`."""
+        return f'; {DATASET_NPZ}' if stem in self.npz else ''
+
+
+def _list(folder: _Folder, problems: list[str]) -> dict[str, Path]:
+    """List the files of a folder by stem; what is none of them is a problem."""
+    files: dict[str, Path] = {}
+    for path in folder.entries:
+        if folder.belongs_to_another(path):
+            continue
+        if path.is_dir():
+            problems.append(
+                f'{path}: a folder among the {folder.what}s; name it itself'
+            )
             continue
 
-        suffix = next((s for s in suffixes if name.endswith(s)), None)
-        if path.is_dir():
-            problems.append(f'{path}: a folder among the {what}s; name it itself')
-        elif suffix is None:
-            hint = (
-                f'; {PREDICT_NPZ}'
-                if what == 'map' and name.endswith(BESIDE_NPZ[:2])
-                else ''
-            )
-            problems.append(f'{path}: not a {what}; {endings}{hint}')
-        elif (stem := normalize('NFC', path.name[: -len(suffix)])) in found:
-            hint = f'; {DATASET_NPZ}' if stem in npz else ''
-            problems.append(f'{path}: the same name as {found[stem].name}{hint}')
-        elif npz & labels and name.endswith(LABEL_ENDINGS):
-            problems.append(f'{path}: a mask without its map; {PREDICT_NPZ}')
+        suffix = folder.suffix(path)
+        if suffix is None:
+            hint = folder.hint_of_ending(path)
+            problems.append(f'{path}: not a {folder.what}; {folder.endings}{hint}')
+            continue
+
+        stem = normalize('NFC', path.name[: -len(suffix)])
+        fault = folder.fault(path)
+        if stem in files:
+            twin = files[stem].name
+            hint = folder.hint_of_twin(stem)
+            problems.append(f'{path}: the same name as {twin}{hint}')
+        elif fault:
+            problems.append(f'{path}: {fault}')
         else:
-            found[stem] = path
-    if not found and not problems:
-        raise ValueError(f'{folder}: holds not one {what}; {endings}')
-    return found
+            files[stem] = path
+    if not files and not problems:
+        raise ValueError(
+            f'{folder.folder}: holds not one {folder.what}; {folder.endings}'
+        )
+    return files
 
 
 def find_photos(
@@ -224,26 +309,22 @@ def count_files(
         ValueError: A folder or a file is not usable, images and volumes are mixed, or
             an option of the reader cannot be right; the message lists all problems.
     """
-    items = [(name, *pair) for name, pair in files.pairs.items()]
-    chunks = [items[k : k + chunk] for k in range(0, len(items), chunk)]
+    names = list(files.pairs)
+    chunks = [names[first : first + chunk] for first in range(0, len(names), chunk)]
+    jobs = []
+    for chunk_of_names in chunks:
+        pairs = {name: files.pairs[name] for name in chunk_of_names}
+        jobs.append(joblib.delayed(_count)(new_counter, add, reader, calibrated, pairs))
 
-    whole = _Counted(new_counter(), add, [*files.problems])
-    jobs = (
-        joblib.delayed(_count)(new_counter, add, reader, calibrated, chunk)
-        for chunk in chunks
-    )
+    whole = _Counted(new_counter(), add, list(files.problems))
     run = joblib.Parallel(n_jobs=workers, return_as='generator')
-    for part in track(run(jobs), what, len(chunks)):
-        whole.counter.merge(part.counter)
-        whole.problems += part.problems
-        whole.highest = max(whole.highest, part.highest)
-        whole.first_of_rank |= {**part.first_of_rank, **whole.first_of_rank}
-        whole.disagree |= part.disagree
+    for part in track(run(jobs), what, len(jobs)):
+        whole.merge(part)
 
     if len(whole.first_of_rank) > 1:
-        image, volume = (whole.first_of_rank[rank] for rank in (2, 3))
         whole.problems.append(
-            f'{image} is an image and {volume} a volume: keep them apart'
+            f'{whole.first_of_rank[2]} is an image and {whole.first_of_rank[3]} a '
+            'volume: keep them apart'
         )
     raise_problems(whole.problems, files.where)
     reader.check_highest(whole.highest, [path for path, _ in files.pairs.values()])
@@ -253,7 +334,34 @@ def count_files(
             'maps: give true masks',
             stacklevel=2,
         )
+    _warn_of_copies(files, reader)
     return whole.counter
+
+
+def _warn_of_copies(files: MapFiles, reader: MapReader) -> None:
+    """Say which maps with masks are there twice, under two names.
+
+    Maps of one value may be equal by chance: those of empty scenes.
+    """
+    with_masks = {}
+    for name, (path, mask) in files.pairs.items():
+        if mask is not None:
+            with_masks[name] = (path, mask)
+
+    copies: dict[str, str] = {}
+    for first, *others in find_copies(with_masks):
+        prob = reader.read(with_masks[first][0])
+        if prob.min() < prob.max():
+            copies |= dict.fromkeys(others, first)
+    if copies:
+        copy, original = next(iter(copies.items()))
+        warnings.warn(
+            f'{files.where}: {len(copies)} of {len(files.pairs)} images are copies of '
+            f'others under other names, such as {display_name(copy)} of '
+            f'{display_name(original)}: they count as images of their own, so that '
+            'intervals are too narrow: keep one of each',
+            stacklevel=3,
+        )
 
 
 @dataclass
@@ -268,21 +376,23 @@ class _Counted:
     disagree: bool = False
     calibrated: bool = False
 
+    def merge(self, other: '_Counted') -> None:
+        """Add the maps of another one, which come later."""
+        self.counter.merge(other.counter)
+        self.problems += other.problems
+        self.highest = max(self.highest, other.highest)
+        self.first_of_rank = {**other.first_of_rank, **self.first_of_rank}
+        self.disagree |= other.disagree
+
     def add(self, reader: MapReader, name: str, pred: Path, gt: Path | None) -> None:
         """Read and count a pair, and let go of it: a volume is large."""
         prob, label = read_pair(reader, pred, gt)
         self.highest = max(self.highest, float(prob.max(initial=0)))
         self.first_of_rank.setdefault(prob.ndim, pred)
-        cut = 0 if reader.logits else 0.5
-        self.disagree = (
-            self.disagree  # one pair is enough: to look takes memory and time
-            or label is None
-            or bool((prob > cut + AT_CUT)[label == 0].any())
-            or bool((prob < cut - AT_CUT)[label == 1].any())
-            or not (label < 2).any()
-            # No mask is cut from maps that lie at the cut everywhere.
-            or max(prob.max() - cut, cut - prob.min()) <= AT_CUT
-        )
+        # One pair is enough: to look takes memory and time.
+        if not self.disagree:
+            cut = 0 if reader.logits else 0.5
+            self.disagree = label is None or not _may_be_cut(prob, label, cut)
 
         with naming(pred):
             if not self.calibrated:
@@ -291,19 +401,30 @@ class _Counted:
                 self.add_to(self.counter, name, pred, prob, label)
 
 
+def _may_be_cut(prob: np.ndarray, label: np.ndarray, cut: float) -> bool:
+    """Whether a mask is what its map gives, so that it may have been cut from it."""
+    if not (label < 2).any():  # no pixel of it counts
+        return False
+    if max(prob.max() - cut, cut - prob.min()) <= AT_CUT:
+        return False  # no mask is cut from a map that lies at the cut everywhere
+    is_missed = (prob > cut + AT_CUT)[label == 0].any()
+    is_lost = (prob < cut - AT_CUT)[label == 1].any()
+    return not (is_missed or is_lost)
+
+
 def _count(
     new_counter: Callable[[], Any],
     add: Callable[..., None],
     reader: MapReader,
     calibrated: bool,
-    items: list[tuple],
+    pairs: Mapping[str, tuple[Path, Path | None]],
 ) -> _Counted:
     """Count some pairs, in this process or in another one."""
     counted = _Counted(new_counter(), add, calibrated=calibrated)
     with one_thread(), warnings.catch_warnings():
         # Files of 0 and 255 are read as 0 and 1.
         warnings.filterwarnings('ignore', 'labels hold 0')
-        for name, pred, gt in items:
+        for name, (pred, gt) in pairs.items():
             try:
                 counted.add(reader, name, pred, gt)
             except OSError as error:
@@ -381,7 +502,8 @@ def read_pair(
     prob = reader.read(pred)
     if gt is None:
         return prob, None
-    if (dataset := reader.dataset_of(pred)) is not None:
+    dataset = reader.dataset_of(pred)
+    if dataset is not None:
         label = read_label(gt, dataset, reader.channel)
     elif suffix_of(gt) in ARRAY_SUFFIXES:
         label = read_binary_array(gt)
@@ -390,39 +512,53 @@ def read_pair(
 
     slices = reader.slices_first(label, pred)
     if prob.shape != slices.shape:
-        size, of_mask = (' x '.join(map(str, a.shape[::-1])) for a in (prob, slices))
-        advice = 'resize the probabilities to the size of the mask'
-        if sorted(prob.shape) == sorted(slices.shape):
-            advice = (
-                'its axes lie in another order. Arrays are read as (D, H, W), as '
-                'nnU-Net has them, and nibabel gives (W, H, D): transpose one of '
-                'them, and save NIfTI files in one orientation'
-            )
-        elif prob.ndim != slices.ndim and min(*prob.shape, *slices.shape) < 5:
-            advice = (
-                'save an image as (H, W): drop an axis of length 1, and of channels '
-                'save the foreground alone, of two logits the second less the first'
-            )
+        advice = _advice_on_shapes(prob.shape, slices.shape)
         raise ValueError(
-            f'{pred}: {size} pixels, but its mask {gt} has {of_mask}: {advice}'
+            f'{pred}: {_size_text(prob)} pixels, but its mask {gt} has '
+            f'{_size_text(slices)}: {advice}'
         )
 
-    if is_nifti(gt) and (grid := reader.grid_of(pred)) is not None:
-        other = grid_of(gt, dataset is not None and dataset.reorient)
+    grid = reader.grid_of(pred)
+    if is_nifti(gt) and grid is not None:
+        reorient = dataset is not None and dataset.reorient
+        of_mask = grid_of(gt, reorient)
         shape = (1, *label.shape)[-3:]
-        if grid.orientation != other.orientation or not grid.same_place(
-            shape, other, shape
-        ):
-            one, two = (
-                f'{" x ".join(f"{side:.4g}" for side in each.spacing[::-1])} mm from '
-                f'{place_text(np.array(each.affine)[:3, 3])} to {each.orientation}'
-                for each in (grid, other)
-            )
+        is_turned = grid.orientation != of_mask.orientation
+        if is_turned or not grid.same_place(shape, of_mask, shape):
             raise ValueError(
                 f'{pred}: its voxels lie elsewhere than those of its mask {gt} '
-                f'({one}, and {two}): save both with the affine of their image'
+                f'({_grid_text(grid)}, and {_grid_text(of_mask)}): save both with the '
+                'affine of their image'
             )
     return prob, slices
+
+
+def _advice_on_shapes(shape: tuple[int, ...], of_mask: tuple[int, ...]) -> str:
+    """What to do if a map and its mask have these shapes, which differ."""
+    if sorted(shape) == sorted(of_mask):
+        return (
+            'its axes lie in another order. Arrays are read as (D, H, W), as '
+            'nnU-Net has them, and nibabel gives (W, H, D): transpose one of '
+            'them, and save NIfTI files in one orientation'
+        )
+    if len(shape) != len(of_mask) and min(*shape, *of_mask) < 5:
+        return (
+            'save an image as (H, W): drop an axis of length 1, and of channels '
+            'save the foreground alone, of two logits the second less the first'
+        )
+    return 'resize the probabilities to the size of the mask'
+
+
+def _size_text(values: np.ndarray) -> str:
+    """Sides of an array, the width first."""
+    return ' x '.join(str(side) for side in values.shape[::-1])
+
+
+def _grid_text(grid: Grid) -> str:
+    """Spacing of a grid, where it begins, and where its axes lead to."""
+    spacing = ' x '.join(f'{side:.4g}' for side in grid.spacing[::-1])
+    first = place_text(np.array(grid.affine)[:3, 3])
+    return f'{spacing} mm from {first} to {grid.orientation}'
 
 
 def read_binary_array(path: Path) -> np.ndarray:

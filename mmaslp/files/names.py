@@ -3,7 +3,6 @@
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import takewhile
 from pathlib import Path
 
 # Problems that one error lists.
@@ -26,18 +25,16 @@ def raise_problems(problems: list[str], where: str) -> None:
         return
     alike: dict[str, list[str]] = {}  # but for the name that they begin with
     for problem in problems:
-        alike.setdefault(problem.partition(': ')[2] or problem, []).append(problem)
+        reason = problem.partition(': ')[2] or problem
+        alike.setdefault(reason, []).append(problem)
 
     lines = [f'{len(problems)} problem(s) with {where}:']
-    lines += [
-        display_name(f'  - {own[0]}')
-        + (
-            f' (also {some([display_name(x.partition(": ")[0]) for x in own[1:]])})'
-            if own[1:]
-            else ''
-        )
-        for own in [*alike.values()][:MAX_LISTED]
-    ]
+    for first, *others in list(alike.values())[:MAX_LISTED]:
+        line = display_name(f'  - {first}')
+        if others:
+            names = [display_name(problem.partition(': ')[0]) for problem in others]
+            line += f' (also {some(names)})'
+        lines.append(line)
     if len(alike) > MAX_LISTED:
         lines.append(f'  ... and {len(alike) - MAX_LISTED} more')
     raise ValueError('\n'.join(lines))
@@ -49,18 +46,21 @@ def unpaired(
     """Say which images or maps have no mask, and which masks none of these; by stem."""
     one, other = folders
     if files and masks and files.keys().isdisjoint(masks):
-        name, mask = (Path(str(next(iter(x.values())))).name for x in (files, masks))
+        file = Path(str(next(iter(files.values())))).name
+        mask = Path(str(next(iter(masks.values())))).name
         return [
-            f'{one} and {other}: no name matches at all, such as {name} and {mask}: a '
+            f'{one} and {other}: no name matches at all, such as {file} and {mask}: a '
             'mask needs the name of its image or map, but for the ending: rename them, '
             'or name the right folder'
         ]
-    return [
-        f'{stem}: has no mask in {other}'
-        if stem in files
-        else f'mask {stem}: has no partner in {one}'
-        for stem in sorted(files.keys() ^ masks.keys())
-    ]
+
+    problems = []
+    for stem in sorted(files.keys() ^ masks.keys()):
+        if stem in files:
+            problems.append(f'{stem}: has no mask in {other}')
+        else:
+            problems.append(f'mask {stem}: has no partner in {one}')
+    return problems
 
 
 def some(names: Sequence[str], most: int = 5) -> str:
@@ -72,7 +72,8 @@ def some(names: Sequence[str], most: int = 5) -> str:
 def warn_of_others(folder: Path, written: Iterable[Path]) -> None:
     """Name the files of a folder that are not written, but may be taken for such."""
     there = {path.name for path in folder.glob('[!.]*')}
-    if left := sorted(there - {path.name for path in written}):
+    left = sorted(there - {path.name for path in written})
+    if left:
         warnings.warn(
             f'{folder} holds other files too, which stay, maybe of an earlier run: '
             f'{some(left)}',
@@ -97,13 +98,17 @@ def without_folders(text: str) -> str:
 
 def short_names(names: Sequence[str]) -> list[str]:
     """Leave out the folders that all names share, or all folders where names allow."""
-    parts = [name.replace('\\', '/').split('/') for name in names]
-    last = [own[-1] for own in parts]
+    paths = [name.replace('\\', '/').split('/') for name in names]
+    last = [path[-1] for path in paths]
     if len(set(last)) == len(last):
         return last
-    folders = zip(*(own[:-1] for own in parts))
-    shared = sum(1 for _ in takewhile(lambda each: len({*each}) == 1, folders))
-    return ['/'.join(own[shared:]) for own in parts]
+
+    shared = 0
+    for folders in zip(*(path[:-1] for path in paths)):
+        if len(set(folders)) > 1:
+            break
+        shared += 1
+    return ['/'.join(path[shared:]) for path in paths]
 
 
 def _last(path: str) -> str:

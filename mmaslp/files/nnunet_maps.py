@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ..common.arguments import (
     reading,
 )
 from ..common.arrays import SUM_TOLERANCE
-from ..common.inputs import MOST_TEXT, naming, read_file
+from ..common.inputs import MOST_TEXT, Stamp, naming, read_file, stamp_of
 from .images import IMAGE_SUFFIXES, open_image
 from .volumes import NIFTI_SUFFIXES, is_nifti, read_nifti
 
@@ -68,10 +69,16 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
     above those of its validation.
     """
     folder = Path(folder).resolve()
-    places = (folder, *folder.parents[:2])
-    place = next((each for each in places if (each / 'dataset.json').is_file()), None)
-    if place is None:
-        return None
+    for above in (folder, *folder.parents[:2]):
+        dataset = stamp_of(above / 'dataset.json')
+        if dataset is not None:
+            return _read_dataset(above, dataset, stamp_of(above / 'plans.json'))
+    return None
+
+
+@lru_cache(8)
+def _read_dataset(place: Path, dataset: Stamp, plans: Stamp | None) -> NNUNetDataset:
+    """Read the two files of a folder, again only if they have changed."""
     form = (
         "is not of nnU-Net v2, with labels such as {'background': 0, 'tumour': 1}; if "
         'the maps are not either, lay them elsewhere'
@@ -88,8 +95,8 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
         optional(check_integer, 'ignore', ignore)
     file = place / 'plans.json'
     with reading(f'{file} is not of nnU-Net v2'):
-        plans = _json(file) if file.is_file() else {}
-        order = plans.get('transpose_forward', [None])
+        plan = {} if plans is None else _json(file)
+        order = plan.get('transpose_forward', [None])
         slice_axis = check_choice('transpose_forward', order[0], (None, 0, 1, 2))
 
     regions = any(len(values) > 1 for values in channels.values())
@@ -102,7 +109,7 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
         channels = {name: values for name, values in channels.items() if any(values)}
     else:
         channels = dict(sorted(channels.items(), key=lambda item: item[1]))
-    reorient = plans.get('image_reader_writer') == 'NibabelIOWithReorient'
+    reorient = plan.get('image_reader_writer') == 'NibabelIOWithReorient'
     return NNUNetDataset(channels, regions, ignore, reorient, slice_axis)
 
 
@@ -158,8 +165,10 @@ def read_label(
             )
         else:
             labels = np.rint(read_nifti(path, dataset.reorient)).astype(np.int32)
-        channels = [*dataset.channels.values()]
-        if strange := labels_in(labels) - {0, dataset.ignore, *chain(*channels)}:
+        channels = list(dataset.channels.values())
+        strange = labels_in(labels) - {0, dataset.ignore}
+        strange = strange.difference(*channels)
+        if strange:
             raise ValueError(
                 f'has the labels {sorted(strange)}, which no dataset.json beside the '
                 'maps, or two folders above them, describes: if the maps are not of '
@@ -201,6 +210,7 @@ def described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDatase
 
 def labels_in(values: np.ndarray) -> set[int | float]:
     """Values that occur, slice by slice to bound the memory."""
-    return set().union(
-        *(np.unique(plane).tolist() for plane in values.reshape(-1, *values.shape[-2:]))
-    )
+    labels: set[int | float] = set()
+    for plane in values.reshape(-1, *values.shape[-2:]):
+        labels.update(np.unique(plane).tolist())
+    return labels

@@ -1,6 +1,5 @@
 """Objects of volumes as numbered NIfTI files, with a table for ITK-SNAP and Slicer."""
 
-import gzip
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..common.outputs import write_output
+from .gzipped import compressed
 from .review import Judged
 
 # Of each volume: the numbers, the labels for ITK-SNAP, the colours for 3D Slicer.
@@ -61,8 +61,7 @@ def write_volume(folder: str | Path, image: Judged, overwrite: bool = False) -> 
         colours.append(f'{number} object_{number}_real_{told} {red} {green} {blue} 255')
 
     contents: tuple[Any, ...] = (
-        # Without the time, so that a second call gives the same bytes.
-        gzip.compress(volume.to_bytes(), 1, mtime=0),
+        compressed(volume.to_bytes()),
         '\n'.join(table) + '\n',
         '\n'.join(colours) + '\n',
     )

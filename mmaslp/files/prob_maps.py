@@ -215,8 +215,10 @@ class MapReader:
         self, path: Path, values: np.ndarray, usual: float | None
     ) -> np.ndarray:
         """Divide by the value that stands for 1, and clip what is off by rounding."""
-        of_file = self.max_value is None or is_calibrated(path)
-        if (top := usual if of_file else self.max_value) is None:
+        top = usual
+        if self.max_value is not None and not is_calibrated(path):
+            top = self.max_value
+        if top is None:
             raise ValueError(
                 f'holds {values.dtype} up to {values.max(initial=0)}: state with '
                 '--max-value which of them stands for probability 1'

@@ -1,5 +1,7 @@
 """Reviewing a folder of maps: what to expect of each image, and of its objects."""
 
+import heapq
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -25,6 +27,7 @@ from ..metrics.image_metrics import (
 from ..metrics.objects import MaskTable, MaskTruth, find_objects, is_real, renumbered
 from .csv_tables import write_csv
 from .map_pairs import MapFiles, count_files
+from .nnunet_maps import IGNORED
 from .prob_maps import USUAL, MapReader
 from .volumes import AXES, Grid
 
@@ -71,6 +74,23 @@ class Judged:
         unseen[0] = False
         return renumbered(labels, unseen)
 
+
+@dataclass(frozen=True)
+class StoredAt:
+    """Where a map lies on disk, and how.
+
+    Attributes:
+        path (Path): Its file.
+        grid (Grid | None): Of a NIfTI file, which it is or which lies beside it.
+        slice_axis (int): Axis of the file that became the first one of the array.
+    """
+
+    path: Path = Path()
+    grid: Grid | None = None
+    slice_axis: int = 0
+
+
+NOWHERE = StoredAt()  # of a map in memory
 
 # Makes something of an image in the same pass; it is sent to other processes.
 Extra = Callable[[Judged], Any]
@@ -178,27 +198,33 @@ class _Reviews:
     reader: MapReader
     keep: Mapping[str, int]
     rows: list[Reviewed] = field(default_factory=list)
+    # By extra a heap of the numbers of the rows that have it, the surest row first.
+    doubtful: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
 
     def add(
         self, name: str, path: Path, prob: np.ndarray, label: np.ndarray | None
     ) -> None:
-        grid = self.reader.grid_of(path)
-        self.rows.append(
-            self.review(
-                name,
-                prob,
-                label,
-                path=path,
-                grid=grid,
-                slice_axis=self.reader.slice_axis(path) if prob.ndim == 3 else 0,
-            )
-        )
+        stored = StoredAt(path, self.reader.grid_of(path))
+        if prob.ndim == 3:
+            stored = replace(stored, slice_axis=self.reader.slice_axis(path))
+        self.rows.append(self.review(name, prob, label, stored=stored))
 
     def merge(self, other: '_Reviews') -> None:
-        self.rows += other.rows
-        for extra, number in self.keep.items():
-            for row in most_doubtful_first(self.rows)[number:]:
-                row.extras.pop(extra, None)
+        for row in other.rows:
+            self.rows.append(row)
+            for extra, number in self.keep.items():
+                self._keep_the_most_doubtful(extra, number)
+
+    def _keep_the_most_doubtful(self, extra: str, most: int) -> None:
+        """Let the surest of the rows with an extra go of it, if they are too many."""
+        heap = self.doubtful.setdefault(extra, [])
+        last = len(self.rows) - 1
+        # Of rows with one score the later one is the surer, as in a sort.
+        heapq.heappush(heap, (-_score(self.rows[last]), -last))
+
+        if len(heap) > most:
+            _, number = heapq.heappop(heap)
+            self.rows[-number].extras.pop(extra, None)
 
 
 def review_image(
@@ -209,52 +235,59 @@ def review_image(
     *,
     logits: bool = False,
     level: float = 0.9,
-    ignore_index: int = 255,
-    path: Path = Path(),
-    grid: Grid | None = None,
-    slice_axis: int = 0,
     smallest: float = 0.0,
     extras: Mapping[str, Extra] | None = None,
+    stored: StoredAt = NOWHERE,
 ) -> Reviewed:
-    """Review one map ``(H, W)`` or ``(D, H, W)``, with its mask if there is one."""
+    """Review one map ``(H, W)`` or ``(D, H, W)``, with its mask if there is one.
+
+    Pixels of the mask that are 255 do not count.
+    """
     check_number('smallest', smallest, at_least=0)
     estimate, objects = calibrator.judge(prob, logits, level)
-    least = smallest / (1.0 if grid is None or prob.ndim == 2 else grid.voxel)
-    if least:
-        objects = _without_small(objects, least)
+    if stored.grid is not None and prob.ndim == 3:
+        smallest = smallest / stored.grid.voxel
+    if smallest:
+        objects = _without_small(objects, smallest)
         estimate = replace(estimate, objects=len(objects))
 
-    p = expit(prob) if logits else prob
-    mask = prob > (0 if logits else 0.5)
+    if logits:
+        p = expit(prob)
+        mask = prob > 0
+    else:
+        p = prob
+        mask = prob > 0.5
+
     truth = None
     if label is not None:
-        binary_pixels(p, label, ignore_index)
-        truth = MaskTruth.of(mask, label, objects.labels, len(objects), ignore_index)
+        binary_pixels(p, label, IGNORED)
+        truth = MaskTruth.of(mask, label, objects.labels, len(objects), IGNORED)
 
     image = Judged(
-        path,
+        stored.path,
         name,
         p,
         objects,
         estimate,
         label=label,
         truth=truth,
-        grid=grid,
-        slice_axis=slice_axis,
-        smallest=least,
+        grid=stored.grid,
+        slice_axis=stored.slice_axis,
+        smallest=smallest,
         calibrator=calibrator,
     )
+    made = {key: make(image) for key, make in (extras or {}).items()}
+
+    # Without the map, since processes send the table.
+    table = replace(objects, labels=np.zeros((0,) * prob.ndim, np.int32))
     return Reviewed(
         name,
         estimate,
-        # Without the map, since processes send the table.
-        _as_stored(
-            replace(objects, labels=np.zeros((0,) * prob.ndim, np.int32)), slice_axis
-        ),
+        _as_stored(table, stored.slice_axis),
         mask_area=int(np.count_nonzero(mask)),
-        grid=grid,
+        grid=stored.grid,
         truth=truth,
-        extras={key: make(image) for key, make in (extras or {}).items()},
+        extras=made,
     )
 
 
@@ -301,33 +334,57 @@ def compare_review(
 
 def range_said(rows: Sequence[Reviewed]) -> str:
     """Say how many images have no bounds, and why; '' if all have some."""
-    estimates = [row.estimate for row in rows]
-    outside = sum(each.out_of_range for each in estimates)
-    inside = [each for each in estimates if not each.out_of_range]
-    few = sum(np.isnan(each.dice_low) > np.isnan(each.dice) for each in inside)
-    said = {
-        'are outside of the range of the fit: a review puts them first, without '
-        'bounds': outside,
-        'have no bound of Dice: the fit has too few images for this level': few,
-    }
-    return '; '.join(
-        f'{number} of {len(rows)} images {words}'
-        for words, number in said.items()
-        if number
-    )
+    outside = 0
+    without_bound = 0
+    for row in rows:
+        estimate = row.estimate
+        if estimate.out_of_range:
+            outside += 1
+        elif np.isnan(estimate.dice_low) and not np.isnan(estimate.dice):
+            without_bound += 1
+
+    sentences = []
+    if outside:
+        sentences.append(
+            f'{outside} of {len(rows)} images are outside of the range of the fit: a '
+            'review puts them first, without bounds'
+        )
+    if without_bound:
+        sentences.append(
+            f'{without_bound} of {len(rows)} images have no bound of Dice: the fit has '
+            'too few images for this level'
+        )
+    return '; '.join(sentences)
 
 
 def most_doubtful_first(rows: Sequence[Reviewed]) -> list[Reviewed]:
     """Sort rows; those of which nothing can be told come first."""
-    return sorted(rows, key=lambda row: np.nan_to_num(row.estimate.score, nan=-1.0))
+    return sorted(rows, key=_score)
+
+
+def _score(row: Reviewed) -> float:
+    """The score of a row, -1 where nothing can be told."""
+    score = float(row.estimate.score)
+    return -1.0 if math.isnan(score) else score
 
 
 # ---- the files ----
 
 
+# What is expected of an image: the columns after its name.
 _NUMBERS = (
-    *('score', 'dice', 'dice_low', 'iou', 'iou_low', 'accuracy', 'accuracy_low'),
-    *('area', 'area_low', 'area_high', 'present', 'objects'),
+    'score',
+    'dice',
+    'dice_low',
+    'iou',
+    'iou_low',
+    'accuracy',
+    'accuracy_low',
+    'area',
+    'area_low',
+    'area_high',
+    'present',
+    'objects',
 )
 
 
@@ -342,18 +399,17 @@ def write_review(
 
 def _image_columns(row: Reviewed, with_volumes: bool) -> dict[str, object]:
     expected = row.estimate
-    columns: dict[str, object] = {
-        'image': row.name,
-        **{key: _text(getattr(expected, key)) for key in _NUMBERS},
-        'least_object': _text(min(row.objects.probability, default=np.nan)),
-        'mask_area': row.mask_area,
-        'pixels': expected.pixels,
-    }
+    columns: dict[str, object] = {'image': row.name}
+    for key in _NUMBERS:
+        columns[key] = _text(getattr(expected, key))
+    columns['least_object'] = _text(min(row.objects.probability, default=np.nan))
+    columns['mask_area'] = row.mask_area
+    columns['pixels'] = expected.pixels
+
     if with_volumes:
-        columns |= {
-            f'volume_mm3{end}': _text(getattr(expected, f'area{end}') * row.voxel)
-            for end in ('', '_low', '_high')
-        }
+        columns['volume_mm3'] = _text(expected.area * row.voxel)
+        columns['volume_mm3_low'] = _text(expected.area_low * row.voxel)
+        columns['volume_mm3_high'] = _text(expected.area_high * row.voxel)
 
     columns['out_of_range'] = int(expected.out_of_range)
     if row.truth is not None:
@@ -388,21 +444,26 @@ def write_objects(
 
 def _object_columns(row: Reviewed, k: int, with_volumes: bool) -> dict[str, object]:
     table = row.objects
-    values = (
-        *(row.name, table.label[k], _text(table.probability[k])),
-        *(_text(table.low[k]), _text(table.high[k])),  # of few objects
-        *(table.area[k], _text(table.mean[k])),
-    )
-    columns = dict(zip(OBJECT_COLUMNS, values)) | box_columns(table.box[k])
-    columns |= {
-        f'{name}_centre': _text(place)
-        for name, place in zip(_axes(table.centre[k]), table.centre[k])
+    columns: dict[str, object] = {
+        'image': row.name,
+        'object': table.label[k],
+        'probability': _text(table.probability[k]),
+        'probability_low': _text(table.low[k]),
+        'probability_high': _text(table.high[k]),
+        'area': table.area[k],
+        'mean_p': _text(table.mean[k]),
     }
+    columns |= box_columns(table.box[k])
+    for axis, place in zip(_axes(table.centre[k]), table.centre[k]):
+        columns[f'{axis}_centre'] = _text(place)
 
     if with_volumes:
-        volume = table.area[k] * row.voxel
-        names = ('volume_mm3', 'right_mm', 'front_mm', 'head_mm')
-        columns |= zip(names, map(_text, [volume, *row.in_mm(table.centre)[k]]))
+        right, front, head = row.in_mm(table.centre)[k]
+        columns['volume_mm3'] = _text(table.area[k] * row.voxel)
+        columns['right_mm'] = _text(right)
+        columns['front_mm'] = _text(front)
+        columns['head_mm'] = _text(head)
+
     if row.truth is not None:
         columns['real'] = int(row.truth.real[k]) if row.truth.known[k] else ''
     return columns
@@ -410,11 +471,11 @@ def _object_columns(row: Reviewed, k: int, with_volumes: bool) -> dict[str, obje
 
 def box_columns(box: np.ndarray) -> dict[str, object]:
     """First and last place along each axis, by the name of their column."""
-    return {
-        f'{name}_{end}': place
-        for name, places in zip(_axes(box), box)
-        for end, place in zip(('first', 'last'), places)
-    }
+    columns: dict[str, object] = {}
+    for axis, (first, last) in zip(_axes(box), box):
+        columns[f'{axis}_first'] = first
+        columns[f'{axis}_last'] = last
+    return columns
 
 
 def _axes(places: np.ndarray) -> tuple[str, ...]:
@@ -439,21 +500,24 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
     images with a mask, and ``area_error`` as a share of the image.
     """
     weights = draw_weights(len(rows), RESAMPLES, np.random.default_rng(seed))
-    table = MaskTable.join(
-        [
-            MaskTable.of_image(
-                row.truth,
-                row.objects.probability,
-                row.estimate.dice,
-                row.estimate.score,
+    masks = []
+    for row in rows:
+        if row.truth is not None:
+            expected = row.estimate
+            probability = row.objects.probability
+            masks.append(
+                MaskTable.of_image(
+                    row.truth, probability, expected.dice, expected.score
+                )
             )
-            for row in rows
-            if row.truth is not None
-        ]
-    )
+    table = MaskTable.join(masks)
+
     estimates = [row.estimate for row in rows]
-    low, area, size = np.array([(e.dice_low, e.area, e.pixels) for e in estimates]).T
-    above = np.where(~np.isnan(low) & (table.predicted > 0), table.dice >= low, np.nan)
+    low = np.array([estimate.dice_low for estimate in estimates])
+    area = np.array([estimate.area for estimate in estimates])
+    size = np.array([estimate.pixels for estimate in estimates], float)
+    is_bounded = ~np.isnan(low) & (table.predicted > 0)
+    above = np.where(is_bounded, table.dice >= low, np.nan)
 
     metrics: dict[str, Callable[[np.ndarray | None], Any]] = {
         'ece_object': partial(object_ece, table),
@@ -463,15 +527,10 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
         'aurc': partial(aurc_of, table),
         'area_error': partial(mean_of_known, np.abs(area - table.foreground) / size),
     }
-    return {
-        key: (
-            float(metric(None)),
-            # One image has no interval.
-            *(
-                percentiles(metric(weights)).tolist()
-                if len(rows) > 1
-                else (np.nan, np.nan)
-            ),
-        )
-        for key, metric in metrics.items()
-    }
+    measured: dict[str, tuple[float, ...]] = {}
+    for key, metric in metrics.items():
+        interval = [np.nan, np.nan]
+        if len(rows) > 1:  # one image has no interval
+            interval = percentiles(metric(weights)).tolist()
+        measured[key] = (float(metric(None)), interval[0], interval[1])
+    return measured

@@ -67,7 +67,8 @@ def _not_labelled(image: Judged) -> Iterator[Suspect]:
 
 
 def _not_seen(image: Judged) -> Iterator[Suspect]:
-    if not (boxes := ndimage.find_objects(image.unseen)):
+    boxes = ndimage.find_objects(image.unseen)
+    if not boxes:
         return
     calibrator: Any = image.calibrator
     prob = calibrator.mask_calibrator(image.prob)

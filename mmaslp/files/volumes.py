@@ -4,7 +4,6 @@ NIfTI counts axes as x, y, z, arrays as z, y, x. So the array of a file of ``(X,
 voxels is ``(Z, Y, X)``, as nnU-Net and SimpleITK have it.
 """
 
-import gzip
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 
 from ..common.extras import import_extra
 from ..common.inputs import check_file, check_unpacked
+from .gzipped import compressed, open_gzip
 
 NIFTI_SUFFIXES = ('.nii.gz', '.nii')
 AXES = ('z', 'y', 'x')
@@ -198,7 +198,7 @@ def read_nifti(path: Path, reorient: bool = False) -> np.ndarray:
         if path.suffix.lower() == '.gz':
             stored = math.prod(shape) * image.get_data_dtype().itemsize
             most = int(image.dataobj.offset) + stored + 2**20  # of padding
-            with gzip.open(path) as file:  # whole, up to the checksum at its end
+            with open_gzip(path) as file:  # whole, up to the checksum at its end
                 data = file.read(most)
             if len(data) == most:
                 raise ValueError('it goes on behind its values')
@@ -239,8 +239,7 @@ def nifti_like(
     stored = values.T.reshape(image.shape, order='F')
     # The header holds the affine, as it was, also one of NaN.
     data = type(image)(stored, None, header).to_bytes()
-    # Without the time, so that a second call gives the same bytes.
-    return gzip.compress(data, 1, mtime=0) if path.suffix.lower() == '.gz' else data
+    return compressed(data) if path.suffix.lower() == '.gz' else data
 
 
 def comments_of(path: str | Path) -> list[bytes]:

@@ -112,6 +112,31 @@ def test_mistakes(error, message):
 @pytest.mark.parametrize(
     ('error', 'message'),
     [
+        (OSError(errno.ENOSPC, 'No space left'), 'runs/a: No space left'),
+        (OSError(errno.ENOSPC, 'No space left', 'b.pth'), 'b.pth: No space left'),
+        (OSError(errno.EMFILE, 'Too many open files'), 'Too many open files'),
+    ],
+)
+def test_a_full_disk_is_named(error, message):
+    assert describe(error, folder='runs/a') == (True, message)
+
+
+def test_a_command_names_the_folder_that_it_writes_into(monkeypatch, capsys):
+    def fill(args):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr('mmaslp.commands.report.run', fill)
+    assert main(['report', 'a.json', '--out', 'pages/page.html']) == 2
+    assert 'pages/page.html: No space left' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('error', 'message'),
+    [
+        (
+            RuntimeError('[enforce fail] PytorchStreamWriter failed writing file'),
+            'RuntimeError: a checkpoint could not be written: is the disk full?',
+        ),
         (RuntimeError('shape\n  mismatch'), 'RuntimeError: shape mismatch'),
         (KeyError('a'), 'KeyError: a'),
         (AssertionError(), 'AssertionError: AssertionError'),

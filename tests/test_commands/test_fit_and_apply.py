@@ -322,3 +322,24 @@ def test_outputs_never_replace_inputs(folders, tmp_path, capsys):
     args = [*map(str, write_set(tmp_path / 's', 12)), '--out']
     assert run_command('fit', [*args, str(tmp_path / 'mine.json')]) == 2
     assert (tmp_path / 'mine.json').read_text() == '{"a": 1}'
+
+
+def test_a_scale_that_leaves_nothing_above_half_is_told(folders, tmp_path):
+    root, _, (maps, _) = folders
+    stored = tmp_path / 'stored'
+    stored.mkdir()
+    for path in maps.iterdir():
+        np.save(stored / f'{path.stem}.npy', MapReader().read(path))
+    args = [str(root / 'cal.json'), str(stored), '--masks', 'keep', '--out']
+    with pytest.warns(UserWarning, match='no probability is above 1/2'):
+        assert run_command('apply', [*args, str(tmp_path / 'a'), '--max-value=2']) == 0
+    assert run_command('apply', [*args, str(tmp_path / 'b')]) == 0
+
+
+def test_masks_lie_beside_the_folder_that_dots_lead_to(folders, tmp_path, monkeypatch):
+    root, _, (maps, _) = folders
+    monkeypatch.chdir(tmp_path)
+    args = [str(root / 'cal.json'), str(maps), '--out', 'o/sub/..', '--masks', 'keep']
+    assert run_command('apply', args) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {'o', 'o_masks'}
+    assert len([*(tmp_path / 'o_masks').iterdir()]) == 15

@@ -54,11 +54,29 @@ def test_unknown_words(argv, message, capsys):
     assert line.endswith('--help)')
 
 
+def run_of_report(monkeypatch, work):
+    """Run the command report with other work."""
+    monkeypatch.setattr('mmaslp.commands.report.run', work)
+    return main(['report', 'a.json', '--out', 'page.html'])
+
+
 def test_warnings_look_like_errors(monkeypatch, capsys):
-    monkeypatch.setattr(warnings, 'formatwarning', None)
-    assert main(['report', 'absent.json', '--out', 'page.html']) == 2
-    text = warnings.formatwarning('it is odd', UserWarning, 'code.py', 3)
-    assert text == 'warning: it is odd\n'
+    def warn(args):
+        text = warnings.formatwarning('it is odd', UserWarning, 'code.py', 3)
+        assert text == 'warning: it is odd\n'
+
+    assert run_of_report(monkeypatch, warn) == 0
+
+
+def test_a_command_leaves_warnings_of_the_process_as_they_are(monkeypatch):
+    def silence(args):
+        warnings.simplefilter('ignore')
+        raise ValueError
+
+    filters, written = [*warnings.filters], warnings.formatwarning
+    assert run_of_report(monkeypatch, silence) == 2
+    assert warnings.filters == filters
+    assert warnings.formatwarning is written
 
 
 def test_version(capsys):

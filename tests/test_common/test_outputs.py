@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmaslp.common.outputs import check_outputs, write_output
+from mmaslp.common.outputs import check_outputs, resolved_folder, write_output
 
 # What is at the place of an output, made from a file of the user beside it.
 PLACES = {
@@ -161,3 +161,60 @@ def test_a_folder_is_not_a_file_and_a_home_of_nobody_is_a_name(tmp_path, monkeyp
     check_outputs({'--json': '~nosuchuser/x'}, ['~nosuchuser/y'])
     write_output('~nosuchuser/x', 'a')
     assert (tmp_path / '~nosuchuser' / 'x').read_text() == 'a'
+
+
+def test_the_mask_of_the_process_is_not_touched(tmp_path, monkeypatch):
+    """Another thread would write files that everybody may change."""
+    monkeypatch.setattr(os, 'umask', None)
+    write_output(tmp_path / 'x', 'new')
+    assert (tmp_path / 'x').read_text() == 'new'
+
+
+def test_an_interrupt_leaves_no_part(tmp_path, monkeypatch):
+    """Also one that comes as soon as the part is there."""
+    opened = os.open
+
+    def interrupted(*args, **options):
+        os.close(opened(*args, **options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, 'open', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_output(tmp_path / 'x', 'new')
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_private_file_stays_private_while_it_is_replaced(tmp_path, monkeypatch):
+    path = tmp_path / 'x'
+    write_output(path, 'old')
+    path.chmod(0o600)
+    modes = []
+    opened = os.open
+
+    def watched(name, flags, mode=0o777):
+        number = opened(name, flags, mode)
+        modes.append(stat.S_IMODE(os.fstat(number).st_mode))
+        return number
+
+    monkeypatch.setattr(os, 'open', watched)
+    write_output(path, 'new', overwrite=True)
+    assert modes == [0o600]
+
+
+def test_a_work_directory_below_images_lies_in_what_is_read(tmp_path):
+    images = tmp_path / 'val' / 'images'
+    images.mkdir(parents=True)
+    with pytest.raises(ValueError, match='which is read'):
+        check_outputs({'--work-dir': images / 'new' / '_'}, [images])
+    with pytest.raises(ValueError, match='which is read'):
+        check_outputs({'--work-dir': images / '..' / 'images' / 'new' / '_'}, [images])
+
+
+def test_a_folder_with_dots_is_resolved_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'real').mkdir()
+    (tmp_path / 'link').symlink_to('real')
+    assert resolved_folder('o/sub/..') == tmp_path / 'o'
+    assert resolved_folder('.') == tmp_path
+    assert resolved_folder('link') == tmp_path / 'link'
+    assert resolved_folder('link/../x') == tmp_path / 'x'

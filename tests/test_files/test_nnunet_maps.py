@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from mmaslp.commands import run_command
+from mmaslp.common.inputs import read_file
+from mmaslp.files import nnunet_maps
 from mmaslp.files.map_pairs import list_maps, pair_files, read_pair
 from mmaslp.files.nnunet_maps import find_dataset, read_label, with_foreground
 from mmaslp.files.prob_maps import MapReader
@@ -184,3 +186,20 @@ def test_a_folder_without_npz_says_what_writes_them(tmp_path, name):
     problems = []
     list_maps(tmp_path, '', problems)
     assert '--save_probabilities' in problems[0]
+
+
+def test_the_description_is_read_once_for_many_maps(tmp_path, monkeypatch):
+    write_set(tmp_path, {'background': 0, 'tumour': 1})
+    reads = []
+
+    def counted(file, most):
+        reads.append(file)
+        return read_file(file, most)
+
+    monkeypatch.setattr(nnunet_maps, 'read_file', counted)
+    for _ in range(5):
+        dataset = find_dataset(tmp_path)
+    assert len([file for file in reads if file.name == 'dataset.json']) == 1
+
+    write_set(tmp_path, {'background': 0, 'other tumour': 1})
+    assert find_dataset(tmp_path) != dataset

@@ -1,0 +1,53 @@
+"""Images that are there under two names."""
+
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+
+from mmaslp.commands import run_command
+from mmaslp.files.copies import find_copies
+from mmaslp.files.prob_maps import write_prob_map
+from tests.map_folders import save, write_set
+
+
+def test_copies_are_found_by_their_bytes(tmp_path):
+    content = {'a': b'1' * 9000, 'b': b'2' * 9000, 'c': b'1' * 9000, 'd': b'1' * 8999}
+    content['e'] = b'2' + b'1' * 8999  # alike in the middle
+    for name, data in content.items():
+        (tmp_path / name).write_bytes(data)
+    images = {name: [tmp_path / name] for name in content}
+    assert find_copies(images) == [['a', 'c']]
+    # Another mask is another image.
+    images['c'].append(tmp_path / 'b')
+    images['a'].append(tmp_path / 'a')
+    assert find_copies(images) == []
+
+
+def test_equal_sizes_are_told_apart(tmp_path):
+    for k in range(3):
+        np.save(tmp_path / f'{k}.npy', np.full(5000, k // 2))
+    images = {path.stem: [path] for path in sorted(tmp_path.iterdir())}
+    assert find_copies(images) == [['0', '1']]
+
+
+@pytest.mark.parametrize('command', ['fit', 'eval-maps'])
+def test_a_copy_under_another_name_is_told(command, tmp_path):
+    folders = write_set(tmp_path, 12)
+    for folder in folders:
+        shutil.copy(folder / '003.png', folder / 'other.png')
+    args = [*map(str, folders)]
+    args += ['--out', str(tmp_path / 'c.json')] if command == 'fit' else []
+    with pytest.warns(UserWarning, match='1 of 13 images .*such as other of 003: '):
+        assert run_command(command, args) == 0
+
+
+def test_empty_scenes_are_no_copies(tmp_path):
+    maps, masks = write_set(tmp_path, 6)
+    for name in ('x', 'y'):
+        write_prob_map(maps / f'{name}.png', np.zeros((24, 24)))
+        save(masks / f'{name}.png', np.zeros((24, 24), np.uint8))
+    with warnings.catch_warnings():
+        warnings.filterwarnings('error', '.*copies')
+        assert run_command('eval-maps', [str(maps), str(masks)]) == 0
