@@ -1,6 +1,7 @@
 """Fitting a calibrator to a network of MMSegmentation, and keeping it."""
 
 import copy
+import io
 import json
 import os
 import warnings
@@ -18,7 +19,7 @@ from ...calibration.calibrator import Calibrator
 from ...calibration.fitting.tables import CalibrationTables
 from ...common.arguments import reading
 from ...common.inputs import naming
-from ...common.outputs import check_outputs
+from ...common.outputs import check_outputs, write_output
 from ...common.processes import joined
 from ...files.progress import track
 from .checkpoint import (
@@ -189,9 +190,9 @@ def keep_in_checkpoint(path: str, calibrator: Calibrator, iteration: int) -> boo
     fits = checkpoint['meta']['iter'] == iteration
     if fits:
         checkpoint['calibrator'] = json.dumps(calibrator.to_dict())
-        partial = f'{path}.partial'
-        torch.save(checkpoint, partial)
-        os.replace(partial, path)
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_output(path, content.getbuffer(), overwrite=True)
     return fits
 
 

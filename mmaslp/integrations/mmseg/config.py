@@ -214,12 +214,11 @@ def import_mmseg() -> None:
         import mmseg.models  # noqa: F401
 
 
-def build_runner(cfg: Config, goes_on: bool = False) -> Any:
+def build_runner(cfg: Config) -> Any:
     """Build the runner of a config, also one that it names.
 
-    MMEngine writes a copy of the config into the work directory. A file of its name
-    there is replaced only by the training that goes on there, or takes its place, and
-    the config itself never.
+    MMEngine writes a copy of the config into the work directory: where a file has its
+    name, ``{runner.timestamp}.py`` beside it.
     """
     import_mmseg()
     from mmengine.runner import Runner
@@ -231,11 +230,7 @@ def build_runner(cfg: Config, goes_on: bool = False) -> Any:
             "model = dict(type='EncoderDecoder', ...), or a _base_ that has it"
         )
     written = Path(cfg.work_dir, Path(cfg.filename or '').name)
-    if (
-        cfg.filename
-        and written.exists()
-        and (not goes_on or written.samefile(cfg.filename))
-    ):
+    if cfg.filename and written.exists():
         cfg = copy.copy(cfg)
         object.__setattr__(cfg, '_filename', None)
     return (RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg)(cfg)

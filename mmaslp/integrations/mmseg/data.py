@@ -5,6 +5,7 @@ A data set may be the config of one, or built from it: both wrap others alike.
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mmengine.config import Config
@@ -84,6 +85,22 @@ def inputs_of(cfg: Config, datasets: Iterable[Any]) -> list[str]:
         for leaf in leaf_sets(dataset):
             inputs.add(getattr(leaf, 'list_file', getattr(leaf, 'ann_file', '')))
     return sorted(inputs)
+
+
+def folders_named(dataset: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the folders of images and masks that the config of a data set names.
+
+    What a class has by default is known only once it is built, see :func:`inputs_of`.
+    """
+    root = dataset.get('data_root') or ''
+    prefix = dataset.get('data_prefix') or {}
+    if type_of(dataset) == 'SODDataset' and not prefix:
+        with suppress(FileNotFoundError):
+            folders, _ = locate(root, dataset.get('layout'), dataset.get('split'))
+            yield from folders
+    for name in prefix.values():
+        if name and '://' not in os.path.join(root, name):
+            yield os.path.join(root, name)
 
 
 def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:

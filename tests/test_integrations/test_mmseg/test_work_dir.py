@@ -1,9 +1,9 @@
 import os
-from types import SimpleNamespace
 
 import pytest
 
-from mmaslp.integrations.mmseg.training import ReplaceHook, _latest, earlier_training
+from mmaslp.integrations.mmseg.training import _latest
+from mmaslp.integrations.mmseg.work_dir import Takeover, earlier_training
 
 
 def test_what_a_training_leaves(tmp_path):
@@ -16,16 +16,13 @@ def test_what_a_training_leaves(tmp_path):
     os.remove(tmp_path / 'epoch_1.pth')
     (tmp_path / 'epoch_1.pth').mkdir()  # sharded
     (tmp_path / 'epoch_1.pth' / 'x').touch()
-    hook = ReplaceHook()
-    hook.before_save_checkpoint(SimpleNamespace(work_dir=str(tmp_path)), {})
-    assert sorted(os.listdir(tmp_path)) == [
-        'best_model.pth',
-        'epoch_1.pth.bak',
-        'epoch_x.pth',
-    ]
-    (tmp_path / 'epoch_1.pth').touch()  # of the new training
-    hook.before_save_checkpoint(SimpleNamespace(work_dir=str(tmp_path)), {})
-    assert (tmp_path / 'epoch_1.pth').is_file()
+    takeover = Takeover(earlier_training(str(tmp_path)))
+    (tmp_path / 'iter_20.pth').write_bytes(b'of the new training')
+    takeover.run({str(tmp_path.resolve() / 'iter_20.pth')})
+    left = ['best_model.pth', 'epoch_1.pth.bak', 'epoch_x.pth', 'iter_20.pth']
+    assert sorted(os.listdir(tmp_path)) == left
+    takeover.run(())
+    assert sorted(os.listdir(tmp_path)) == left  # once only
 
 
 def test_a_damaged_last_checkpoint_is_named(tmp_path):
