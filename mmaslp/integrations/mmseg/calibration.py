@@ -31,8 +31,10 @@ from .checkpoint import (
 from .checks.findings import report_findings
 from .checks.run import check_datasets
 from .config import build_runner, calibration_of, name_run
-from .data import check_data, image_ids, inputs_of, sets_named
+from .data import check_data, image_ids, inputs_of, repeats_images, sets_named
 from .evaluation.metrics import ScoreReader
+
+REPEATED = 'val_dataloader.dataset gives images several times, as RepeatDataset does'
 
 
 def tables_of_checkpoint(
@@ -84,11 +86,8 @@ def tables_of_checkpoint(
         check_outputs({'--out': out}, inputs_of(cfg, [loader.dataset]), overwrite=True)
         report_findings(check_datasets({'val': loader.dataset}))
         images = [*image_ids(loader.dataset)]
-        if len(images) < len(loader.dataset):
-            raise ValueError(
-                'val_dataloader.dataset gives images several times, as RepeatDataset '
-                'does: name the data set in it'
-            )
+        if repeats_images(loader.dataset):
+            raise ValueError(f'{REPEATED}: name the data set in it')
         return collect_tables(
             runner.model, loader, validation_reader(cfg), group(images), windows
         )
@@ -125,19 +124,25 @@ def collect_tables(
     training = model.training
     model.eval()
 
-    for batch in track(loader, 'calibrating', len(loader)):
-        for sample in model.val_step(batch):
-            if number < size:  # samplers repeat images to fill the last batch
-                prob, label = reader.read(sample.to_dict())
-                with naming(sample.img_path):
-                    tables.update(
-                        prob.cpu(), label.cpu(), numbers[number], reader.ignore_index
-                    )
-            number += get_world_size()
-        for prob in maps_of_windows(model, reader, batch, rng) if windows else ():
-            tables.add_negative_crop(prob)
+    try:
+        for batch in track(loader, 'calibrating', len(loader)):
+            for sample in model.val_step(batch):
+                if number < size:  # samplers repeat images to fill the last batch
+                    prob, label = reader.read(sample.to_dict())
+                    with naming(sample.img_path):
+                        tables.update(
+                            prob.cpu(),
+                            label.cpu(),
+                            numbers[number],
+                            reader.ignore_index,
+                        )
+                number += get_world_size()
 
-    model.train(training)
+            if windows:
+                for prob in maps_of_windows(model, reader, batch, rng):
+                    tables.add_negative_crop(prob)
+    finally:
+        model.train(training)
     return joined(tables)
 
 

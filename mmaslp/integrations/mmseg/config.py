@@ -134,6 +134,17 @@ def find_config(name: str) -> str:
     )
 
 
+def scoped_bases(file: str) -> list[str]:
+    """List the ``mmaslp::`` and ``mmseg::`` bases of a config, and of its own bases."""
+    bases = []
+    for base in Config._get_base_files(file):
+        if base.startswith(('mmaslp::', 'mmseg::')):
+            bases.append(base)
+        elif '::' not in base:
+            bases += scoped_bases(os.path.join(os.path.dirname(file), base))
+    return list(dict.fromkeys(bases))
+
+
 @contextmanager
 def _python_only() -> Iterator[list[str]]:
     """Let MMEngine read Python files only, also as bases of bases.

@@ -65,6 +65,13 @@ def image_ids(dataset: Any) -> Iterator[str]:
             ) from error
 
 
+def repeats_images(dataset: Any) -> bool:
+    """Whether a data set gives images several times, as ``RepeatDataset`` does."""
+    if not hasattr(dataset, '__len__'):
+        return False
+    return sum(len(leaf) for leaf in leaf_sets(dataset)) < len(dataset)
+
+
 def data_files(dataset: Any) -> Iterator[str]:
     """Yield the paths of the images and masks of a data set."""
     for leaf in leaf_sets(dataset):

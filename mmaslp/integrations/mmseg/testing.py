@@ -472,6 +472,11 @@ def draw_predictions(cfg: Config, folder: str) -> None:
             "default_hooks.visualization=dict(type='SegVisualizationHook') in the "
             'config'
         )
+    if cfg.get('visualizer') is None:
+        raise ValueError(
+            "--show-dir needs visualizer=dict(type='SegLocalVisualizer', "
+            "vis_backends=[dict(type='LocalVisBackend')]) in the config"
+        )
     hook.update(draw=True)
     cfg.visualizer['save_dir'] = folder
 

@@ -152,7 +152,7 @@ def _no_cut_config(folder: str) -> Iterator[None]:
     try:
         yield
     except OSError:
-        remove_files({*Path(folder).glob('*.py')} - before)
+        remove_files([*map(str, {*Path(folder).glob('*.py')} - before)])
         raise
 
 

@@ -12,9 +12,15 @@ from mmseg.registry import HOOKS
 
 from ....calibration.calibrator import CALIBRATOR_FILE
 from ....training.sessions import CalibratorSession
-from ..calibration import collect_tables, keep_in_checkpoint, validation_reader
+from ..calibration import (
+    REPEATED,
+    collect_tables,
+    keep_in_checkpoint,
+    validation_reader,
+)
 from ..checks.findings import Finding
 from ..checks.run import check_once
+from ..data import dataset_of, repeats_images
 from ..saving import save_safely
 from ..work_dir import check_replaceable, note_written
 
@@ -63,6 +69,15 @@ class CalibratorHook(Hook):
                 'val_dataloader = dict(...)  (of images that are not trained on)\n'
                 "val_cfg = dict(type='ValLoop')\n"
                 "val_evaluator = [dict(type='CalibrationMetric')]",
+            )
+            return
+
+        dataset = dataset_of(runner.val_loop)
+        if repeats_images(dataset):
+            yield Finding(
+                'error',
+                f'{REPEATED}, and CalibratorHook would count each of them so often',
+                'val_dataloader.dataset: the data set in it',
             )
 
     def before_train(self, runner: Any) -> None:
