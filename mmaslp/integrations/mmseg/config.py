@@ -11,7 +11,6 @@ from inspect import signature
 from io import StringIO
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
@@ -19,6 +18,7 @@ from mmengine.utils import import_modules_from_strings
 
 from ...common.arguments import check_integer, check_number, optional
 from ...common.inputs import MOST_TEXT, check_file, naming
+from ...common.replacing import replaced
 
 # MMEngine reads a prefix only if it knows the distribution that it stands for.
 MODULE2PACKAGE.setdefault('mmaslp', 'mmaslp')
@@ -168,7 +168,7 @@ def _python_only() -> Iterator[list[str]]:
         opened.pop()  # not of one that fails
         return content
 
-    with patch.object(Config, '_file2dict', staticmethod(read_python)):
+    with replaced(Config, '_file2dict', staticmethod(read_python)):
         yield opened
 
 
