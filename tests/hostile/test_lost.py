@@ -357,7 +357,7 @@ def begin(tmp_path, monkeypatch):
     """What a training would start from: call, with the work directory ``run``."""
     monkeypatch.chdir(tmp_path)
 
-    def build(cfg, goes_on):
+    def build(cfg):
         raise Built(cfg.get('load_from'))
 
     monkeypatch.setattr(training, 'build_runner', build)
@@ -481,10 +481,14 @@ def test_overwrite_removes_the_earlier_training_only(toy):
     whole('run/last_checkpoint')
     before = set(os.listdir('run'))
     runner = prepare_training(toy.config('run'), overwrite=True)
-    # Until the new training has something to save, it may fail.
+    # Until the new training has saved something, it may fail.
     assert before <= set(os.listdir('run'))
     runner.call_hook('before_save_checkpoint', checkpoint={})
-    assert {p.name for p in Path('run').iterdir() if p.suffix == '.pth'} == {'mine.pth'}
+    assert before <= set(os.listdir('run'))
+    runner.train()
+    assert {p.name for p in Path('run').iterdir() if p.suffix == '.pth'} == {
+        *('mine.pth', 'epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth')
+    }
     assert {'mine.pth', 'deep'} <= set(os.listdir('run'))
 
 

@@ -1,6 +1,7 @@
 """Fitting a calibrator to a network of MMSegmentation, and keeping it."""
 
 import copy
+import io
 import json
 import os
 import warnings
@@ -18,7 +19,7 @@ from ...calibration.calibrator import Calibrator
 from ...calibration.fitting.tables import CalibrationTables
 from ...common.arguments import reading
 from ...common.inputs import naming
-from ...common.outputs import check_outputs
+from ...common.outputs import check_outputs, write_output
 from ...common.processes import joined
 from ...files.progress import track
 from .checkpoint import (
@@ -30,8 +31,10 @@ from .checkpoint import (
 from .checks.findings import report_findings
 from .checks.run import check_datasets
 from .config import build_runner, calibration_of, name_run
-from .data import check_data, image_ids, inputs_of, sets_named
+from .data import check_data, image_ids, inputs_of, repeats_images, sets_named
 from .evaluation.metrics import ScoreReader
+
+REPEATED = 'val_dataloader.dataset gives images several times, as RepeatDataset does'
 
 
 def tables_of_checkpoint(
@@ -83,11 +86,8 @@ def tables_of_checkpoint(
         check_outputs({'--out': out}, inputs_of(cfg, [loader.dataset]), overwrite=True)
         report_findings(check_datasets({'val': loader.dataset}))
         images = [*image_ids(loader.dataset)]
-        if len(images) < len(loader.dataset):
-            raise ValueError(
-                'val_dataloader.dataset gives images several times, as RepeatDataset '
-                'does: name the data set in it'
-            )
+        if repeats_images(loader.dataset):
+            raise ValueError(f'{REPEATED}: name the data set in it')
         return collect_tables(
             runner.model, loader, validation_reader(cfg), group(images), windows
         )
@@ -124,19 +124,25 @@ def collect_tables(
     training = model.training
     model.eval()
 
-    for batch in track(loader, 'calibrating', len(loader)):
-        for sample in model.val_step(batch):
-            if number < size:  # samplers repeat images to fill the last batch
-                prob, label = reader.read(sample.to_dict())
-                with naming(sample.img_path):
-                    tables.update(
-                        prob.cpu(), label.cpu(), numbers[number], reader.ignore_index
-                    )
-            number += get_world_size()
-        for prob in maps_of_windows(model, reader, batch, rng) if windows else ():
-            tables.add_negative_crop(prob)
+    try:
+        for batch in track(loader, 'calibrating', len(loader)):
+            for sample in model.val_step(batch):
+                if number < size:  # samplers repeat images to fill the last batch
+                    prob, label = reader.read(sample.to_dict())
+                    with naming(sample.img_path):
+                        tables.update(
+                            prob.cpu(),
+                            label.cpu(),
+                            numbers[number],
+                            reader.ignore_index,
+                        )
+                number += get_world_size()
 
-    model.train(training)
+            if windows:
+                for prob in maps_of_windows(model, reader, batch, rng):
+                    tables.add_negative_crop(prob)
+    finally:
+        model.train(training)
     return joined(tables)
 
 
@@ -189,9 +195,9 @@ def keep_in_checkpoint(path: str, calibrator: Calibrator, iteration: int) -> boo
     fits = checkpoint['meta']['iter'] == iteration
     if fits:
         checkpoint['calibrator'] = json.dumps(calibrator.to_dict())
-        partial = f'{path}.partial'
-        torch.save(checkpoint, partial)
-        os.replace(partial, path)
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_output(path, content.getbuffer(), overwrite=True)
     return fits
 
 

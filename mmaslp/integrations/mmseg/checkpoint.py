@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
 from ...common.inputs import check_unpacked, naming
+from ...common.replacing import replaced
 from ...files.names import some
 
 # What the message of torch names of a pickle that it refuses.
@@ -135,9 +135,10 @@ def safe_loading(trust: bool = False) -> Iterator[None]:
             url, map_location, trust, torch.hub.load_state_dict_from_url, **options
         )
 
+    schemes = {**mmengine_checkpoint.CheckpointLoader._schemes, '': load}
     with (
-        patch.object(mmengine_checkpoint, 'load_url', fetch),
-        patch.dict(mmengine_checkpoint.CheckpointLoader._schemes, {'': load}),
+        replaced(mmengine_checkpoint, 'load_url', fetch),
+        replaced(mmengine_checkpoint.CheckpointLoader, '_schemes', schemes),
     ):
         yield
 

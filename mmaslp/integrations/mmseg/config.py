@@ -11,7 +11,6 @@ from inspect import signature
 from io import StringIO
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
@@ -19,6 +18,7 @@ from mmengine.utils import import_modules_from_strings
 
 from ...common.arguments import check_integer, check_number, optional
 from ...common.inputs import MOST_TEXT, check_file, naming
+from ...common.replacing import replaced
 
 # MMEngine reads a prefix only if it knows the distribution that it stands for.
 MODULE2PACKAGE.setdefault('mmaslp', 'mmaslp')
@@ -134,6 +134,17 @@ def find_config(name: str) -> str:
     )
 
 
+def scoped_bases(file: str) -> list[str]:
+    """List the ``mmaslp::`` and ``mmseg::`` bases of a config, and of its own bases."""
+    bases = []
+    for base in Config._get_base_files(file):
+        if base.startswith(('mmaslp::', 'mmseg::')):
+            bases.append(base)
+        elif '::' not in base:
+            bases += scoped_bases(os.path.join(os.path.dirname(file), base))
+    return list(dict.fromkeys(bases))
+
+
 @contextmanager
 def _python_only() -> Iterator[list[str]]:
     """Let MMEngine read Python files only, also as bases of bases.
@@ -157,7 +168,7 @@ def _python_only() -> Iterator[list[str]]:
         opened.pop()  # not of one that fails
         return content
 
-    with patch.object(Config, '_file2dict', staticmethod(read_python)):
+    with replaced(Config, '_file2dict', staticmethod(read_python)):
         yield opened
 
 
@@ -214,12 +225,11 @@ def import_mmseg() -> None:
         import mmseg.models  # noqa: F401
 
 
-def build_runner(cfg: Config, goes_on: bool = False) -> Any:
+def build_runner(cfg: Config) -> Any:
     """Build the runner of a config, also one that it names.
 
-    MMEngine writes a copy of the config into the work directory. A file of its name
-    there is replaced only by the training that goes on there, or takes its place, and
-    the config itself never.
+    MMEngine writes a copy of the config into the work directory: where a file has its
+    name, ``{runner.timestamp}.py`` beside it.
     """
     import_mmseg()
     from mmengine.runner import Runner
@@ -231,11 +241,7 @@ def build_runner(cfg: Config, goes_on: bool = False) -> Any:
             "model = dict(type='EncoderDecoder', ...), or a _base_ that has it"
         )
     written = Path(cfg.work_dir, Path(cfg.filename or '').name)
-    if (
-        cfg.filename
-        and written.exists()
-        and (not goes_on or written.samefile(cfg.filename))
-    ):
+    if cfg.filename and written.exists():
         cfg = copy.copy(cfg)
         object.__setattr__(cfg, '_filename', None)
     return (RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg)(cfg)

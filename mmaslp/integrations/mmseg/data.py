@@ -5,6 +5,8 @@ A data set may be the config of one, or built from it: both wrap others alike.
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config
@@ -64,6 +66,13 @@ def image_ids(dataset: Any) -> Iterator[str]:
             ) from error
 
 
+def repeats_images(dataset: Any) -> bool:
+    """Whether a data set gives images several times, as ``RepeatDataset`` does."""
+    if not hasattr(dataset, '__len__'):
+        return False
+    return sum(len(leaf) for leaf in leaf_sets(dataset)) < len(dataset)
+
+
 def data_files(dataset: Any) -> Iterator[str]:
     """Yield the paths of the images and masks of a data set."""
     for leaf in leaf_sets(dataset):
@@ -86,6 +95,22 @@ def inputs_of(cfg: Config, datasets: Iterable[Any]) -> list[str]:
     return sorted(inputs)
 
 
+def folders_named(dataset: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the folders of images and masks that the config of a data set names.
+
+    What a class has by default is known only once it is built, see :func:`inputs_of`.
+    """
+    root = dataset.get('data_root') or ''
+    prefix = dataset.get('data_prefix') or {}
+    if type_of(dataset) == 'SODDataset' and not prefix:
+        with suppress(FileNotFoundError):
+            folders, _ = locate(root, dataset.get('layout'), dataset.get('split'))
+            yield from folders
+    for name in prefix.values():
+        if name and '://' not in os.path.join(root, name):
+            yield os.path.join(root, name)
+
+
 def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:
     """Let a config train, validate and test on a folder of images and masks.
 
@@ -100,55 +125,95 @@ def use_folder(cfg: Config, folder: str, whole: bool = False) -> str:
         FileNotFoundError: There are no images and masks.
         ValueError: Some cannot be used, which are listed.
     """
-    divided = divided_parts(folder)
-    parts = [*divided]
-    if parts and 'val' not in parts and not (whole and 'test' in parts):
-        raise FileNotFoundError(
-            f'{folder} has {" and ".join(parts)}, and no val to validate on: add '
-            'images and masks of it, or put all into images and masks, which are '
-            'divided then'
-        )
-    words = f'{folder} has {describe_parts(divided)}'
-    if whole := whole and not parts:
-        locate(folder)  # or say what is missing
-        words = f'{folder} is not divided: all its images are taken'
-    elif not parts:
-        prepared = prepare_dataset(folder).parts
-        parts = [*prepared]
-        words = (
-            f'{folder} was checked and divided: '
-            f'{", ".join(f"{len(names)} {part}" for part, names in prepared.items())} '
-            'images'
-        )
-
-    for split in ('val', 'test') if whole else ('train', 'val', 'test'):
-        if (loader := cfg.get(f'{split}_dataloader')) is not None:
-            # Without a part of its own a test is one of the validation images.
-            part = 'val' if split == 'test' and split not in parts else split
-            pipeline = leaf_sets(loader.dataset)[0].get('pipeline', [])
-            dataset = dict(
-                type='SODDataset',
-                data_root=folder,
-                split=None if whole else part,
-                pipeline=with_binary_masks(pipeline),
-                **({} if split == 'train' else {'test_mode': True}),
-            )
-            loader.dataset = (
-                {**loader.dataset, 'dataset': dataset}
-                if type_of(loader.dataset) == 'RepeatDataset'
-                else dataset
+    parts = _parts_of(folder, whole)
+    for split in parts.splits():
+        loader = cfg.get(f'{split}_dataloader')
+        if loader is not None:
+            loader.dataset = _dataset_of_part(
+                loader.dataset, folder, parts.of(split), split != 'train'
             )
 
     if cfg.get('tta_pipeline'):
         cfg.tta_pipeline = with_binary_masks(cfg.tta_pipeline)
     if cfg.get('test_sets'):
         cfg.test_sets = {}
+    return parts.words
+
+
+@dataclass(frozen=True)
+class FolderParts:
+    """The parts of a folder of images and masks.
+
+    Attributes:
+        names (list[str]): Of 'train', 'val' and 'test'; empty if it is taken whole.
+        words (str): What is said of them.
+    """
+
+    names: list[str]
+    words: str
+
+    def splits(self) -> list[str]:
+        """The splits of a config that take their images from the folder."""
+        return ['train', 'val', 'test'] if self.names else ['val', 'test']
+
+    def of(self, split: str) -> str | None:
+        """The part that a split takes; None for the whole folder."""
+        if not self.names:
+            return None
+        # Without a part of its own a test is one of the validation images.
+        if split == 'test' and 'test' not in self.names:
+            return 'val'
+        return split
+
+
+def _parts_of(folder: str, whole: bool) -> FolderParts:
+    """Find the parts of a folder, or divide it, or take it whole."""
+    divided = divided_parts(folder)
+    if divided:
+        names = [*divided]
+        words = f'{folder} has {describe_parts(divided)}'
+        if 'val' not in names and not (whole and 'test' in names):
+            raise FileNotFoundError(
+                f'{folder} has {" and ".join(names)}, and no val to validate on: add '
+                'images and masks of it, or put all into images and masks, which are '
+                'divided then'
+            )
+        return FolderParts(names, _with_test(names, words))
+
+    if whole:
+        locate(folder)  # or say what is missing
+        return FolderParts([], f'{folder} is not divided: all its images are taken')
+
+    prepared = prepare_dataset(folder).parts
+    sizes = ', '.join(f'{len(images)} {part}' for part, images in prepared.items())
+    words = f'{folder} was checked and divided: {sizes} images'
+    return FolderParts([*prepared], _with_test([*prepared], words))
+
+
+def _with_test(names: Sequence[str], words: str) -> str:
+    if 'test' in names:
+        return words
     return (
-        words
-        if whole or 'test' in parts
-        else f'{words}; a test takes the validation images, to which calibrators are '
+        f'{words}; a test takes the validation images, to which calibrators are '
         'fitted: they look better than on other images'
     )
+
+
+def _dataset_of_part(
+    dataset: Any, folder: str, part: str | None, is_test: bool
+) -> dict[str, Any]:
+    """The config of a data set with a part of a folder in place of its own images."""
+    inner = dict(
+        type='SODDataset',
+        data_root=folder,
+        split=part,
+        pipeline=with_binary_masks(leaf_sets(dataset)[0].get('pipeline', [])),
+    )
+    if is_test:
+        inner['test_mode'] = True
+    if type_of(dataset) == 'RepeatDataset':
+        return {**dataset, 'dataset': inner}
+    return inner
 
 
 def with_binary_masks(steps: Any) -> Any:

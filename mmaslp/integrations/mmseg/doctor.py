@@ -22,6 +22,7 @@ from .config import (
     import_modules,
     name_run,
     read_config,
+    scoped_bases,
     type_of,
 )
 from .data import (
@@ -49,8 +50,7 @@ def examine_config(
                 'with an error',
                 'for those name the file by its path in _base_',
             )
-            for base in Config._get_base_files(find_config(config))
-            if base.startswith(('mmaslp::', 'mmseg::'))
+            for base in scoped_bases(find_config(config))
         ]
         if data is not None:
             found.findings.append(Finding('ok', use_folder(cfg, data)))

@@ -321,48 +321,24 @@ def _test(
     """Test on one set, and sort what was measured."""
     run = _config_of_run(cfg, name, dataset, folder, options)
     runner = build_runner(run)
-    evaluator = runner.test_loop.evaluator
-    measured = calibration_of(run, 'test_evaluator')
-    # One with another prefix measures otherwise, and has its own file.
-    ours = [m for m in evaluator.metrics if isinstance(m, CalibrationMetric)][:1]
-    if measured is not None and options.calibrator is not None:
-        given = {
-            key: value
-            for key, value in measured.items()
-            if key not in ('type', 'prefix', '_scope_')  # the last of mmaslp::
-        }
-        ours.append(
-            CalibrationMetric(**given, prefix=PREFIX, calibrator=options.calibrator)
-        )
-    evaluator.metrics += ours[1:]
+    calibration_metrics = _calibration_metrics(runner, run, options)
     runner.register_hook(WeightsHook())
     report_findings(check_run(runner, ('test',)))
-    if ours and any(
-        type_of(each) == 'IoUMetric' for each in metrics_of(run, 'test_evaluator')
-    ):
-        check_threshold(runner.model)
-    shared = dict(
-        scores=(measured or {}).get('scores', 'auto'),
-        calibrator=options.calibrator,
-        overwrite=options.overwrite,
+    measures_iou = any(
+        type_of(metric) == 'IoUMetric' for metric in metrics_of(run, 'test_evaluator')
     )
-    for kind, place in ((ProbMapHook, options.out_prob), (ReviewHook, options.review)):
-        if place is not None:
-            runner.register_hook(kind(place, **shared))
+    if calibration_metrics and measures_iou:
+        check_threshold(runner.model)
+    _register_outputs(runner, run, options)
 
     metrics = _by_last_name(runner.test())
     if options.calibrator is not None:
         options.calibrator.check_network(runner.model)
 
-    results = [metric.result for metric in ours if metric.result is not None]
-    calibrated = (
-        {}
-        if options.calibrator is None or len(results) < 2
-        else dict(results[-1].metrics)
-    )
-    keeps_masks = options.calibrator and options.calibrator.target == 'confidence'
-    if calibrated and MEAN_IOU in metrics:
-        calibrated[MEAN_IOU] = metrics[MEAN_IOU] if keeps_masks else nan
+    results = [
+        metric.result for metric in calibration_metrics if metric.result is not None
+    ]
+    calibrated = _calibrated_row(results, metrics, options.calibrator)
     for row in (metrics, calibrated):
         if MEAN_IOU in row and any(result.no_foreground for result in results):
             row[MEAN_IOU] = nan
@@ -375,6 +351,60 @@ def _test(
         # The metric has written the first one.
         save_result(osp.join(folder, FILE), completed, overwrite=True)
     return Tested(folder, metrics, calibrated, completed, options.review)
+
+
+def _calibration_metrics(
+    runner: Any, run: Config, options: EvaluationOptions
+) -> list[CalibrationMetric]:
+    """The metric of the network, and one of its calibrated maps, which is added."""
+    evaluator = runner.test_loop.evaluator
+    # One with another prefix measures otherwise, and has its own file.
+    metrics = [m for m in evaluator.metrics if isinstance(m, CalibrationMetric)][:1]
+    settings = calibration_of(run, 'test_evaluator')
+    if settings is None or options.calibrator is None:
+        return metrics
+
+    arguments = {
+        key: value
+        for key, value in settings.items()
+        if key not in ('type', 'prefix', '_scope_')  # the last of mmaslp::
+    }
+    calibrated = CalibrationMetric(
+        **arguments, prefix=PREFIX, calibrator=options.calibrator
+    )
+    evaluator.metrics.append(calibrated)
+    return [*metrics, calibrated]
+
+
+def _register_outputs(runner: Any, run: Config, options: EvaluationOptions) -> None:
+    """Let hooks write maps and what to expect of masks, where that is asked for."""
+    settings = calibration_of(run, 'test_evaluator') or {}
+    shared: dict[str, Any] = dict(
+        scores=settings.get('scores', 'auto'),
+        calibrator=options.calibrator,
+        overwrite=options.overwrite,
+    )
+    if options.out_prob is not None:
+        runner.register_hook(ProbMapHook(options.out_prob, **shared))
+    if options.review is not None:
+        runner.register_hook(ReviewHook(options.review, **shared))
+
+
+def _calibrated_row(
+    results: Sequence[Result],
+    metrics: Mapping[str, float],
+    calibrator: Calibrator | None,
+) -> dict[str, float]:
+    """Metrics of calibrated probabilities; empty where they were not measured."""
+    if calibrator is None or len(results) < 2:
+        return {}
+
+    row = dict(results[-1].metrics)
+    if row and MEAN_IOU in metrics:
+        # One of confidences keeps masks.
+        keeps_masks = calibrator.target == 'confidence'
+        row[MEAN_IOU] = metrics[MEAN_IOU] if keeps_masks else nan
+    return row
 
 
 def check_threshold(model: Any) -> None:
@@ -402,14 +432,20 @@ def _complete(
     options: EvaluationOptions,
 ) -> Result:
     """Name model and set of a result, and add what other metrics measured."""
+    model = options.model
+    if result.is_calibrated:
+        model += CALIBRATED
+    known_already = {*result.metrics}
+    if result.settings['mode'] == 'top_label':
+        known_already.add('aAcc %')  # the accuracy
+    measures = {key: row[key] for key in row if key not in known_already}
     files = {'checkpoint': run.get('load_from'), 'config': run.filename}
-    same = ['aAcc %'] if result.settings['mode'] == 'top_label' else []
 
     return replace(
         result,
-        model=options.model + CALIBRATED * result.is_calibrated,
+        model=model,
         dataset=name,
-        measures={k: v for k, v in row.items() if k not in (*result.metrics, *same)},
+        measures=measures,
         settings={**result.settings, **options.settings},
         files=[
             {'role': role, 'name': osp.basename(path), 'sha256': sha256_of(path)}
@@ -471,6 +507,11 @@ def draw_predictions(cfg: Config, folder: str) -> None:
             '--show-dir needs '
             "default_hooks.visualization=dict(type='SegVisualizationHook') in the "
             'config'
+        )
+    if cfg.get('visualizer') is None:
+        raise ValueError(
+            "--show-dir needs visualizer=dict(type='SegLocalVisualizer', "
+            "vis_backends=[dict(type='LocalVisBackend')]) in the config"
         )
     hook.update(draw=True)
     cfg.visualizer['save_dir'] = folder

@@ -1,16 +1,16 @@
-"""The work directory of a training, and what it holds already."""
+"""Training in a work directory, which may hold another training already."""
 
+import errno
+import logging
 import os
-import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import get_rank
-from mmengine.hooks import Hook
+from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
@@ -22,44 +22,21 @@ from ...files.names import some
 from .checkpoint import WeightsHook, check_checkpoint, safe_loading
 from .checks.run import check_once
 from .config import build_runner, name_run, type_of
-
-# What a training leaves, and a later one would replace or take for its own.
-_REPLACED = re.compile(
-    r'(best_.+_)?(epoch|iter)_\d+\.pth|last_checkpoint|alpha\.csv|calibrator\.json'
+from .data import dataset_of, folders_named, inputs_of, sets_named
+from .saving import PARTS, save_safely
+from .work_dir import (
+    Takeover,
+    earlier_training,
+    is_dumped_config,
+    lies_in,
+    note_written,
+    remove_files,
+    was_trained,
 )
 
+__all__ = ['prepare_training', 'run_training', 'was_trained']
 
-def earlier_training(folder: str) -> list[str]:
-    """List what an earlier training left that another one would replace."""
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    return [os.path.join(folder, n) for n in sorted(names) if _REPLACED.fullmatch(n)]
-
-
-def was_trained(folder: str) -> bool:
-    """Whether a folder is the work directory of a training that saved a checkpoint."""
-    return any(path.endswith('.pth') for path in earlier_training(folder))
-
-
-class ReplaceHook(Hook):
-    """Removes an earlier training when the new one saves its first checkpoint."""
-
-    done = False
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Remove it once: what matches later is of the new training."""
-        if not self.done:
-            remove_training(runner.work_dir)
-        self.done = True
-
-
-def remove_training(folder: str) -> None:
-    """Remove what an earlier training left, and nothing else."""
-    for path in earlier_training(folder):
-        # Sharded checkpoints are folders.
-        if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path)
-        else:
-            os.remove(path)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def run_training(
@@ -74,9 +51,11 @@ def run_training(
         ValueError: The work directory holds another training, a checkpoint is damaged
             or asks for code, or the config does not serve.
     """
+    check_work_dir(cfg)
     with (
         safe_loading(trust_checkpoint),
         locked(cfg) if os.name == 'posix' else nullcontext(),  # Windows has no flock
+        naming_full_disk(cfg.work_dir),
     ):
         runner = prepare_training(cfg, trust_checkpoint=trust_checkpoint, **options)
         runner.train()
@@ -97,7 +76,7 @@ def prepare_training(
     resume = cfg.resume = bool(resume or cfg.get('resume'))
     start = cfg.get('load_from')
     latest = _latest(cfg.work_dir) if resume else None
-    if latest and not _lies_in(cfg.work_dir, start):
+    if latest and not lies_in(cfg.work_dir, start):
         # The weights that the training began with are no longer asked for.
         instead = f', and not from {start}' if start else ''
         print_log(f'resuming from {latest}{instead}', 'current')
@@ -108,17 +87,106 @@ def prepare_training(
     _check_folder(cfg.work_dir, start, resume, overwrite)
     if start is not None:
         check_checkpoint(start, trust_checkpoint)
-    runner = build_runner(cfg, goes_on=was_trained(cfg.work_dir))
+    has_config = _config_there(cfg) is not None
+    with _no_cut_config(cfg.work_dir):
+        runner = build_runner(cfg)
+    runner.replaces_training = overwrite
     check_once(runner, ('train', 'val'))
+    datasets = [dataset_of(runner.train_loop), dataset_of(runner.val_loop)]
+    _check_inputs(cfg.work_dir, inputs_of(cfg, datasets))
     if resume:
         runner.register_hook(WeightsHook())
-    if overwrite and get_rank() == 0:
-        # Other runners' processes write the parts of a checkpoint all at once.
-        if was_trained(cfg.work_dir) and isinstance(runner, Runner):
-            runner.register_hook(ReplaceHook())
-        else:
-            remove_training(cfg.work_dir)
+
+    takeover = _takeover(cfg, runner, has_config, overwrite)
+    if is_main_process():
+        shutil.rmtree(Path(cfg.work_dir) / PARTS, ignore_errors=True)
+    if not save_safely(runner, takeover) and is_main_process():
+        remove_files(takeover.earlier)
     return runner
+
+
+def _config_there(cfg: Config) -> Path | None:
+    """The file of the work directory that has the name of the config, if any."""
+    if not cfg.filename:
+        return None
+    path = Path(cfg.work_dir, Path(cfg.filename).name)
+    return path if path.exists() else None
+
+
+def _takeover(
+    cfg: Config, runner: Runner, has_config: bool, overwrite: bool
+) -> Takeover:
+    """What the first checkpoint takes the place of.
+
+    The config in the work directory stays that of the checkpoints there until then.
+    """
+    takeover = Takeover(earlier_training(cfg.work_dir) if overwrite else [])
+    config = _config_there(cfg)
+    if config is None or not is_main_process():
+        return takeover
+
+    if not has_config:
+        note_written(config)
+        return takeover
+
+    dumped = Path(cfg.work_dir, f'{runner.timestamp}.py')
+    if config.samefile(cfg.filename):
+        return takeover
+    if is_dumped_config(config):
+        takeover.dumped = dumped
+        takeover.config = config
+    else:
+        print_log(
+            f'{config} is not as a training wrote it, and stays: the config of this '
+            f'training is {dumped}',
+            'current',
+            logging.WARNING,
+        )
+    return takeover
+
+
+@contextmanager
+def _no_cut_config(folder: str) -> Iterator[None]:
+    """Leave no config that is not whole, where the disk is full."""
+    before = {*Path(folder).glob('*.py')}
+    try:
+        yield
+    except OSError:
+        remove_files([*map(str, {*Path(folder).glob('*.py')} - before)])
+        raise
+
+
+@contextmanager
+def naming_full_disk(folder: str) -> Iterator[None]:
+    """Name the work directory where what cannot be written has no name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_FULL or error.filename is not None:
+            raise
+        words = f'cannot be written to ({error.strerror})'
+        raise OSError(error.errno, words, folder) from error
+
+
+def check_work_dir(cfg: Config) -> None:
+    """Refuse, before it is made, a work directory in a folder that the config reads.
+
+    Raises:
+        ValueError: It lies in a folder of images or masks, or holds images.
+    """
+    if not earlier_training(cfg.work_dir):
+        _refuse_images(cfg.work_dir)
+    read = [
+        folder
+        for split in ('train', 'val')
+        for dataset in sets_named(cfg, split)
+        for folder in folders_named(dataset)
+    ]
+    _check_inputs(cfg.work_dir, read)
+
+
+def _check_inputs(folder: str, inputs: Iterable[str]) -> None:
+    check_outputs({'--work-dir': Path(folder) / '_'}, inputs)
 
 
 @contextmanager
@@ -178,17 +246,15 @@ def _check_folder(
 ) -> None:
     """Refuse to mix two trainings, and to remove what this one starts from."""
     left = earlier_training(folder)
-    from_here = _lies_in(folder, start)
+    from_here = lies_in(folder, start)
 
     if left and overwrite and (resume or from_here):
         raise ValueError(
             f'--overwrite would remove what the training starts from, in {folder} '
             f'({start or "--resume"}): move it elsewhere, or name another --work-dir'
         )
-    if not left and any(
-        path.suffix.lower() in IMAGE_SUFFIXES for path in Path(folder).glob('*')
-    ):
-        raise ValueError(f'{folder} holds images: name another --work-dir')
+    if not left:
+        _refuse_images(folder)
     if left and not overwrite and not (resume and from_here):
         raise ValueError(
             f'{folder} holds a training already ('
@@ -199,6 +265,6 @@ def _check_folder(
         )
 
 
-def _lies_in(folder: str, path: str | None) -> bool:
-    real = os.path.realpath(os.path.expanduser(path or ''))
-    return bool(path) and real.startswith(os.path.realpath(folder) + os.sep)
+def _refuse_images(folder: str) -> None:
+    if any(path.suffix.lower() in IMAGE_SUFFIXES for path in Path(folder).glob('*')):
+        raise ValueError(f'{folder} holds images: name another --work-dir')

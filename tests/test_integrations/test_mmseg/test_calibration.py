@@ -27,6 +27,7 @@ from mmaslp.integrations.mmseg.calibration import (
 )
 from mmaslp.integrations.mmseg.engine import calibrator_hook
 from mmaslp.integrations.mmseg.evaluation.metrics import ScoreReader
+from mmaslp.integrations.mmseg.training import prepare_training
 from tests.toy import Toy, add_views, write_images
 
 
@@ -394,3 +395,21 @@ def test_a_calibrator_of_another_checkpoint_is_told(trained, tmp_path, capsys):
     torch.save(content, checkpoint)
     with pytest.warns(UserWarning, match='fitted to a network of other weights'):
         assert run_command('test', [*words, '--work-dir', str(tmp_path / 'two')]) == 0
+
+
+def test_a_validation_that_repeats_images_is_refused(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.custom_hooks = [dict(type='CalibratorHook')]
+    loader = cfg.val_dataloader
+    loader.dataset = dict(type='RepeatDataset', times=2, dataset=loader.dataset)
+    with pytest.raises(ValueError, match='gives images several times'):
+        prepare_training(cfg)
+
+
+def test_a_model_trains_on_after_a_fit_that_failed(toy, tmp_path):
+    runner = Runner.from_cfg(toy.config(tmp_path / 'run'))
+    loader = runner.val_loop.dataloader
+    runner.model.train()
+    with pytest.raises(IndexError):
+        collect_tables(runner.model, loader, ScoreReader('auto', binary=True), [])
+    assert runner.model.training

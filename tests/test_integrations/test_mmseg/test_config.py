@@ -12,6 +12,7 @@ from mmaslp.integrations.mmseg.config import (
     build_runner,
     find_config,
     name_run,
+    scoped_bases,
 )
 from tests.configs import load_config
 
@@ -115,3 +116,16 @@ def test_damaged_checkpoints(tmp_path):
     path.write_bytes(data.replace(b'\x07' * 64, b'\x08' * 64))
     with pytest.raises(ValueError, match='fails its checksum'):
         check_checkpoint(str(path))
+
+
+def test_bases_that_only_our_tools_read_are_found_in_bases_too(tmp_path):
+    (tmp_path / 'below').mkdir()
+    (tmp_path / 'below' / 'base.py').write_text(
+        "_base_ = ['mmseg::_base_/default_runtime.py', 'mmaslp::demo/bce.py']\n"
+    )
+    (tmp_path / 'middle.py').write_text("_base_ = 'below/base.py'\n")
+    (tmp_path / 'top.py').write_text("_base_ = ['middle.py', 'mmaslp::demo/bce.py']\n")
+    assert scoped_bases(str(tmp_path / 'top.py')) == [
+        *('mmseg::_base_/default_runtime.py', 'mmaslp::demo/bce.py')
+    ]
+    assert scoped_bases(str(tmp_path / 'below' / 'base.py'))

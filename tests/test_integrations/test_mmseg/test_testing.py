@@ -19,9 +19,11 @@ from mmaslp.evaluation.result import load_results
 from mmaslp.evaluation.verdict import describe, verdict
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.review import review_maps
+from mmaslp.integrations.mmseg.engine import scores_hooks
 from mmaslp.integrations.mmseg.testing import (
     EvaluationOptions,
     Tested,
+    draw_predictions,
     evaluate,
     measures_calibration,
     sets_of_test,
@@ -290,3 +292,25 @@ def test_rows_are_cut_at_one_threshold(config, sharp):
     assert verdict(comparison) == verdicts(found)[0]
     page = report_html(load_results(file))
     assert verdict(comparison) in page
+
+
+@pytest.mark.parametrize('lacking', ['visualizer', 'hook'])
+def test_what_painting_needs(lacking):
+    hooks = dict(visualization=dict(type='SegVisualizationHook'))
+    cfg = Config(dict(default_hooks=hooks, visualizer=dict(type='SegLocalVisualizer')))
+    if lacking == 'visualizer':
+        cfg.visualizer = None
+    else:
+        cfg.default_hooks = {}
+    with pytest.raises(ValueError, match='--show-dir needs'):
+        draw_predictions(cfg, 'shown')
+
+
+def test_scores_are_refused_by_all_processes_or_none(tmp_path, monkeypatch):
+    """This process has seen doubtful scores only; another one has not."""
+    hook = ProbMapHook(str(tmp_path))
+    hook._reader.images = hook._reader.doubtful = 3
+    with pytest.raises(ValueError, match='neither logits nor'):
+        hook.after_test_epoch(None)
+    monkeypatch.setattr(scores_hooks, 'all_gather_object', lambda own: [own, (2, 0)])
+    hook.after_test_epoch(None)

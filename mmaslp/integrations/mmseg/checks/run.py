@@ -107,32 +107,30 @@ def check_batches(split: str, loop: Any) -> Iterator[Finding]:
     loader: Any = getattr(loop, 'dataloader', None)
     is_sized = hasattr(dataset_of(loop), '__len__')
     sampler: Any = getattr(loader, 'sampler', None)
-    faults = [
-        (
-            is_sized and len(loader) == 0,
-            'gives no batch: batch_size is above its images',
-            'drop_last = False',
-        ),
-        (
-            split != 'train'
-            and is_sized
-            and getattr(loader, 'drop_last', False)
-            and len(sampler) % (loader.batch_size or 1),
-            'leaves images out of what it measures by drop_last',
-            'drop_last = False',
-        ),
-        (
-            type(sampler).__name__ == 'InfiniteSampler'
-            and (split != 'train' or type(loop).__name__ == 'EpochBasedTrainLoop'),
-            'never ends: InfiniteSampler is one for IterBasedTrainLoop',
-            f"sampler = dict(type='DefaultSampler', shuffle={split == 'train'})",
-        ),
-    ]
-
     place = f'{split}_dataloader'
-    for wrong, text, remedy in faults:
-        if wrong:
-            yield Finding('error', f'{place} {text}', f'{place}.{remedy}')
+
+    if is_sized and len(loader) == 0:
+        yield Finding(
+            'error',
+            f'{place} gives no batch: batch_size is above its images',
+            f'{place}.drop_last = False',
+        )
+    drops = split != 'train' and is_sized and getattr(loader, 'drop_last', False)
+    if drops and len(sampler) % (loader.batch_size or 1):
+        yield Finding(
+            'error',
+            f'{place} leaves images out of what it measures by drop_last',
+            f'{place}.drop_last = False',
+        )
+
+    ends = split != 'train' or type(loop).__name__ == 'EpochBasedTrainLoop'
+    if ends and type(sampler).__name__ == 'InfiniteSampler':
+        yield Finding(
+            'error',
+            f'{place} never ends: InfiniteSampler is one for IterBasedTrainLoop',
+            f"{place}.sampler = dict(type='DefaultSampler', "
+            f'shuffle={split == "train"})',
+        )
 
 
 def check_hooks(runner: Any) -> Iterator[Finding]:
@@ -238,74 +236,122 @@ def mask_values(leaf: Any, most: int) -> set[int]:
 
 
 def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
-    """Look for masks whose objects are ignored, and training sets without objects."""
+    """Look for masks that cannot be read, or whose objects are ignored."""
     place = f'{split}_dataloader.dataset'
     leaves = leaf_sets(dataset)
-    for path in filter(None, map(_absent_file, leaves)):
-        yield Finding(
-            'error',
-            f'{place}: there is no {path}',
-            f'{place}: data_prefix, img_suffix and seg_map_suffix as the files are',
-        )
+    pipelines = [[*_transforms(pipeline)] for pipeline in _pipelines(dataset)]
+
+    unreadable = [*_absent_files(place, leaves)] or [
+        *_lacking_steps(split, place, pipelines)
+    ]
+    if unreadable:
+        yield unreadable[0]
         return
 
-    pipelines = _pipelines(dataset)
-    names = '\n'.join(  # a line each
-        ' '.join(type(step).__name__ for step in _transforms(pipeline))
-        for pipeline in pipelines
-    )
-    lacking = [what for what, name in _STEPS.items() if not re.search(name, names)]
-    if names.strip() and lacking and _are_known(pipelines):
+    # MMSegmentation changes predictions back, and a training has no predictions.
+    if split != 'train':
+        yield from _moved_masks(place, pipelines)
+
+    most = _MANY if split == 'train' else _SAMPLE
+    values = [mask_values(leaf, most) for leaf in leaves]
+    ignored = [*_ignored_objects(place, leaves, values)]
+    if ignored:
+        yield ignored[0]
+    elif split == 'train':
+        yield from _one_class(place, values)
+
+
+def _absent_files(place: str, leaves: Sequence[Any]) -> Iterator[Finding]:
+    """Look for files that are not there."""
+    for leaf in leaves:
+        path = _absent_file(leaf)
+        if path:
+            yield Finding(
+                'error',
+                f'{place}: there is no {path}',
+                f'{place}: data_prefix, img_suffix and seg_map_suffix as the files are',
+            )
+
+
+def _lacking_steps(
+    split: str, place: str, pipelines: Sequence[Sequence[Any]]
+) -> Iterator[Finding]:
+    """Look for pipelines that read no images or masks, or do not pack them."""
+    steps = [step for pipeline in pipelines for step in pipeline]
+    names = [type(step).__name__ for step in steps]
+    lacking = []
+    for what, words in _STEPS.items():
+        if not any(re.search(words, name) for name in names):
+            lacking.append(what)
+
+    if names and lacking and _are_known(steps):
         yield Finding(
             'warning' if split == 'test' else 'error',
             f'{place}: no step of its pipeline {" or ".join(lacking)}',
             f"{place}.pipeline: dict(type='LoadImageFromFile'), then "
             "dict(type='LoadBinaryAnnotations'), and dict(type='PackSegInputs') last",
         )
-        return
 
-    for kind, level in (('Flip', 'error'), ('Resize', 'warning')):
-        if split != 'train' and (
-            moved := re.search(rf'Annotations.* (\w*{kind})\b', names)
-        ):
+
+def _moved_masks(place: str, pipelines: Sequence[Sequence[Any]]) -> Iterator[Finding]:
+    """Look for masks that a test changes together with the images."""
+    for suffix, level in (('Flip', 'error'), ('Resize', 'warning')):
+        moved = _step_that_moves(pipelines, suffix)
+        if moved is not None:
             yield Finding(
                 level,
-                f'{place}: {moved[1]} changes the masks too, and MMSegmentation '
+                f'{place}: {moved} changes the masks too, and MMSegmentation '
                 'changes what it predicts back to the image as it was, so that both '
                 'may differ',
-                f'{place}.pipeline: LoadBinaryAnnotations after {moved[1]}',
+                f'{place}.pipeline: LoadBinaryAnnotations after {moved}',
             )
 
-    values = [
-        mask_values(leaf, _MANY if split == 'train' else _SAMPLE) for leaf in leaves
-    ]
+
+def _step_that_moves(pipelines: Sequence[Sequence[Any]], suffix: str) -> str | None:
+    """The last step after the loader of masks whose name ends so; None without one."""
+    for pipeline in pipelines:
+        names = [type(step).__name__ for step in pipeline]
+        loaded = [index for index, name in enumerate(names) if 'Annotations' in name]
+        later = names[loaded[0] + 1 :] if loaded else []
+        moved = [name for name in later if name.endswith(suffix)]
+        if moved:
+            return moved[-1]
+    return None
+
+
+def _ignored_objects(
+    place: str, leaves: Sequence[Any], values: Sequence[set[int]]
+) -> Iterator[Finding]:
+    """Look for masks of 0 and 255 that are read as background and "ignore"."""
     for leaf, held in zip(leaves, values):
-        if _IGNORED in held and _OBJECT not in held and _are_known(leaf.pipeline):
-            yield Finding(
-                'error',
-                f'{place}: {type(_mask_loader(leaf)).__name__} gives the values 0 and '
-                f'255 for the masks ({leaf.get_data_info(0).get("seg_map_path")}), and '
-                '255 means "ignore": '
-                + (
-                    'by reduce_zero_label the background is'
-                    if getattr(leaf, 'reduce_zero_label', False)
-                    else 'all objects are'
-                )
-                + ' left out of losses and metrics, and the accuracy would be 1. '
-                'LoadBinaryAnnotations reads masks of 0 and 1 or 255, and --data '
-                'FOLDER takes it',
-                PATCH,
-            )
-            return
-
-    if split == 'train' and values in ([{0}] * len(leaves), [{_OBJECT}] * len(leaves)):
-        absent = 'background' if _OBJECT in values[0] else 'foreground'
+        if _IGNORED not in held or _OBJECT in held or not _are_known(leaf.pipeline):
+            continue
+        lost = 'all objects are'
+        if getattr(leaf, 'reduce_zero_label', False):
+            lost = 'by reduce_zero_label the background is'
         yield Finding(
             'error',
-            f'{place}: none of the training masks has a pixel of {absent}, so there '
-            'is nothing to learn',
-            f'{place}: masks of 0 and 1, or of 0 and 255 with LoadBinaryAnnotations',
+            f'{place}: {type(_mask_loader(leaf)).__name__} gives the values 0 and '
+            f'255 for the masks ({leaf.get_data_info(0).get("seg_map_path")}), and '
+            f'255 means "ignore": {lost} left out of losses and metrics, and the '
+            'accuracy would be 1. LoadBinaryAnnotations reads masks of 0 and 1 or 255, '
+            'and --data FOLDER takes it',
+            PATCH,
         )
+
+
+def _one_class(place: str, values: Sequence[set[int]]) -> Iterator[Finding]:
+    """Look for training masks without an object, or without a background."""
+    for only, absent in ((0, 'foreground'), (_OBJECT, 'background')):
+        if all(held == {only} for held in values):
+            yield Finding(
+                'error',
+                f'{place}: none of the training masks has a pixel of {absent}, so '
+                'there is nothing to learn',
+                f'{place}: masks of 0 and 1, or of 0 and 255 with '
+                'LoadBinaryAnnotations',
+            )
+            return
 
 
 def _are_known(steps: Any) -> bool:

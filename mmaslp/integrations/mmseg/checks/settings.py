@@ -6,6 +6,7 @@ they change is the patch of the doctor.
 
 import inspect
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -252,57 +253,66 @@ def _why_two_channels(model: Mapping[str, Any], heads: Mapping[str, ConfigDict])
 
 
 def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Finding]:
-    channels = head.get('out_channels') or head.get('num_classes')
+    """Look at the channels of a head, and give it those of a binary one."""
+    fault = _fault_of_channels(head, 'decode_head' in place, reason)
+    if fault is not None:
+        yield Finding(fault.level, f'{place} {fault.words}', PATCH)
+
+    channels = _channels_of(head)
+    if channels not in (1, 2):
+        head.update(num_classes=2, out_channels=1, threshold=0.5)
+    if reason and channels != 2:
+        head.update(num_classes=2, out_channels=2)
+    elif channels == 1 and 'decode_head' in place:
+        head.threshold = 0.5
+
+
+@dataclass(frozen=True)
+class _Fault:
+    level: str
+    words: str
+
+
+def _fault_of_channels(head: ConfigDict, decodes: bool, reason: str) -> _Fault | None:
+    """The worst that is wrong with the channels of a head."""
+    channels = _channels_of(head)
     losses = listed(head.get('loss_decode'))
-    threshold = head.get('threshold') or 0.3
     sigmoids = [
         bool(loss.get('use_sigmoid'))
         for loss in losses
         if type_of(loss) == 'CrossEntropyLoss'
     ]
-    ours = any(type_of(loss) == 'SCBCELoss' for loss in losses)
-    decodes = 'decode_head' in place
-    faults = [
-        (
-            channels == 1 and reason,
-            'error',
-            f'cannot work with one channel: {reason}',
-        ),
-        (
-            channels == 1 and False in sigmoids,
-            'error',
-            'takes a softmax over one channel, which is 1 everywhere',
-        ),
-        (
-            channels == 1 and decodes and threshold != 0.5,
+    threshold = head.get('threshold') or 0.3
+
+    if channels == 1 and reason:
+        return _Fault('error', f'cannot work with one channel: {reason}')
+    if channels == 1 and False in sigmoids:
+        return _Fault(
+            'error', 'takes a softmax over one channel, which is 1 everywhere'
+        )
+    if channels == 1 and decodes and threshold != 0.5:
+        return _Fault(
             'warning',
             f'calls a pixel foreground above {threshold} (0.3 where no threshold is '
             'set), the metrics count at 0.5',
-        ),
-        (
-            channels == 2 and True in sigmoids,
+        )
+    if channels == 2 and True in sigmoids:
+        return _Fault(
             'warning',
             'has two channels without a background: each has a sigmoid of its own, and '
             'metrics take the softmax of both',
-        ),
-        (
-            channels not in (1, 2),
-            'error' if ours else 'note',
-            f'has {channels} channels, and SCBCELoss is for binary heads',
-        ),
-    ]
-    yield from [
-        Finding(level, f'{place} {words}', PATCH)
-        for wrong, level, words in faults
-        if wrong
-    ][:1]
-
+        )
     if channels not in (1, 2):
-        head.update(num_classes=2, out_channels=1, threshold=0.5)
-    if reason and channels != 2:
-        head.update(num_classes=2, out_channels=2)
-    elif channels == 1 and decodes:
-        head.threshold = 0.5
+        is_ours = any(type_of(loss) == 'SCBCELoss' for loss in losses)
+        return _Fault(
+            'error' if is_ours else 'note',
+            f'has {channels} channels, and SCBCELoss is for binary heads',
+        )
+    return None
+
+
+def _channels_of(head: ConfigDict) -> int | None:
+    return head.get('out_channels') or head.get('num_classes')
 
 
 def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:

@@ -11,12 +11,18 @@ from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
 
 from ....calibration.calibrator import CALIBRATOR_FILE
-from ....common.outputs import check_output
 from ....training.sessions import CalibratorSession
-from ..calibration import collect_tables, keep_in_checkpoint, validation_reader
+from ..calibration import (
+    REPEATED,
+    collect_tables,
+    keep_in_checkpoint,
+    validation_reader,
+)
 from ..checks.findings import Finding
 from ..checks.run import check_once
-from ..training import was_trained
+from ..data import dataset_of, repeats_images
+from ..saving import save_safely
+from ..work_dir import check_replaceable, note_written
 
 
 @HOOKS.register_module()
@@ -64,12 +70,22 @@ class CalibratorHook(Hook):
                 "val_cfg = dict(type='ValLoop')\n"
                 "val_evaluator = [dict(type='CalibrationMetric')]",
             )
+            return
+
+        dataset = dataset_of(runner.val_loop)
+        if repeats_images(dataset):
+            yield Finding(
+                'error',
+                f'{REPEATED}, and CalibratorHook would count each of them so often',
+                'val_dataloader.dataset: the data set in it',
+            )
 
     def before_train(self, runner: Any) -> None:
         """Refuse a run without a validation set, or whose output would be lost."""
         check_once(runner, ('train', 'val'))
         self._file = osp.join(runner.work_dir, CALIBRATOR_FILE)
-        check_output(self._file, was_trained(runner.work_dir))
+        check_replaceable(runner, self._file)
+        save_safely(runner)
 
     def after_train(self, runner: Any) -> None:
         """Fit, and keep the calibrator with the last checkpoint."""
@@ -91,6 +107,7 @@ class CalibratorHook(Hook):
         if not is_main_process() or (calibrator := self.session.calibrator) is None:
             return
         calibrator.save(self._file, overwrite=True)
+        note_written(self._file)
         path = runner.message_hub.get_info('last_ckpt') or ''
         print_log(
             f'calibrator in {self._file}\n{calibrator.summary()}', logger='current'

@@ -91,8 +91,11 @@ class ScoresHook(Hook):
             self.take(path, self._reader.probability(sample).cpu().numpy(), sample)
 
     def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
-        """Refuse scores that were not probabilities in any image."""
-        check_scores(self._reader.images, self._reader.doubtful)
+        """Refuse scores that were not probabilities in any image of any process."""
+        counts = all_gather_object((self._reader.images, self._reader.doubtful))
+        images = sum(images for images, _ in counts)
+        doubtful = sum(doubtful for _, doubtful in counts)
+        check_scores(images, doubtful)
 
 
 @HOOKS.register_module()

@@ -4,6 +4,7 @@ import logging
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,23 @@ def check_scores(images: int, doubtful: int, training: bool = False) -> None:
     print_log(message, logger='current', level=logging.WARNING)
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What one process has seen of an evaluation.
+
+    Attributes:
+        images (int): That were processed, also those that a sampler repeated.
+        num_classes (int): Of the head; 0 without an image.
+        doubtful (int): Images whose scores may be neither logits nor probabilities.
+        ignored (bool): Whether a pixel was left out.
+    """
+
+    images: int
+    num_classes: int
+    doubtful: int
+    ignored: bool
+
+
 class StreamingMetric(BaseMetric):
     """Count the pixels of each image in a histogram and keep a small record of it.
 
@@ -286,30 +304,46 @@ class StreamingMetric(BaseMetric):
 
     def _drop_repeated(self, size: int) -> None:
         """Leave out the images that MMSegmentation will cut, and join the ranks."""
-        here = self._pending[0].num_classes if self._pending else 0
-        ranks = all_gather_object(
-            (len(self.results), here, self._reader.doubtful, self._ignored)
+        here = _Seen(
+            images=len(self.results),
+            num_classes=self._pending[0].num_classes if self._pending else 0,
+            doubtful=self._reader.doubtful,
+            ignored=self._ignored,
         )
-        lengths, classes, doubtful, ignored = zip(*ranks)
-        check_scores(sum(lengths), sum(doubtful), is_training())
+        ranks: list[_Seen] = all_gather_object(here)
+        images = sum(rank.images for rank in ranks)
+        check_scores(images, sum(rank.doubtful for rank in ranks), is_training())
+
         # MMEngine takes records from the ranks by turns, up to the size.
         kept = [len(range(rank, size, len(ranks))) for rank in range(len(ranks))]
-        if any(n - k > self.PENDING for n, k in zip(lengths, kept)):
+        repeated = [rank.images - kept_there for rank, kept_there in zip(ranks, kept)]
+        if max(repeated) > self.PENDING:
             raise RuntimeError(
-                f'{sum(lengths)} images were processed for a dataset of {size}; only '
+                f'{images} images were processed for a dataset of {size}; only '
                 f'{self.PENDING} repeated images per process can be left out. Evaluate '
                 'with a sampler that visits every image once (DefaultSampler)'
             )
 
-        for _ in range(lengths[get_rank()] - kept[get_rank()]):
+        for _ in range(repeated[get_rank()]):
             self._pending.pop()
-        self.histogram = self.histogram or CalibrationHistogram(max(2, *classes))
+        num_classes = max(2, max(rank.num_classes for rank in ranks))
+        self._join_histograms(num_classes)
+        if any(rank.ignored for rank in ranks):
+            self._refuse_ignored_objects()
+
+    def _join_histograms(self, num_classes: int) -> None:
+        """Count the images of all ranks."""
+        if self.histogram is None:
+            self.histogram = CalibrationHistogram(num_classes)
         for pixels in self._pending:
             self.histogram.merge(pixels)
         all_reduce(self.histogram.counts)
         all_reduce(self.histogram.nll)
+
+    def _refuse_ignored_objects(self) -> None:
+        """Refuse masks of which all is ignored but the background."""
         pixels = self.histogram.pixels()
-        if any(ignored) and pixels.foreground == 0 < pixels.scores.total:
+        if pixels.foreground == 0 < pixels.scores.total:
             raise ValueError(
                 'no pixel of the masks is foreground, and some are ignored '
                 f'({self.ignore_index}), as the objects of 0/255 masks are if '

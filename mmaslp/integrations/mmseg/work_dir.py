@@ -1,0 +1,151 @@
+"""The work directory of a training: what it holds, and whose that is."""
+
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...common.inputs import MOST_TEXT, check_file, sha256_of
+from ...common.outputs import check_output, write_output
+from .checkpoint import load_safely
+
+# What a training leaves, and a later one would replace or take for its own.
+_REPLACED = re.compile(
+    r'(best_.+_)?(epoch|iter)_\d+\.pth|last_checkpoint|alpha\.csv|calibrator\.json'
+)
+# The checksums of the files that trainings wrote, by their names.
+NOTES = '.mmaslp_written.json'
+
+
+def earlier_training(folder: str) -> list[str]:
+    """List what an earlier training left that another one would replace."""
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return [os.path.join(folder, n) for n in sorted(names) if _REPLACED.fullmatch(n)]
+
+
+def checkpoints_in(folder: str) -> list[str]:
+    """List the checkpoints that an earlier training left."""
+    return [path for path in earlier_training(folder) if path.endswith('.pth')]
+
+
+def was_trained(folder: str) -> bool:
+    """Whether a folder is the work directory of a training that saved a checkpoint."""
+    return bool(checkpoints_in(folder))
+
+
+def remove_files(paths: Collection[str]) -> None:
+    """Remove files, and checkpoints that are folders of shards."""
+    for path in paths:
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            os.remove(path)
+
+
+def lies_in(folder: str, path: str | None) -> bool:
+    """Whether a path leads into a folder."""
+    real = os.path.realpath(os.path.expanduser(path or ''))
+    return bool(path) and real.startswith(os.path.realpath(folder) + os.sep)
+
+
+def note_written(path: str | Path) -> None:
+    """Note that a training wrote a file, as it is now.
+
+    The training that goes on there may replace it as long as nobody changes it.
+    """
+    path = Path(path)
+    notes = {**_notes(path.parent), path.name: sha256_of(path)}
+    text = json.dumps(notes, indent=1, sort_keys=True) + '\n'
+    write_output(path.parent / NOTES, text, overwrite=True)
+
+
+def written_by_training(path: str | Path) -> bool:
+    """Whether a file is as the last training that wrote it left it."""
+    path = Path(path)
+    noted = _notes(path.parent).get(path.name)
+    return noted is not None and path.is_file() and sha256_of(path) == noted
+
+
+def _notes(folder: Path) -> dict[str, Any]:
+    file = folder / NOTES
+    check_file(file, MOST_TEXT)
+    try:
+        notes = json.loads(file.read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return {}  # there is none, or it says nothing
+    return notes if isinstance(notes, dict) else {}
+
+
+def check_replaceable(runner: Any, path: str | Path) -> None:
+    """Refuse to replace what a person put into a work directory, before the first step.
+
+    What a training wrote, and nobody changed, is replaced by the training that goes on
+    there, and an earlier training by that with ``--overwrite``.
+
+    Args:
+        runner (Runner): Of the training.
+        path (str | Path): What the training will write at its end, by a hook that then
+            calls :func:`note_written`.
+
+    Raises:
+        FileExistsError: A file is there, and no training wrote it as it is.
+        ValueError: A folder is there.
+    """
+    replaces = getattr(runner, 'replaces_training', False)
+    try:
+        check_output(path, replaces or written_by_training(path))
+    except FileExistsError as error:
+        raise FileExistsError(
+            f'{path} is there already, and it is not as a training wrote it; this '
+            'training would replace it: move it elsewhere, or name another --work-dir'
+        ) from error
+
+
+def is_dumped_config(path: Path) -> bool:
+    """Whether a config in a work directory is the copy that MMEngine wrote there.
+
+    A checkpoint holds the text of that copy.
+    """
+    if written_by_training(path):
+        return True
+
+    text = path.read_text(encoding='utf-8', errors='replace')
+    for checkpoint in checkpoints_in(str(path.parent)):
+        # Damaged ones, those that ask for code, and folders of shards say nothing.
+        with suppress(OSError, ValueError):
+            content = load_safely(checkpoint, mmap=zipfile.is_zipfile(checkpoint))
+            if content['meta'].get('cfg') == text:
+                return True
+    return False
+
+
+@dataclass
+class Takeover:
+    """What happens to the files of an earlier training, once the new one has saved.
+
+    Attributes:
+        earlier (list[str]): Files that the new training takes the place of.
+        dumped (Path | None): The config of the new training, under a name of its own.
+        config (Path | None): The config of the earlier one, whose place it takes.
+    """
+
+    earlier: list[str] = field(default_factory=list)
+    dumped: Path | None = None
+    config: Path | None = None
+
+    def run(self, saved: Collection[str]) -> None:
+        """Remove and rename, once; ``saved`` are real paths of the new training."""
+        stale = [path for path in self.earlier if os.path.realpath(path) not in saved]
+        remove_files(stale)
+        self.earlier = []
+
+        if self.dumped is not None and self.config is not None:
+            os.replace(self.dumped, self.config)
+            note_written(self.config)
+        self.dumped = None
