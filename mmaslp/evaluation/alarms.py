@@ -1,13 +1,12 @@
 """Alarms of products: a metric that is worse beyond chance, or beyond its limit."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil, comb, isnan, log2, sqrt
-
-from scipy.special import stdtrit
+from math import isnan
 
 from ..common.arguments import reading
-from ..metrics.bootstrap import ALARM, Difference
+from ..metrics.bootstrap import Difference
 from ..metrics.catalogue import METRICS, SHOWN, metric_of
+from ..metrics.chance import ALARM, standard_errors
 from .comparison import Comparison
 from .result import Result
 
@@ -48,40 +47,30 @@ def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str,
     tested = [key for key in dict.fromkeys(keys or TESTED) if key in changes]
     _check_images(comparison, len(tested))
 
-    # Student's t, since few images tell their own spread, and a bootstrap of n images
-    # tells one that is sqrt((n - 1) / n) of it.
-    n = min(comparison.images)
-    least = -stdtrit(n - 1, ALARM / len(tested)) * sqrt(n / (n - 1))
-    return {
-        key: size
-        for key in tested
-        if (size := _standard_errors(key, changes[key])) > least
-    }
+    least = comparison.units.least_size(ALARM / len(tested), sides=1)
+    sizes = {key: _how_much_worse(key, changes[key]) for key in tested}
+    return {key: size for key, size in sizes.items() if size > least}
 
 
-def _standard_errors(key: str, change: Difference) -> float:
-    """How much worse the second is, in standard errors; at most 1e6."""
-    worse = change.unbiased if metric_of(key).better == 'lower' else -change.unbiased
-    if worse <= 0:
-        return 0.0
-    return min(worse / change.error, 1e6) if change.error > 0 else 1e6
+def _how_much_worse(key: str, change: Difference) -> float:
+    """How much worse the second is, in standard errors; 0 if it is not."""
+    worse = change.unbiased
+    if metric_of(key).better == 'higher':
+        worse = -worse
+    return standard_errors(max(worse, 0.0), change.error)
 
 
 def _check_images(comparison: Comparison, tests: int) -> None:
-    """Refuse fewer images than any test needs to reach the level of the alarm.
-
-    The least p is reached where every image is worse: 2 ** -n of n pairs (the sign
-    test), one order of all of n and m images (the test of Wilcoxon, Mann and Whitney).
-    """
-    one, other = comparison.images
-    least = 0.5**one if comparison.paired else 1 / comb(one + other, one)
-    if tests == 0 or least > ALARM / tests:
-        needed = ceil(log2(max(tests, 1) / ALARM))
-        raise ValueError(
-            f'--fail-if-worse: {one} and {other} images cannot show that one of '
-            f'{tests} metrics is worse at a level of {ALARM:g}, so that the alarm '
-            f'cannot ring; take {needed} images or more'
-        )
+    """Refuse fewer images than any test needs to reach the level of the alarm."""
+    units = comparison.units
+    if tests > 0 and units.can_tell(tests, ALARM, sides=1):
+        return
+    needed = units.needed(max(tests, 1), ALARM, sides=1)
+    raise ValueError(
+        f'--fail-if-worse: {units.text} cannot show that one of {tests} metrics is '
+        f'worse at a level of {ALARM:g}, so that the alarm cannot ring; take {needed} '
+        f'{units.name} or more'
+    )
 
 
 def read_limits(texts: Sequence[str]) -> dict[str, float]:

@@ -8,11 +8,14 @@ from itertools import combinations
 from pathlib import PurePath
 from typing import Any
 
+import numpy as np
+
 from ..common.arguments import check_bool
 from ..common.inputs import naming
 from ..files.images import IMAGE_SUFFIXES
 from ..files.names import short_names
 from ..metrics.bootstrap import Difference, Resamples, differences, resample
+from ..metrics.chance import Units
 from ..metrics.image_table import ImageTable
 from .result import CALIBRATED, Result, load_results
 
@@ -54,6 +57,13 @@ class Measured:
         """Resamples: The same images for every model of the same images."""
         return resample(self.images, self.resamples)
 
+    def grouped(self, groups: np.ndarray) -> 'Measured':
+        """The same with groups of its images, which are sorted by name."""
+        if np.array_equal(self.images.groups, groups):
+            return self
+        images = self.images.grouped(groups)
+        return Measured(replace(self.result, images=images), self.resamples)
+
     @property
     def measured_on(self) -> tuple:
         """tuple: Equal if settings, images and masks are the same."""
@@ -79,6 +89,9 @@ class Comparison:
         images (tuple[int, int]): Number of images of each.
         paired (bool): Whether both were measured on the same images.
         metrics (dict[str, Difference]): Second minus first.
+        groups (tuple[int, int] | None): Number of groups of images of each, which are
+            drawn and counted where they are known.
+        resamples (int): Of the bootstrap.
     """
 
     first: str
@@ -88,6 +101,23 @@ class Comparison:
     images: tuple[int, int]
     paired: bool
     metrics: dict[str, Difference]
+    groups: tuple[int, int] | None = None
+    resamples: int = RESAMPLES
+
+    @property
+    def units(self) -> Units:
+        """Units: What was drawn: images, or groups of them."""
+        if self.groups is None:
+            return Units(*self.images, self.paired, self.resamples)
+        return Units(*self.groups, self.paired, self.resamples, 'groups')
+
+    @property
+    def needed(self) -> int:
+        """int: Units that a test of all metrics takes; 0 if it has enough."""
+        tests = sum(change.is_tested for change in self.metrics.values())
+        if tests == 0 or self.units.can_tell(tests):
+            return 0
+        return self.units.needed(tests)
 
     @property
     def titles(self) -> tuple[str, str]:
@@ -129,20 +159,52 @@ def compare(first: Measured, second: Measured) -> Comparison:
     paired = first.images.names == second.images.names
     if paired or first.result.dataset == second.result.dataset:
         _check_masks(first, second)
-    drawn = second.drawn if paired else resample(second.images, second.resamples, 1)
-    return Comparison(
+    if paired:
+        first, second = _grouped_alike(first, second)
+
+    groups = None
+    if first.images.groups is not None or second.images.groups is not None:
+        groups = (first.images.num_groups, second.images.num_groups)
+    comparison = Comparison(
         first=first.network,
         second=second.network,
         dataset=first.result.dataset,
         calibrated=(first.result.is_calibrated, second.result.is_calibrated),
         images=(len(first.images), len(second.images)),
         paired=paired,
-        metrics={
-            key: change
-            for key, change in differences(first.drawn, drawn).items()
-            if key not in first.result.undirected
-        },
+        metrics={},
+        groups=groups,
+        resamples=first.resamples,
     )
+    drawn = second.drawn
+    if not paired:
+        drawn = resample(second.images, second.resamples, seed=1)
+    metrics = differences(
+        first.drawn, drawn, comparison.units, without=first.result.undirected
+    )
+    return replace(comparison, metrics=metrics)
+
+
+def _grouped_alike(first: Measured, second: Measured) -> tuple[Measured, Measured]:
+    """Give two models of the same images the groups that one of them knows."""
+    one = first.images.groups
+    other = second.images.groups
+    if one is None and other is None:
+        return first, second
+    if one is None:
+        return first.grouped(other), second
+    if other is not None and not _same_groups(one, other):
+        raise ValueError(
+            f'{first.result.model} and {second.result.model}: the images are grouped '
+            'otherwise in each result: measure both by the same groups'
+        )
+    return first, second.grouped(one)
+
+
+def _same_groups(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two numberings of images tell the same groups."""
+    pairs = np.unique(np.stack([one, other]), axis=1).shape[1]
+    return pairs == len(np.unique(one)) == len(np.unique(other))
 
 
 def compare_within(results: Sequence[Measured]) -> list[Comparison]:

@@ -41,8 +41,11 @@ def test_comparison(folders, tmp_path, capsys):
         assert found[key]['difference'] == pytest.approx(
             results[1][key] - results[0][key]
         )
-    assert found['conf']['differs']
     assert found['conf']['high'] < 0
+    # Three images cannot tell, however large the difference is.
+    assert not any(change['differs'] for change in found.values())
+    assert all(change['p_value'] is None for change in found.values())
+    assert 'too few images to tell soft from pred: 3 images' in comparison['verdict']
     printed = capsys.readouterr().out
     assert printed.splitlines().count(comparison['verdict']) == 1
     assert '3 images' in printed

@@ -8,7 +8,7 @@ import pytest
 
 from mmaslp.evaluation.alarms import beyond_limits, read_limits, worse_metrics
 from mmaslp.evaluation.comparison import Measured, compare
-from mmaslp.metrics.bootstrap import ALARM
+from mmaslp.metrics.chance import ALARM
 from mmaslp.metrics.catalogue import METRICS
 from tests.test_report import sections as helper
 
