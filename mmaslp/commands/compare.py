@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     check_outputs({'--json': args.json}, [args.first, args.second], args.overwrite)
     alarm = args.fail_if_worse is not None
-    # An alarm divides by their spread.
+    # What an alarm tests is without the bias that they show.
     check_integer('--resamples', args.resamples, at_least=RESAMPLES if alarm else 2)
     if alarm and args.second and samefile(args.first, args.second):
         raise ValueError(

@@ -54,7 +54,7 @@ def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str,
 
 def _how_much_worse(key: str, change: Difference) -> float:
     """How much worse the second is, in standard errors; 0 if it is not."""
-    worse = change.unbiased
+    worse = change.sure
     if metric_of(key).better == 'higher':
         worse = -worse
     return standard_errors(max(worse, 0.0), change.error)

@@ -14,7 +14,7 @@ from ..common.arguments import check_bool
 from ..common.inputs import naming
 from ..files.images import IMAGE_SUFFIXES
 from ..files.names import short_names
-from ..metrics.bootstrap import Difference, Resamples, differences, resample
+from ..metrics.bootstrap import Difference, Resamples, differences, jackknife, resample
 from ..metrics.chance import Units
 from ..metrics.image_table import ImageTable
 from .result import CALIBRATED, Result, load_results
@@ -55,7 +55,12 @@ class Measured:
     @cached_property
     def drawn(self) -> Resamples:
         """Resamples: The same images for every model of the same images."""
-        return resample(self.images, self.resamples)
+        return self.drawn_by(seed=0)
+
+    def drawn_by(self, seed: int) -> Resamples:
+        """Resamples and influences of images, for comparisons."""
+        drawn = resample(self.images, self.resamples, seed)
+        return replace(drawn, influence=jackknife(self.images))
 
     def grouped(self, groups: np.ndarray) -> 'Measured':
         """The same with groups of its images, which are sorted by name."""
@@ -91,7 +96,6 @@ class Comparison:
         metrics (dict[str, Difference]): Second minus first.
         groups (tuple[int, int] | None): Number of groups of images of each, which are
             drawn and counted where they are known.
-        resamples (int): Of the bootstrap.
     """
 
     first: str
@@ -102,14 +106,13 @@ class Comparison:
     paired: bool
     metrics: dict[str, Difference]
     groups: tuple[int, int] | None = None
-    resamples: int = RESAMPLES
 
     @property
     def units(self) -> Units:
         """Units: What was drawn: images, or groups of them."""
         if self.groups is None:
-            return Units(*self.images, self.paired, self.resamples)
-        return Units(*self.groups, self.paired, self.resamples, 'groups')
+            return Units(*self.images, self.paired)
+        return Units(*self.groups, self.paired, 'groups')
 
     @property
     def needed(self) -> int:
@@ -174,11 +177,10 @@ def compare(first: Measured, second: Measured) -> Comparison:
         paired=paired,
         metrics={},
         groups=groups,
-        resamples=first.resamples,
     )
     drawn = second.drawn
     if not paired:
-        drawn = resample(second.images, second.resamples, seed=1)
+        drawn = second.drawn_by(seed=1)
     metrics = differences(
         first.drawn, drawn, comparison.units, without=first.result.undirected
     )

@@ -144,7 +144,9 @@ def overall_verdict(members: Sequence[Measured]) -> str:
     if len(members) == 2:
         return text
     others = [member for member in members if member not in shown]
-    return ' '.join(filter(None, [_best_of_all(members), text, *map(_error_of, others)]))
+    return ' '.join(
+        filter(None, [_best_of_all(members), text, *map(_error_of, others)])
+    )
 
 
 def _best_of_all(members: Sequence[Measured]) -> str:

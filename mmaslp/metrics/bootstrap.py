@@ -1,13 +1,13 @@
 """Confidence intervals of the metrics by resampling images."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
-from math import nan
+from dataclasses import dataclass, field, replace
+from math import isnan, nan
 
 import numpy as np
 
 from ..common.arguments import check_integer
-from .chance import LEVEL, Units, holm, standard_errors
+from .chance import LEVEL, MOST_BLOCKS, Units, holm, standard_error, standard_errors
 from .image_metrics import image_metrics
 from .image_table import ImageTable
 
@@ -32,7 +32,7 @@ class Difference:
             together.
         unbiased (float): The difference, without what the bootstrap shows to come from
             the number of images, as an ECE of few images is too high.
-        error (float): Its standard error.
+        error (float): The standard error of the difference, by the jackknife.
         p_value (float): The chance of such a difference between equal models, all
             metrics together; nan where it is not tested.
     """
@@ -50,7 +50,18 @@ class Difference:
     @property
     def is_tested(self) -> bool:
         """bool: Whether it has a spread; what is equal on each image has none."""
-        return self.error >= 0 and (self.error > 0 or self.unbiased != 0)
+        return self.error >= 0 and (self.error > 0 or self.difference != 0)
+
+    @property
+    def sure(self) -> float:
+        """float: What is tested: the smaller of the difference as it is and unbiased.
+
+        What comes from the number of images is no difference, and to take it away adds
+        noise of its own. 0 if both have opposite signs.
+        """
+        if self.difference * self.unbiased <= 0:
+            return 0.0
+        return min(self.difference, self.unbiased, key=abs)
 
 
 @dataclass(frozen=True)
@@ -61,13 +72,14 @@ class Resamples:
         values (dict[str, np.ndarray]): Of all images.
         drawn (dict[str, np.ndarray]): Of the resamples, ``(R,)`` each.
         units (int): Number of images, or of their groups, that were drawn.
-        resamples (int): R.
+        influence (dict[str, np.ndarray]): Of the units, see :func:`jackknife`; empty
+            where nothing is compared.
     """
 
     values: dict[str, np.ndarray]
     drawn: dict[str, np.ndarray]
     units: int
-    resamples: int
+    influence: dict[str, np.ndarray] = field(default_factory=dict)
 
     def interval(self, key: str) -> np.ndarray:
         """``(2,)`` 95 % bounds of one metric; nan with fewer than two units."""
@@ -95,7 +107,7 @@ def differences(
         return changes
 
     p_values = {
-        key: units.p_value(standard_errors(change.unbiased, change.error))
+        key: units.p_value(standard_errors(change.sure, change.error))
         for key, change in tested.items()
     }
     for key, p_value in holm(p_values).items():
@@ -109,21 +121,19 @@ def _difference(
     one = float(first.values[key])
     two = float(second.values[key])
     drawn = second.drawn[key] - first.drawn[key]
-    unbiased = float(2 * (two - one) - drawn.mean())
-    error = float(np.sqrt(drawn.var()))
+    error = standard_error(first.influence[key], second.influence[key], units.paired)
 
-    if units.freedom < 1:
-        unbiased = error = half_width = nan
-    else:
+    half_width = nan
+    if not isnan(error):
         half_width = units.least_size(LEVEL) * error
     return Difference(
         first=one,
         second=two,
         difference=two - one,
-        low=unbiased - half_width,
-        high=unbiased + half_width,
+        low=two - one - half_width,
+        high=two - one + half_width,
         differs=False,
-        unbiased=unbiased,
+        unbiased=float(2 * (two - one) - drawn.mean()),
         error=error,
     )
 
@@ -165,7 +175,34 @@ def resample(images: ImageTable, resamples: int = 1000, seed: int = 0) -> Resamp
         chunks.append(image_metrics(images, weights))
 
     drawn = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
-    return Resamples(image_metrics(images), drawn, units, resamples)
+    return Resamples(image_metrics(images), drawn, units)
+
+
+def jackknife(images: ImageTable, seed: int = 0) -> dict[str, np.ndarray]:
+    """Measure the influence of each unit on each metric, ``(B,)``.
+
+    It is n - 1 times how the metric falls if the unit is left out, less the mean, so
+    that its spread over units is that of the metric times the root of their number. Of
+    more than :data:`~.chance.MOST_BLOCKS` units as many blocks are drawn, the same ones
+    for tables of as many units.
+    """
+    units = images.num_groups
+    blocks = min(units, MOST_BLOCKS)
+    block_of_unit = np.arange(units)
+    if units > MOST_BLOCKS:
+        block_of_unit = np.random.default_rng(seed).permutation(units) % blocks
+    block_of_image = block_of_unit[images.group_numbers]
+
+    chunks = []
+    for start in range(0, blocks, CHUNK):
+        left_out = np.arange(start, min(start + CHUNK, blocks))
+        weights = (left_out[:, None] != block_of_image).astype(np.float64)
+        chunks.append(image_metrics(images, weights))
+    influence = {}
+    for key in chunks[0] if chunks else ():
+        without = np.concatenate([chunk[key] for chunk in chunks])
+        influence[key] = (blocks - 1) * (without.mean() - without)
+    return influence
 
 
 def draw_weights(images: int, resamples: int, rng: np.random.Generator) -> np.ndarray:

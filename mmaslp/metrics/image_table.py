@@ -154,5 +154,7 @@ class ImageTable(Columns):
             checksums = check_array('checksums', columns['checksums'], (size,), int)
         images = cls(names, table, nll, brier, sums, masks, checksums)
         if 'groups' in columns:
-            return images.grouped(check_array('groups', columns['groups'], (size,), int))
+            return images.grouped(
+                check_array('groups', columns['groups'], (size,), int)
+            )
         return images

@@ -48,7 +48,9 @@ def test_worse_beyond_chance(keys):
 
 def test_few_images_take_a_larger_difference():
     found = compared(1.0, 3.0)
-    sizes = {'ece': replace(found.metrics['ece'], unbiased=3.5, error=1.0)}
+    sizes = {
+        'ece': replace(found.metrics['ece'], difference=3.5, unbiased=3.5, error=1.0)
+    }
     for number, rings in ((14, False), (1000, True)):
         given = replace(found, metrics=sizes, images=(number, number))
         assert bool(worse_metrics(given)) == rings

@@ -21,7 +21,7 @@ def of_means(values, resamples, seed):
         {key: np.array(mean) for key, mean in means.items()},
         columns,
         len(values),
-        resamples,
+        dict(zip('abc', (values - values.mean(0)).T)),
     )
 
 
@@ -35,7 +35,7 @@ def test_equal_models_seldom_differ(number):
         for _ in range(2):
             values = shared + rng.normal(size=(number, 3))
             sides.append(of_means(values, 400, seed))
-        found = differences(*sides, Units(number, number, resamples=400))
+        found = differences(*sides, Units(number, number))
         called += any(change.differs for change in found.values())
     assert called <= 0.05 * 200 + 6
 
@@ -43,11 +43,11 @@ def test_equal_models_seldom_differ(number):
 def test_one_metric_is_students_t():
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(2, 15, 3)) + [[[0.0]], [[0.8]]]
-    sides = [of_means(values, 20_000, 1) for values in (first, second)]
-    found = differences(*sides, Units(15, 15, resamples=20_000), without=('b', 'c'))
+    sides = [of_means(values, 400, 1) for values in (first, second)]
+    found = differences(*sides, Units(15, 15), without=('b', 'c'))
     expected = stats.ttest_rel(second[:, 0], first[:, 0])
     assert list(found) == ['a']
-    assert found['a'].p_value == pytest.approx(expected.pvalue, rel=0.05)
+    assert found['a'].p_value == pytest.approx(expected.pvalue, rel=0.3)
     interval = expected.confidence_interval(1 - LEVEL)
     assert found['a'].low == pytest.approx(interval.low, abs=0.02)
     assert found['a'].high == pytest.approx(interval.high, abs=0.02)
@@ -77,7 +77,9 @@ def test_what_has_no_spread():
     assert standard_errors(0.0, 0.0) == 0
     assert standard_errors(0.1, 0.0) == MOST_ERRORS
     assert standard_errors(-0.1, 0.05) == pytest.approx(2)
-    equal = Resamples({'a': np.array(0.5)}, {'a': np.full(20, 0.5)}, 20, 20)
-    [change] = differences(equal, equal, Units(20, 20, resamples=20)).values()
+    equal = Resamples(
+        {'a': np.array(0.5)}, {'a': np.full(20, 0.5)}, 20, {'a': np.zeros(20)}
+    )
+    [change] = differences(equal, equal, Units(20, 20)).values()
     assert not change.is_tested
     assert not change.differs
