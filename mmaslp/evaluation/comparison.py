@@ -237,6 +237,7 @@ def compare_files(
     second: str | None = None,
     resamples: int = RESAMPLES,
     whole: bool = False,
+    groups: Callable[[Sequence[str]], Sequence[int]] | None = None,
 ) -> list[Comparison]:
     """Compare the models of result files by a bootstrap over their images.
 
@@ -247,25 +248,41 @@ def compare_files(
         resamples (int): Defaults to 1000.
         whole (bool): Refuse rows without a partner in the other file, of which a
             warning tells otherwise. Defaults to False.
+        groups (Callable, optional): Numbers images by the group of each, such as a
+            patient, from their names. Defaults to None: as the files tell.
 
     Raises:
         ValueError: A file is not a result file, its results cannot be compared, or it
             is not clear which rows belong together.
     """
-    rows, others = (
-        [Measured(row, resamples) for row in (load_results(path) if path else ())]
-        for path in (first, second)
-    )
-    if not others:
-        if pairs := [
-            each for group in by_images(rows) for each in compare_within(group)
-        ]:
-            return pairs
-        raise ValueError(f'{first} holds one model: name a second file')
+    rows = _rows_of(first, resamples, groups)
+    if second is None:
+        comparisons = []
+        for alike in by_images(rows):
+            comparisons += compare_within(alike)
+        if not comparisons:
+            raise ValueError(f'{first} holds one model: name a second file')
+        return comparisons
+
+    others = _rows_of(second, resamples, groups)
     with naming(f'{first} and {second}'):
-        return [
-            compare(*pair) for pair in match(rows, others, check_bool('whole', whole))
-        ]
+        pairs = match(rows, others, check_bool('whole', whole))
+        return [compare(one, other) for one, other in pairs]
+
+
+def _rows_of(
+    path: str,
+    resamples: int,
+    groups: Callable[[Sequence[str]], Sequence[int]] | None,
+) -> list[Measured]:
+    """Read the results of a file, with groups if some are asked for."""
+    rows = []
+    for result in load_results(path):
+        if groups is not None:
+            images = result.images.grouped(groups(result.images.names))
+            result = replace(result, images=images)
+        rows.append(Measured(result, resamples))
+    return rows
 
 
 # What tells which rows of two files belong together, the first that does: a set is

@@ -8,8 +8,8 @@ import pytest
 
 from mmaslp.evaluation.alarms import beyond_limits, read_limits, worse_metrics
 from mmaslp.evaluation.comparison import Measured, compare
-from mmaslp.metrics.chance import ALARM
 from mmaslp.metrics.catalogue import METRICS
+from mmaslp.metrics.chance import ALARM
 from tests.test_report import sections as helper
 
 SETTINGS = dict(number=40, resamples=0)
