@@ -5,15 +5,13 @@ from math import isnan
 
 from ..common.arguments import reading
 from ..metrics.bootstrap import Difference
-from ..metrics.catalogue import METRICS, SHOWN, metric_of
+from ..metrics.catalogue import METRICS, SHOWN, Metric, metric_of
 from ..metrics.chance import ALARM, standard_errors
 from .comparison import Comparison
 from .result import Result
 
 # Metrics that are tested by default: over-confidence alone shows drift more surely.
 TESTED = (*SHOWN, 'oe', 'ue')
-# Others lie in [0, 1], or are per cent; NLL clamps p at 1e-7.
-LARGEST_NLL = 16.2
 
 
 def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str, float]:
@@ -92,16 +90,22 @@ def read_limits(texts: Sequence[str]) -> dict[str, float]:
                 f'--limit {text}: name a metric that can be worse, of {keys}'
             )
         with reading(f'--limit {text}: write {key}=NUMBER'):
-            limits[key] = limit = float(value)
+            limit = float(value)
+        limits[key] = limit
 
-        largest = LARGEST_NLL if key == 'nll' else 100.0 if '%' in key else 1.0
-        lower = metric.better == 'lower'
-        if not (0 <= limit < largest if lower else 0 < limit <= largest):
+        if not _tells(metric, limit):
             raise ValueError(
-                f'--limit {text}: {metric.label} lies between 0 and {largest:g}, so '
-                'that this limit would tell nothing'
+                f'--limit {text}: {metric.label} lies between {metric.low:g} and '
+                f'{metric.high:g}, so that this limit would tell nothing'
             )
     return limits
+
+
+def _tells(metric: Metric, limit: float) -> bool:
+    """Whether some result keeps a limit, and another one does not."""
+    if metric.better == 'lower':
+        return metric.low <= limit < metric.high
+    return metric.low < limit <= metric.high
 
 
 def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[str]:
@@ -120,10 +124,10 @@ def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[str]:
                 'the limit is not a number, so that it cannot be checked: leave it out'
             )
 
-        lower = metric_of(key).better == 'lower'
-        if value > limit if lower else value < limit:
-            side = 'above' if lower else 'below'
-            beyond.append(
-                f'{result.model}: {key} is {value:.6g}, {side} its limit {limit:g}'
-            )
+        text = f'{result.model}: {key} is {value:.6g}'
+        if metric_of(key).better == 'lower':
+            if value > limit:
+                beyond.append(f'{text}, above its limit {limit:g}')
+        elif value < limit:
+            beyond.append(f'{text}, below its limit {limit:g}')
     return beyond

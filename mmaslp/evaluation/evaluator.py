@@ -19,12 +19,12 @@ from ..common.arguments import (
     optional,
 )
 from ..common.inputs import naming
-from ..metrics.band_table import BandTable, band_scalars
+from ..metrics.band_table import BandTable
 from ..metrics.bins import BinTable, check_bins, equal_width
 from ..metrics.bootstrap import check_resamples, resample
 from ..metrics.errors import brier_score
 from ..metrics.histogram import MODES, NLL_UNIT, CalibrationHistogram, PixelCounts
-from ..metrics.image_metrics import image_metrics
+from ..metrics.image_metrics import metrics_of_sums
 from ..metrics.image_table import ImageTable
 from ..metrics.objects import MaskTable
 from .result import CALIBRATED, Result
@@ -270,19 +270,15 @@ class Evaluator:
                 stacklevel=2,
             )
 
-        metrics: dict[str, Any] = {**image_metrics(table)}
-
         intervals: dict[str, list[float]] = {}
         if check_resamples(resamples):
             settings['resamples'] = resamples
             drawn = resample(table, resamples)
             intervals = {key: drawn.interval(key).tolist() for key in drawn.values}
 
-        if table.bands is not None:
-            scalars = band_scalars(table.bands.pooled().take(0))
-            metrics |= {k: v for k, v in scalars.items() if not np.isnan(v)}
         pixels = images.histogram.pixels()
-        metrics |= pixels.compute(**measured)
+        # Those of all pixels are exact; sums over images are rounded.
+        metrics = {**metrics_of_sums(table), **pixels.compute(**measured)}
         positive = settings['mode'] == 'top_label' and pixels.num_classes == 2
         result = Result(
             table,

@@ -48,8 +48,8 @@ def evaluate_maps(
 
     ``protocol`` is 'raw' or 'released'; for ``reader`` and ``workers`` see
     :func:`~mmaslp.files.map_pairs.count_files`. The model's name is by default that of
-    the folder of maps. ``groups`` numbers images by the group of each, such as a patient,
-    from their names; intervals are over groups then.
+    the folder of maps. ``groups`` numbers images by the group of each, such as
+    a patient, from their names; intervals are over groups then.
 
     Raises:
         ValueError: A folder or file is not usable; the message lists all problems.

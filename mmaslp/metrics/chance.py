@@ -3,8 +3,9 @@
 Each metric has Student's t of the influence of images: how the difference changes if
 one is left out (the jackknife). Images count, or groups of them (all slices of a
 patient) where groups are told. A bootstrap is no base of the test: an error of
-calibration is a sum of absolute values, whose resamples vary too little, so that with 30
-images 11 % of equal networks were called different (``benchmarks/equal_networks.py``).
+calibration is a sum of absolute values, whose resamples vary too little, so that of
+equal networks on 30 other images each 11 % were called different
+(``benchmarks/equal_networks.py``).
 Several metrics are tested together by the rule of Holm: of two equal networks at most a
 share :data:`LEVEL` has any metric that is called different.
 
@@ -92,7 +93,8 @@ def standard_error(first: np.ndarray, second: np.ndarray, paired: bool = True) -
 
     Args:
         first (np.ndarray): ``(B,)`` of the units or blocks of the first model, see
-            :func:`~.bootstrap.jackknife`; also ``second``.
+            :func:`~.bootstrap.jackknife`.
+        second (np.ndarray): The same of the second.
         paired (bool): Whether both are of the same units.
     """
     if min(len(first), len(second)) < 2:
