@@ -160,8 +160,11 @@ def compare(first: Measured, second: Measured) -> Comparison:
     check_alike(first.result, second.result)
 
     paired = first.images.names == second.images.names
-    if paired or first.result.dataset == second.result.dataset:
+    if first.result.dataset == second.result.dataset:
         _check_masks(first, second)
+    elif paired:
+        # Files of two sets may happen to be named alike, such as 0000.png.
+        paired = not _differing_masks(first, second)
     if paired:
         first, second = _grouped_alike(first, second)
 
@@ -348,14 +351,20 @@ def by_images(rows: Sequence[Measured]) -> list[list[Measured]]:
     return [*groups.values()]
 
 
-def _check_masks(first: Measured, second: Measured) -> None:
-    """Refuse other masks of images of the same names."""
+def _differing_masks(first: Measured, second: Measured) -> list[str]:
+    """Names of images whose masks, or ignored pixels, differ between two results."""
     given: Any = (first.images, second.images)
     masks: list[Any] = [images.num_pixels for images in given]
     if all(images.checksums is not None for images in given):
         masks = [[*zip(images.checksums, images.num_pixels)] for images in given]
     one, other = (dict(zip(images.names, of)) for images, of in zip(given, masks))
-    if differ := [name for name in one if one[name] != other.get(name, one[name])]:
+    return [name for name in one if one[name] != other.get(name, one[name])]
+
+
+def _check_masks(first: Measured, second: Measured) -> None:
+    """Refuse other masks of images of the same names."""
+    differ = _differing_masks(first, second)
+    if differ:
         raise ValueError(
             f'{first.result.model} and {second.result.model} on '
             f'{first.result.dataset}: {len(differ)} images have other masks, or '

@@ -283,3 +283,13 @@ def test_groups_go_around_a_file(tmp_path):
     assert found.needed >= 8
     with pytest.raises(ValueError, match='a number for each of 120 images'):
         compare_files(path, groups=lambda names: [0])
+
+
+def test_other_images_of_the_same_file_names_are_compared_unpaired():
+    """As tonight's 0000.png, and that of the base."""
+    base = Measured(helper.result('A', 'base', number=12), 50)
+    tonight = Measured(helper.result('A', 'tonight', number=12, seed=1), 50)
+    assert base.images.names == tonight.images.names
+    found = compare(base, tonight)
+    assert not found.paired
+    assert found.images == (12, 12)
