@@ -10,16 +10,18 @@ Example:
 
 import argparse
 from dataclasses import asdict
+from functools import partial
 from os.path import samefile
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name, printable
 from .arguments import add_overwrite
+from .fit import group_numbers, read_pattern
 
 if TYPE_CHECKING:
     from ..evaluation.comparison import Comparison
 
-FORMAT = 'mmaslp comparison 4'
+FORMAT = 'mmaslp comparison 5'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='METRIC',
         help='end with 1 if one of these metrics is worse beyond chance, by default '
         'one of those in tables, oe or ue',
+    )
+    add(
+        '--groups',
+        metavar='PATTERN',
+        help='regular expression of what names of one patient or video share, as in '
+        'fit: patients count, and not images',
     )
     add('--json', metavar='FILE', help='write the comparison')
     add_overwrite(parser)
@@ -52,14 +60,20 @@ def run(args: argparse.Namespace) -> int:
 
     check_outputs({'--json': args.json}, [args.first, args.second], args.overwrite)
     alarm = args.fail_if_worse is not None
-    # An alarm divides by their spread.
+    # What an alarm tests is without the bias that they show.
     check_integer('--resamples', args.resamples, at_least=RESAMPLES if alarm else 2)
     if alarm and args.second and samefile(args.first, args.second):
         raise ValueError(
             f'{args.first} is given twice, and is never worse than itself: name the '
             'result of today second'
         )
-    comparisons = compare_files(args.first, args.second, args.resamples, alarm)
+    pattern = read_pattern(args.groups)
+    groups = None
+    if pattern is not None:
+        groups = partial(group_numbers, pattern, fits=False)
+    comparisons = compare_files(
+        args.first, args.second, args.resamples, alarm, groups=groups
+    )
     worse = []
     for comparison in comparisons:
         print(f'{display_name(verdict(comparison))}\n')
@@ -84,13 +98,22 @@ def run(args: argparse.Namespace) -> int:
 def _print(comparison: 'Comparison') -> None:
     from ..report.tables import as_text, difference_table
 
+    units = comparison.units
     images = f'{comparison.images[0]} images'
     if not comparison.paired:
         images += f' and {comparison.images[1]}, not the same: unpaired'
+    if comparison.groups is not None:
+        images += f', in {units.text}'
     table = difference_table(comparison)
     print(display_name(table.caption))
-    print(f'{images}, 95 % intervals over images, not over trainings')
-    print('* the interval of this metric, taken alone, excludes 0')
+    print(f'{images}, 95 % intervals over {units.name}, not over trainings')
+    if comparison.needed:
+        print(
+            f'too few to tell: a test of all these metrics takes {comparison.needed} '
+            f'{units.name}'
+        )
+    else:
+        print('* more than chance, tested for all these metrics together')
     print(f'{printable(as_text(table))}\n')
 
 
@@ -105,5 +128,5 @@ def _print_worse(comparison: 'Comparison', sizes: dict[str, float]) -> None:
     if not sizes:
         print(
             'no alarm: it rings where a metric is worse at 1 in 1,000, for all metrics '
-            'together; intervals are of 95 % for each'
+            'together; stars are at 1 in 20'
         )

@@ -9,11 +9,13 @@ Example:
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name, short_names
 from .arguments import CommandParser, add_map_options, map_reader
+from .fit import group_numbers, read_pattern
 
 if TYPE_CHECKING:
     from ..evaluation.result import Result
@@ -48,6 +50,12 @@ def add_arguments(parser: CommandParser) -> None:
     add('--bins', type=int, default=10, help='default 10')
     add('--resamples', type=int, default=1000, help='of the bootstrap; default 1000')
     add(
+        '--groups',
+        metavar='PATTERN',
+        help='regular expression of what names of one patient or video share, as in '
+        'fit: intervals are over groups',
+    )
+    add(
         '--limit',
         action='extend',
         nargs='+',
@@ -65,6 +73,10 @@ def run(args: argparse.Namespace) -> int:
 
     _check(args)
     limits = read_limits(args.limit or ())
+    pattern = read_pattern(args.groups)
+    groups = None
+    if pattern is not None:
+        groups = partial(group_numbers, pattern, fits=False)
     measured = [
         evaluate_maps(
             folder,
@@ -75,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
             reader=map_reader(args),
             workers=args.workers,
             model=name,
+            groups=groups,
         )
         for name, folder in _names(args.pred_dir).items()
     ]

@@ -87,10 +87,7 @@ def run(args: argparse.Namespace) -> None:
 
     check_choice('--method', args.method, METHODS)
     check_outputs({'--out': args.out}, [args.source, args.labels], args.overwrite)
-    try:
-        pattern = None if args.groups is None else re.compile(args.groups)
-    except re.error as error:
-        raise ValueError(f'--groups {args.groups}: not a pattern ({error})') from error
+    pattern = read_pattern(args.groups)
 
     of_maps = Path(args.source).is_dir()
     of_config = args.windows or args.cfg_options or args.trust_checkpoint or args.data
@@ -118,8 +115,23 @@ def run(args: argparse.Namespace) -> None:
     print(calibrator.summary())
 
 
-def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[int]:
-    """Number names by the group that a pattern finds in them."""
+def read_pattern(text: str | None) -> re.Pattern | None:
+    """Read ``--groups``; ValueError if it is not a pattern."""
+    if text is None:
+        return None
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueError(f'--groups {text}: not a pattern ({error})') from error
+
+
+def group_numbers(
+    pattern: re.Pattern | None, names: Sequence[str], fits: bool = True
+) -> Sequence[int]:
+    """Number names by the group that a pattern finds in them.
+
+    ``fits``: whether a fit follows, which takes a number of groups.
+    """
     from ..calibration.fitting.fit import LEAST_CASES, numbers_of
 
     if pattern is None:
@@ -138,7 +150,7 @@ def group_numbers(pattern: re.Pattern | None, names: Sequence[str]) -> Sequence[
             )
 
     different = list(dict.fromkeys(groups))
-    if len(different) < LEAST_CASES:
+    if fits and len(different) < LEAST_CASES:
         raise ValueError(
             f'--groups {pattern.pattern}: finds only {", ".join(different)} '
             f'in the names, and a fit takes {LEAST_CASES} groups'

@@ -1,20 +1,17 @@
 """Alarms of products: a metric that is worse beyond chance, or beyond its limit."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil, comb, isnan, log2, sqrt
-
-from scipy.special import stdtrit
+from math import isnan
 
 from ..common.arguments import reading
-from ..metrics.bootstrap import ALARM, Difference
-from ..metrics.catalogue import METRICS, SHOWN, metric_of
+from ..metrics.bootstrap import Difference
+from ..metrics.catalogue import METRICS, SHOWN, Metric, metric_of
+from ..metrics.chance import ALARM, standard_errors
 from .comparison import Comparison
 from .result import Result
 
 # Metrics that are tested by default: over-confidence alone shows drift more surely.
 TESTED = (*SHOWN, 'oe', 'ue')
-# Others lie in [0, 1], or are per cent; NLL clamps p at 1e-7.
-LARGEST_NLL = 16.2
 
 
 def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str, float]:
@@ -48,40 +45,30 @@ def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str,
     tested = [key for key in dict.fromkeys(keys or TESTED) if key in changes]
     _check_images(comparison, len(tested))
 
-    # Student's t, since few images tell their own spread, and a bootstrap of n images
-    # tells one that is sqrt((n - 1) / n) of it.
-    n = min(comparison.images)
-    least = -stdtrit(n - 1, ALARM / len(tested)) * sqrt(n / (n - 1))
-    return {
-        key: size
-        for key in tested
-        if (size := _standard_errors(key, changes[key])) > least
-    }
+    least = comparison.units.least_size(ALARM / len(tested), sides=1)
+    sizes = {key: _how_much_worse(key, changes[key]) for key in tested}
+    return {key: size for key, size in sizes.items() if size > least}
 
 
-def _standard_errors(key: str, change: Difference) -> float:
-    """How much worse the second is, in standard errors; at most 1e6."""
-    worse = change.unbiased if metric_of(key).better == 'lower' else -change.unbiased
-    if worse <= 0:
-        return 0.0
-    return min(worse / change.error, 1e6) if change.error > 0 else 1e6
+def _how_much_worse(key: str, change: Difference) -> float:
+    """How much worse the second is, in standard errors; 0 if it is not."""
+    worse = change.sure
+    if metric_of(key).better == 'higher':
+        worse = -worse
+    return standard_errors(max(worse, 0.0), change.error)
 
 
 def _check_images(comparison: Comparison, tests: int) -> None:
-    """Refuse fewer images than any test needs to reach the level of the alarm.
-
-    The least p is reached where every image is worse: 2 ** -n of n pairs (the sign
-    test), one order of all of n and m images (the test of Wilcoxon, Mann and Whitney).
-    """
-    one, other = comparison.images
-    least = 0.5**one if comparison.paired else 1 / comb(one + other, one)
-    if tests == 0 or least > ALARM / tests:
-        needed = ceil(log2(max(tests, 1) / ALARM))
-        raise ValueError(
-            f'--fail-if-worse: {one} and {other} images cannot show that one of '
-            f'{tests} metrics is worse at a level of {ALARM:g}, so that the alarm '
-            f'cannot ring; take {needed} images or more'
-        )
+    """Refuse fewer images than any test needs to reach the level of the alarm."""
+    units = comparison.units
+    if tests > 0 and units.can_tell(tests, ALARM, sides=1):
+        return
+    needed = units.needed(max(tests, 1), ALARM, sides=1)
+    raise ValueError(
+        f'--fail-if-worse: {units.text} cannot show that one of {tests} metrics is '
+        f'worse at a level of {ALARM:g}, so that the alarm cannot ring; take {needed} '
+        f'{units.name} or more'
+    )
 
 
 def read_limits(texts: Sequence[str]) -> dict[str, float]:
@@ -103,16 +90,22 @@ def read_limits(texts: Sequence[str]) -> dict[str, float]:
                 f'--limit {text}: name a metric that can be worse, of {keys}'
             )
         with reading(f'--limit {text}: write {key}=NUMBER'):
-            limits[key] = limit = float(value)
+            limit = float(value)
+        limits[key] = limit
 
-        largest = LARGEST_NLL if key == 'nll' else 100.0 if '%' in key else 1.0
-        lower = metric.better == 'lower'
-        if not (0 <= limit < largest if lower else 0 < limit <= largest):
+        if not _tells(metric, limit):
             raise ValueError(
-                f'--limit {text}: {metric.label} lies between 0 and {largest:g}, so '
-                'that this limit would tell nothing'
+                f'--limit {text}: {metric.label} lies between {metric.low:g} and '
+                f'{metric.high:g}, so that this limit would tell nothing'
             )
     return limits
+
+
+def _tells(metric: Metric, limit: float) -> bool:
+    """Whether some result keeps a limit, and another one does not."""
+    if metric.better == 'lower':
+        return metric.low <= limit < metric.high
+    return metric.low < limit <= metric.high
 
 
 def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[str]:
@@ -131,10 +124,10 @@ def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[str]:
                 'the limit is not a number, so that it cannot be checked: leave it out'
             )
 
-        lower = metric_of(key).better == 'lower'
-        if value > limit if lower else value < limit:
-            side = 'above' if lower else 'below'
-            beyond.append(
-                f'{result.model}: {key} is {value:.6g}, {side} its limit {limit:g}'
-            )
+        text = f'{result.model}: {key} is {value:.6g}'
+        if metric_of(key).better == 'lower':
+            if value > limit:
+                beyond.append(f'{text}, above its limit {limit:g}')
+        elif value < limit:
+            beyond.append(f'{text}, below its limit {limit:g}')
     return beyond

@@ -8,11 +8,14 @@ from itertools import combinations
 from pathlib import PurePath
 from typing import Any
 
+import numpy as np
+
 from ..common.arguments import check_bool
 from ..common.inputs import naming
 from ..files.images import IMAGE_SUFFIXES
 from ..files.names import short_names
-from ..metrics.bootstrap import Difference, Resamples, differences, resample
+from ..metrics.bootstrap import Difference, Resamples, differences, jackknife, resample
+from ..metrics.chance import Units
 from ..metrics.image_table import ImageTable
 from .result import CALIBRATED, Result, load_results
 
@@ -52,7 +55,19 @@ class Measured:
     @cached_property
     def drawn(self) -> Resamples:
         """Resamples: The same images for every model of the same images."""
-        return resample(self.images, self.resamples)
+        return self.drawn_by(seed=0)
+
+    def drawn_by(self, seed: int) -> Resamples:
+        """Resamples and influences of images, for comparisons."""
+        drawn = resample(self.images, self.resamples, seed)
+        return replace(drawn, influence=jackknife(self.images))
+
+    def grouped(self, groups: np.ndarray) -> 'Measured':
+        """The same with groups of its images, which are sorted by name."""
+        if np.array_equal(self.images.groups, groups):
+            return self
+        images = self.images.grouped(groups)
+        return Measured(replace(self.result, images=images), self.resamples)
 
     @property
     def measured_on(self) -> tuple:
@@ -79,6 +94,8 @@ class Comparison:
         images (tuple[int, int]): Number of images of each.
         paired (bool): Whether both were measured on the same images.
         metrics (dict[str, Difference]): Second minus first.
+        groups (tuple[int, int] | None): Number of groups of images of each, which are
+            drawn and counted where they are known.
     """
 
     first: str
@@ -88,6 +105,22 @@ class Comparison:
     images: tuple[int, int]
     paired: bool
     metrics: dict[str, Difference]
+    groups: tuple[int, int] | None = None
+
+    @property
+    def units(self) -> Units:
+        """Units: What was drawn: images, or groups of them."""
+        if self.groups is None:
+            return Units(*self.images, self.paired)
+        return Units(*self.groups, self.paired, 'groups')
+
+    @property
+    def needed(self) -> int:
+        """int: Units that a test of all metrics takes; 0 if it has enough."""
+        tests = sum(change.is_tested for change in self.metrics.values())
+        if tests == 0 or self.units.can_tell(tests):
+            return 0
+        return self.units.needed(tests)
 
     @property
     def titles(self) -> tuple[str, str]:
@@ -127,22 +160,56 @@ def compare(first: Measured, second: Measured) -> Comparison:
     check_alike(first.result, second.result)
 
     paired = first.images.names == second.images.names
-    if paired or first.result.dataset == second.result.dataset:
+    if first.result.dataset == second.result.dataset:
         _check_masks(first, second)
-    drawn = second.drawn if paired else resample(second.images, second.resamples, 1)
-    return Comparison(
+    elif paired:
+        # Files of two sets may happen to be named alike, such as 0000.png.
+        paired = not _differing_masks(first, second)
+    if paired:
+        first, second = _grouped_alike(first, second)
+
+    groups = None
+    if first.images.groups is not None or second.images.groups is not None:
+        groups = (first.images.num_groups, second.images.num_groups)
+    comparison = Comparison(
         first=first.network,
         second=second.network,
         dataset=first.result.dataset,
         calibrated=(first.result.is_calibrated, second.result.is_calibrated),
         images=(len(first.images), len(second.images)),
         paired=paired,
-        metrics={
-            key: change
-            for key, change in differences(first.drawn, drawn).items()
-            if key not in first.result.undirected
-        },
+        metrics={},
+        groups=groups,
     )
+    drawn = second.drawn
+    if not paired:
+        drawn = second.drawn_by(seed=1)
+    metrics = differences(
+        first.drawn, drawn, comparison.units, without=first.result.undirected
+    )
+    return replace(comparison, metrics=metrics)
+
+
+def _grouped_alike(first: Measured, second: Measured) -> tuple[Measured, Measured]:
+    """Give two models of the same images the groups that one of them knows."""
+    one = first.images.groups
+    other = second.images.groups
+    if one is None and other is None:
+        return first, second
+    if one is None:
+        return first.grouped(other), second
+    if other is not None and not _same_groups(one, other):
+        raise ValueError(
+            f'{first.result.model} and {second.result.model}: the images are grouped '
+            'otherwise in each result: measure both by the same groups'
+        )
+    return first, second.grouped(one)
+
+
+def _same_groups(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two numberings of images tell the same groups."""
+    pairs = np.unique(np.stack([one, other]), axis=1).shape[1]
+    return pairs == len(np.unique(one)) == len(np.unique(other))
 
 
 def compare_within(results: Sequence[Measured]) -> list[Comparison]:
@@ -173,6 +240,7 @@ def compare_files(
     second: str | None = None,
     resamples: int = RESAMPLES,
     whole: bool = False,
+    groups: Callable[[Sequence[str]], Sequence[int]] | None = None,
 ) -> list[Comparison]:
     """Compare the models of result files by a bootstrap over their images.
 
@@ -183,25 +251,41 @@ def compare_files(
         resamples (int): Defaults to 1000.
         whole (bool): Refuse rows without a partner in the other file, of which a
             warning tells otherwise. Defaults to False.
+        groups (Callable, optional): Numbers images by the group of each, such as a
+            patient, from their names. Defaults to None: as the files tell.
 
     Raises:
         ValueError: A file is not a result file, its results cannot be compared, or it
             is not clear which rows belong together.
     """
-    rows, others = (
-        [Measured(row, resamples) for row in (load_results(path) if path else ())]
-        for path in (first, second)
-    )
-    if not others:
-        if pairs := [
-            each for group in by_images(rows) for each in compare_within(group)
-        ]:
-            return pairs
-        raise ValueError(f'{first} holds one model: name a second file')
+    rows = _rows_of(first, resamples, groups)
+    if second is None:
+        comparisons = []
+        for alike in by_images(rows):
+            comparisons += compare_within(alike)
+        if not comparisons:
+            raise ValueError(f'{first} holds one model: name a second file')
+        return comparisons
+
+    others = _rows_of(second, resamples, groups)
     with naming(f'{first} and {second}'):
-        return [
-            compare(*pair) for pair in match(rows, others, check_bool('whole', whole))
-        ]
+        pairs = match(rows, others, check_bool('whole', whole))
+        return [compare(one, other) for one, other in pairs]
+
+
+def _rows_of(
+    path: str,
+    resamples: int,
+    groups: Callable[[Sequence[str]], Sequence[int]] | None,
+) -> list[Measured]:
+    """Read the results of a file, with groups if some are asked for."""
+    rows = []
+    for result in load_results(path):
+        if groups is not None:
+            images = result.images.grouped(groups(result.images.names))
+            result = replace(result, images=images)
+        rows.append(Measured(result, resamples))
+    return rows
 
 
 # What tells which rows of two files belong together, the first that does: a set is
@@ -267,14 +351,20 @@ def by_images(rows: Sequence[Measured]) -> list[list[Measured]]:
     return [*groups.values()]
 
 
-def _check_masks(first: Measured, second: Measured) -> None:
-    """Refuse other masks of images of the same names."""
+def _differing_masks(first: Measured, second: Measured) -> list[str]:
+    """Names of images whose masks, or ignored pixels, differ between two results."""
     given: Any = (first.images, second.images)
     masks: list[Any] = [images.num_pixels for images in given]
     if all(images.checksums is not None for images in given):
         masks = [[*zip(images.checksums, images.num_pixels)] for images in given]
     one, other = (dict(zip(images.names, of)) for images, of in zip(given, masks))
-    if differ := [name for name in one if one[name] != other.get(name, one[name])]:
+    return [name for name in one if one[name] != other.get(name, one[name])]
+
+
+def _check_masks(first: Measured, second: Measured) -> None:
+    """Refuse other masks of images of the same names."""
+    differ = _differing_masks(first, second)
+    if differ:
         raise ValueError(
             f'{first.result.model} and {second.result.model} on '
             f'{first.result.dataset}: {len(differ)} images have other masks, or '

@@ -2,6 +2,7 @@
 
 import warnings
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,12 +19,12 @@ from ..common.arguments import (
     optional,
 )
 from ..common.inputs import naming
-from ..metrics.band_table import BandTable, band_scalars
+from ..metrics.band_table import BandTable
 from ..metrics.bins import BinTable, check_bins, equal_width
 from ..metrics.bootstrap import check_resamples, resample
 from ..metrics.errors import brier_score
 from ..metrics.histogram import MODES, NLL_UNIT, CalibrationHistogram, PixelCounts
-from ..metrics.image_metrics import image_metrics
+from ..metrics.image_metrics import metrics_of_sums
 from ..metrics.image_table import ImageTable
 from ..metrics.objects import MaskTable
 from .result import CALIBRATED, Result
@@ -216,6 +217,11 @@ class Evaluator:
         self.raw.merge(other.raw)
         self.calibrated.merge(other.calibrated)
 
+    @property
+    def names(self) -> list[str]:
+        """list[str]: Names of the images, in the order that they came in."""
+        return [name for row in self.raw.rows for name in row.names]
+
     def result(
         self,
         model: str,
@@ -224,6 +230,7 @@ class Evaluator:
         calibrated: bool = False,
         resamples: int = 1000,
         settings: dict[str, Any] | None = None,
+        groups: Sequence[int] | None = None,
     ) -> Result:
         """Compute every metric and its interval.
 
@@ -234,6 +241,9 @@ class Evaluator:
                 then called '{model}, calibrated'. Defaults to False.
             resamples (int): Of the bootstrap; 0: no intervals. Defaults to 1000.
             settings (dict, optional): Kept in the result. Defaults to none.
+            groups (Sequence[int], optional): Number of the group of each image of
+                :attr:`names`, such as a patient, over which intervals are. Defaults to
+                none: each image is a group of its own.
         """
         if len(self._axes) > 1:
             raise ValueError('images and volumes are mixed: measure each kind alone')
@@ -250,6 +260,9 @@ class Evaluator:
                 'probabilities: give them of all images'
             )
         table = ImageTable.join(rows) if rows else ImageTable.empty(settings['bins'])
+        if groups is not None:
+            table = table.grouped(groups)
+            settings['groups'] = table.num_groups
         if len({*table.names}) < len(table):
             warnings.warn(
                 f'{model}, {dataset}: two images have one name: measure each once, '
@@ -257,19 +270,15 @@ class Evaluator:
                 stacklevel=2,
             )
 
-        metrics: dict[str, Any] = {**image_metrics(table)}
-
         intervals: dict[str, list[float]] = {}
         if check_resamples(resamples):
             settings['resamples'] = resamples
             drawn = resample(table, resamples)
             intervals = {key: drawn.interval(key).tolist() for key in drawn.values}
 
-        if table.bands is not None:
-            scalars = band_scalars(table.bands.pooled().take(0))
-            metrics |= {k: v for k, v in scalars.items() if not np.isnan(v)}
         pixels = images.histogram.pixels()
-        metrics |= pixels.compute(**measured)
+        # Those of all pixels are exact; sums over images are rounded.
+        metrics = {**metrics_of_sums(table), **pixels.compute(**measured)}
         positive = settings['mode'] == 'top_label' and pixels.num_classes == 2
         result = Result(
             table,

@@ -1,7 +1,7 @@
 """Measuring a folder of maps against a folder of masks."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,12 +42,14 @@ def evaluate_maps(
     reader: MapReader = USUAL,
     workers: int | None = 1,
     model: str | None = None,
+    groups: Callable[[Sequence[str]], Sequence[int]] | None = None,
 ) -> Result:
     """Measure every map of a folder against the mask of its name.
 
     ``protocol`` is 'raw' or 'released'; for ``reader`` and ``workers`` see
     :func:`~mmaslp.files.map_pairs.count_files`. The model's name is by default that of
-    the folder of maps.
+    the folder of maps. ``groups`` numbers images by the group of each, such as
+    a patient, from their names; intervals are over groups then.
 
     Raises:
         ValueError: A folder or file is not usable; the message lists all problems.
@@ -72,11 +74,15 @@ def evaluate_maps(
     }
     if all(is_calibrated(path) for path, _ in files.pairs.values()):
         settings['calibrator'] = 'given'
+    numbers = None
+    if groups is not None:
+        numbers = groups(counted.names)
     return counted.result(
         model or Path(pred_dir).resolve().name,
         set_name(gt_dir),
         resamples=resamples,
         settings=settings,
+        groups=numbers,
     )
 
 

@@ -25,13 +25,17 @@ from ..files.names import short_names
 from ..metrics.band_table import BORDERS, band_columns
 from ..metrics.bins import BinTable, check_bins
 from ..metrics.bootstrap import check_resamples
+from ..metrics.catalogue import metric_of
 from ..metrics.histogram import MODES
+from ..metrics.image_metrics import metrics_of_sums
 from ..metrics.image_table import ImageTable
 
 # A file of another version is refused: evaluate the model again.
 FORMAT = 'mmaslp result 4'
 # Ends the name of a model whose probabilities a calibrator made.
 CALIBRATED = ', calibrated'
+# By how much a metric in a file may differ from that of its sums.
+LARGEST_ROUNDING = 1e-6
 # What the edges of bands count in, see :mod:`mmaslp.common.bands`.
 BAND_UNIT = 'sqrt(height * width) / 64 pixels'
 
@@ -142,11 +146,11 @@ class Result:
 
     @classmethod
     def from_json(cls, content: Any) -> 'Result':
-        """Rebuild a result of :meth:`to_json`; nothing is computed anew.
+        """Rebuild a result of :meth:`to_json`; no interval is computed anew.
 
         Raises:
-            ValueError: It is of another version, or a part does not fit; also KeyError
-                and TypeError.
+            ValueError: It is of another version, a part does not fit, or a metric is
+                not what the sums of the images give; also KeyError and TypeError.
         """
         if content.get('format') != FORMAT:
             raise ValueError(
@@ -165,10 +169,13 @@ class Result:
         }
         if any(low > high for low, high in intervals.values()):
             raise ValueError('an interval ends below its beginning')
+        images = ImageTable.from_json(content['images'], bins)
+        metrics = _metrics(metrics)
+        _check_sums(images, metrics)
         return cls(
-            ImageTable.from_json(content['images'], bins),
+            images,
             settings,
-            _metrics(metrics),
+            metrics,
             intervals=intervals,
             positive=_metrics(content.get('positive', {})),
             model=content['model'],
@@ -204,11 +211,22 @@ def _metrics(values: dict[str, Any]) -> dict[str, float]:
     """Read metrics of a file, see :func:`_numbers`; ValueError if one cannot be."""
     numbers = _numbers(values)
     for key, value in numbers.items():
-        least = -1 if key.endswith(('gap', 'debiased', 'resolution')) else 0
-        most = 1e6 if key.endswith(('nll', 'sweep_bins')) else 1
-        if value < least - ROUNDING or value > most + ROUNDING:
+        name = key.removeprefix('low ').removeprefix('high ')  # of an interval
+        if not metric_of(name).holds(value, ROUNDING):
             raise ValueError(f'{key} cannot be {value:g}')
     return numbers
+
+
+def _check_sums(images: ImageTable, metrics: dict[str, float]) -> None:
+    """Refuse metrics that are not those of the images; some need all pixels."""
+    for key, value in metrics_of_sums(images).items():
+        stated = metrics.get(key, math.nan)
+        both_undefined = math.isnan(stated) and math.isnan(value)
+        if not (both_undefined or abs(stated - value) <= LARGEST_ROUNDING):
+            raise ValueError(
+                f'{key} is {stated:g}, but the sums of its images give {value:g}: the '
+                'file was changed: evaluate the model again'
+            )
 
 
 def _numbers(values: dict[str, Any], **limits: Any) -> dict[str, float]:

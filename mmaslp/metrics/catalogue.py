@@ -1,6 +1,7 @@
 """All metrics by key: what files, tables, reports and toolkits name them by."""
 
 import re
+from math import inf
 
 from .errors import BIN_METRICS, PIXEL_METRICS, Metric
 from .image_metrics import IMAGE_METRICS, MASK_METRICS
@@ -17,6 +18,7 @@ METRICS = (
         'lower',
         'MAE',
         'The mean absolute distance between probability and mask, over images.',
+        of='maps',
     ),
     Metric(
         'max_f',
@@ -24,6 +26,7 @@ METRICS = (
         'higher',
         'max F',
         'The largest F-measure over all thresholds of the map.',
+        of='maps',
     ),
     Metric(
         'mean_f',
@@ -31,6 +34,7 @@ METRICS = (
         'higher',
         'mean F',
         'The mean F-measure over all thresholds.',
+        of='maps',
     ),
     Metric(
         'adp_f',
@@ -38,6 +42,7 @@ METRICS = (
         'higher',
         'adaptive F',
         'The F-measure at twice the mean of the map.',
+        of='maps',
     ),
     Metric(
         'mean_e',
@@ -45,6 +50,7 @@ METRICS = (
         'higher',
         'mean E',
         'The mean enhanced-alignment measure over all thresholds.',
+        of='maps',
     ),
     Metric(
         'adp_e',
@@ -52,6 +58,7 @@ METRICS = (
         'higher',
         'adaptive E',
         'The enhanced-alignment measure at twice the mean of the map.',
+        of='maps',
     ),
     Metric(
         'weighted_f',
@@ -59,6 +66,7 @@ METRICS = (
         'higher',
         'weighted F',
         'An F-measure of the map itself that weighs errors by where they lie.',
+        of='maps',
     ),
     Metric(
         'max_e',
@@ -66,6 +74,7 @@ METRICS = (
         'higher',
         'max E',
         'The largest enhanced-alignment measure over all thresholds.',
+        of='maps',
     ),
     Metric(
         's',
@@ -73,6 +82,7 @@ METRICS = (
         'higher',
         'S',
         'Structure measure: how alike the structures of map and mask are.',
+        of='maps',
     ),
     Metric(
         'ap',
@@ -80,6 +90,7 @@ METRICS = (
         'higher',
         'AP',
         'Average precision of the foreground over all thresholds.',
+        of='maps',
     ),
     Metric(
         'auc',
@@ -88,6 +99,7 @@ METRICS = (
         'AUC',
         'Area under the ROC curve: how often a foreground pixel has a larger '
         'probability than one of the background.',
+        of='maps',
     ),
     Metric(
         'mIoU %',
@@ -95,6 +107,9 @@ METRICS = (
         'higher',
         'mIoU %',
         'Mean intersection over union of both classes, in per cent.',
+        of='maps',
+        high=100.0,
+        unit='%',
     ),
     Metric(
         'aAcc %',
@@ -102,6 +117,9 @@ METRICS = (
         'higher',
         'pixel accuracy %',
         'The share of pixels whose class is right.',
+        of='maps',
+        high=100.0,
+        unit='%',
     ),
     Metric(
         'mAcc %',
@@ -109,9 +127,12 @@ METRICS = (
         'higher',
         'class accuracy %',
         'The share of right pixels of a class, averaged over both classes.',
+        of='maps',
+        high=100.0,
+        unit='%',
     ),
-    Metric('gap', None, '', 'gap', 'Confidence less accuracy.'),
-    Metric('share', None, '', 'share', 'Share of the pixels.'),
+    Metric('gap', None, '', 'gap', 'Confidence less accuracy.', of='bins', low=-1.0),
+    Metric('share', None, '', 'share', 'Share of the pixels.', of='bins'),
 )
 _BY_KEY = {metric.key: metric for metric in METRICS}
 # Columns of tables; files have every metric.
@@ -122,7 +143,12 @@ SHOWN = (
 
 
 def metric_of(key: str) -> Metric:
-    """Look a metric up, also that of a band; an unknown one keeps its name."""
-    return _BY_KEY.get(re.sub(r'^band\d+_', '', key)) or Metric(
-        key, None, '', key, 'See the page of metrics in the documentation.'
-    )
+    """Look a metric up, also that of a band.
+
+    An unknown one keeps its name, and may have any value.
+    """
+    metric = _BY_KEY.get(re.sub(r'^band\d+_', '', key))
+    if metric is not None:
+        return metric
+    text = 'See the page of metrics in the documentation.'
+    return Metric(key, label=key, text=text, low=-inf, high=inf)

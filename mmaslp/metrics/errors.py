@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from .bins import (
     sweep,
 )
 
+# NLL of a pixel is at most -log(1e-7), since probabilities are clamped.
+LARGEST_NLL = 16.2
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -28,6 +32,10 @@ class Metric:
         better (str): 'lower', 'higher' or '' where neither is better.
         label (str): Its name for people.
         text (str): What it means, in a sentence.
+        of (str): What it is computed from: 'bins', 'pixels', 'images', 'masks', or
+            'maps' of what another library computes.
+        low (float): Its least value; also ``high``, its largest.
+        unit (str): '%' or ''.
     """
 
     key: str
@@ -35,6 +43,14 @@ class Metric:
     better: str = ''
     label: str = ''
     text: str = ''
+    of: str = ''
+    low: float = 0.0
+    high: float = 1.0
+    unit: str = ''
+
+    def holds(self, value: float, rounding: float = 0.0) -> bool:
+        """Whether a value lies in its range; nan, of what is undefined, does."""
+        return not (value < self.low - rounding or value > self.high + rounding)
 
 
 def binned_error(table: BinTable) -> np.ndarray:
@@ -220,6 +236,7 @@ BIN_METRICS = (
         'ECE',
         'Expected calibration error: the mean distance between confidence and accuracy '
         'over all pixels, in bins of equal width.',
+        of='bins',
     ),
     Metric(
         'oe',
@@ -228,6 +245,7 @@ BIN_METRICS = (
         'over-confidence error',
         'The part of the ECE in bins whose confidence is above the accuracy, each gap '
         'weighted by its confidence (OE).',
+        of='bins',
     ),
     Metric(
         'ue',
@@ -235,6 +253,7 @@ BIN_METRICS = (
         'lower',
         'under-confidence error',
         'The same for bins whose confidence is below the accuracy (UE).',
+        of='bins',
     ),
     Metric(
         'mce',
@@ -242,6 +261,7 @@ BIN_METRICS = (
         'lower',
         'MCE',
         'Maximum calibration error: the largest gap of all bins.',
+        of='bins',
     ),
     Metric(
         'ace',
@@ -249,6 +269,7 @@ BIN_METRICS = (
         'lower',
         'average calibration error',
         'The mean gap of all bins that are not empty.',
+        of='bins',
     ),
     Metric(
         'ece_debiased',
@@ -256,6 +277,7 @@ BIN_METRICS = (
         'lower',
         'de-biased error',
         'The root of the mean squared gap, less what sampling alone gives.',
+        of='bins',
     ),
     Metric(
         'acc',
@@ -263,6 +285,7 @@ BIN_METRICS = (
         'higher',
         'accuracy',
         'The share of pixels whose class is right.',
+        of='bins',
     ),
     Metric(
         'conf',
@@ -271,6 +294,7 @@ BIN_METRICS = (
         'confidence',
         'The mean confidence of all pixels. Above the accuracy, the model is '
         'over-confident on the whole.',
+        of='bins',
     ),
 )
 
@@ -282,6 +306,7 @@ PIXEL_METRICS = (
         'lower',
         'ECE in bins of equal mass',
         'The ECE in bins of equally many pixels.',
+        of='pixels',
     ),
     Metric(
         'ece_sweep',
@@ -289,6 +314,7 @@ PIXEL_METRICS = (
         'lower',
         'ECE sweep',
         'The ECE in the most bins of equal mass whose accuracies ascend.',
+        of='pixels',
     ),
     Metric(
         'sweep_bins',
@@ -296,6 +322,8 @@ PIXEL_METRICS = (
         '',
         'bins of the sweep',
         'How many bins the sweep has.',
+        of='pixels',
+        high=inf,
     ),
     Metric(
         'ks',
@@ -303,6 +331,7 @@ PIXEL_METRICS = (
         'lower',
         'KS error',
         'The largest sum of confidence less accuracy up to any score.',
+        of='pixels',
     ),
     Metric(
         'brier',
@@ -311,6 +340,7 @@ PIXEL_METRICS = (
         'Brier score',
         'The mean squared distance between probability and mask. It also falls with '
         'better accuracy.',
+        of='pixels',
     ),
     Metric(
         'brier_reliability',
@@ -318,6 +348,7 @@ PIXEL_METRICS = (
         'lower',
         'Brier, reliability',
         'The mean squared gap of the bins.',
+        of='pixels',
     ),
     Metric(
         'brier_resolution',
@@ -325,6 +356,8 @@ PIXEL_METRICS = (
         'higher',
         'Brier, resolution',
         'How far the accuracies of the bins lie apart.',
+        of='pixels',
+        low=-1.0,
     ),
     Metric(
         'brier_uncertainty',
@@ -332,6 +365,7 @@ PIXEL_METRICS = (
         '',
         'Brier, uncertainty',
         'The Brier score of the mean accuracy.',
+        of='pixels',
     ),
     Metric(
         'nll',
@@ -340,6 +374,8 @@ PIXEL_METRICS = (
         'NLL',
         'The mean negative logarithm of the probability of the true class. Confident '
         'mistakes cost most.',
+        of='pixels',
+        high=LARGEST_NLL,
     ),
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from .band_table import band_scalars
 from .bins import ratio
 from .errors import Metric, binned_error, binned_metrics, ordered_pairs
 from .image_table import ImageTable
@@ -139,6 +140,7 @@ IMAGE_METRICS = (
         'The mean distance between confidence and accuracy over bands of distance from '
         'the predicted border. Errors of opposite sign near the border and far from it '
         'do not offset.',
+        of='images',
     ),
     Metric(
         'ece_band_true',
@@ -146,6 +148,7 @@ IMAGE_METRICS = (
         'lower',
         'ECE by true band',
         'The same over bands of distance from the border of the mask.',
+        of='images',
     ),
     Metric(
         'ece_image',
@@ -153,6 +156,7 @@ IMAGE_METRICS = (
         'lower',
         'ECE per image',
         'The mean over images of the ECE of each image alone.',
+        of='images',
     ),
     Metric(
         'dice',
@@ -161,6 +165,7 @@ IMAGE_METRICS = (
         'Dice',
         'Twice the pixels that the predicted and the true masks share, over the pixels '
         'of both, over all images together.',
+        of='images',
     ),
     Metric(
         'iou',
@@ -169,6 +174,7 @@ IMAGE_METRICS = (
         'IoU',
         'Intersection over union of the predicted and the true masks, over all images '
         'together.',
+        of='images',
     ),
 )
 
@@ -182,6 +188,7 @@ MASK_METRICS = (
         'The mean distance, in ten bins, between the probability that an object is '
         'real and how often such objects are. Without a calibrator the probability is '
         'the mean of the pixels of the object.',
+        of='masks',
     ),
     Metric(
         'auroc_object',
@@ -189,6 +196,7 @@ MASK_METRICS = (
         'higher',
         'AUROC of objects',
         'How often a real object has a larger probability than one that is not.',
+        of='masks',
     ),
     Metric(
         'dice_error',
@@ -197,6 +205,7 @@ MASK_METRICS = (
         'Dice error',
         'The mean distance between the Dice that is expected of an image and its true '
         'Dice. Without a calibrator the Soft Dice Confidence is expected.',
+        of='masks',
     ),
     Metric(
         'aurc',
@@ -205,6 +214,7 @@ MASK_METRICS = (
         'AURC',
         'Area under the risk-coverage curve: 1 - Dice of the surest images, averaged '
         'over how many images are kept.',
+        of='masks',
     ),
     Metric(
         'empty_found',
@@ -212,6 +222,7 @@ MASK_METRICS = (
         'lower',
         'found in empty images',
         'Of the images without foreground, the share in which the network finds some.',
+        of='masks',
     ),
     Metric(
         'empty_area',
@@ -220,6 +231,7 @@ MASK_METRICS = (
         'area in empty images',
         'The mean share of the pixels that the network finds in images without '
         'foreground.',
+        of='masks',
     ),
 )
 
@@ -244,3 +256,12 @@ def image_metrics(
             if not np.isnan(metric.function(images.masks))
         }
     return {key: value for key, value in values.items() if value is not None}
+
+
+def metrics_of_sums(images: ImageTable) -> dict[str, float]:
+    """Compute every metric that the sums of images give, also of single bands."""
+    values = {key: float(value) for key, value in image_metrics(images).items()}
+    if images.bands is not None:
+        scalars = band_scalars(images.bands.pooled().take(0))
+        values |= {key: value for key, value in scalars.items() if not np.isnan(value)}
+    return values

@@ -1,6 +1,7 @@
 """The sums of every image, from which metrics are pooled again."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +28,8 @@ class ImageTable(Columns):
         masks (MaskTable | None): Estimates of masks and objects, and their truth.
         checksums (np.ndarray | None): ``(I,)`` of the labels, which tell whether two
             results were measured with the same masks.
+        groups (np.ndarray | None): ``(I,)`` int64, equal for images of one group; None
+            if each image is a group of its own.
     """
 
     names: list[str]
@@ -36,6 +39,7 @@ class ImageTable(Columns):
     band_sums: np.ndarray | None = None
     masks: MaskTable | None = None
     checksums: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     @classmethod
     def empty(cls, bins: int = 10) -> 'ImageTable':
@@ -60,6 +64,28 @@ class ImageTable(Columns):
         """``(I,)`` number of valid pixels per image."""
         return self.table.total
 
+    @cached_property
+    def group_numbers(self) -> np.ndarray:
+        """``(I,)`` number of the group of each image, from 0 on."""
+        if self.groups is None:
+            return np.arange(len(self))
+        return np.unique(self.groups, return_inverse=True)[1]
+
+    @property
+    def num_groups(self) -> int:
+        """Number of groups, which is that of images where none are told."""
+        return int(self.group_numbers.max(initial=-1)) + 1
+
+    def grouped(self, numbers: Sequence[int] | np.ndarray) -> 'ImageTable':
+        """Tell which images belong together: those of one number."""
+        groups = np.asarray(numbers, np.int64)
+        if groups.shape != (len(self),):
+            raise ValueError(
+                f'groups must have a number for each of {len(self)} images, not '
+                f'{groups.shape}'
+            )
+        return replace(self, groups=groups)
+
     def per_image(self) -> dict[str, np.ndarray]:
         """Binned metrics of every image on its own, ``(I,)``; nan without pixels."""
         return binned_metrics(self.table)
@@ -75,6 +101,7 @@ class ImageTable(Columns):
             'nll': self.nll.tolist(),
             'brier': self.brier.tolist(),
             'checksums': None if self.checksums is None else self.checksums.tolist(),
+            'groups': None if self.groups is None else self.groups.tolist(),
             'masks': None if self.masks is None else self.masks.to_json(),
             'bands': None
             if bands is None
@@ -125,4 +152,9 @@ class ImageTable(Columns):
             masks = MaskTable.from_json(columns['masks'], pixels)
         if 'checksums' in columns:
             checksums = check_array('checksums', columns['checksums'], (size,), int)
-        return cls(names, table, nll, brier, sums, masks, checksums)
+        images = cls(names, table, nll, brier, sums, masks, checksums)
+        if 'groups' in columns:
+            return images.grouped(
+                check_array('groups', columns['groups'], (size,), int)
+            )
+        return images

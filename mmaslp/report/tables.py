@@ -178,4 +178,6 @@ def _change(key: str, change: Difference) -> Cell:
 
 
 def _digits(key: str) -> int:
-    return 2 if '%' in key else 4
+    if metric_of(key).unit == '%':
+        return 2
+    return 4

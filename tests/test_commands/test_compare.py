@@ -41,8 +41,11 @@ def test_comparison(folders, tmp_path, capsys):
         assert found[key]['difference'] == pytest.approx(
             results[1][key] - results[0][key]
         )
-    assert found['conf']['differs']
     assert found['conf']['high'] < 0
+    # Three images cannot tell, however large the difference is.
+    assert not any(change['differs'] for change in found.values())
+    assert all(change['p_value'] is None for change in found.values())
+    assert 'too few images to tell soft from pred: 3 images' in comparison['verdict']
     printed = capsys.readouterr().out
     assert printed.splitlines().count(comparison['verdict']) == 1
     assert '3 images' in printed
@@ -183,3 +186,30 @@ def test_files_come_before_options(capsys):
     with pytest.raises(SystemExit, match='2'):
         compare(['--fail-if-worse', 'base.json', 'tonight.json'])
     assert 'name them before options' in capsys.readouterr().err
+
+
+def test_patients_are_told_by_their_names(tmp_path, capsys):
+    files = []
+    for name in ('base', 'new'):
+        maps, masks = write_set(tmp_path / name, 24)
+        for file in (*maps.iterdir(), *masks.iterdir()):
+            number = int(file.stem)
+            place = file.with_name(f'p{number % 12:02d}_{number}{file.suffix}')
+            file.rename(place)
+            if name == 'new' and place.parent == maps:
+                prob = 0.5 + 0.5 * (MapReader().read(place) - 0.5)
+                write_prob_map(place, prob, overwrite=True)
+        files.append(str(tmp_path / f'{name}.json'))
+        groups = ['--groups', '^[^_]+'] if name == 'base' else []
+        assert main([str(maps), str(masks), '--json', files[-1], *groups]) == 0
+    capsys.readouterr()
+    for groups in ([], ['--groups', '^p[0-9]+']):
+        assert compare([*files, '--resamples', '50', *groups]) == 0
+        said = capsys.readouterr().out
+        assert '24 images, in 12 groups, 95 % intervals over groups' in said
+    few = compare([*files, '--resamples', '50', '--groups', '^p[01]'])
+    assert few == 0
+    said = capsys.readouterr().out
+    assert 'too few to tell: a test of all these metrics takes' in said
+    assert compare([*files, '--groups', '(']) == 2
+    assert compare([*files, '--groups', 'x']) == 2

@@ -8,8 +8,8 @@ import pytest
 
 from mmaslp.evaluation.alarms import beyond_limits, read_limits, worse_metrics
 from mmaslp.evaluation.comparison import Measured, compare
-from mmaslp.metrics.bootstrap import ALARM
 from mmaslp.metrics.catalogue import METRICS
+from mmaslp.metrics.chance import ALARM
 from tests.test_report import sections as helper
 
 SETTINGS = dict(number=40, resamples=0)
@@ -48,7 +48,9 @@ def test_worse_beyond_chance(keys):
 
 def test_few_images_take_a_larger_difference():
     found = compared(1.0, 3.0)
-    sizes = {'ece': replace(found.metrics['ece'], unbiased=3.5, error=1.0)}
+    sizes = {
+        'ece': replace(found.metrics['ece'], difference=3.5, unbiased=3.5, error=1.0)
+    }
     for number, rings in ((14, False), (1000, True)):
         given = replace(found, metrics=sizes, images=(number, number))
         assert bool(worse_metrics(given)) == rings

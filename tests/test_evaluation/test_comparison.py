@@ -228,3 +228,68 @@ def test_the_share_of_foreground_is_no_accuracy():
     assert '80 % should be foreground' in page
     assert 'foreground by probability' in page
     assert 'accuracy&nbsp;' not in page
+
+
+def slices(gain, groups=None, patients=12, number=10):
+    """A result of patients of equal slices, with noise that slices of one share."""
+    rng = np.random.default_rng(0)
+    evaluator = Evaluator()
+    for patient in range(patients):
+        logit = rng.normal(0, 2, (12, 12))
+        label = (rng.random(logit.shape) < 1 / (1 + np.exp(-logit))).astype(np.uint8)
+        noise = np.random.default_rng(gain).normal(0, 1, (patients, 12, 12))[patient]
+        prob = 1 / (1 + np.exp(-(logit + noise)))
+        for place in range(number):
+            evaluator.add(f'{patient:02d}_{place}', prob, label)
+    return evaluator.result(f'net {gain}', 'x', resamples=100, groups=groups)
+
+
+def test_patients_of_equal_slices_count_once():
+    groups = np.repeat(np.arange(12), 10)
+    by_images = [Measured(slices(seed), 100) for seed in (1, 2)]
+    told = [Measured(slices(seed, groups), 100) for seed in (1, 2)]
+    alone = [Measured(slices(seed, number=1), 100) for seed in (1, 2)]
+    found, expected = compare(*told), compare(*alone)
+    assert found.groups == (12, 12)
+    assert found.units.text == '12 groups'
+    naive = compare(*by_images)
+    for key in ('ece', 'nll', 'brier'):
+        assert found.metrics[key].error == pytest.approx(expected.metrics[key].error)
+        assert naive.metrics[key].error < 0.4 * found.metrics[key].error
+        # So are the intervals of a model alone.
+        low, high = told[0].result.intervals[key]
+        assert [low, high] == pytest.approx(alone[0].result.intervals[key])
+    # One of two knows the groups of the same images.
+    for pair in ((told[0], by_images[1]), (by_images[0], told[1])):
+        assert compare(*pair) == found
+    again = Measured(slices(2, groups=groups % 5), 100)
+    with pytest.raises(ValueError, match='the images are grouped otherwise'):
+        compare(told[0], again)
+    # Numbers of groups are names: other ones tell the same.
+    assert compare(told[0], Measured(slices(2, 40 - groups), 100)) == found
+
+
+def test_groups_go_around_a_file(tmp_path):
+    groups = np.repeat(np.arange(12), 10)
+    path = str(tmp_path / 'r.json')
+    save_result(path, [slices(1, groups), replace(slices(2, groups), model='B')])
+    [row, _] = load_results(path)
+    assert row.images.num_groups == 12
+    assert row.settings['groups'] == 12
+    [found] = compare_files(path, resamples=50)
+    assert found.groups == (12, 12)
+    [found] = compare_files(path, resamples=50, groups=lambda names: [0, 1] * 60)
+    assert found.groups == (2, 2)
+    assert found.needed >= 8
+    with pytest.raises(ValueError, match='a number for each of 120 images'):
+        compare_files(path, groups=lambda names: [0])
+
+
+def test_other_images_of_the_same_file_names_are_compared_unpaired():
+    """As tonight's 0000.png, and that of the base."""
+    base = Measured(helper.result('A', 'base', number=12), 50)
+    tonight = Measured(helper.result('A', 'tonight', number=12, seed=1), 50)
+    assert base.images.names == tonight.images.names
+    found = compare(base, tonight)
+    assert not found.paired
+    assert found.images == (12, 12)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmaslp.commands import run_command
 from mmaslp.evaluation import result as module
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.evaluation.result import (
@@ -149,6 +150,12 @@ def edited(tmp_path, change):
         (lambda c: c['images']['names'].__setitem__(0, 7), ''),
         (lambda c: c['images'].update(names=['0']), ''),
         (lambda c: c['images'].update(count=None), ''),
+        (lambda c: c.update(ece=c['ece'] / 2), 'ece is .* sums of its images give'),
+        (lambda c: c.update(dice=0.9), 'dice is 0.9, but the sums of its images give'),
+        (lambda c: c.update(ece_band=None), 'ece_band is nan, but the sums'),
+        (lambda c: c.update({k: 0.0 for k in c if 'gap' in k}), '_gap is 0, but'),
+        (lambda c: c.pop('nll'), 'nll is nan, but the sums of its images give'),
+        (lambda c: c.update(auroc_object=0.99), 'auroc_object is 0.99, but the'),
     ],
 )
 def test_damaged_files_are_one_sentence_with_their_name(change, words, tmp_path):
@@ -176,3 +183,27 @@ def test_settings_of_any_kind_are_kept_as_text_or_numbers():
     given = {'file': Path('a/b'), 'sizes': np.arange(2), 'one': np.int64(3)}
     found = json.loads(strict_json(given))
     assert found == {'file': str(Path('a/b')), 'sizes': [0, 1], 'one': 3}
+
+
+def test_a_metric_of_any_range_goes_around_its_file(tmp_path):
+    """Also one above 1 of which no side is better."""
+    result = measured()
+    metrics = {**result.metrics, 'holes': 3.5, 'drop': -2.0}
+    save_result(tmp_path / 'r.json', replace(result, metrics=metrics))
+    [again] = load_results(tmp_path / 'r.json')
+    assert again.metrics['holes'] == 3.5
+    assert again.metrics['drop'] == -2
+
+
+def test_an_edited_metric_is_refused_by_every_command(tmp_path, capsys):
+    paths = [str(tmp_path / name) for name in ('one.json', 'other.json')]
+    for path, model in zip(paths, 'AB'):
+        save_result(path, measured(model))
+    content = json.loads(Path(paths[1]).read_text())
+    content['ece'] /= 2
+    Path(paths[1]).write_text(json.dumps(content))
+    page = str(tmp_path / 'x.html')
+    for command in (['compare', *paths], ['report', *paths, '-o', page]):
+        assert run_command(command[0], command[1:]) == 2
+        assert 'other.json: is not a result file' in capsys.readouterr().err
+    assert not Path(page).exists()

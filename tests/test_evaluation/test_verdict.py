@@ -113,7 +113,13 @@ def test_the_verdict_on_a_set_is_that_on_the_smallest_nll():
         for name, gain in (('A', 4.0), ('B', 0.5), ('C', 1.0))
     ]
     assert [row.result.model for row in headline(rows)] == ['A', 'C']
-    assert overall_verdict(rows).startswith('C is better than A:')
+    said = overall_verdict(rows)
+    assert said.startswith('Best of all 3 is C: it has the smallest NLL, ')
+    assert 'C is better than A:' in said
+    # Also of the one that is in no headline it says how it errs.
+    assert 'A: 9' in said
+    assert said.endswith('points).')
+    assert 'B: ' in said
     alone = overall_verdict(rows[:1])
     assert alone.startswith('A: 9')
     assert 'too sure by' in alone
@@ -131,7 +137,10 @@ def test_the_verdict_on_a_set_compares_like_with_like():
         )
     ]
     said = overall_verdict(rows)
-    assert said.startswith('B, calibrated is better than A, calibrated:')
+    assert said.startswith('Best of all 4 is B, calibrated: it has the smallest NLL')
+    assert 'B, calibrated is better than A, calibrated:' in said
+    for name in ('A', 'A, calibrated', 'B', 'B, calibrated'):
+        assert f' {name}: ' in said
     assert overall_verdict(rows[:2]).startswith('A with its calibrator is better')
     assert overall_verdict([rows[3], rows[0]]).startswith('Only A is without')
 

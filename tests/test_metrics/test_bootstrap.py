@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from mmaslp.metrics import BandTable, BinTable, ImageTable
-from mmaslp.metrics.bootstrap import differences, resample
+from mmaslp.metrics.bootstrap import differences, jackknife, resample
+from mmaslp.metrics.chance import Units
 from mmaslp.metrics.errors import binned_metrics
 from mmaslp.metrics.image_metrics import BAND_ERRORS
 from tests.test_metrics.pixels import images, table_of
@@ -26,8 +29,9 @@ def test_intervals_cover_about_as_often_as_they_say():
 
 def test_pairs_cancel_what_images_share():
     calm, sharp = images(30)[0], images(30, gain=1.5)[0]
-    drawn = resample(calm, 300)
-    found = differences(drawn, resample(sharp, 300))
+    drawn = replace(resample(calm, 300), influence=jackknife(calm))
+    other = replace(resample(sharp, 300), influence=jackknife(sharp))
+    found = differences(drawn, other, Units(30, 30))
     assert found['ece'].differs
     assert found['ece'].difference > 0
     assert found['nll'].differs

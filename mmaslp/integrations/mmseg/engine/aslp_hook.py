@@ -23,7 +23,6 @@ from ....common.arguments import (
     reading,
 )
 from ....common.draws import seed_torch
-from ....common.outputs import check_output
 from ....common.processes import gathered
 from ....files.csv_tables import write_csv
 from ....levels.bands import BandLevels
@@ -50,7 +49,8 @@ from ..checks.run import (
 )
 from ..data import dataset_of, image_ids, leaf_sets
 from ..evaluation.metrics import send_picture
-from ..training import was_trained
+from ..saving import save_safely
+from ..work_dir import check_replaceable, note_written
 
 
 class Schedule:
@@ -239,7 +239,7 @@ class ImageBandTraining(BandTraining):
         self._table = osp.join(runner.work_dir, 'levels.csv')
         if self._names_images:
             # Now, and not at the end of the training.
-            check_output(self._table, was_trained(runner.work_dir))
+            check_replaceable(runner, self._table)
         self._error_of_image: dict[str, float] = {}
         self._batch: list[str] = []
         self.levels.listener = self._take_errors
@@ -293,6 +293,7 @@ class ImageBandTraining(BandTraining):
             for name in sorted(errors, key=errors.__getitem__, reverse=True)
         ]
         write_csv(self._table, rows, ('img_path', 'error', 'weight'), overwrite=True)
+        note_written(self._table)
 
     def end_training(self) -> None:
         """Say where the table is."""
@@ -348,7 +349,7 @@ class ImageTraining:
         """Make the levels."""
         self._table = osp.join(runner.work_dir, 'alpha.csv')
         # Now, and not at the end of the training.
-        check_output(self._table, was_trained(runner.work_dir))
+        check_replaceable(runner, self._table)
 
         self._schedule = schedule
         self.levels = ImageLevels(
@@ -441,6 +442,7 @@ class ImageTraining:
                 for name in sorted(levels, key=levels.__getitem__)
             ]
             write_csv(self._table, rows, ('img_path', 'alpha'), overwrite=True)
+            note_written(self._table)
 
 
 # Values of the hook's argument ``levels``; 'image' is the paper's.
@@ -565,6 +567,7 @@ class ASLPHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Check the run, make the levels, restore the state of a resumed run."""
         check_once(runner, ('train', 'val'))
+        save_safely(runner)
         # One seed for all ranks, independent of randomness.diff_rank_seed.
         self.seed = gathered(int(runner.seed))[0]
         self.schedule = self._schedule(runner)
