@@ -64,7 +64,8 @@ class Measured:
 
     def grouped(self, groups: np.ndarray) -> 'Measured':
         """The same with groups of its images, which are sorted by name."""
-        if np.array_equal(self.images.groups, groups):
+        before = self.images.groups
+        if before is not None and np.array_equal(before, groups):
             return self
         images = self.images.grouped(groups)
         return Measured(replace(self.result, images=images), self.resamples)
@@ -194,9 +195,9 @@ def _grouped_alike(first: Measured, second: Measured) -> tuple[Measured, Measure
     """Give two models of the same images the groups that one of them knows."""
     one = first.images.groups
     other = second.images.groups
-    if one is None and other is None:
-        return first, second
     if one is None:
+        if other is None:
+            return first, second
         return first.grouped(other), second
     if other is not None and not _same_groups(one, other):
         raise ValueError(

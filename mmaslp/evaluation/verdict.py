@@ -79,6 +79,7 @@ def _too_few(
 ) -> str:
     first, second = _names(comparison)
     key = _largest(keys, changes)
+    assert key is not None  # models that are compared share a metric
     return (
         f'There are too few {comparison.units.name} to tell {second} from {first}'
         f'{_needed(comparison)}. The largest change, {_values([key], changes)}, may be '
@@ -93,7 +94,9 @@ def _cannot_be_told_apart(
     changes: Mapping[str, Difference],
 ) -> str:
     first, second = _names(comparison)
-    largest = _with_interval(_largest(keys, changes), changes)
+    key = _largest(keys, changes)
+    assert key is not None  # models that are compared share a metric
+    largest = _with_interval(key, changes)
     text = (
         f'The calibration of {second} and {first} cannot be told apart: the largest '
         f'change, {largest}, may be chance.'
