@@ -117,7 +117,10 @@ def test_a_data_root_that_comes_too_late_is_refused(tmp_path, monkeypatch, capsy
         ('--cfg-options randomnes.seed=4', 'alike: randomness'),
         ('--cfg-options seed=4', 'as in'),
         ('--data parts', 'parts has train, and no val to validate on'),
-        ('--data mine --work-dir mine/images/00.png', '00.png is not a folder that'),
+        (
+            '--data mine --work-dir mine/images/00.png',
+            'lies in mine/images, which is read',
+        ),
     ],
 )
 def test_options_without_an_effect(tmp_path, monkeypatch, capsys, words, said):

@@ -147,7 +147,7 @@ def test_labels_that_look_like_a_mask_of_0_and_255():
             "model = dict(decode_head=dict(loss_decode=[dict(type='SCBCELoss'), "
             "dict(type='SCBCELoss', beta='M', loss_name='loss_m')]))\n"
             "custom_hooks = [dict(type='ASLPHook', warmup_epochs=1)]",
-            'have different strengths beta',
+            "some SCBCELoss have beta='M', and others have none",
         ),
     ],
 )

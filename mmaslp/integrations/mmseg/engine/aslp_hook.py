@@ -192,6 +192,14 @@ class BandTraining(LevelsSession):
         """Say what does not fit: no table of bands, too few validations."""
         yield from check_validation(runner)
         yield from schedule.findings()
+        if any(loss.criterion.alpha for loss in find_losses(runner.model)):
+            yield Finding(
+                'error',
+                'levels by band give the smoothing of every pixel, and SCBCELoss has '
+                'an alpha or eps of its own',
+                "no alpha and eps in loss_decode, or ASLPHook(levels='image', "
+                "rule='fixed')",
+            )
 
     def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
         """Set the warm-up of the levels."""
