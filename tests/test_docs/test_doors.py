@@ -144,7 +144,7 @@ def test_other_libraries_in_a_loop(word, library):
 
 
 def test_the_config(toy, tmp_path):
-    """The block of README and page, on top of a config, measures the error of images."""
+    """The block of README and page, on a config, measures the errors of images."""
     from mmengine.config import Config
     from mmengine.runner import Runner
 

@@ -650,7 +650,8 @@ class ASLPHook(Hook):
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Write the table of images and levels."""
-        self.training.write_table()
+        if self.schedule is not None:
+            self.training.write_table()
 
     def after_train(self, runner: Any) -> None:
         """Report the levels."""
