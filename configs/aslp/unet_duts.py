@@ -1,6 +1,7 @@
 # The reference: U-Net on DUTS-TR (9,553 images, 1,000 more for validation), hard
 # inversion, levels learned by the paper's MC rule; unet_duts_fb.py has the FB rule,
-# unet_duts_band.py levels by band.
+# unet_duts_band.py levels by band, and
+# unet_duts_image_band.py levels by image and band.
 # `mmaslp prepare data/DUTS-TR --layout DUTS-TR --val-list DUTS-TR-Validation.txt`
 # checks and divides the data.
 _base_ = [
