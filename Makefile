@@ -19,7 +19,7 @@ MMCV_WHEEL ?= $(firstword $(wildcard ../shared/wheels/mmcv-2.1.0-*.whl))
 .PHONY: help demo test test-openmmlab release-test wheel-test lint format docs clean
 
 help:
-	@echo "make demo            train with BCE and ASLP on cell nuclei, compare, review"
+	@echo "make demo            train with BCE and with levels on cell nuclei, compare, review"
 	@echo "make test            the tests, on the OneDL distribution of MMSegmentation"
 	@echo "make test-openmmlab  those that import MMSegmentation, on that of OpenMMLab"
 	@echo "make release-test    full grids, examples, trackers, every config of the paper, nnU-Net, pages in Chromium"

@@ -55,7 +55,7 @@ def test_config_builds(path):
         assert head.out_channels == 2 or head.threshold == 0.5
     for hook in cfg.get('custom_hooks', []):
         if hook['type'] == 'ASLPHook':
-            assert hook['levels'] == 'band' or 'rule' in hook
+            assert hook['levels'] in ('image_band', 'band') or 'rule' in hook
         HOOKS.build(hook)
     kinds = [m['type'] for m in cfg.val_evaluator]
     assert 'CalibrationMetric' in kinds

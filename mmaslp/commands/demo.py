@@ -1,4 +1,4 @@
-"""Train with BCE and ASLP on cell nuclei, calibrate, compare, and review the masks.
+"""Train with BCE and with levels on cell nuclei, calibrate, compare, and review.
 
 It takes less than two minutes on two cores.
 
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 # From the name in the table to the config below configs/demo.
 MODELS = {
     'BCE': 'bce',
-    'ASLP': 'aslp_mc',
-    'windows': 'windows',
+    'levels by image and band': 'aslp_image_band',
     'levels by band': 'aslp_band',
+    'ASLP of the paper': 'aslp_mc',
+    'windows': 'windows',
 }
-DEFAULT = ('BCE', 'ASLP')
+DEFAULT = ('BCE', 'levels by image and band')
 EPOCHS = 120
 # What the table shows of the test images, and of the windows without a nucleus.
 COLUMNS = ('ece_band', 'nll', 'dice', 'ece_object', 'auroc_object', 'dice_error')

@@ -36,7 +36,7 @@ def train_and_test(
     """
     settings = {
         'train_cfg.max_epochs': epochs,
-        'train_cfg.val_interval': max(1, epochs // 5),  # enough for levels to move
+        'train_cfg.val_interval': max(1, epochs // 30),  # enough for levels to arrive
         'param_scheduler.0.end': epochs,
         'randomness.seed': seed,
     }

@@ -33,20 +33,25 @@ def test_an_option_is_refused_before_the_training(tmp_path, words):
 
 @pytest.mark.release
 def test_a_training_that_fails_ends_the_demo(tmp_path):
-    (tmp_path / 'aslp_mc' / 'train.log').mkdir(parents=True)
-    with pytest.raises(IsADirectoryError, match='aslp_mc'):
-        run(tmp_path, '--models', 'BCE', 'ASLP')
+    (tmp_path / 'aslp_image_band' / 'train.log').mkdir(parents=True)
+    with pytest.raises(IsADirectoryError, match='aslp_image_band'):
+        run(tmp_path)
     assert not list(tmp_path.rglob('*.pth'))
 
 
 @pytest.mark.release
 def test_the_demo(tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run(tmp_path / 'demo', '--models', 'BCE', 'ASLP', '--epochs', '20', '--seed', '1')
+    run(tmp_path / 'demo', '--epochs', '20', '--seed', '1')
     printed = capfd.readouterr().out
-    rows = [line for line in printed.splitlines() if line.startswith(('BCE', 'ASLP'))]
+    rows = [line for line in printed.splitlines() if line.startswith(('BCE', 'levels'))]
     assert len(rows) >= 4
     assert 'BCE with its calibrator' in printed
-    for name in ('report.html', 'review.html', 'review.csv', 'aslp_mc/train.log'):
+    for name in (
+        'report.html',
+        'review.html',
+        'review.csv',
+        'aslp_image_band/train.log',
+    ):
         assert (tmp_path / 'demo' / name).stat().st_size > 1000
     assert len(list((tmp_path / 'demo' / 'bce' / 'maps').iterdir())) == 65
