@@ -25,7 +25,8 @@ from common import Pair, of_folder, of_run
 from scipy.special import expit, logit
 
 from mmaslp.calibration import Calibrator, fit_calibrator
-from mmaslp.calibration.estimates import ALARM, mask_estimates, permutation_test
+from mmaslp.calibration.estimates import mask_estimates
+from mmaslp.calibration.sets import ALARM, permutation_test
 from mmaslp.calibration.features import count_image, domain_features, domain_inputs
 from mmaslp.metrics.image_metrics import aurc
 

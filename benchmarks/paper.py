@@ -80,7 +80,7 @@ def measure(folder: Path) -> dict[str, dict[str, Any]]:
             rows[row][part] = Resamples(
                 {key: drawn.values[key] for key in keys if key in drawn.values},
                 {key: drawn.drawn[key] for key in keys if key in drawn.values},
-                drawn.num_images,
+                drawn.units,
             )
             if part == 'test':
                 rows[row]['miou'] = mean_iou(table)
@@ -113,7 +113,7 @@ def differences(
             for side in (firsts, seconds)
         )
         drawn = drawn_two - drawn_one
-        if min(of_one.num_images for of_one in every) < 2:
+        if min(of_one.units for of_one in every) < 2:
             drawn = np.full_like(drawn, np.nan)
 
         change = two.mean() - one.mean()
