@@ -16,9 +16,14 @@ from nnunetv2.training.loss.compound_losses import DC_and_BCE_loss, DC_and_CE_lo
 from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from nnunetv2.utilities.helpers import softmax_helper_dim1
 
-from mmaslp.integrations.nnunet.loss import SelfCalibratingLoss, Targets
+from mmaslp.integrations.nnunet.loss import (
+    DeepSupervision,
+    SelfCalibratingLoss,
+    Targets,
+    criteria_of,
+)
 from mmaslp.integrations.nnunet.trainers import band_levels
-from mmaslp.levels import BandLevels
+from mmaslp.levels import BandLevels, ImageBandLevels
 from mmaslp.losses import SelfCalibratingBCE
 
 ONE_LABEL = {'background': 0, 'blob': 1}
@@ -28,9 +33,12 @@ SHORT = """
 import random
 import numpy as np
 import torch
-from mmaslp.integrations.nnunet.trainers.band_levels import nnUNetTrainerBandLevels
+from mmaslp.integrations.nnunet.trainers.band_levels import (
+    nnUNetTrainerBandLevels,
+    nnUNetTrainerImageBandLevels,
+)
 
-class ShortBandLevels(nnUNetTrainerBandLevels):
+class Short:
     warmup = 0
 
     def initialize(self):
@@ -46,7 +54,14 @@ class ShortBandLevels(nnUNetTrainerBandLevels):
         super().on_train_epoch_start()
         for seed in random.seed, np.random.seed, torch.manual_seed:
             seed(self.current_epoch)
+
+class ShortBandLevels(Short, nnUNetTrainerBandLevels):
+    pass
+
+class ShortImageBandLevels(Short, nnUNetTrainerImageBandLevels):
+    pass
 """
+SHORT_TRAINERS = ['ShortBandLevels', 'ShortImageBandLevels']
 
 
 def write_toy(folder, labels, configuration):
@@ -248,12 +263,105 @@ def test_bands_lie_in_the_plane_of_a_slice():
     assert set(smoothed[:, 0].tolist()) == {1}
 
 
+def patch_logits():
+    """Logits of a network with two scales and the labels of two patches."""
+    labels = torch.zeros(2, 1, 16, 16, dtype=torch.int16)
+    labels[..., 8:] = 1
+    logits = torch.zeros(2, 2, 16, 16)
+    logits[:, 1] = 4.0 * (2 * labels[:, 0] - 1)
+    logits[1, 1, :, 6:8] *= -1  # the second patch is wrong beside the border
+    outputs = [logits, logits[:, :, ::2, ::2] * 0.5]
+    return outputs, [labels, labels[:, :, ::2, ::2]]
+
+
+@pytest.mark.parametrize('coarse_weight', [0.0, 1e-6, 0.5])
+def test_patches_have_one_weight_at_all_scales_that_of_the_finest(coarse_weight):
+    levels = ImageBandLevels()
+    levels.levels[:] = 0.1
+    levels.mean_error = 0.1
+    criteria = criteria_of(levels)
+    targets = Targets(regions=False)
+    loss = DeepSupervision(
+        SelfCalibratingLoss(criteria.finest, targets),
+        SelfCalibratingLoss(criteria.coarser, targets),
+        [1 - coarse_weight, coarse_weight],
+    )
+    outputs, labels = patch_logits()
+
+    # By hand: error of each patch at the finest scale, its weight, its target.
+    prob = (outputs[0][:, 1] - outputs[0][:, 0]).sigmoid()
+    errors = (prob - labels[0][:, 0].float()).abs().mean((1, 2))
+    weights = (errors / 0.1).clamp(0.2, 4.0)
+    wanted = 0.0
+    for weight, output, label in zip(loss.weights, outputs, labels):
+        eps = (0.1 * weights)[:, None, None]
+        target = (1 - eps) * label[:, 0] + eps / 2
+        logit = output[:, 1] - output[:, 0]
+        wanted += weight * (logit.clamp(min=0) - logit * target).mean()
+        wanted += weight * (-logit.abs()).exp().log1p().mean()
+    torch.testing.assert_close(loss(outputs, labels), wanted)
+
+    assert errors[1] > 2 * errors[0]
+    total, count = levels.error_sums.tolist()
+    assert count == 2
+    assert total == pytest.approx(errors.double().sum().item())
+
+
+def test_a_validation_loss_is_that_of_nnunet_and_teaches_no_errors(toy):
+    trainer = toy('ShortImageBandLevels')
+    trainer.on_train_start()
+    trainer.levels.levels[:] = 0.3
+    with torch.no_grad():
+        trainer.on_validation_epoch_start()
+        batch = next(trainer.dataloader_val)
+        found = trainer.validation_step(batch)['loss']
+        theirs = super(type(trainer).__mro__[3], trainer)._build_loss()
+        wanted = theirs(trainer.network(batch['data']), batch['target'])
+    np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-6)
+    assert trainer.levels.error_sums.tolist() == [0, 0]
+
+    trainer.on_train_epoch_start()
+    trainer.train_step(next(trainer.dataloader_train))
+    assert trainer.levels.error_sums[1] == 2
+    trainer.on_train_end()
+
+
+def train_at_0(trainer, levels_of_loss):
+    """Train with levels that stay at 0, or with BCE in their place."""
+    trainer.initialize()
+    observe = trainer.levels.observe
+
+    def observe_and_stay(table, whole=False):
+        observe(table, whole)
+        trainer.levels.levels.zero_()
+
+    trainer.levels.observe = observe_and_stay
+    if not levels_of_loss:
+        for scale in trainer.loss.finest, trainer.loss.coarser:
+            scale.criterion = SelfCalibratingBCE(channels='independent')
+    trainer.run_training()
+    return list(trainer.network.state_dict().values())
+
+
+@pytest.mark.parametrize('name', SHORT_TRAINERS)
+def test_levels_of_0_are_bce_bit_for_bit(toy, name):
+    with_levels = train_at_0(toy(name, results='levels'), levels_of_loss=True)
+    without = train_at_0(toy(name, results='plain'), levels_of_loss=False)
+    for one, other in zip(with_levels, without, strict=True):
+        assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize(
-    ('labels', 'configuration'),
-    [(ONE_LABEL, '3d_fullres'), (REGIONS, '2d')],
+    ('name', 'labels', 'configuration'),
+    [
+        ('ShortBandLevels', ONE_LABEL, '3d_fullres'),
+        ('ShortBandLevels', REGIONS, '2d'),
+        ('ShortImageBandLevels', ONE_LABEL, '2d'),
+        ('ShortImageBandLevels', REGIONS, '3d_fullres'),
+    ],
 )
-def test_levels_move_and_resume_exactly(toy, labels, configuration):
-    kind = dict(labels=labels, configuration=configuration)
+def test_levels_move_and_resume_exactly(toy, name, labels, configuration):
+    kind = dict(name=name, labels=labels, configuration=configuration)
     whole = toy(**kind, results='whole')
     whole.run_training()
     assert whole.levels.levels.any()
@@ -262,7 +370,8 @@ def test_levels_move_and_resume_exactly(toy, labels, configuration):
     resumed = toy(**kind, results='part', resume=True)
     assert resumed.current_epoch == 2
     resumed.run_training()
-    assert torch.equal(resumed.levels.levels, whole.levels.levels)
+    ends = [json.dumps(one.levels.state_dict()) for one in (resumed, whole)]
+    assert ends[0] == ends[1]
     for mine, theirs in zip(resumed.network.parameters(), whole.network.parameters()):
         assert torch.equal(mine, theirs)
 
@@ -303,18 +412,25 @@ def validate(trainer, rank, port, results):
     )
     trainer.is_ddp, trainer.local_rank = True, rank
     trainer.dataloader_val.data_loader.rank = rank
+    trainer.on_train_epoch_start()
+    np.random.seed(rank)  # training patches of its own, too
+    torch.manual_seed(rank)
+    trainer.train_step(next(trainer.dataloader_train))
+    errors = trainer.levels.state_dict().get('error_sums')
     with torch.no_grad():
         trainer.on_validation_epoch_start()
         batch = next(trainer.dataloader_val)
         trainer.on_validation_epoch_end([trainer.validation_step(batch)])
     found = trainer.session.table.compute()['ece_band']
-    results.put((found, trainer.levels.levels.tolist()))
+    state = trainer.levels.state_dict()
+    results.put((found, errors, state['levels'], state.get('mean_error')))
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_have_the_same_levels(toy, free_port):
+@pytest.mark.parametrize('name', SHORT_TRAINERS)
+def test_two_processes_have_the_same_levels(toy, free_port, name):
     # nnU-Net itself starts several processes on GPUs only.
-    trainer = toy()
+    trainer = toy(name)
     trainer.on_train_start()
     context = torch.multiprocessing.get_context('fork')
     results = context.SimpleQueue()
@@ -327,6 +443,12 @@ def test_two_processes_have_the_same_levels(toy, free_port):
     for process in processes:
         process.join(timeout=60)
         assert process.exitcode == 0
-    (own, levels), (other, same) = results.get(), results.get()
-    assert own != other
-    assert levels == same != [0.0] * 5
+    one, errors, levels, mean_error = results.get()
+    other, other_errors, same_levels, same_mean_error = results.get()
+    assert one != other
+    assert levels == same_levels != [0.0] * 5
+    assert mean_error == same_mean_error
+    if name == 'ShortImageBandLevels':
+        total = errors[0] + other_errors[0]
+        assert errors != other_errors
+        assert mean_error == pytest.approx(total / 4, abs=1e-12)  # two patches each

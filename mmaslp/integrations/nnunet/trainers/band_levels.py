@@ -1,7 +1,7 @@
 """Trainers for ``nnUNetv2_train -tr``, found through ``nnUNet_extTrainer``."""
 
 import os
-from unittest.mock import patch
+from typing import Any
 
 import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import (
@@ -9,9 +9,17 @@ from batchgenerators.dataloading.nondet_multi_threaded_augmenter import (
 )
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from torch import Tensor
 
-from mmaslp import BandLevels, SelfCalibratingBCE
-from mmaslp.integrations.nnunet.loss import FixedPatches, SelfCalibratingLoss, Targets
+from mmaslp import BandLevels, ImageBandLevels, SelfCalibratingBCE
+from mmaslp.common.replacing import replaced
+from mmaslp.integrations.nnunet.loss import (
+    DeepSupervision,
+    FixedPatches,
+    SelfCalibratingLoss,
+    Targets,
+    criteria_of,
+)
 from mmaslp.training.sessions import LevelsSession
 
 STATE = 'mmaslp_band_levels'
@@ -29,24 +37,25 @@ class nnUNetTrainerBandLevels(nnUNetTrainer):
     nnU-Net demands of every trainer.
 
     Attributes:
+        levels_type (type): Defaults to :class:`~mmaslp.BandLevels`.
         gain (float): See :class:`~mmaslp.BandLevels`. Defaults to 1.
         warmup (float): Share of the epochs before the levels move. Defaults to 1/3.
         with_dice (bool): Whether the Dice loss stands beside SC-BCE. Defaults to True.
     """
 
+    levels_type: type[BandLevels] = BandLevels
     gain = 1.0
     warmup = 1 / 3
     with_dice = True
 
     def initialize(self) -> None:
         """Make the levels before the loss that reads them."""
-        self.session = LevelsSession(BandLevels(gain=self.gain))
+        self.session = LevelsSession(self.levels_type(gain=self.gain))
         self.levels = self.session.levels
         # The validation of the last epoch moves levels in vain.
         validations = self.num_epochs - 1
-        self.session.plan(validations, int(self.warmup * validations)).check(
-            'train for more epochs', self.session.logger
-        )
+        plan = self.session.plan(validations, int(self.warmup * validations))
+        plan.check('train for more epochs', self.session.logger)
         super().initialize()
 
     def _build_loss(self):
@@ -60,43 +69,65 @@ class nnUNetTrainerBandLevels(nnUNetTrainer):
             )
 
         self.targets = Targets(manager.has_regions, manager.ignore_label)
-        loss = super()._build_loss()
-        deep = isinstance(loss, DeepSupervisionWrapper)
-        dice = (loss.loss if deep else loss).dc if self.with_dice else None
-        criterion = SelfCalibratingBCE(self.levels, channels='independent')
-        ours = SelfCalibratingLoss(criterion, self.targets, dice)
-        return DeepSupervisionWrapper(ours, loss.weight_factors) if deep else ours
+        criteria = criteria_of(self.levels)
+        theirs = super()._build_loss()
+        if not isinstance(theirs, DeepSupervisionWrapper):
+            return self._loss_of_scale(criteria.finest, theirs)
+
+        return DeepSupervision(
+            self._loss_of_scale(criteria.finest, theirs.loss),
+            self._loss_of_scale(criteria.coarser, theirs.loss),
+            theirs.weight_factors,
+        )
+
+    def _loss_of_scale(self, criterion: SelfCalibratingBCE, theirs: Any):
+        """Put a criterion in the place of nnU-Net's cross entropy at one scale."""
+        dice = None
+        if self.with_dice:
+            dice = theirs.dc
+        return SelfCalibratingLoss(criterion, self.targets, dice)
 
     def get_dataloaders(self):
         """Let every validation see the same patches."""
         train, val = super().get_dataloaders()
-        patches = self.num_val_iterations_per_epoch, self.local_rank
+        batches = self.num_val_iterations_per_epoch
         if isinstance(val, NonDetMultiThreadedAugmenter):
             val._finish()
             val.num_processes = 1  # several would mix up the order
-            val.generator = FixedPatches(val.generator, *patches)
+            val.generator = FixedPatches(val.generator, batches, self.local_rank)
         else:
-            val.data_loader = FixedPatches(val.data_loader, *patches)
+            val.data_loader = FixedPatches(val.data_loader, batches, self.local_rank)
         return train, val
 
+    def on_train_epoch_start(self) -> None:
+        """Smooth labels."""
+        super().on_train_epoch_start()
+        self.loss.train()
+
     def on_validation_epoch_start(self) -> None:
-        """Start the table of the epoch."""
+        """Start the table of the epoch; its loss is BCE, which teaches no errors."""
         super().on_validation_epoch_start()
+        self.loss.eval()
         self.session.start_validation()
 
     def validation_step(self, batch: dict) -> dict:
         """Fill the table with what nnU-Net hands to its loss."""
-        loss = self.loss  # type: ignore[has-type]
+        loss = self.loss
 
         def measured_loss(output, target):
-            deep = self.enable_deep_supervision
-            finest = (output[0], target[0]) if deep else (output, target)
-            logits, labels = self.targets.binary(*finest)
-            self.session.update(logits.float(), labels, logits=True)
+            if self.enable_deep_supervision:
+                self._measure(output[0], target[0])
+            else:
+                self._measure(output, target)
             return loss(output, target)
 
-        with patch.object(self, 'loss', measured_loss):
+        with replaced(self, 'loss', measured_loss):
             return super().validation_step(batch)
+
+    def _measure(self, output: Tensor, target: Tensor) -> None:
+        """Count the pixels of the finest scale."""
+        logits, labels = self.targets.binary(output, target)
+        self.session.update(logits.float(), labels, logits=True)
 
     def on_validation_epoch_end(self, val_outputs: list[dict]) -> None:
         """Move the levels."""
@@ -113,19 +144,32 @@ class nnUNetTrainerBandLevels(nnUNetTrainer):
         checkpoint = torch.load(part, map_location='cpu', weights_only=False)
         checkpoint[STATE] = self.session.state_dict()
         # The network is that of a trainer of nnU-Net, which predicts without mmaslp.
-        checkpoint['trainer_name'] = next(
-            kind.__name__
-            for kind in type(self).__mro__
-            if 'build_network_architecture' in vars(kind)
-        )
+        checkpoint['trainer_name'] = self._trainer_of_network()
         torch.save(checkpoint, part)
         os.replace(part, filename)
+
+    def _trainer_of_network(self) -> str:
+        """Name of the class that builds the network."""
+        for trainer in type(self).__mro__:
+            if 'build_network_architecture' in vars(trainer):
+                return trainer.__name__
+        raise AssertionError('nnUNetTrainer builds the network')
 
     def load_checkpoint(self, filename_or_checkpoint: str) -> None:
         """Go on with the levels of the checkpoint."""
         super().load_checkpoint(filename_or_checkpoint)
-        self.session.load_state_dict(
-            torch.load(
-                filename_or_checkpoint, map_location='cpu', weights_only=False
-            ).get(STATE, {})
+        checkpoint = torch.load(
+            filename_or_checkpoint, map_location='cpu', weights_only=False
         )
+        self.session.load_state_dict(checkpoint.get(STATE, {}))
+
+
+class nnUNetTrainerImageBandLevels(nnUNetTrainerBandLevels):
+    """The same with a label smoothing for each band and patch.
+
+    A patch that the network does not fit is smoothed more. Its weight, see
+    :class:`~mmaslp.ImageBandLevels`, follows its error in the step itself, at the
+    finest scale of the deep supervision.
+    """
+
+    levels_type = ImageBandLevels
