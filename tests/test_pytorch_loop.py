@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -15,7 +16,9 @@ from mmaslp import (
     BandLevels,
     BandTable,
     CalibrationHistogram,
+    ImageBandLevels,
     ImageLevels,
+    SelfCalibratingBCE,
 )
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.training.sessions import CalibratorSession
@@ -77,8 +80,11 @@ class Loader:
         return iter(self.epochs.pop(0))
 
 
-def run_loop(recorded, runner, state=None, first=0, epochs=EPOCHS):
-    """Execute the block; return the levels after every validation and the state."""
+def run_loop(recorded, runner, state=None, first=0, epochs=EPOCHS, **names):
+    """Execute the block; return the levels after every validation and the state.
+
+    ``names`` take the place of those that the block imports.
+    """
     seen = []
     model = copy.deepcopy(recorded.start)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
@@ -96,7 +102,7 @@ def run_loop(recorded, runner, state=None, first=0, epochs=EPOCHS):
         if state is not None:
             levels.load_state_dict(state['levels'])
 
-    names = dict(
+    names |= dict(
         loader=Loader([list(epoch) for epoch in recorded.epochs[first:epochs]]),
         network=Network(model),
         optimizer=optimizer,
@@ -110,6 +116,12 @@ def run_loop(recorded, runner, state=None, first=0, epochs=EPOCHS):
     observe = 'levels.observe(table)'
     block = block.replace(observe, f'{observe}; note(levels)')
     block = block.replace('for epoch in', 'start(levels)\nfor epoch in')
+    imports = 'from mmaslp import BandTable, ImageBandLevels, SelfCalibratingBCE'
+    assert imports in block
+    for name in ('ImageBandLevels', 'SelfCalibratingBCE'):
+        if name in names:
+            imports = imports.replace(f', {name}', '')
+    block = re.sub('from mmaslp import .*', imports, block)
     exec(block, names)
     content = dict(
         network=model.state_dict(),
@@ -126,7 +138,7 @@ def run_loop(recorded, runner, state=None, first=0, epochs=EPOCHS):
 def recorded(tmp_path_factory):
     toy = Toy(tmp_path_factory.mktemp('readme'))
     # The hook counts iterations: the validation that ends the warm-up moves the levels.
-    hook = dict(type='ASLPHook', levels='band', warmup_epochs=WARMUP + 1)
+    hook = dict(type='ASLPHook', levels='image_band', warmup_epochs=WARMUP + 1)
     cfg = toy.over_confident(toy.config(toy.root / 'run', custom_hooks=[hook]))
     cfg.train_cfg.max_epochs = EPOCHS
     cfg.train_dataloader.batch_size = 3  # the last batch of an epoch is smaller
@@ -152,6 +164,45 @@ def test_the_loop_resumes_bit_by_bit(recorded):
     first, state = run_loop(batches, runner, epochs=6)
     second, _ = run_loop(batches, runner, state, first=6)
     assert first + second == whole
+
+
+class StillLevels(ImageBandLevels):
+    """Levels that stay at 0."""
+
+    def observe(self, table, whole=False):
+        super().observe(table, whole)
+        self.levels.zero_()
+
+
+def torch_bce(levels):
+    """The loss of torch in the place of ours."""
+
+    def loss(logits, labels):
+        total = F.binary_cross_entropy_with_logits(
+            logits[:, 0], labels.float(), reduction='sum'
+        )
+        return total / labels.numel()
+
+    return loss
+
+
+def test_levels_of_0_train_as_torch_does_bit_for_bit(recorded):
+    runner, batches = recorded
+    losses = [
+        SelfCalibratingBCE,
+        lambda levels: SelfCalibratingBCE(),
+        torch_bce,
+    ]
+    ends = []
+    for loss in losses:
+        names = dict(ImageBandLevels=StillLevels, SelfCalibratingBCE=loss)
+        torch.manual_seed(0)
+        levels, state = run_loop(batches, runner, **names)
+        assert not any(map(any, levels))
+        ends.append([*state['network'].values(), torch.get_rng_state()])
+    for weights in zip(*ends, strict=True):
+        assert torch.equal(weights[0], weights[1])
+        assert torch.equal(weights[0], weights[2])
 
 
 def test_the_method_takes_four_lines():

@@ -22,7 +22,7 @@ from transformers import (
     pipeline,
 )
 
-from mmaslp import BandLevels
+from mmaslp import BandLevels, ImageBandLevels
 from mmaslp.calibration import Calibrator
 from mmaslp.integrations.transformers import (
     SelfCalibration,
@@ -168,19 +168,53 @@ def test_processor_and_pipeline_take_a_calibrated_model():
     assert masks[0]['mask'].size == (40, 48)
 
 
-def test_resumed_run_ends_as_the_whole_one(tmp_path):
-    ends = []
+@pytest.mark.parametrize('levels_type', [BandLevels, ImageBandLevels])
+def test_resumed_run_ends_as_the_whole_one(tmp_path, levels_type):
+    ends, states = [], []
     for stop in (None, tmp_path / 'checkpoint-25'):  # levels move from step 18 on
-        calibration = SelfCalibration(BandLevels())
+        calibration = SelfCalibration(levels_type())
         model = stop and SegformerForSemanticSegmentation.from_pretrained(stop)
         options = dict(model=model, save_strategy='steps', save_steps=25)
         one = trainer(tmp_path, calibration, **options)
         one.train(resume_from_checkpoint=stop and str(stop))
         ends.append([*one.model.state_dict().values(), calibration.levels.levels])
+        states.append(json.dumps(calibration.levels.state_dict()))
     saved = json.loads((stop / 'trainer_state.json').read_text())
     state = saved['stateful_callbacks']['SelfCalibration']['attributes']
     assert any(state['levels']['levels'])
     assert all(map(torch.equal, *ends))
+    assert states[0] == states[1]
+
+
+class StillBandLevels(BandLevels):
+    """Levels that stay at 0."""
+
+    def observe(self, table, whole=False):
+        super().observe(table, whole)
+        self.levels.zero_()
+
+
+class StillImageBandLevels(StillBandLevels, ImageBandLevels):
+    """Levels that stay at 0, with errors of the images."""
+
+
+def torch_bce(logits, labels):
+    return binary_cross_entropy_with_logits(logits, labels.float())
+
+
+def test_levels_of_none_and_of_0_train_as_torch_does_bit_for_bit(tmp_path):
+    ends = []
+    for levels in (None, StillBandLevels(), StillImageBandLevels(), 'torch'):
+        of_torch = levels == 'torch'
+        calibration = SelfCalibration(None if of_torch else levels, calibrator=False)
+        if of_torch:
+            calibration._criterion = torch_bce
+        one = trainer(tmp_path, calibration)
+        one.train()
+        ends.append([*one.model.state_dict().values(), torch.get_rng_state()])
+    for end in ends[1:]:
+        for weights, others in zip(ends[0], end, strict=True):
+            assert torch.equal(weights, others)
 
 
 def test_weights_that_the_trainer_did_not_load_are_named(tmp_path, monkeypatch):

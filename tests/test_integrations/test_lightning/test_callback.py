@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 pytest.importorskip('lightning', reason='needs the extra [lightning]')
 
@@ -21,14 +22,14 @@ import tests.lightning_toy as toy
 from mmaslp.calibration import Calibrator, fit_calibrator
 from mmaslp.integrations.lightning import ASLPCallback
 from mmaslp.integrations.torchmetrics import BinaryBandCalibration
-from mmaslp.levels import BandLevels
+from mmaslp.levels import BandLevels, ImageBandLevels
 
 pytestmark = pytest.mark.filterwarnings('ignore')
 EPOCHS = 8
 
 
-def run(folder, epochs=EPOCHS, checkpoint=None):
-    callback = ASLPCallback(BandLevels())
+def run(folder, levels_type, epochs=EPOCHS, checkpoint=None):
+    callback = ASLPCallback(levels_type())
     toy.train(folder, epochs, callback, checkpoint)
     return callback
 
@@ -54,18 +55,23 @@ def assert_bit_equal(one, other):
             assert same or repr(a) == repr(b)  # nan too
 
 
+@pytest.fixture(scope='module', params=[BandLevels, ImageBandLevels])
+def levels_type(request):
+    return request.param
+
+
 @pytest.fixture(scope='module')
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, levels_type):
     """Folder of a training that nothing interrupted."""
     folder = tmp_path_factory.mktemp('whole')
-    callback = run(folder)
+    callback = run(folder, levels_type)
     assert callback.levels.validations == EPOCHS
     assert callback.levels.levels.any()
     return folder
 
 
-def test_a_resumed_run_ends_bit_equal(whole, tmp_path):
-    run(tmp_path, EPOCHS, whole / 'epoch=4.ckpt')
+def test_a_resumed_run_ends_bit_equal(whole, levels_type, tmp_path):
+    run(tmp_path, levels_type, EPOCHS, whole / 'epoch=4.ckpt')
     ends = [content(f / f'epoch={EPOCHS - 1}.ckpt') for f in (whole, tmp_path)]
     assert_bit_equal(*ends)
     assert not [key for key in ends[0]['state_dict'] if 'criterion' in key]
@@ -75,10 +81,10 @@ def test_a_resumed_run_ends_bit_equal(whole, tmp_path):
 
 @pytest.mark.parametrize('everything, own, alike', [(1, None, False), (1, 0, True)])
 def test_the_seed_is_that_of_seed_everything(
-    whole, tmp_path, monkeypatch, everything, own, alike
+    whole, levels_type, tmp_path, monkeypatch, everything, own, alike
 ):
     monkeypatch.setenv('PL_GLOBAL_SEED', str(everything))
-    toy.train(tmp_path, EPOCHS, ASLPCallback(BandLevels(), seed=own))
+    toy.train(tmp_path, EPOCHS, ASLPCallback(levels_type(), seed=own))
     ends = [content(f / f'epoch={EPOCHS - 1}.ckpt') for f in (whole, tmp_path)]
     one, other = (end['state_dict']['network.0.weight'] for end in ends)
     assert torch.equal(one, other) == alike
@@ -87,12 +93,12 @@ def test_the_seed_is_that_of_seed_everything(
 def test_levels_do_not_begin_in_the_middle_of_a_training(tmp_path):
     toy.train(tmp_path, 3, Callback())
     with pytest.raises(ValueError, match='holds no levels of ASLPCallback'):
-        run(tmp_path / 'then', EPOCHS, tmp_path / 'epoch=1.ckpt')
+        run(tmp_path / 'then', BandLevels, EPOCHS, tmp_path / 'epoch=1.ckpt')
 
 
-def test_a_killed_run_resumes_bit_equal(whole, tmp_path):
+def test_a_killed_run_resumes_bit_equal(whole, levels_type, tmp_path):
     process = multiprocessing.get_context('fork').Process(
-        target=run, args=(tmp_path / 'killed', 1000)
+        target=run, args=(tmp_path / 'killed', levels_type, 1000)
     )
     process.start()
     checkpoint = tmp_path / 'killed' / 'epoch=1.ckpt'
@@ -105,9 +111,46 @@ def test_a_killed_run_resumes_bit_equal(whole, tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    run(tmp_path / 'then', EPOCHS, checkpoint)
+    run(tmp_path / 'then', levels_type, EPOCHS, checkpoint)
     ends = [content(f / f'epoch={EPOCHS - 1}.ckpt') for f in (whole, tmp_path / 'then')]
     assert_bit_equal(*ends)
+
+
+class OfTorch(toy.Segmenter):
+    """The loss of torch in the place of ours."""
+
+    def training_step(self, batch, batch_idx):
+        return binary_cross_entropy_with_logits(self(batch['image']), batch['mask'])
+
+
+class StillBandLevels(BandLevels):
+    """Levels that stay at 0."""
+
+    def observe(self, table, whole=False):
+        super().observe(table, whole)
+        self.levels.zero_()
+
+
+class StillImageBandLevels(StillBandLevels, ImageBandLevels):
+    """Levels that stay at 0, with errors of the images."""
+
+
+def test_levels_of_none_and_of_0_train_as_torch_does_bit_for_bit(tmp_path):
+    trainings = [
+        (toy.Segmenter(), None),
+        (toy.Segmenter(), StillBandLevels()),
+        (toy.Segmenter(), StillImageBandLevels()),
+        (OfTorch(), None),
+    ]
+    ends = []
+    for number, (model, levels) in enumerate(trainings):
+        callback = ASLPCallback(levels)
+        toy.train(tmp_path / f'{number}', EPOCHS, callback, model=model)
+        ends.append([*model.state_dict().values(), torch.get_rng_state()])
+    for end in ends[1:]:
+        for one, other in zip(ends[0], end, strict=True):
+            assert torch.equal(one, other)
+    assert callback.levels is None
 
 
 class Shared(toy.Segmenter):

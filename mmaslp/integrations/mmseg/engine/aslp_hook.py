@@ -4,6 +4,7 @@ import logging
 import math
 import os.path as osp
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -231,6 +232,23 @@ class BandTraining(LevelsSession):
         """Write nothing: no image has a level of its own."""
 
 
+@dataclass
+class ImageErrors:
+    """Newest error of each image, a listener of :class:`ImageBandLevels`.
+
+    It is an object of its own, so that a copy of a loss copies nothing of the training.
+    """
+
+    of_image: dict[str, float] = field(default_factory=dict)
+    batch: list[str] = field(default_factory=list)  # names of its images, or none
+
+    def __call__(self, errors: Tensor) -> None:
+        """Keep the errors of the first head, which is the one that predicts."""
+        if len(self.batch) == len(errors):
+            self.of_image.update(zip(self.batch, errors.tolist()))
+        self.batch = []
+
+
 class ImageBandTraining(BandTraining):
     """Levels by image and band, with a table of the images and their errors."""
 
@@ -248,46 +266,40 @@ class ImageBandTraining(BandTraining):
         if self._names_images:
             # Now, and not at the end of the training.
             check_replaceable(runner, self._table)
-        self._error_of_image: dict[str, float] = {}
-        self._batch: list[str] = []
-        self.levels.listener = self._take_errors
+        self._errors = ImageErrors()
+        self.levels.listener = self._errors
 
     def before_iter(self, data_batch: Any, step: int) -> None:
         """Note the images of the batch."""
         if self._names_images:
             samples = data_batch['data_samples']
-            self._batch = [sample.get('img_path', '') for sample in samples]
-
-    def _take_errors(self, errors: Tensor) -> None:
-        """Keep the errors of the first head, which is the one that predicts."""
-        if len(self._batch) == len(errors):
-            self._error_of_image.update(zip(self._batch, errors.tolist()))
-        self._batch = []
+            self._errors.batch = [sample.get('img_path', '') for sample in samples]
 
     def observe(self, metrics: dict[str, Any]) -> None:
         """Move the levels, and join the errors that the processes have seen."""
         super().observe(metrics)
-        for errors in gathered(self._error_of_image):
-            self._error_of_image.update(errors)
+        for errors in gathered(self._errors.of_image):
+            self._errors.of_image.update(errors)
 
     def state(self) -> dict[str, Any]:
         """State of the levels; what moves in each iteration is live in it."""
-        live = dict(error_sums=self.levels.error_sums, images=self._error_of_image)
-        return self.levels.state_dict() | live
+        return self.levels.state_dict() | dict(
+            error_sums=self.levels.error_sums, images=self._errors.of_image
+        )
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state`."""
         super().load_state(state)
+        of_image: dict[str, float] = {}
         with reading('the errors of the images are damaged'):
-            self._error_of_image = {
-                name: check_number('error', error)
-                for name, error in state['images'].items()
-                if error == error  # of logits that were nan
-            }
+            for name, error in state['images'].items():
+                if error == error:  # not of logits that were nan
+                    of_image[name] = check_number('error', error)
+        self._errors.of_image = of_image
 
     def write_table(self) -> None:
         """Write the table of images, the highest error first."""
-        errors = self._error_of_image
+        errors = self._errors.of_image
         if not (is_main_process() and errors):
             return
 
@@ -307,7 +319,7 @@ class ImageBandTraining(BandTraining):
         """Say where the table is."""
         super().end_training()
         self.write_table()
-        if self._error_of_image and is_main_process():
+        if self._errors.of_image and is_main_process():
             print_log(f'ASLP: errors of images written to {self._table}', 'current')
 
 

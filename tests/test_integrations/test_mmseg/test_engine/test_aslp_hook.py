@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from PIL import Image
 
@@ -245,6 +246,55 @@ def test_killed_and_resumed_equals_uninterrupted(toy, tmp_path, kind):
             assert repr(value) == repr(theirs[key])
     for ours, theirs in zip(resumed.model.parameters(), whole.model.parameters()):
         assert torch.equal(ours, theirs)
+
+
+def trained_at_0(toy, work_dir, loss, **hook):
+    """Weights and generator after a training, with dropout, whose levels stay at 0."""
+    cfg = toy.over_confident(toy.config(work_dir))
+    cfg.model.decode_head.dropout_ratio = 0.3
+    cfg.model.decode_head.loss_decode = loss
+    cfg.custom_hooks = [dict(type='ASLPHook', **hook)]
+    if hook['levels'] in ('band', 'image_band'):
+        cfg.custom_hooks.append(dict(type='KeepLevelsAt0'))
+    cfg.train_cfg.max_epochs = 10
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return [*runner.model.state_dict().values(), torch.get_rng_state()]
+
+
+@HOOKS.register_module()
+class KeepLevelsAt0(Hook):
+    """Moves levels back after each validation."""
+
+    priority = 'VERY_LOW'
+
+    def after_val_epoch(self, runner, metrics=None):
+        levels = aslp(runner).levels.levels
+        assert levels.any()  # they would have moved
+        levels.zero_()
+
+
+SC_BCE = dict(type='SCBCELoss')
+BCE_OF_MMSEG = dict(type='CrossEntropyLoss', use_sigmoid=True)
+
+
+@pytest.mark.parametrize(
+    ('loss', 'hook'),
+    [
+        (BCE_OF_MMSEG, dict(levels=None)),
+        (SC_BCE, dict(levels='band', warmup_epochs=0)),
+        (SC_BCE, dict(levels='image_band', warmup_epochs=0)),
+        (SC_BCE, dict(levels='image', rule='fixed', alpha=0.0)),
+    ],
+    ids=['mmseg', 'band', 'image_band', 'image'],
+)
+def test_levels_of_none_and_of_0_train_as_bce_does_bit_for_bit(
+    toy, tmp_path, loss, hook
+):
+    plain = trained_at_0(toy, tmp_path / 'plain', SC_BCE, levels=None)
+    other = trained_at_0(toy, tmp_path / 'other', loss, **hook)
+    for one, two in zip(plain, other, strict=True):
+        assert torch.equal(one, two)
 
 
 def test_checkpoint_loads_safely_and_load_from_starts_anew(toy, tmp_path):
