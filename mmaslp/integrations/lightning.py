@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.utilities import rank_zero_info
+from torch import nn
 
 from ..calibration.calibrator import Calibrator
 from ..common.arguments import check_integer, check_text, optional
@@ -28,17 +29,12 @@ def validations(trainer: Any) -> int | None:
     interval = trainer.val_check_batch
     epochs = trainer.check_val_every_n_epoch
     per_step = trainer.accumulate_grad_batches
-    # Batches of the training; -1, and None, set no limit. An epoch ends with a step.
-    limits = [
-        (
-            trainer.max_steps,
-            per_step if math.isinf(epoch) else epoch / math.ceil(epoch / per_step),
-        ),
-        (trainer.max_epochs, epoch),
-    ]
+    # An epoch ends with a step.
+    batches_per_step = per_step
+    if not math.isinf(epoch):
+        batches_per_step = epoch / math.ceil(epoch / per_step)
     batches = min(
-        (most * size for most, size in limits if most is not None and most >= 0),
-        default=math.inf,
+        _limit(trainer.max_steps, batches_per_step), _limit(trainer.max_epochs, epoch)
     )
 
     if interval is None or math.isinf(max(batches, interval)):
@@ -46,8 +42,31 @@ def validations(trainer: Any) -> int | None:
     if epochs is None:
         return int(batches // interval)
     whole, rest = divmod(batches, epoch)
-    in_last = rest // interval if (whole + 1) % epochs == 0 else 0
+    in_last = 0
+    if (whole + 1) % epochs == 0:
+        in_last = rest // interval
     return int(whole // epochs * max(1, epoch // interval) + in_last)
+
+
+def _limit(most: int | None, batches: float) -> float:
+    """Batches of so many steps or epochs; -1, and None, set no limit."""
+    if most is None or most < 0:
+        return math.inf
+    return most * batches
+
+
+def _only_network(module: LightningModule) -> nn.Module | None:
+    """The child whose weights are those of the whole; of several a user may wrap each.
+
+    So there is none then.
+    """
+    networks = []
+    for child in module.children():
+        if any(True for _ in child.parameters()) or any(True for _ in child.buffers()):
+            networks.append(child)
+    if len(networks) != 1:
+        return None
+    return networks[0]
 
 
 class ASLPCallback(Callback):
@@ -109,8 +128,11 @@ class ASLPCallback(Callback):
         seed: int | None = None,
         calibrator: bool | Mapping[str, Any] = False,
     ) -> None:
-        self.session = None if levels is None else LevelsSession(levels)
-        self.levels = None if self.session is None else self.session.levels
+        self.session: LevelsSession | None = None
+        self.levels: BandLevels | None = None
+        if levels is not None:
+            self.session = LevelsSession(levels)
+            self.levels = self.session.levels
         self.calibrators = CalibratorSession.of(calibrator)
         self.metric = optional(check_text, 'metric', metric)
         self.seed = optional(check_integer, 'seed', seed)
@@ -123,7 +145,9 @@ class ASLPCallback(Callback):
     @property
     def calibrator(self) -> Calibrator | None:
         """Calibrator, optional: Of the weights as they are; None if not validated."""
-        return None if self.calibrators is None else self.calibrators.calibrator
+        if self.calibrators is None:
+            return None
+        return self.calibrators.calibrator
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find loss and metric."""
@@ -138,9 +162,11 @@ class ASLPCallback(Callback):
                 '= mmaslp.SelfCalibratingBCE()) and call it in training_step'
             )
 
-        if self.calibrators is not None and any(
-            isinstance(each, StochasticWeightAveraging) for each in trainer.callbacks
-        ):
+        averages = any(
+            isinstance(callback, StochasticWeightAveraging)
+            for callback in trainer.callbacks
+        )
+        if self.calibrators is not None and averages:
             raise ValueError(
                 'StochasticWeightAveraging changes the weights after the last '
                 'validation, to which a calibrator is fitted: leave calibrator out of '
@@ -233,13 +259,7 @@ class ASLPCallback(Callback):
             and self.calibrators is not None
             and self._measured is not None
         ):
-            # Its weights are those of the whole; of several a user may wrap each.
-            parts = [
-                each
-                for each in pl_module.children()
-                if [*each.parameters(), *each.buffers()]
-            ]
-            self.calibrators.start_validation(parts[0] if len(parts) == 1 else None)
+            self.calibrators.start_validation(_only_network(pl_module))
             self._measured.listener = self.calibrators.update
 
     def on_validation_epoch_end(
@@ -261,13 +281,13 @@ class ASLPCallback(Callback):
             self.session.end_training()
             rank_zero_info(f'ASLP: {self.session.summary()}')
         if self.calibrators is not None:
-            rank_zero_info(
-                f'ASLP: {self.calibrator.summary()}'
-                if self.calibrator is not None
-                else 'ASLP: there is not a calibrator; if no validation follows the '
-                'last training batch, choose val_check_interval and max_epochs so that '
-                'one does'
+            message = (
+                'there is not a calibrator; if no validation follows the last training '
+                'batch, choose val_check_interval and max_epochs so that one does'
             )
+            if self.calibrator is not None:
+                message = self.calibrator.summary()
+            rank_zero_info(f'ASLP: {message}')
 
     def state_dict(self) -> dict[str, Any]:
         """Numbers, texts, lists and dicts: batches so far, levels, the calibrator."""
@@ -289,18 +309,20 @@ class ASLPCallback(Callback):
         self._step = check_integer('step', state_dict.get('step'), at_least=0)
 
     def _seed(self, trainer: Trainer, of_order: bool = False) -> None:
-        everything = int(os.environ.get('PL_GLOBAL_SEED', 0))
-        seed = everything if self.seed is None else self.seed
-        # The order of an epoch has a stream apart from that of the batches.
-        seed_torch(seed, ~self._step if of_order else self._step, trainer.global_rank)
+        seed = self.seed
+        if seed is None:
+            seed = int(os.environ.get('PL_GLOBAL_SEED', 0))
+        step = self._step
+        if of_order:
+            step = ~step  # a stream apart from that of the batches
+        seed_torch(seed, step, trainer.global_rank)
 
     def _metric_of(self, pl_module: LightningModule) -> BinaryBandCalibration:
         """The metric of the module that measures what the levels follow."""
-        metrics = {
-            name: module
-            for name, module in pl_module.named_modules()
-            if isinstance(module, BinaryBandCalibration)
-        }
+        metrics = {}
+        for name, module in pl_module.named_modules():
+            if isinstance(module, BinaryBandCalibration):
+                metrics[name] = module
         name = self.metric or next(iter(metrics), None)
         if name not in metrics or (self.metric is None and len(metrics) > 1):
             raise ValueError(

@@ -59,16 +59,18 @@ def tables_of_checkpoint(
             'test images: add one'
         )
 
-    for split, other, advice in (
-        ('val', 'train', 'the network is too sure of them: fit to other images'),
-        ('test', 'val', 'what a calibrator gains there is too good: test on others'),
-    ):
-        seen = sets_named(cfg, other)
-        if any(each in seen for each in sets_named(cfg, split)):
-            warnings.warn(
-                f'{split}_dataloader has the images of {other}_dataloader: {advice}',
-                stacklevel=2,
-            )
+    if _shares_sets(cfg, 'val', 'train'):
+        warnings.warn(
+            'val_dataloader has the images of train_dataloader: the network is too '
+            'sure of them: fit to other images',
+            stacklevel=2,
+        )
+    if _shares_sets(cfg, 'test', 'val'):
+        warnings.warn(
+            'test_dataloader has the images of val_dataloader: what a calibrator '
+            'gains there is too good: test on others',
+            stacklevel=2,
+        )
     check_data(sets_named(cfg, 'val'), ways_on=())
     check_checkpoint(cfg.load_from, trust_checkpoint)
     run = copy.deepcopy(cfg)
@@ -85,12 +87,18 @@ def tables_of_checkpoint(
         loader = runner.build_dataloader(run.val_dataloader, seed=runner.seed)
         check_outputs({'--out': out}, inputs_of(cfg, [loader.dataset]), overwrite=True)
         report_findings(check_datasets({'val': loader.dataset}))
-        images = [*image_ids(loader.dataset)]
+        images = list(image_ids(loader.dataset))
         if repeats_images(loader.dataset):
             raise ValueError(f'{REPEATED}: name the data set in it')
         return collect_tables(
             runner.model, loader, validation_reader(cfg), group(images), windows
         )
+
+
+def _shares_sets(cfg: Config, one: str, other: str) -> bool:
+    """Whether two splits of a config name one data set."""
+    sets = sets_named(cfg, other)
+    return any(dataset in sets for dataset in sets_named(cfg, one))
 
 
 def validation_reader(cfg: Config) -> ScoreReader:
@@ -118,7 +126,8 @@ def collect_tables(
     """
     size = len(loader.dataset)
     number = get_rank()
-    numbers = range(size) if numbers is None else numbers
+    if numbers is None:
+        numbers = range(size)
     tables = CalibrationTables(model)
     rng = np.random.default_rng(0)
     training = model.training
@@ -151,7 +160,9 @@ def maps_of_windows(
 ) -> list[torch.Tensor]:
     """Maps ``(H, W)`` of a window of each image that has room for one."""
     windows = windows_of(batch, rng)
-    samples = model.val_step(windows) if windows['inputs'] else []
+    if not windows['inputs']:
+        return []
+    samples = model.val_step(windows)
     return [reader.probability(sample.to_dict()).cpu() for sample in samples]
 
 
@@ -166,14 +177,14 @@ def windows_of(batch: dict[str, Any], rng: np.random.Generator) -> dict[str, Any
     samples = []
     for image, sample in zip(batch['inputs'], batch['data_samples']):
         label = sample.gt_sem_seg.data
-        if (window := find_window(label[0].cpu().numpy(), rng=rng)) is None:
+        window = find_window(label[0].cpu().numpy(), rng=rng)
+        if window is None:
             continue
-        rows, columns = (
-            _scaled(part, given, own)
-            for part, given, own in zip(window, label.shape[-2:], image.shape[-2:])
-        )
+        height, width = image.shape[-2:]
+        rows = _scaled(window[0], label.shape[-2], height)
+        columns = _scaled(window[1], label.shape[-1], width)
 
-        inputs.append(resized(image[:, rows, columns], *image.shape[-2:]))
+        inputs.append(resized(image[:, rows, columns], height, width))
         samples.append(
             SegDataSample(
                 metainfo=sample.metainfo,
@@ -183,10 +194,10 @@ def windows_of(batch: dict[str, Any], rng: np.random.Generator) -> dict[str, Any
     return {'inputs': inputs, 'data_samples': samples}
 
 
-def _scaled(part: slice, given: int, own: int) -> slice:
-    """The same part of an axis of another length, of a pixel at least, within it."""
-    start = min(-(-part.start * own // given), own - 1)
-    return slice(start, max(part.stop * own // given, start + 1))
+def _scaled(span: slice, length: int, new_length: int) -> slice:
+    """The same span of an axis of another length, of a pixel at least, within it."""
+    start = min(-(-span.start * new_length // length), new_length - 1)
+    return slice(start, max(span.stop * new_length // length, start + 1))
 
 
 def keep_in_checkpoint(path: str, calibrator: Calibrator, iteration: int) -> bool:
@@ -206,8 +217,7 @@ def calibrator_of_checkpoint(path: str, trust: bool = False) -> Calibrator | Non
     if not os.path.isfile(path):
         return None
     checkpoint = load_safely(path, trust=trust)
-    text = checkpoint.get('calibrator') if isinstance(checkpoint, dict) else None
-    if text is None:
+    if not isinstance(checkpoint, dict) or checkpoint.get('calibrator') is None:
         return None
     with reading(f'the calibrator in {path}'):
-        return Calibrator.from_dict(json.loads(text))
+        return Calibrator.from_dict(json.loads(checkpoint['calibrator']))

@@ -43,23 +43,14 @@ def allow_history_buffers() -> None:
     which our commands use.)
     """
     multiarray = (getattr(np, '_core', None) or np.core).multiarray
-    kinds = ('f2', 'f4', 'f8', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', '?')
-    looked_up = [
-        (getattr(multiarray, name), f'{package}.multiarray.{name}')
-        for package in ('numpy._core', 'numpy.core')  # numpy 2 and 1
-        for name in ('_reconstruct', 'scalar')
-    ]
-
-    torch.serialization.add_safe_globals(
-        [
-            HistoryBuffer,
-            np.ndarray,
-            np.dtype,
-            *{type(np.dtype(kind)) for kind in kinds},
-            *looked_up,
-            (_statistic, 'builtins.getattr'),
-        ]
-    )
+    admitted: list[Any] = [HistoryBuffer, np.ndarray, np.dtype]
+    for code in ('f2', 'f4', 'f8', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', '?'):
+        admitted.append(type(np.dtype(code)))
+    for package in ('numpy._core', 'numpy.core'):  # numpy 2 and 1
+        for name in ('_reconstruct', 'scalar'):
+            admitted.append((getattr(multiarray, name), f'{package}.multiarray.{name}'))
+    admitted.append((_statistic, 'builtins.getattr'))
+    torch.serialization.add_safe_globals(admitted)
 
 
 def load_safely(
@@ -88,9 +79,10 @@ def load_safely(
     except Exception as error:  # torch and pickle raise a dozen types on foreign files
         raise _refusal(path, error) from None
 
-    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    if isinstance(meta, dict) and not trust:
-        meta.pop('config', None)
+    if isinstance(checkpoint, dict) and not trust:
+        meta = checkpoint.get('meta')
+        if isinstance(meta, dict):
+            meta.pop('config', None)
     return checkpoint
 
 
@@ -101,16 +93,19 @@ def _refusal(path: str, error: Exception) -> Exception:
     wanted = _NAMED.findall(str(error))
     if wanted or 'Unsupported oper' in str(error):
         # A file of another kind may look so too, such as an image or safetensors.
-        doubt = '' if wanted else ' is no checkpoint, or'
-        names = ', '.join(wanted[:3]) or 'more than tensors and plain values'
+        asks = f'asks for {", ".join(wanted[:3])}'
+        if not wanted:
+            asks = 'is no checkpoint, or asks for more than tensors and plain values'
         return ValueError(
-            f'{path}{doubt} asks for {names}, which can run any code; it was refused, '
+            f'{path} {asks}, which can run any code; it was refused, '
             'and nothing of it ran. If it is your own file, or you trust its author, '
             'add --trust-checkpoint (in Python: trust_checkpoint=True)'
         )
 
     reason = re.split(r'\n|\. ', str(error))[0] or type(error).__name__
-    other = 'cannot be fetched' if '://' in path else 'no checkpoint'
+    other = 'no checkpoint'
+    if '://' in path:
+        other = 'cannot be fetched'
     return ValueError(f'{path} is damaged, or {other} ({reason})')
 
 
@@ -152,9 +147,10 @@ def check_checkpoint(path: str, trust: bool = False) -> None:
     path = osp.expanduser(path)
     if '://' in path:
         return
-    sharded = osp.isdir(path) and any(Path(path).iterdir())
-    shards = sorted(Path(path).rglob('*.pt*')) if sharded else [path]
-    for part in map(str, shards):
+    shards = [path]
+    if osp.isdir(path) and any(Path(path).iterdir()):
+        shards = [str(shard) for shard in sorted(Path(path).rglob('*.pt*'))]
+    for part in shards:
         if not osp.isfile(part):
             raise FileNotFoundError(f'no checkpoint at {osp.abspath(part)}')
         if not trust:
@@ -162,23 +158,28 @@ def check_checkpoint(path: str, trust: bool = False) -> None:
 
 
 def _check_file(path: str) -> None:
-    if archived := zipfile.is_zipfile(path):
-        try:
-            with naming(path), zipfile.ZipFile(path) as archive:
-                check_unpacked(
-                    sum(member.file_size for member in archive.infolist()),
-                    osp.getsize(path),
-                )
-                broken = archive.testzip()
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
-            broken = 'its table of contents'
-        if broken is not None:
-            raise ValueError(
-                f'{path} is damaged ({broken} fails its checksum): take another one'
-            )
+    mmap = None
+    if zipfile.is_zipfile(path):
+        _check_archive(path)
+        mmap = True
 
-    if not isinstance(load_safely(path, mmap=archived or None), dict):
+    if not isinstance(load_safely(path, mmap=mmap), dict):
         raise ValueError(f'{path} holds something else: a checkpoint is a dict')
+
+
+def _check_archive(path: str) -> None:
+    """Refuse an archive with a broken member, or one that would fill the memory."""
+    try:
+        with naming(path), zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+            check_unpacked(unpacked, osp.getsize(path))
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
+        broken = 'its table of contents'
+    if broken is not None:
+        raise ValueError(
+            f'{path} is damaged ({broken} fails its checksum): take another one'
+        )
 
 
 # What predicts nothing: checkpoints and configs may differ there.
@@ -198,29 +199,37 @@ def load_weights(model: Any, checkpoint: Mapping[str, Any]) -> str:
     Auxiliary heads, losses and the preprocessor predict nothing and are not compared.
     """
     model = unwrap(model)
-    given = checkpoint.get('state_dict', checkpoint)
-    state = {
-        re.sub(r'^module\.', '', str(key)): value
-        for key, value in (given.items() if isinstance(given, Mapping) else ())
-        if isinstance(value, torch.Tensor)
-    }
     wanted = model.state_dict()
-    fitting = {
-        key: value
-        for key, value in state.items()
-        if key not in wanted or wanted[key].shape == value.shape
-    }
+    fitting = {}
+    for key, value in _tensors_of(checkpoint).items():
+        if key not in wanted or wanted[key].shape == value.shape:
+            fitting[key] = value
 
     # torch knows which names modules have taken over from older versions.
     loaded = model.load_state_dict(fitting, strict=False)
+    problems = {
+        'missing or of another shape': loaded.missing_keys,
+        'unknown to the model': loaded.unexpected_keys,
+    }
     misfits = []
-    for keys, problem in (
-        (loaded.missing_keys, 'missing or of another shape'),
-        (loaded.unexpected_keys, 'unknown to the model'),
-    ):
+    for problem, keys in problems.items():
         names = [key for key in keys if not _NOT_PREDICTING.match(key)]
-        misfits += [f'{len(names)} {problem} ({some(names, 3)})'] if names else []
+        if names:
+            misfits.append(f'{len(names)} {problem} ({some(names, 3)})')
     return ', '.join(misfits)
+
+
+def _tensors_of(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint by name, without a wrapper's prefix."""
+    weights = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(weights, Mapping):
+        return {}
+
+    tensors = {}
+    for key, value in weights.items():
+        if isinstance(value, torch.Tensor):
+            tensors[re.sub(r'^module\.', '', str(key))] = value
+    return tensors
 
 
 class WeightsHook(Hook):
@@ -237,8 +246,10 @@ class WeightsHook(Hook):
         """Compare; let no path lead elsewhere; say if nothing is left to train."""
         misfit = load_weights(runner.model, checkpoint)
         path = runner.cfg.get('load_from') or 'the checkpoint'
-        needed = {'meta'} if osp.isdir(path) else {'meta', 'message_hub', 'optimizer'}
-        if runner._resume and not needed <= {*checkpoint}:
+        needed = {'meta'}
+        if not osp.isdir(path):
+            needed |= {'message_hub', 'optimizer'}
+        if runner._resume and not needed <= set(checkpoint):
             raise ValueError(
                 f'{path} lacks the state of the optimizer, or where its training was: '
                 'leave --resume out, which starts a new training from its weights'
@@ -251,13 +262,13 @@ class WeightsHook(Hook):
             )
 
         info = checkpoint.get('message_hub', {}).get('runtime_info', {})
-        here = {
-            key: osp.join(runner.work_dir, osp.basename(path or ''))
-            for key, path in info.items()
-            if key.startswith(('best_ckpt', 'last_ckpt'))
-        }
-        # Of several shards it is a folder.
-        info |= {key: path if osp.exists(path) else None for key, path in here.items()}
+        for key, saved in list(info.items()):
+            if key.startswith(('best_ckpt', 'last_ckpt')):
+                # Of several shards it is a folder.
+                here = osp.join(runner.work_dir, osp.basename(saved or ''))
+                info[key] = None
+                if osp.exists(here):
+                    info[key] = here
         if runner._resume and checkpoint['meta'].get('iter', 0) >= runner.max_iters:
             print_log(
                 f'{path} ends at iteration {checkpoint["meta"]["iter"]}, the training '

@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import distributions
 from inspect import signature
@@ -29,10 +30,13 @@ if any(distributions(name='onedl-mmsegmentation')):
 
 def imports_of(cfg: Config) -> dict[str, Any]:
     """The ``custom_imports`` of a config as MMEngine reads them, also of a list."""
-    given = cfg.get('custom_imports') or []
-    imports = given if isinstance(given, Mapping) else dict(imports=given)
+    imports = cfg.get('custom_imports') or []
+    if not isinstance(imports, Mapping):
+        imports = dict(imports=imports)
     names = imports.get('imports', [])
-    return {**imports, 'imports': [names] if isinstance(names, str) else [*names]}
+    if isinstance(names, str):
+        names = [names]
+    return dict(imports, imports=list(names))
 
 
 def import_modules(cfg: Config) -> None:
@@ -50,23 +54,13 @@ def read_config(path: str, options: dict | None = None) -> Config:
         try:
             cfg = Config.fromfile(file, import_custom_modules=False)
         except (Exception, SystemExit) as error:  # whatever its code raises
-            base = f'in {opened[-1]}: ' if len(opened) > 1 else ''
             reason = f'{type(error).__name__}: {" ".join(str(error).split())[:500]}'
-            raise ValueError(
-                f'{file} cannot be read as a config: {base}{reason}'
-            ) from error
+            if len(opened) > 1:
+                reason = f'in {opened[-1]}: {reason}'
+            raise ValueError(f'{file} cannot be read as a config: {reason}') from error
 
     if options:
-        from mmengine.runner import Runner  # takes seconds to import
-
-        known = {*cfg, *signature(Runner).parameters, *_ALSO_READ}
-        for name in {key.split('.')[0] for key in options} - known:
-            alike = ', '.join(get_close_matches(name, known)) or 'none'
-            raise ValueError(
-                f'--cfg-options {name}: neither the config nor MMEngine has such a '
-                f'setting (alike: {alike}). One of a part has a path, as in '
-                'optim_wrapper.optimizer.lr=.01 or randomness.seed=1'
-            )
+        _check_names(cfg, options)
         try:
             cfg.merge_from_dict(options)
         except Exception as error:  # by kind of list and key, MMSegmentation raises any
@@ -78,31 +72,55 @@ def read_config(path: str, options: dict | None = None) -> Config:
     return cfg
 
 
+def _check_names(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Refuse options of settings that nobody reads."""
+    from mmengine.runner import Runner  # takes seconds to import
+
+    names = set(cfg) | set(signature(Runner).parameters) | set(_ALSO_READ.split())
+    for name in {key.split('.')[0] for key in options} - names:
+        alike = ', '.join(get_close_matches(name, names)) or 'none'
+        raise ValueError(
+            f'--cfg-options {name}: neither the config nor MMEngine has such a '
+            f'setting (alike: {alike}). One of a part has a path, as in '
+            'optim_wrapper.optimizer.lr=.01 or randomness.seed=1'
+        )
+
+
 # Settings that are read, and are no argument of MMEngine's runner.
-_ALSO_READ = (
-    *('activation_checkpointing', 'compile', 'custom_imports', 'data_root'),
-    *('efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg'),
-    *('runner_type', 'strategy', 'sync_bn', 'test_sets', 'tta_model', 'tta_pipeline'),
-)
-# Parts of a config, all of which MMEngine can do without.
-_PARTS: dict[str, tuple[Any, str]] = {
-    'a dict': (
+_ALSO_READ = """
+activation_checkpointing compile custom_imports data_root efficient_conv_bn_eval
+find_unused_parameters model_wrapper_cfg runner_type strategy sync_bn test_sets
+tta_model tta_pipeline"""
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Parts of a config of one type, all of which MMEngine can do without."""
+
+    words: str
+    type: Any
+    names: str
+
+
+_PARTS = (
+    _Parts(
+        'a dict',
         Mapping,
         'model train_dataloader val_dataloader test_dataloader train_cfg val_cfg '
         'test_cfg optim_wrapper default_hooks visualizer env_cfg randomness test_sets',
     ),
-    'a list': (list | tuple, 'custom_hooks tta_pipeline'),
-    'a text': (str, 'work_dir load_from default_scope experiment_name'),
-    'True or False': (bool, 'resume'),
-}
+    _Parts('a list', list | tuple, 'custom_hooks tta_pipeline'),
+    _Parts('a text', str, 'work_dir load_from default_scope experiment_name'),
+    _Parts('True or False', bool, 'resume'),
+)
 
 
 def _check_parts(cfg: Config) -> None:
     """Refuse parts of another type, and a training that would do nothing."""
-    for wanted, (kind, names) in _PARTS.items():
-        for name in names.split():
-            if not isinstance(cfg.get(name), kind | None):
-                raise ValueError(f'{name} must be {wanted}, got {cfg[name]!r}')
+    for parts in _PARTS:
+        for name in parts.names.split():
+            if not isinstance(cfg.get(name), parts.type | None):
+                raise ValueError(f'{name} must be {parts.words}, got {cfg[name]!r}')
 
     optional(
         check_integer,
@@ -125,10 +143,11 @@ def find_config(name: str) -> str:
     # Part of an installed package; a checkout has them beside the package.
     package = Path(__file__).resolve().parents[2]
     folder = package / '.mim' / 'configs'
-    folder = folder if folder.is_dir() else package.parent / 'configs'
-    own = folder / name.removeprefix('mmaslp::')
-    if own.is_file() and folder.resolve() in own.resolve().parents:
-        return str(own)
+    if not folder.is_dir():
+        folder = package.parent / 'configs'
+    file = folder / name.removeprefix('mmaslp::')
+    if file.is_file() and folder.resolve() in file.resolve().parents:
+        return str(file)
     raise FileNotFoundError(
         f'no config at {os.path.abspath(path)}, and the package has no config {name}'
     )
@@ -174,35 +193,40 @@ def _python_only() -> Iterator[list[str]]:
 
 def type_of(part: Any) -> str:
     """Name of the class that a part of a config builds, without its scope, or ''."""
-    kind = part.get('type') if isinstance(part, Mapping) else None
-    return str(getattr(kind, '__name__', kind or '')).rsplit('.', 1)[-1]
+    if not isinstance(part, Mapping):
+        return ''
+    built = part.get('type')
+    return str(getattr(built, '__name__', built or '')).rsplit('.', 1)[-1]
 
 
 def listed(parts: Any) -> list:
     """List parts of a config: several, one, or none."""
-    return [parts] if isinstance(parts, Mapping) else list(parts or [])
+    if isinstance(parts, Mapping):
+        return [parts]
+    return list(parts or [])
 
 
 def metrics_of(cfg: Mapping, evaluator: str) -> list:
     """List the metrics of an evaluator: a list, one, or MMEngine's ``Evaluator``."""
     metrics: Any = cfg.get(evaluator)
-    grouped = isinstance(metrics, Mapping) and 'metrics' in metrics
-    found = listed(metrics['metrics'] if grouped else metrics)
-    prefixes = [m.get('prefix') for m in found if type_of(m) == 'CalibrationMetric']
-    if len({*prefixes}) < len(prefixes):
+    if isinstance(metrics, Mapping) and 'metrics' in metrics:
+        metrics = metrics['metrics']
+    metrics = listed(metrics)
+    prefixes = [m.get('prefix') for m in metrics if type_of(m) == 'CalibrationMetric']
+    if len(set(prefixes)) < len(prefixes):
         raise ValueError(
             f'{evaluator}: two CalibrationMetrics have one prefix: give one of them '
             "another, such as prefix='positive'"
         )
-    return found
+    return metrics
 
 
 def calibration_of(cfg: Mapping, evaluator: str) -> dict | None:
     """The first CalibrationMetric of an evaluator, as a config describes it."""
-    return next(
-        (m for m in metrics_of(cfg, evaluator) if type_of(m) == 'CalibrationMetric'),
-        None,
-    )
+    for metric in metrics_of(cfg, evaluator):
+        if type_of(metric) == 'CalibrationMetric':
+            return metric
+    return None
 
 
 def name_run(cfg: Config, purpose: str) -> None:
@@ -244,4 +268,6 @@ def build_runner(cfg: Config) -> Any:
     if cfg.filename and written.exists():
         cfg = copy.copy(cfg)
         object.__setattr__(cfg, '_filename', None)
-    return (RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg)(cfg)
+    if 'runner_type' in cfg:
+        return RUNNERS.build(cfg)
+    return Runner.from_cfg(cfg)

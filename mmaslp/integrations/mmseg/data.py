@@ -29,8 +29,8 @@ WAYS_ON = (
 
 def nested(dataset: Any) -> Iterator[tuple[Any, bool]]:
     """Yield a data set and all that it wraps, and whether each wraps no other."""
-    wrapped = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
-    children = [child for child in wrapped if child is not None]
+    children = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    children = [child for child in children if child is not None]
     yield dataset, not children
     for child in children:
         yield from nested(child)
@@ -44,7 +44,7 @@ def leaf_sets(dataset: Any) -> list[Any]:
 def sets_named(cfg: Config, split: str) -> list[dict]:
     """The data sets of a split, as a config names them, but for how they are read."""
     leaves = leaf_sets((cfg.get(f'{split}_dataloader') or {}).get('dataset') or {})
-    return [{**leaf, 'pipeline': None, 'test_mode': None} for leaf in leaves]
+    return [dict(leaf, pipeline=None, test_mode=None) for leaf in leaves]
 
 
 def dataset_of(loop: Any) -> Any:
@@ -76,9 +76,13 @@ def repeats_images(dataset: Any) -> bool:
 def data_files(dataset: Any) -> Iterator[str]:
     """Yield the paths of the images and masks of a data set."""
     for leaf in leaf_sets(dataset):
-        for i in range(len(leaf)) if hasattr(leaf, 'get_data_info') else ():
+        if not hasattr(leaf, 'get_data_info'):
+            continue
+        for i in range(len(leaf)):
             info = leaf.get_data_info(i)
-            yield from filter(None, (info.get('img_path'), info.get('seg_map_path')))
+            for key in ('img_path', 'seg_map_path'):
+                if info.get(key):
+                    yield info[key]
 
 
 def inputs_of(cfg: Config, datasets: Iterable[Any]) -> list[str]:
@@ -154,7 +158,9 @@ class FolderParts:
 
     def splits(self) -> list[str]:
         """The splits of a config that take their images from the folder."""
-        return ['train', 'val', 'test'] if self.names else ['val', 'test']
+        if self.names:
+            return ['train', 'val', 'test']
+        return ['val', 'test']
 
     def of(self, split: str) -> str | None:
         """The part that a split takes; None for the whole folder."""
@@ -170,7 +176,7 @@ def _parts_of(folder: str, whole: bool) -> FolderParts:
     """Find the parts of a folder, or divide it, or take it whole."""
     divided = divided_parts(folder)
     if divided:
-        names = [*divided]
+        names = list(divided)
         words = f'{folder} has {describe_parts(divided)}'
         if 'val' not in names and not (whole and 'test' in names):
             raise FileNotFoundError(
@@ -187,7 +193,8 @@ def _parts_of(folder: str, whole: bool) -> FolderParts:
     prepared = prepare_dataset(folder).parts
     sizes = ', '.join(f'{len(images)} {part}' for part, images in prepared.items())
     words = f'{folder} was checked and divided: {sizes} images'
-    return FolderParts([*prepared], _with_test([*prepared], words))
+    names = list(prepared)
+    return FolderParts(names, _with_test(names, words))
 
 
 def _with_test(names: Sequence[str], words: str) -> str:
@@ -212,7 +219,7 @@ def _dataset_of_part(
     if is_test:
         inner['test_mode'] = True
     if type_of(dataset) == 'RepeatDataset':
-        return {**dataset, 'dataset': inner}
+        return dict(dataset, dataset=inner)
     return inner
 
 
@@ -223,7 +230,7 @@ def with_binary_masks(steps: Any) -> Any:
     if type_of(steps) == 'LoadAnnotations':
         return dict(type='LoadBinaryAnnotations')
     if isinstance(steps, Mapping) and 'transforms' in steps:
-        return {**steps, 'transforms': with_binary_masks(steps['transforms'])}
+        return dict(steps, transforms=with_binary_masks(steps['transforms']))
     return steps
 
 
@@ -235,7 +242,8 @@ def check_data(datasets: Iterable[Mapping], ways_on: Sequence[str] = WAYS_ON) ->
             how to take other images, and what runs without.
     """
     for dataset in datasets:
-        if missing := missing_data(dataset):
+        missing = missing_data(dataset)
+        if missing:
             raise FileNotFoundError('\n'.join([missing, *ways_on]))
 
 
@@ -255,30 +263,36 @@ def _missing(dataset: Mapping[str, Any]) -> str:
         except FileNotFoundError as error:
             return str(error)
 
-    for name in (*prefix.values(), dataset.get('ann_file') or ''):
+    names = list(prefix.values())
+    names.append(dataset.get('ann_file'))
+    for name in names:
         path = os.path.join(root, name or '')
-        if not path or '://' in path or os.path.exists(path):
-            continue
-        named = f' --layout {layout}' if layout else ''
-        lists = (
-            f'\n`mmaslp prepare {os.path.dirname(path)}{named}` writes lists of images'
-            if path.endswith('.txt')
-            else ''
-        )
-        return f'there is no {os.path.abspath(path)}{lists}'
+        if path and '://' not in path and not os.path.exists(path):
+            return f'there is no {os.path.abspath(path)}{_who_writes(path, layout)}'
 
     # Other data sets of MMSegmentation may have another ending by default.
     folder = os.path.join(root, prefix.get('img_path') or '')
     suffix = dataset.get('img_suffix', '.jpg')
-    if (
-        type_of(dataset) == 'BaseSegDataset'
-        and not dataset.get('ann_file')
-        and os.path.isdir(folder)
-        and not any(
-            name.endswith(suffix)
-            for *_, names in os.walk(folder, followlinks=True)
-            for name in names
-        )
-    ):
+    if type_of(dataset) != 'BaseSegDataset' or dataset.get('ann_file'):
+        return ''
+    if os.path.isdir(folder) and not _holds(folder, suffix):
         return f'no image of {folder} ends with {suffix}: name their end as img_suffix'
     return ''
+
+
+def _who_writes(path: str, layout: str | None) -> str:
+    """The command that writes a list of images, on a line of its own; else ''."""
+    if not path.endswith('.txt'):
+        return ''
+    command = f'mmaslp prepare {os.path.dirname(path)}'
+    if layout:
+        command += f' --layout {layout}'
+    return f'\n`{command}` writes lists of images'
+
+
+def _holds(folder: str, suffix: str) -> bool:
+    """Whether a file in a folder, however deep, ends so."""
+    for _, _, names in os.walk(folder, followlinks=True):
+        if any(name.endswith(suffix) for name in names):
+            return True
+    return False

@@ -42,16 +42,15 @@ def examine_config(
     with noted(config, found.findings):
         cfg = read_config(config)
         found.original = cfg.to_dict()
-        found.findings += [
-            Finding(
+        for base in scoped_bases(find_config(config)):
+            finding = Finding(
                 'note',
                 f'only the tools of mmaslp can read {base!r}: `mmaslp train` and '
                 "`python tools/train.py` of this package; MMSegmentation's own end "
                 'with an error',
                 'for those name the file by its path in _base_',
             )
-            for base in scoped_bases(find_config(config))
-        ]
+            found.findings.append(finding)
         if data is not None:
             found.findings.append(Finding('ok', use_folder(cfg, data)))
         found.findings += check_settings(cfg, levels)
@@ -100,7 +99,8 @@ def check_parts(cfg: Any) -> list[Finding]:
                 runner.build_param_scheduler(
                     copy.deepcopy(cfg.get('param_scheduler') or [])
                 )
-    return [*findings, *shared_images(datasets)]
+    findings += shared_images(datasets)
+    return findings
 
 
 def _check_split(
@@ -108,14 +108,13 @@ def _check_split(
 ) -> list[Finding]:
     """Build a loop, and look at the masks of its data set, which is added."""
     place = f'{split}_dataloader'
-    if missing := missing_data(cfg[place].get('dataset') or {}):
-        return [
-            Finding(
-                'note' if split == 'test' else 'error',
-                f'{place}.dataset: {missing}',
-                '\n'.join(WAYS_ON),
-            )
-        ]
+    missing = missing_data(cfg[place].get('dataset') or {})
+    if missing:
+        level = 'error'
+        if split == 'test':
+            level = 'note'
+        remedy = '\n'.join(WAYS_ON)
+        return [Finding(level, f'{place}.dataset: {missing}', remedy)]
 
     findings: list[Finding] = []
     with noted(f'{place}: {type_of(cfg[place].dataset)}', findings):
@@ -155,23 +154,17 @@ def pasted(path: str, original: dict, mended: dict) -> str:
     what it holds: ``model = dict(model, ...)``.
     """
     file = find_config(path)
-    tree = ast.parse(Path(file).read_text(encoding='utf-8'))
-    own = {
-        node.targets[0].id
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
+    assigned = _assigned_in(file)
     base = _read_bases(file)
 
     lines = []
     for name in _changed(original, mended):
         value = mended[name]
         before = original.get(name)
-        if name in own and isinstance(value, dict) and isinstance(before, dict):
-            parts = {
-                key: _change(base.get(name) or {}, value, key)
-                for key in _changed(before, value)
-            }
+        if name in assigned and isinstance(value, dict) and isinstance(before, dict):
+            parts = {}
+            for key in _changed(before, value):
+                parts[key] = _change(base.get(name) or {}, value, key)
             lines.append(
                 _assignment(name, parts)
                 .replace('dict(', f'dict({name}, ', 1)
@@ -182,13 +175,21 @@ def pasted(path: str, original: dict, mended: dict) -> str:
     return '\n'.join(lines)
 
 
+def _assigned_in(file: str) -> set[str]:
+    """Names that a config sets itself."""
+    names = set()
+    for node in ast.parse(Path(file).read_text(encoding='utf-8')).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            names.add(node.targets[0].id)
+    return names
+
+
 def child_config(base: str, original: dict, mended: dict) -> str:
     """A config that has another one as its base, and changes it."""
-    lines = [
-        _assignment(name, _change(original, mended, name))
-        for name in _changed(original, mended)
-    ]
-    return '\n'.join([f'_base_ = {base!r}', *lines, ''])
+    lines = [f'_base_ = {base!r}']
+    for name in _changed(original, mended):
+        lines.append(_assignment(name, _change(original, mended, name)))
+    return '\n'.join(lines) + '\n'
 
 
 def _assignment(name: str, value: Any) -> str:
@@ -207,17 +208,18 @@ def _change(before: dict, after: dict, name: str) -> Any:
         return value
     base = before[name]
     if not isinstance(base, dict) or base.keys() - value.keys():
-        return {'_delete_': True, **value}
+        return {'_delete_': True} | value
     return {key: _change(base, value, key) for key in _changed(base, value)}
 
 
 def _read_bases(file: str) -> dict:
     """Read what the bases of a config say, without the config."""
     folder = Path(file).absolute().parent
-    paths = [
-        name if '::' in name else str(folder / name)
-        for name in Config._get_base_files(file)
-    ]
+    paths = []
+    for name in Config._get_base_files(file):
+        if '::' not in name:
+            name = str(folder / name)
+        paths.append(name)
     with tempfile.TemporaryDirectory() as place:
         child = Path(place) / 'bases.py'
         child.write_text(f'_base_ = {paths!r}\n', encoding='utf-8')

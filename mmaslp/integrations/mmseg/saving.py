@@ -69,7 +69,7 @@ class SavesBeside(CheckpointHook):
 
     def after_val_epoch(self, runner: Any, metrics: dict) -> None:
         """Save the best; refuse a ``save_best`` that no metric gives."""
-        keys = {*getattr(self, 'key_indicators', ())} - {'auto', *metrics}
+        keys = set(getattr(self, 'key_indicators', ())) - {'auto'} - metrics.keys()
         if metrics and keys:
             raise ValueError(
                 f'save_best={min(keys)!r}: the validation gives no such metric, but '
@@ -141,14 +141,13 @@ class RunnerBeside:
             _rename(part, target)
 
         work_dir = Path(self._runner.work_dir)
-        others = []
+        saved = list(self._checkpoints.values())
         for part in Path(self.work_dir).rglob('*'):
             if part.is_file():
-                others.append(work_dir / part.relative_to(self.work_dir))
-                _rename(part, others[-1])
-        return {
-            os.path.realpath(path) for path in (*self._checkpoints.values(), *others)
-        }
+                target = work_dir / part.relative_to(self.work_dir)
+                _rename(part, target)
+                saved.append(target)
+        return set(map(os.path.realpath, saved))
 
     def remove_parts(self) -> None:
         """Remove what could not be saved."""
@@ -228,4 +227,6 @@ def _naming(error: OSError, target: Path) -> OSError:
 
 
 def _names(folder: str) -> set[str]:
-    return {*os.listdir(folder)} if os.path.isdir(folder) else set()
+    if not os.path.isdir(folder):
+        return set()
+    return set(os.listdir(folder))

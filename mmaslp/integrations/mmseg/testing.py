@@ -33,13 +33,22 @@ from .data import check_data, data_files, inputs_of, leaf_sets
 from .engine.scores_hooks import ProbMapHook, ReviewHook
 from .evaluation.metrics import CalibrationMetric
 
-# The choices of `--eval`: the metric, and the columns that it adds to the table.
-EVALUATIONS: dict[str, tuple[dict[str, Any], Sequence[str]]] = {
-    'ece': (dict(type='CalibrationMetric'), SHOWN),
-    'sod': (dict(type='SODMetric'), SOD_COLUMNS),
-    'iou': (dict(type='IoUMetric', iou_metrics=['mIoU']), ('mIoU %',)),
-}
 MEAN_IOU = 'mIoU %'
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A choice of ``--eval``: its metric, and the columns that it adds to the table."""
+
+    metric: dict[str, Any]
+    columns: Sequence[str]
+
+
+EVALUATIONS = {
+    'ece': Evaluation(dict(type='CalibrationMetric'), SHOWN),
+    'sod': Evaluation(dict(type='SODMetric'), SOD_COLUMNS),
+    'iou': Evaluation(dict(type='IoUMetric', iou_metrics=['mIoU']), (MEAN_IOU,)),
+}
 # Holds the raw and the calibrated result of a set.
 FILE = 'calibration_test.json'
 # Prefix of the metrics of calibrated probabilities.
@@ -112,29 +121,46 @@ def sets_of_test(cfg: Config, names: Sequence[str] | None = None) -> dict[str, d
     name = main.get('layout') or main.get('split')
     sets = {name if _is_folder_name(name) else 'test': main}
 
-    named = cfg.get('test_sets') or {}
-    if not isinstance(named, dict) or not all(
-        _is_folder_name(name) and isinstance(dataset, dict) and name not in sets
-        for name, dataset in named.items()
-    ):
+    more = cfg.get('test_sets') or {}
+    if not _are_named_sets(more, sets):
         raise ValueError(
             'test_sets must be a dict of data sets, each with a name of its own, that '
-            f'of a folder where its results go, not {[*named]}'
+            f'of a folder where its results go, not {list(more)}'
         )
-    pipeline = {'pipeline': main.pipeline} if 'pipeline' in main else {}
-    sets |= {
-        name: dataset
-        if {'dataset', 'datasets'} & dataset.keys()
-        else ConfigDict({**pipeline, **dataset})
-        for name, dataset in named.items()
-    }
+    for name, dataset in more.items():
+        sets[name] = _with_pipeline(dataset, main)
 
-    if unknown := {*(names or ())} - {*sets}:
+    if not names:
+        return sets
+    unknown = set(names) - sets.keys()
+    if unknown:
         raise ValueError(
             f'--sets: {sorted(unknown)} are not test sets of the config, which has '
-            f'{[*sets]} (--data leaves its test_sets aside)'
+            f'{list(sets)} (--data leaves its test_sets aside)'
         )
-    return {name: sets[name] for name in sets if not names or name in names}
+    return {name: sets[name] for name in sets if name in names}
+
+
+def _are_named_sets(more: Any, sets: Mapping[str, dict]) -> bool:
+    """Whether ``test_sets`` are data sets whose names are free."""
+    if not isinstance(more, dict):
+        return False
+    for name, dataset in more.items():
+        if not _is_folder_name(name) or not isinstance(dataset, dict) or name in sets:
+            return False
+    return True
+
+
+def _with_pipeline(dataset: dict, main: dict) -> dict:
+    """Give a data set the pipeline of the main one, unless it has its own or wraps."""
+    if 'dataset' in dataset or 'datasets' in dataset:
+        return dataset
+
+    completed = {}
+    if 'pipeline' in main:
+        completed['pipeline'] = main['pipeline']
+    completed.update(dataset)
+    return ConfigDict(completed)
 
 
 def _is_folder_name(name: Any) -> bool:
@@ -160,7 +186,33 @@ def calibrator_of_test(
 
 def results_folder(cfg: Config, tta: bool = False) -> str:
     """Name the folder of the results: ``{work_dir}/eval``, or ``eval_tta`` of views."""
-    return osp.join(cfg.work_dir, 'eval_tta' if tta else 'eval')
+    if tta:
+        return osp.join(cfg.work_dir, 'eval_tta')
+    return osp.join(cfg.work_dir, 'eval')
+
+
+@dataclass(frozen=True)
+class _SetOfTest:
+    """One set of a test: what it is, how it is tested, and where its files go."""
+
+    name: str
+    settings: dict
+    dataset: Any
+    options: EvaluationOptions
+    folder: str
+
+    @property
+    def stems(self) -> set[str]:
+        """Names of its images and masks, without a suffix."""
+        return {
+            osp.splitext(osp.basename(file))[0] for file in data_files(self.dataset)
+        }
+
+    def maps_in(self, folder: str | None) -> list[str]:
+        """Maps of its images in a folder, none without a folder."""
+        if not folder:
+            return []
+        return [osp.join(folder, f'{stem}.png') for stem in self.stems]
 
 
 def evaluate(
@@ -191,123 +243,142 @@ def evaluate(
     check_data(sets.values())
     results_of_all = results_folder(cfg, options.tta)
     summary = osp.join(results_of_all, 'results.json')
-    given = {
-        name: _of_set(options, name) if len(sets) > 1 else options for name in sets
-    }
-    folders = {name: given[name].out or osp.join(results_of_all, name) for name in sets}
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    built = {
-        name: DATASETS.build(copy.deepcopy(dataset)) for name, dataset in sets.items()
-    }
-    _check_outputs(cfg, summary, given, folders, built, options)
-    with safe_loading(options.trust_checkpoint):
-        results = {
-            name: _test(cfg, name, dataset, folders[name], given[name])
-            for name, dataset in sets.items()
-        }
-
-    if is_main_process():
-        rows = {
-            name: tested.metrics
-            | {f'calibrated_{key}': value for key, value in tested.calibrated.items()}
-            for name, tested in results.items()
-        }
-        write_output(
-            summary,
-            strict_json({'format': 'mmaslp test 1', **rows}, indent=1) + '\n',
-            options.overwrite,
+    planned = []
+    for name, settings in sets.items():
+        options_of_set = options
+        if len(sets) > 1:
+            options_of_set = _of_set(options, name)
+        planned.append(
+            _SetOfTest(
+                name=name,
+                settings=settings,
+                dataset=DATASETS.build(copy.deepcopy(settings)),
+                options=options_of_set,
+                folder=options_of_set.out or osp.join(results_of_all, name),
+            )
         )
+
+    _check_outputs(cfg, summary, planned, options)
+    results = {}
+    with safe_loading(options.trust_checkpoint):
+        for one in planned:
+            results[one.name] = _test(cfg, one)
+    if is_main_process():
+        _write_summary(summary, results, options.overwrite)
     return results
+
+
+def _write_summary(
+    summary: str, results: Mapping[str, Tested], overwrite: bool
+) -> None:
+    """Write the metrics of all sets."""
+    content: dict[str, Any] = {'format': 'mmaslp test 1'}
+    for name, tested in results.items():
+        row = dict(tested.metrics)
+        for key, value in tested.calibrated.items():
+            row[f'calibrated_{key}'] = value
+        content[name] = row
+    write_output(summary, strict_json(content, indent=1) + '\n', overwrite)
 
 
 def _of_set(options: EvaluationOptions, name: str) -> EvaluationOptions:
     """Options of one set of several, with folders and a review of its own."""
-    folders = {'out': options.out, 'out_prob': options.out_prob}
-    own: dict[str, Any] = {
-        key: osp.join(base, name) for key, base in folders.items() if base
-    }
+    if options.out:
+        options = replace(options, out=osp.join(options.out, name))
+    if options.out_prob:
+        options = replace(options, out_prob=osp.join(options.out_prob, name))
     if options.review:
-        own['review'] = f'_{name}'.join(osp.splitext(options.review))
-    return replace(options, **own)
+        stem, suffix = osp.splitext(options.review)
+        options = replace(options, review=f'{stem}_{name}{suffix}')
+    return options
 
 
 def _check_outputs(
     cfg: Config,
     summary: str,
-    given: Mapping[str, EvaluationOptions],
-    folders: Mapping[str, str],
-    datasets: Mapping[str, Any],
+    planned: Sequence[_SetOfTest],
     options: EvaluationOptions,
 ) -> None:
     """Refuse outputs that would cost the user a file."""
-    stems = {
-        name: {osp.splitext(osp.basename(path))[0] for path in data_files(dataset)}
-        for name, dataset in datasets.items()
-    }
-
-    def maps_in(folder: str | None, name: str) -> list[str]:
-        return [osp.join(folder, f'{s}.png') for s in stems[name]] if folder else []
-
-    painted = (cfg.get('visualizer') or {}).get('save_dir')
     outputs: dict[str, Any] = {
-        '--out': [f for n, own in given.items() for f in maps_in(own.out, n)],
-        '--out-prob': [f for n, own in given.items() for f in maps_in(own.out_prob, n)],
-        '--review': [own.review for own in given.values() if own.review],
-        '--show-dir': painted
-        and [
-            osp.join(painted, 'vis_data', '_'),
-            *Path(painted).glob('**/vis_data/vis_image/*'),
-        ],
-        '--work-dir': [summary, *(osp.join(f, FILE) for f in folders.values())],
+        '--out': [],
+        '--out-prob': [],
+        '--review': [],
+        '--show-dir': _painted(cfg),
+        '--work-dir': [summary],
     }
+    for one in planned:
+        outputs['--out'] += one.maps_in(one.options.out)
+        outputs['--out-prob'] += one.maps_in(one.options.out_prob)
+        outputs['--work-dir'].append(osp.join(one.folder, FILE))
+        if one.options.review:
+            outputs['--review'].append(one.options.review)
     outputs |= page_outputs(options.report)
-    check_outputs(
-        outputs,
-        [*options.inputs, *inputs_of(cfg, datasets.values())],
-        options.overwrite,
-    )
-    for name, own in given.items():
-        if own.out_prob and options.overwrite and is_main_process():
-            warn_of_others(Path(own.out_prob), map(Path, maps_in(own.out_prob, name)))
+
+    inputs = list(options.inputs)
+    inputs += inputs_of(cfg, [one.dataset for one in planned])
+    check_outputs(outputs, inputs, options.overwrite)
+    for one in planned:
+        folder = one.options.out_prob
+        if folder and options.overwrite and is_main_process():
+            warn_of_others(Path(folder), map(Path, one.maps_in(folder)))
 
 
-def _config_of_run(
-    cfg: Config, name: str, dataset: dict, folder: str, options: EvaluationOptions
-) -> Config:
+def _painted(cfg: Config) -> list[Any]:
+    """What MMSegmentation's visualizer writes into its folder."""
+    folder = (cfg.get('visualizer') or {}).get('save_dir')
+    if not folder:
+        return []
+    pictures = Path(folder).glob('**/vis_data/vis_image/*')
+    return [osp.join(folder, 'vis_data', '_'), *pictures]
+
+
+def _config_of_run(cfg: Config, one: _SetOfTest) -> Config:
     """The config of the test of one set, with the metrics and their folder."""
+    options = one.options
     run = copy.deepcopy(cfg)
-    name_run(run, name)
+    name_run(run, one.name)
     if run.get('visualizer') is not None and run.visualizer.get('save_dir'):
-        run.visualizer.save_dir = osp.join(run.visualizer.save_dir, name)
-    run.test_dataloader.dataset = dataset
+        run.visualizer.save_dir = osp.join(run.visualizer.save_dir, one.name)
+    run.test_dataloader.dataset = one.settings
     if options.tta:
-        if cfg.get('tta_pipeline') is None or cfg.get('tta_model') is None:
-            raise ValueError(
-                '--tta needs tta_pipeline and tta_model in the config: add them, or '
-                'leave --tta out'
-            )
-        for leaf in leaf_sets(run.test_dataloader.dataset):
-            leaf.pipeline = run.tta_pipeline
-        run.tta_model.module = run.model
-        run.model = run.tta_model
+        _test_views(run)
 
     run.test_evaluator = _evaluators(cfg, options.evals)
     for metric in run.test_evaluator:
         if options.out is not None:
             metric.update(output_dir=options.out, keep_results=True)
         if type_of(metric) == 'CalibrationMetric':
-            metric.update(output_dir=folder, overwrite=options.overwrite)
+            metric.update(output_dir=one.folder, overwrite=options.overwrite)
     # The row of the first one is raw; another one is added for a calibrated row.
     (calibration_of(run, 'test_evaluator') or {}).pop('calibrator', None)
     return run
 
 
+def _test_views(run: Config) -> None:
+    """Let a run test the mean of the views that its config has."""
+    if run.get('tta_pipeline') is None or run.get('tta_model') is None:
+        raise ValueError(
+            '--tta needs tta_pipeline and tta_model in the config: add them, or '
+            'leave --tta out'
+        )
+    for leaf in leaf_sets(run.test_dataloader.dataset):
+        leaf.pipeline = run.tta_pipeline
+    run.tta_model.module = run.model
+    run.model = run.tta_model
+
+
 def _evaluators(cfg: Config, evals: Sequence[str]) -> list[dict]:
-    given = copy.deepcopy(metrics_of(cfg, 'test_evaluator'))
-    metrics = [] if evals else given
-    for wanted in (EVALUATIONS[name][0] for name in dict.fromkeys(evals)):
-        same = [metric for metric in given if type_of(metric) == wanted['type']]
-        metrics += same or [copy.deepcopy(wanted)]
+    """The metrics that are asked for, as the config has them; else all of it."""
+    configured = copy.deepcopy(metrics_of(cfg, 'test_evaluator'))
+    metrics = configured
+    if evals:
+        metrics = []
+        for name in dict.fromkeys(evals):
+            wanted = EVALUATIONS[name].metric
+            same = [one for one in configured if type_of(one) == wanted['type']]
+            metrics += same or [copy.deepcopy(wanted)]
     if not metrics:
         raise ValueError(
             'nothing to measure: give --eval, or a test_evaluator in the config'
@@ -315,19 +386,15 @@ def _evaluators(cfg: Config, evals: Sequence[str]) -> list[dict]:
     return metrics
 
 
-def _test(
-    cfg: Config, name: str, dataset: dict, folder: str, options: EvaluationOptions
-) -> Tested:
+def _test(cfg: Config, one: _SetOfTest) -> Tested:
     """Test on one set, and sort what was measured."""
-    run = _config_of_run(cfg, name, dataset, folder, options)
+    options = one.options
+    run = _config_of_run(cfg, one)
     runner = build_runner(run)
     calibration_metrics = _calibration_metrics(runner, run, options)
     runner.register_hook(WeightsHook())
     report_findings(check_run(runner, ('test',)))
-    measures_iou = any(
-        type_of(metric) == 'IoUMetric' for metric in metrics_of(run, 'test_evaluator')
-    )
-    if calibration_metrics and measures_iou:
+    if calibration_metrics and _measures_iou(run):
         check_threshold(runner.model)
     _register_outputs(runner, run, options)
 
@@ -335,22 +402,25 @@ def _test(
     if options.calibrator is not None:
         options.calibrator.check_network(runner.model)
 
-    results = [
-        metric.result for metric in calibration_metrics if metric.result is not None
-    ]
+    results = [m.result for m in calibration_metrics if m.result is not None]
     calibrated = _calibrated_row(results, metrics, options.calibrator)
-    for row in (metrics, calibrated):
-        if MEAN_IOU in row and any(result.no_foreground for result in results):
-            row[MEAN_IOU] = nan
+    if any(result.no_foreground for result in results):
+        for row in (metrics, calibrated):
+            if MEAN_IOU in row:
+                row[MEAN_IOU] = nan
 
-    completed = [
-        _complete(result, name, row, run, options)
-        for result, row in zip(results, (metrics, calibrated))
-    ]
+    completed = []
+    for result, row in zip(results, (metrics, calibrated)):
+        completed.append(_complete(result, one, row, run))
     if completed:
         # The metric has written the first one.
-        save_result(osp.join(folder, FILE), completed, overwrite=True)
-    return Tested(folder, metrics, calibrated, completed, options.review)
+        save_result(osp.join(one.folder, FILE), completed, overwrite=True)
+    return Tested(one.folder, metrics, calibrated, completed, options.review)
+
+
+def _measures_iou(run: Config) -> bool:
+    metrics = metrics_of(run, 'test_evaluator')
+    return any(type_of(metric) == 'IoUMetric' for metric in metrics)
 
 
 def _calibration_metrics(
@@ -364,14 +434,10 @@ def _calibration_metrics(
     if settings is None or options.calibrator is None:
         return metrics
 
-    arguments = {
-        key: value
-        for key, value in settings.items()
-        if key not in ('type', 'prefix', '_scope_')  # the last of mmaslp::
-    }
-    calibrated = CalibrationMetric(
-        **arguments, prefix=PREFIX, calibrator=options.calibrator
-    )
+    arguments = dict(settings, prefix=PREFIX, calibrator=options.calibrator)
+    for key in ('type', '_scope_'):  # the last of mmaslp::
+        arguments.pop(key, None)
+    calibrated = CalibrationMetric(**arguments)
     evaluator.metrics.append(calibrated)
     return [*metrics, calibrated]
 
@@ -402,8 +468,9 @@ def _calibrated_row(
     row = dict(results[-1].metrics)
     if row and MEAN_IOU in metrics:
         # One of confidences keeps masks.
-        keeps_masks = calibrator.target == 'confidence'
-        row[MEAN_IOU] = metrics[MEAN_IOU] if keeps_masks else nan
+        row[MEAN_IOU] = nan
+        if calibrator.target == 'confidence':
+            row[MEAN_IOU] = metrics[MEAN_IOU]
     return row
 
 
@@ -414,7 +481,8 @@ def check_threshold(model: Any) -> None:
         ValueError: The head has one channel and another threshold than 0.5.
     """
     head = getattr(unwrap(model), 'decode_head', None)
-    if (threshold := getattr(head, 'threshold', None)) not in (None, 0.5):
+    threshold = getattr(head, 'threshold', None)
+    if threshold not in (None, 0.5):
         raise ValueError(
             f'model.decode_head cuts masks at {threshold} (0.3 is what MMSegmentation '
             'takes where a config names no threshold), but accuracy, Dice and every '
@@ -425,34 +493,40 @@ def check_threshold(model: Any) -> None:
 
 
 def _complete(
-    result: Result,
-    name: str,
-    row: Mapping[str, float],
-    run: Config,
-    options: EvaluationOptions,
+    result: Result, one: _SetOfTest, row: Mapping[str, float], run: Config
 ) -> Result:
     """Name model and set of a result, and add what other metrics measured."""
-    model = options.model
-    if result.is_calibrated:
-        model += CALIBRATED
-    known_already = {*result.metrics}
+    measures = dict(row)
+    for key in result.metrics:
+        measures.pop(key, None)
     if result.settings['mode'] == 'top_label':
-        known_already.add('aAcc %')  # the accuracy
-    measures = {key: row[key] for key in row if key not in known_already}
-    files = {'checkpoint': run.get('load_from'), 'config': run.filename}
+        measures.pop('aAcc %', None)  # the accuracy
 
     return replace(
         result,
-        model=model,
-        dataset=name,
+        model=_name_of(one.options.model, result.is_calibrated),
+        dataset=one.name,
         measures=measures,
-        settings={**result.settings, **options.settings},
-        files=[
-            {'role': role, 'name': osp.basename(path), 'sha256': sha256_of(path)}
-            for role, path in files.items()
-            if path and osp.isfile(path)
-        ],
+        settings=dict(result.settings) | dict(one.options.settings),
+        files=_files_of(run),
     )
+
+
+def _name_of(model: str, is_calibrated: bool) -> str:
+    """Name of a network in results, with or without its calibrator."""
+    if is_calibrated:
+        return model + CALIBRATED
+    return model
+
+
+def _files_of(run: Config) -> list[dict[str, Any]]:
+    """The files that a network comes from, with their hashes."""
+    files = []
+    for role, path in (('checkpoint', run.get('load_from')), ('config', run.filename)):
+        if path and osp.isfile(path):
+            name = osp.basename(path)
+            files.append(dict(role=role, name=name, sha256=sha256_of(path)))
+    return files
 
 
 def _by_last_name(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -460,49 +534,65 @@ def _by_last_name(metrics: Mapping[str, Any]) -> dict[str, float]:
     row: dict[str, float] = {}
     for key, value in metrics.items():
         prefix, _, name = key.rpartition('/')
-        number = isinstance(value, (int, float)) or hasattr(value, 'item')
+        if not isinstance(value, (int, float)) and not hasattr(value, 'item'):
+            continue
         # What IoUMetric gives in per cent, rounded to two digits.
-        if number and name in ('mIoU', 'aAcc', 'mAcc'):
+        if name in ('mIoU', 'aAcc', 'mAcc'):
             row[f'{name} %'] = round(float(value), 2)  # some of them are float32
-        elif number and prefix != PREFIX:
-            row[key if name in row else name] = float(value)
+            continue
+        if prefix == PREFIX:
+            continue
+        if name in row:
+            name = key
+        row[name] = float(value)
     return row
 
 
 def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> str:
     """Lay out the metrics of all sets."""
-    columns = [key for name in evals or EVALUATIONS for key in EVALUATIONS[name][1]]
-    measured = {
-        key
-        for tested in results.values()
-        for key in tested.metrics
-        if not any(key in result.undirected for result in tested.results)
-    }
+    columns: list[str] = []
+    for name in evals or EVALUATIONS:
+        columns += EVALUATIONS[name].columns
+    measured = set()
+    for tested in results.values():
+        measured |= _directed(tested)
     columns = [key for key in columns if key in measured] or sorted(measured)
 
     rows = {}
     for name, tested in results.items():
-        empty = any(result.no_foreground for result in tested.results)
-        title = f'{name} (no object)' if empty else name
+        title = name
+        if any(result.no_foreground for result in tested.results):
+            title = f'{name} (no object)'
         rows[title] = tested.metrics
         if tested.calibrated:
             rows[title + CALIBRATED] = tested.calibrated
     return format_table(rows, columns)
 
 
+def _directed(tested: Tested) -> set[str]:
+    """The metrics of a set that have a better side."""
+    names = set(tested.metrics)
+    for result in tested.results:
+        names -= set(result.undirected)
+    return names
+
+
 def verdicts(results: Mapping[str, Tested]) -> list[str]:
     """Say of each set what the calibrator changed, or how sure and right it is."""
     sets = [tested.results for tested in results.values() if tested.results]
-    names = [f'{rows[0].dataset}: ' if len(sets) > 1 else '' for rows in sets]
-    return [
-        name + overall_verdict([Measured(row) for row in rows])
-        for name, rows in zip(names, sets)
-    ]
+    sentences = []
+    for rows in sets:
+        sentence = overall_verdict([Measured(row) for row in rows])
+        if len(sets) > 1:
+            sentence = f'{rows[0].dataset}: {sentence}'
+        sentences.append(sentence)
+    return sentences
 
 
 def draw_predictions(cfg: Config, folder: str) -> None:
     """Let MMSegmentation's visualization hook paint into a folder."""
-    if (hook := cfg.get('default_hooks', {}).get('visualization')) is None:
+    hook = cfg.get('default_hooks', {}).get('visualization')
+    if hook is None:
         raise ValueError(
             '--show-dir needs '
             "default_hooks.visualization=dict(type='SegVisualizationHook') in the "
@@ -519,6 +609,6 @@ def draw_predictions(cfg: Config, folder: str) -> None:
 
 def measures_calibration(cfg: Config, evals: Sequence[str] = ()) -> bool:
     """Whether the evaluation includes a ``CalibrationMetric``."""
-    return (
-        'ece' in evals if evals else calibration_of(cfg, 'test_evaluator') is not None
-    )
+    if evals:
+        return 'ece' in evals
+    return calibration_of(cfg, 'test_evaluator') is not None

@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,10 @@ def run_training(
             or asks for code, or the config does not serve.
     """
     check_work_dir(cfg)
-    with (
-        safe_loading(trust_checkpoint),
-        locked(cfg) if os.name == 'posix' else nullcontext(),  # Windows has no flock
-        naming_full_disk(cfg.work_dir),
-    ):
+    lock: AbstractContextManager = nullcontext()
+    if os.name == 'posix':  # Windows has no flock
+        lock = locked(cfg)
+    with safe_loading(trust_checkpoint), lock, naming_full_disk(cfg.work_dir):
         runner = prepare_training(cfg, trust_checkpoint=trust_checkpoint, **options)
         runner.train()
     return runner
@@ -75,11 +74,15 @@ def prepare_training(
         _use_amp(cfg)
     resume = cfg.resume = bool(resume or cfg.get('resume'))
     start = cfg.get('load_from')
-    latest = _latest(cfg.work_dir) if resume else None
+    latest = None
+    if resume:
+        latest = _latest(cfg.work_dir)
     if latest and not lies_in(cfg.work_dir, start):
         # The weights that the training began with are no longer asked for.
-        instead = f', and not from {start}' if start else ''
-        print_log(f'resuming from {latest}{instead}', 'current')
+        message = f'resuming from {latest}'
+        if start:
+            message += f', and not from {start}'
+        print_log(message, 'current')
         start = latest
     cfg.load_from = start
     name_run(cfg, 'train')
@@ -110,7 +113,9 @@ def _config_there(cfg: Config) -> Path | None:
     if not cfg.filename:
         return None
     path = Path(cfg.work_dir, Path(cfg.filename).name)
-    return path if path.exists() else None
+    if not path.exists():
+        return None
+    return path
 
 
 def _takeover(
@@ -120,7 +125,9 @@ def _takeover(
 
     The config in the work directory stays that of the checkpoints there until then.
     """
-    takeover = Takeover(earlier_training(cfg.work_dir) if overwrite else [])
+    takeover = Takeover([])
+    if overwrite:
+        takeover = Takeover(earlier_training(cfg.work_dir))
     config = _config_there(cfg)
     if config is None or not is_main_process():
         return takeover
@@ -148,11 +155,12 @@ def _takeover(
 @contextmanager
 def _no_cut_config(folder: str) -> Iterator[None]:
     """Leave no config that is not whole, where the disk is full."""
-    before = {*Path(folder).glob('*.py')}
+    before = set(Path(folder).glob('*.py'))
     try:
         yield
     except OSError:
-        remove_files([*map(str, {*Path(folder).glob('*.py')} - before)])
+        made = set(Path(folder).glob('*.py')) - before
+        remove_files([str(file) for file in made])
         raise
 
 
@@ -176,12 +184,10 @@ def check_work_dir(cfg: Config) -> None:
     """
     if not earlier_training(cfg.work_dir):
         _refuse_images(cfg.work_dir)
-    read = [
-        folder
-        for split in ('train', 'val')
-        for dataset in sets_named(cfg, split)
-        for folder in folders_named(dataset)
-    ]
+    read: list[str] = []
+    for split in ('train', 'val'):
+        for dataset in sets_named(cfg, split):
+            read += folders_named(dataset)
     _check_inputs(cfg.work_dir, read)
 
 
@@ -201,9 +207,11 @@ def locked(cfg: Config) -> Iterator[None]:
     check_outputs({'--work-dir': Path(cfg.work_dir) / '_'})
     os.makedirs(cfg.work_dir, exist_ok=True)
     folder = os.open(cfg.work_dir, os.O_RDONLY)
-    is_alone = cfg.get('launcher', 'none') == 'none'
+    lock = LOCK_SH
+    if cfg.get('launcher', 'none') == 'none':
+        lock = LOCK_EX
     try:
-        flock(folder, (LOCK_EX if is_alone else LOCK_SH) | LOCK_NB)
+        flock(folder, lock | LOCK_NB)
     except BlockingIOError as error:
         raise ValueError(
             f'another training runs in {cfg.work_dir}, or has just ended: name another '
@@ -236,9 +244,13 @@ def _latest(folder: str) -> str | None:
     check_file(note, MOST_TEXT)
     with reading(f'{note}: is not the path of a checkpoint'):
         latest = find_latest_checkpoint(folder)
-    own = os.path.join(folder, os.path.basename(latest or ''))
+    if latest is None:
+        return None
     # Of a folder that was moved or copied the file names another place.
-    return own if latest is not None and os.path.exists(own) else latest
+    here = os.path.join(folder, os.path.basename(latest))
+    if os.path.exists(here):
+        return here
+    return latest
 
 
 def _check_folder(
@@ -256,9 +268,9 @@ def _check_folder(
     if not left:
         _refuse_images(folder)
     if left and not overwrite and not (resume and from_here):
+        names = [os.path.basename(file) for file in left]
         raise ValueError(
-            f'{folder} holds a training already ('
-            f'{some([*map(os.path.basename, left)], 3)}): go on from its '
+            f'{folder} holds a training already ({some(names, 3)}): go on from its '
             'last_checkpoint by --resume (if that names no file that is there, or for '
             'another one, also --cfg-options load_from=FILE), name another folder with '
             '--work-dir, or replace it by --overwrite'

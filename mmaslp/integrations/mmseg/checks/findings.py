@@ -18,26 +18,37 @@ class Finding:
     remedy: str = ''
 
     def __str__(self) -> str:
-        remedy = 'in the patch' if self.remedy == PATCH else self.remedy
-        first, *more = self.message.splitlines()
-        lines = [f'{self.level + ":":9}{first}', *(f'{"":9}{line}' for line in more)]
-        return '\n'.join(lines + [f'{"":9}-> {x}' for x in remedy.splitlines()])
+        remedy = self.remedy
+        if remedy == PATCH:
+            remedy = 'in the patch'
+        lines = []
+        margin = f'{self.level}:'
+        for line in self.message.splitlines():
+            lines.append(f'{margin:9}{line}')
+            margin = ''
+        for line in remedy.splitlines():
+            lines.append(f'{"":9}-> {line}')
+        return '\n'.join(lines)
 
     def sentence(self) -> str:
         """Return message and remedy on one line."""
         remedy = '; '.join(self.remedy.splitlines())
-        return f'{self.message} -> {remedy}' if remedy else self.message
+        if not remedy:
+            return self.message
+        return f'{self.message} -> {remedy}'
 
 
 def report_findings(findings: Iterable[Finding]) -> None:
     """Log the warnings of a check, and refuse to go on if there is an error."""
     from mmengine.logging import print_log
 
-    findings = [*findings]
-    for finding in findings:
+    errors = []
+    for finding in list(findings):
         if finding.level == 'warning':
             print_log(finding.sentence(), logger='current', level=logging.WARNING)
-    if errors := [each.sentence() for each in findings if each.level == 'error']:
+        if finding.level == 'error':
+            errors.append(finding.sentence())
+    if errors:
         raise ValueError('\n'.join(errors))
 
 
@@ -48,7 +59,9 @@ def noted(place: str, findings: list[Finding]) -> Iterator[None]:
         yield
     except Exception as error:  # parts of others raise what they like
         text = str(error) or repr(error)
-        findings.append(Finding('error', f'{place}: {text}' if place else text))
+        if place:
+            text = f'{place}: {text}'
+        findings.append(Finding('error', text))
 
 
 @dataclass

@@ -45,16 +45,12 @@ or ASLPHook(levels='image', rule='fixed'), which needs no validation"""
 
 def measuring_metric(runner: Any) -> CalibrationMetric | None:
     """The CalibrationMetric of the validation that measures the network itself."""
-    return next(
-        (
-            metric
-            for metric in runner.val_loop.evaluator.metrics
-            if isinstance(metric, CalibrationMetric)
-            and (metric.mode, metric.protocol) == ('top_label', 'raw')
-            and metric.calibrator is None
-        ),
-        None,
-    )
+    for metric in runner.val_loop.evaluator.metrics:
+        if not isinstance(metric, CalibrationMetric) or metric.calibrator is not None:
+            continue
+        if metric.mode == 'top_label' and metric.protocol == 'raw':
+            return metric
+    return None
 
 
 def check_validation(runner: Any) -> Iterator[Finding]:
@@ -94,10 +90,12 @@ def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
         settings = copy.deepcopy(settings.get('module', settings))  # of the views
         yield from check_heads(settings, 'train' in splits)
 
-    loops = {split: getattr(runner, f'{split}_loop') for split in splits}
-    for split, loop in loops.items():
+    datasets = {}
+    for split in splits:
+        loop = getattr(runner, f'{split}_loop')
         yield from check_batches(split, loop)
-    yield from check_datasets({key: dataset_of(loop) for key, loop in loops.items()})
+        datasets[split] = dataset_of(loop)
+    yield from check_datasets(datasets)
     if 'train' in splits:
         yield from check_hooks(runner)
 
@@ -151,10 +149,11 @@ def shared_images(datasets: Mapping[str, Any]) -> Iterator[Finding]:
     ids = {}
     for split, dataset in datasets.items():
         with suppress(ValueError):  # of a data set that does not name its images
-            ids[split] = {*map(osp.abspath, image_ids(dataset))}
+            ids[split] = set(map(osp.abspath, image_ids(dataset)))
 
     for one, other in (('val', 'train'), ('test', 'train'), ('test', 'val')):
-        if shared := ids.get(one, set()) & ids.get(other, set()):
+        shared = ids.get(one, set()) & ids.get(other, set())
+        if shared:
             yield Finding(
                 'warning',
                 f'{len(shared)} of the {len(ids[one])} {one} images are {other} '
@@ -166,9 +165,9 @@ def shared_images(datasets: Mapping[str, Any]) -> Iterator[Finding]:
 
 def mixed_images(dataset: Any, preprocessor: Any) -> Iterator[Finding]:
     """Look for transforms that make one training image of several."""
-    for step in _transforms(
-        [*_pipelines(dataset), getattr(preprocessor, 'batch_augments', None)]
-    ):
+    steps = _pipelines(dataset)
+    steps.append(getattr(preprocessor, 'batch_augments', None))
+    for step in _transforms(steps):
         name = type(step).__name__
         if _MIXING.search(name) or hasattr(step, 'get_indices'):
             yield Finding(
@@ -196,41 +195,44 @@ def _transforms(step: Any) -> Iterator[Any]:
 
 def _mask_loader(leaf: Any) -> Any:
     """The transform of a data set that reads its masks."""
-    return next(
-        (
-            step
-            for step in _transforms(getattr(leaf, 'pipeline', None))
-            if _OPENED.get(type(step).__name__) == 'seg_map_path'
-        ),
-        None,
-    )
+    for step in _transforms(getattr(leaf, 'pipeline', None)):
+        if _OPENED.get(type(step).__name__) == 'seg_map_path':
+            return step
+    return None
 
 
 def _absent_file(leaf: Any) -> str | None:
     """A file of the first image that its pipeline opens, and that is not there."""
-    steps = [
-        step
-        for step in _transforms(getattr(leaf, 'pipeline', None))
-        if type(step).__name__ in _OPENED
-        and not getattr(step, 'backend_args', None)
-        and not getattr(step, 'file_client_args', None)
-    ]
-    info = leaf.get_data_info(0) if steps and len(leaf) else {}
-    paths = (info.get(_OPENED[type(step).__name__]) for step in steps)
-    return next((p for p in paths if p and '://' not in p and not osp.exists(p)), None)
+    keys = []
+    for step in _transforms(getattr(leaf, 'pipeline', None)):
+        elsewhere = getattr(step, 'backend_args', None) or getattr(
+            step, 'file_client_args', None
+        )
+        if type(step).__name__ in _OPENED and not elsewhere:
+            keys.append(_OPENED[type(step).__name__])
+    if not keys or not len(leaf):
+        return None
+
+    info = leaf.get_data_info(0)
+    for key in keys:
+        path = info.get(key)
+        if path and '://' not in path and not osp.exists(path):
+            return path
+    return None
 
 
 def mask_values(leaf: Any, most: int) -> set[int]:
     """Values of up to ``most`` masks, in random order, until both classes occur."""
-    loader = _mask_loader(leaf)
-    order: Any = (
-        [] if loader is None else np.random.default_rng(0).permutation(len(leaf))
-    )
     values: set[int] = set()
+    loader = _mask_loader(leaf)
+    if loader is None:
+        return values
+
+    order = np.random.default_rng(0).permutation(len(leaf))
     for index in order[:most]:
         info = dict(leaf.get_data_info(int(index)))
-        values |= {*np.unique(loader(info).get('gt_seg_map', ())).tolist()}
-        if {0, _OBJECT} <= values:
+        values.update(np.unique(loader(info).get('gt_seg_map', ())).tolist())
+        if 0 in values and _OBJECT in values:
             break
     return values
 
@@ -239,24 +241,26 @@ def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
     """Look for masks that cannot be read, or whose objects are ignored."""
     place = f'{split}_dataloader.dataset'
     leaves = leaf_sets(dataset)
-    pipelines = [[*_transforms(pipeline)] for pipeline in _pipelines(dataset)]
+    pipelines = [list(_transforms(pipeline)) for pipeline in _pipelines(dataset)]
 
-    unreadable = [*_absent_files(place, leaves)] or [
-        *_lacking_steps(split, place, pipelines)
-    ]
-    if unreadable:
-        yield unreadable[0]
+    unreadable = next(_absent_files(place, leaves), None)
+    if unreadable is None:
+        unreadable = next(_lacking_steps(split, place, pipelines), None)
+    if unreadable is not None:
+        yield unreadable
         return
 
     # MMSegmentation changes predictions back, and a training has no predictions.
     if split != 'train':
         yield from _moved_masks(place, pipelines)
 
-    most = _MANY if split == 'train' else _SAMPLE
+    most = _SAMPLE
+    if split == 'train':
+        most = _MANY
     values = [mask_values(leaf, most) for leaf in leaves]
-    ignored = [*_ignored_objects(place, leaves, values)]
-    if ignored:
-        yield ignored[0]
+    ignored = next(_ignored_objects(place, leaves, values), None)
+    if ignored is not None:
+        yield ignored
     elif split == 'train':
         yield from _one_class(place, values)
 
@@ -285,8 +289,11 @@ def _lacking_steps(
             lacking.append(what)
 
     if names and lacking and _are_known(steps):
+        level = 'error'
+        if split == 'test':
+            level = 'warning'
         yield Finding(
-            'warning' if split == 'test' else 'error',
+            level,
             f'{place}: no step of its pipeline {" or ".join(lacking)}',
             f"{place}.pipeline: dict(type='LoadImageFromFile'), then "
             "dict(type='LoadBinaryAnnotations'), and dict(type='PackSegInputs') last",
@@ -310,12 +317,15 @@ def _moved_masks(place: str, pipelines: Sequence[Sequence[Any]]) -> Iterator[Fin
 def _step_that_moves(pipelines: Sequence[Sequence[Any]], suffix: str) -> str | None:
     """The last step after the loader of masks whose name ends so; None without one."""
     for pipeline in pipelines:
-        names = [type(step).__name__ for step in pipeline]
-        loaded = [index for index, name in enumerate(names) if 'Annotations' in name]
-        later = names[loaded[0] + 1 :] if loaded else []
-        moved = [name for name in later if name.endswith(suffix)]
-        if moved:
-            return moved[-1]
+        has_masks = False
+        moved = None
+        for step in pipeline:
+            name = type(step).__name__
+            if has_masks and name.endswith(suffix):
+                moved = name
+            has_masks = has_masks or 'Annotations' in name
+        if moved is not None:
+            return moved
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from ....training.sessions import BAND_LEVELS, ENOUGH, LEAST, WARMUP
-from ..config import imports_of, listed, metrics_of, type_of
+from ..config import calibration_of, imports_of, listed, metrics_of, type_of
 from ..models.losses import SCBCELoss
 from .findings import PATCH, Finding
 
@@ -93,14 +93,10 @@ def _check_imports(cfg: Config) -> Iterator[Finding]:
 def _check_aslp(cfg: Config, levels: str) -> Iterator[Finding]:
     """Look for the hook and the metric that ASLP needs."""
     hooks = [h for h in cfg.get('custom_hooks') or [] if type_of(h) == 'ASLPHook']
-    ours = any(
-        type_of(loss) == 'SCBCELoss'
-        for _, head in heads_of(cfg.model)
-        for loss in listed(head.get('loss_decode'))
-    )
-    if hooks and not ours:
+    losses = _our_losses(cfg.model)
+    if hooks and not losses:
         yield Finding('error', 'ASLPHook needs the loss SCBCELoss in a head', PATCH)
-    if ours and not hooks:
+    if losses and not hooks:
         yield Finding(
             'note',
             'SCBCELoss without ASLPHook perturbs labels by its own arguments; without '
@@ -110,39 +106,61 @@ def _check_aslp(cfg: Config, levels: str) -> Iterator[Finding]:
         return
 
     if not hooks:
-        if levels in BAND_LEVELS and _too_short(cfg):
-            yield Finding(
-                'warning',
-                f'the training is too short for levels={levels!r}, which move after '
-                'validations; the patch trains with binary cross entropy',
-                f'more than {WARMUP * (LEAST + 1) // (WARMUP - 1)} epochs, or --levels',
-            )
-            levels = 'none'
-        hook = HOOKS_OF_LEVELS[levels]
-        yield Finding(
-            'note', f'trains without ASLPHook; the patch adds levels={levels!r}', PATCH
-        )
-        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(hook)]
-        if hook['levels'] in BAND_LEVELS:
-            yield from _validate_often(cfg)
+        yield from _add_hook(cfg, levels)
+    yield from _add_metric(cfg, bool(hooks))
 
-    metrics = {
-        name: metrics_of(cfg, name) for name in ('val_evaluator', 'test_evaluator')
-    }
-    blind = [
-        name
-        for name, given in metrics.items()
-        if given and not any(type_of(each) == 'CalibrationMetric' for each in given)
-    ]
-    for name in blind:
-        cfg[name] = [dict(type='CalibrationMetric'), *metrics[name]]
-    if blind:
+
+def _our_losses(model: Mapping[str, Any]) -> list[Any]:
+    """The SCBCELoss of all heads."""
+    losses = []
+    for _, head in heads_of(model):
+        for loss in listed(head.get('loss_decode')):
+            if type_of(loss) == 'SCBCELoss':
+                losses.append(loss)
+    return losses
+
+
+def _add_hook(cfg: Config, levels: str) -> Iterator[Finding]:
+    """Train with levels, or without if the training is too short for them."""
+    if levels in BAND_LEVELS and _too_short(cfg):
         yield Finding(
-            'error' if hooks and 'val_evaluator' in blind else 'note',
-            f'no CalibrationMetric in {" and ".join(blind)}: it measures what levels '
-            'follow',
-            PATCH,
+            'warning',
+            f'the training is too short for levels={levels!r}, which move after '
+            'validations; the patch trains with binary cross entropy',
+            f'more than {WARMUP * (LEAST + 1) // (WARMUP - 1)} epochs, or --levels',
         )
+        levels = 'none'
+    hook = dict(HOOKS_OF_LEVELS[levels])
+    yield Finding(
+        'note', f'trains without ASLPHook; the patch adds levels={levels!r}', PATCH
+    )
+    hooks = listed(cfg.get('custom_hooks'))
+    hooks.append(hook)
+    cfg.custom_hooks = hooks
+    if hook['levels'] in BAND_LEVELS:
+        yield from _validate_often(cfg)
+
+
+def _add_metric(cfg: Config, has_hook: bool) -> Iterator[Finding]:
+    """Measure calibration wherever something is measured."""
+    blind = []
+    for name in ('val_evaluator', 'test_evaluator'):
+        metrics = metrics_of(cfg, name)
+        if metrics and calibration_of(cfg, name) is None:
+            blind.append(name)
+            cfg[name] = [dict(type='CalibrationMetric'), *metrics]
+    if not blind:
+        return
+
+    level = 'note'
+    if has_hook and 'val_evaluator' in blind:
+        level = 'error'
+    yield Finding(
+        level,
+        f'no CalibrationMetric in {" and ".join(blind)}: it measures what levels '
+        'follow',
+        PATCH,
+    )
 
 
 def _too_short(cfg: Config) -> bool:
@@ -172,12 +190,7 @@ def _validate_often(cfg: Config) -> Iterator[Finding]:
 
 def _check_strengths(model: Mapping[str, Any]) -> Iterator[Finding]:
     """Give every SCBCELoss the strength that one of them has."""
-    losses = [
-        loss
-        for _, head in heads_of(model)
-        for loss in listed(head.get('loss_decode'))
-        if type_of(loss) == 'SCBCELoss'
-    ]
+    losses = _our_losses(model)
     strengths = {loss['beta'] for loss in losses if 'beta' in loss}
     without = [loss for loss in losses if 'beta' not in loss]
     if len(strengths) != 1 or not without:
@@ -194,20 +207,25 @@ def _check_strengths(model: Mapping[str, Any]) -> Iterator[Finding]:
 def heads_of(model: Mapping[str, Any]) -> Iterator[tuple[str, ConfigDict]]:
     """Yield the place and the settings of each head."""
     for key in ('decode_head', 'auxiliary_head'):
-        several = not isinstance(model.get(key), Mapping)
+        is_one = isinstance(model.get(key), Mapping)
         for index, head in enumerate(listed(model.get(key))):
-            place = f'model.{key}[{index}]' if several else f'model.{key}'
+            place = f'model.{key}[{index}]'
+            if is_one:
+                place = f'model.{key}'
             # K-Net trains by the losses of its first head.
             yield place, head.get('kernel_generate_head', head)
 
 
 def _refused(model: Mapping[str, Any]) -> Finding | None:
     """A head or segmentor that has no label for each pixel."""
-    for place, part in {'model': model, **dict(heads_of(model))}.items():
-        if (kind := type_of(part)) in REFUSED:
+    parts: dict[str, Any] = {'model': model}
+    parts |= heads_of(model)
+    for place, part in parts.items():
+        name = type_of(part)
+        if name in REFUSED:
             return Finding(
                 'error',
-                f'{kind} {REFUSED[kind]}, so SCBCELoss cannot perturb its labels: use '
+                f'{name} {REFUSED[name]}, so SCBCELoss cannot perturb its labels: use '
                 'a head that predicts every pixel (FCNHead, UPerHead, ...)',
                 f"{place} = dict(type='...')",
             )
@@ -218,7 +236,8 @@ def _refused(model: Mapping[str, Any]) -> Finding | None:
 def check_heads(model: Mapping[str, Any], training: bool = True) -> Iterator[Finding]:
     """Look at the heads of a segmentor, as a config describes it."""
     heads = dict(heads_of(model))
-    if training and (finding := _refused(model)):
+    finding = _refused(model)
+    if training and finding is not None:
         yield finding
         return
 
@@ -234,22 +253,18 @@ def check_heads(model: Mapping[str, Any], training: bool = True) -> Iterator[Fin
 
 def _why_two_channels(model: Mapping[str, Any], heads: Mapping[str, ConfigDict]) -> str:
     """Say why a segmentor cannot work with one channel; '' if it can."""
-    reasons = {
-        'PointRend looks for uncertain points between the two best channels': any(
-            type_of(head) == 'PointHead' for head in heads.values()
-        ),
-        'cascades and K-Net look for a threshold that they do not have': (
-            type_of(model) == 'CascadeEncoderDecoder'
-            or type_of(model.get('decode_head')) == 'IterativeDecodeHead'
-        ),
-        'OHEMPixelSampler with thresh takes a softmax over the channels': any(
-            type_of(head.get('sampler')) == 'OHEMPixelSampler'
-            and head.sampler.get('thresh')
-            for head in heads.values()
-        ),
-    }
-
-    return next((reason for reason, holds in reasons.items() if holds), '')
+    if any(type_of(head) == 'PointHead' for head in heads.values()):
+        return 'PointRend looks for uncertain points between the two best channels'
+    if (
+        type_of(model) == 'CascadeEncoderDecoder'
+        or type_of(model.get('decode_head')) == 'IterativeDecodeHead'
+    ):
+        return 'cascades and K-Net look for a threshold that they do not have'
+    for head in heads.values():
+        sampler = head.get('sampler')
+        if type_of(sampler) == 'OHEMPixelSampler' and sampler.get('thresh'):
+            return 'OHEMPixelSampler with thresh takes a softmax over the channels'
+    return ''
 
 
 def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Finding]:
@@ -303,10 +318,11 @@ def _fault_of_channels(head: ConfigDict, decodes: bool, reason: str) -> _Fault |
             'metrics take the softmax of both',
         )
     if channels not in (1, 2):
-        is_ours = any(type_of(loss) == 'SCBCELoss' for loss in losses)
+        level = 'note'
+        if any(type_of(loss) == 'SCBCELoss' for loss in losses):
+            level = 'error'
         return _Fault(
-            'error' if is_ours else 'note',
-            f'has {channels} channels, and SCBCELoss is for binary heads',
+            level, f'has {channels} channels, and SCBCELoss is for binary heads'
         )
     return None
 
@@ -324,37 +340,54 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
         )
         head.ignore_index = 255
 
-    arguments = inspect.signature(SCBCELoss).parameters.keys() | {'type'}
     changed = []
-    kinds = []
+    replaced = []
     for loss in listed(head.get('loss_decode')):
-        if (kind := type_of(loss)) == 'SCBCELoss':
-            changed.append({k: v for k, v in loss.items() if k in arguments})
-            if unknown := ', '.join(sorted(loss.keys() - arguments)):
-                yield Finding(
-                    'error',
-                    f'{place}.loss_decode: SCBCELoss has no {unknown}, which the '
-                    'config gives to its loss',
-                    PATCH,
-                )
-        elif kind == 'BoundaryLoss':
+        name = type_of(loss)
+        if name == 'SCBCELoss':
+            yield from _unknown_arguments(place, loss)
+            changed.append({k: v for k, v in loss.items() if k in _ARGUMENTS})
+        elif name == 'BoundaryLoss':
             changed.append(loss)
         else:
-            kinds.append(kind)
-            kept = {
-                key: value
-                for key, value in loss.items()
-                if (key == 'loss_weight' and value != 1)
-                or (key == 'class_weight' and len(value or ()) == 2)
-            }
-            changed += [] if kind in _OF_REGIONS else [dict(type='SCBCELoss', **kept)]
+            replaced.append(name)
+            if name not in _OF_REGIONS:
+                changed.append(_in_place_of(loss))
 
-    if kinds:
+    if replaced:
         yield Finding(
             'note',
-            f'{place} trains with {", ".join(kinds)}, which follows no levels',
+            f'{place} trains with {", ".join(replaced)}, which follows no levels',
             PATCH,
         )
     changed = changed or [dict(type='SCBCELoss')]
-    if changed != listed(head.get('loss_decode')):
-        head.loss_decode = changed if len(changed) > 1 else changed[0]
+    if changed == listed(head.get('loss_decode')):
+        return
+    head.loss_decode = changed
+    if len(changed) == 1:
+        head.loss_decode = changed[0]
+
+
+_ARGUMENTS = inspect.signature(SCBCELoss).parameters.keys() | {'type'}
+
+
+def _unknown_arguments(place: str, loss: Mapping[str, Any]) -> Iterator[Finding]:
+    """Look for arguments that SCBCELoss does not have."""
+    unknown = loss.keys() - _ARGUMENTS
+    if unknown:
+        yield Finding(
+            'error',
+            f'{place}.loss_decode: SCBCELoss has no {", ".join(sorted(unknown))}, '
+            'which the config gives to its loss',
+            PATCH,
+        )
+
+
+def _in_place_of(loss: Mapping[str, Any]) -> dict[str, Any]:
+    """SCBCELoss with the weights of another loss."""
+    ours: dict[str, Any] = dict(type='SCBCELoss')
+    for key, value in loss.items():
+        is_weight = key == 'loss_weight' and value != 1
+        if is_weight or (key == 'class_weight' and len(value or ()) == 2):
+            ours[key] = value
+    return ours

@@ -77,27 +77,28 @@ class Schedule:
         loader = loop.dataloader
         batch_size = loader.batch_sampler.batch_size
         self.loop = loop
-        by_epoch = not isinstance(loop, IterBasedTrainLoop)
-        self.unit = max(1, len(loader)) if by_epoch else 1
-        self.end = loop.max_epochs if by_epoch else loop.max_iters
         self.iters_per_visit = -(-num_images // (batch_size * world_size))
+        if isinstance(loop, IterBasedTrainLoop):
+            self.unit = 1
+            self.end = loop.max_iters
+            iters_per_epoch = self.iters_per_visit
+        else:
+            self.unit = max(1, len(loader))
+            self.end = loop.max_epochs
+            iters_per_epoch = self.unit
 
         self.warmup: float = loop.max_iters // WARMUP
         if warmup_iters is not None:
             self.warmup = warmup_iters
         elif warmup_epochs is not None:
-            self.warmup = warmup_epochs * (
-                self.unit if by_epoch else self.iters_per_visit
-            )
+            self.warmup = warmup_epochs * iters_per_epoch
 
-        self.validations = [
-            time * self.unit
-            for time in range(max(loop.val_begin, 1), self.end)
-            if time % loop.val_interval == 0
-        ]
-        self.plan = Plan(
-            len(self.validations), sum(time < self.warmup for time in self.validations)
-        )
+        self.validations = []
+        for time in range(max(loop.val_begin, 1), self.end):
+            if time % loop.val_interval == 0:
+                self.validations.append(time * self.unit)
+        before = [time for time in self.validations if time < self.warmup]
+        self.plan = Plan(len(self.validations), len(before))
 
     @property
     def visits(self) -> float:
@@ -114,7 +115,8 @@ class Schedule:
     def too_late(self) -> Iterator[Finding]:
         """Warn of levels that never move: they also wait for the first validation."""
         end = self.loop.max_iters
-        if (start := max(self.warmup, min(self.validations, default=end))) >= end:
+        start = max(self.warmup, min(self.validations, default=end))
+        if start >= end:
             yield Finding(
                 'warning',
                 f'the levels never move: warm-up ({self.warmup:g} iterations) and the '
@@ -179,6 +181,11 @@ class PlainTraining:
         """Warn of nothing."""
 
 
+def _has_alpha(losses: list) -> bool:
+    """Whether a loss perturbs labels by itself."""
+    return any(loss.criterion.alpha for loss in losses)
+
+
 class BandTraining(LevelsSession):
     """Levels by band: they move after a validation, by its table of bands."""
 
@@ -193,7 +200,7 @@ class BandTraining(LevelsSession):
         """Say what does not fit: no table of bands, too few validations."""
         yield from check_validation(runner)
         yield from schedule.findings()
-        if any(loss.criterion.alpha for loss in find_losses(runner.model)):
+        if _has_alpha(find_losses(runner.model)):
             yield Finding(
                 'error',
                 'levels by band give the smoothing of every pixel, and SCBCELoss has '
@@ -304,14 +311,11 @@ class ImageBandTraining(BandTraining):
             return
 
         mean = sum(errors.values()) / len(errors)
-        rows = [
-            {
-                'img_path': name,
-                'error': f'{errors[name]:.6f}',
-                'weight': f'{weight_of(errors[name], mean):.4f}',
-            }
-            for name in sorted(errors, key=errors.__getitem__, reverse=True)
-        ]
+        rows = []
+        for name in sorted(errors, key=errors.__getitem__, reverse=True):
+            row = dict(img_path=name, error=f'{errors[name]:.6f}')
+            row['weight'] = f'{weight_of(errors[name], mean):.4f}'
+            rows.append(row)
         write_csv(self._table, rows, ('img_path', 'error', 'weight'), overwrite=True)
         note_written(self._table)
 
@@ -334,10 +338,14 @@ class ImageTraining:
         **rule_options: Any,
     ) -> None:
         self.rule = make_rule(rule, **rule_options)
-        self.alpha = None if alpha is None else check_alpha(alpha, 0.0)
+        self.alpha = alpha
+        if alpha is not None:
+            self.alpha = check_alpha(alpha, 0.0)
         self.draw_histogram = check_bool('draw_histogram', draw_histogram)
         self.learns = self.rule.learns
-        self.default_warmup_epochs = 5.0 if self.learns else 0.0
+        self.default_warmup_epochs = 0.0
+        if self.learns:
+            self.default_warmup_epochs = 5.0
 
     def findings(self, runner: Any, schedule: Schedule) -> Iterator[Finding]:
         """Say what does not fit: mixed images, no accuracy."""
@@ -357,7 +365,7 @@ class ImageTraining:
         if self.learns:
             yield from check_validation(runner)
             yield from schedule.too_late()
-            if any(loss.criterion.alpha for loss in losses):
+            if _has_alpha(losses):
                 yield Finding(
                     'error',
                     'ASLPHook learns how often labels are perturbed, and SCBCELoss '
@@ -399,13 +407,10 @@ class ImageTraining:
 
     def before_iter(self, data_batch: Any, step: int) -> None:
         """Draw once per image, for all heads."""
-        self._sample = self.levels.sample(
-            [
-                sample.get('img_path', 'no img_path: see meta_keys of PackSegInputs')
-                for sample in data_batch['data_samples']
-            ],
-            step,
-        )
+        absent = 'no img_path: see meta_keys of PackSegInputs'
+        samples = data_batch['data_samples']
+        names = [sample.get('img_path', absent) for sample in samples]
+        self._sample = self.levels.sample(names, step)
 
     def after_iter(self) -> None:
         """Move the levels of the images of the batch."""
@@ -420,11 +425,11 @@ class ImageTraining:
     def scalars(self) -> dict[str, float]:
         """Mean level of the images, ``alpha``, and its quantiles."""
         alpha = self.levels.alpha.numpy()
-        quantiles = {
-            f'alpha_p{share:02}': np.percentile(alpha, share).item()
-            for share in (5, 50, 95)
-        }
-        return {**quantiles, 'alpha': alpha.mean().item()}
+        scalars = {}
+        for share in (5, 50, 95):
+            scalars[f'alpha_p{share:02}'] = np.percentile(alpha, share).item()
+        scalars['alpha'] = alpha.mean().item()
+        return scalars
 
     def show(self) -> None:
         """Send the histogram to the trackers."""
@@ -457,10 +462,9 @@ class ImageTraining:
         """Write the table of images and levels, lowest level first."""
         if is_main_process():
             levels = self.levels.levels
-            rows = [
-                {'img_path': name, 'alpha': f'{levels[name]:.8f}'}
-                for name in sorted(levels, key=levels.__getitem__)
-            ]
+            rows = []
+            for name in sorted(levels, key=levels.__getitem__):
+                rows.append(dict(img_path=name, alpha=f'{levels[name]:.8f}'))
             write_csv(self._table, rows, ('img_path', 'alpha'), overwrite=True)
             note_written(self._table)
 
@@ -474,13 +478,14 @@ def make_training(kind: str | None, **options: Any) -> Any:
     if kind == 'image':
         return ImageTraining(**options)
 
-    allowed = () if kind is None else ('gain',)
+    allowed = 'gain'
+    if kind is None:
+        allowed = 'left out'
     for name in options:
-        if name not in allowed:
+        if name != allowed:
             raise ValueError(
-                f'an option of levels={kind!r} must be '
-                f'{", ".join(allowed) or "left out"}, got {name!r}: rule and its '
-                "options belong to the paper's levels='image'"
+                f'an option of levels={kind!r} must be {allowed}, got {name!r}: rule '
+                "and its options belong to the paper's levels='image'"
             )
     if kind is None:
         return PlainTraining()
@@ -673,11 +678,10 @@ class ASLPHook(Hook):
     def _schedule(self, runner: Any) -> Schedule:
         dataset = dataset_of(runner.train_loop)
         # Each image once, also of RepeatDataset.
-        images = (
-            len({*image_ids(dataset)})
-            if self.kind == 'image'
-            else sum(map(len, leaf_sets(dataset)))
-        )
+        if self.kind == 'image':
+            images = len(set(image_ids(dataset)))
+        else:
+            images = sum(map(len, leaf_sets(dataset)))
 
         return Schedule(
             runner.train_loop,

@@ -92,9 +92,11 @@ class ScoresHook(Hook):
 
     def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
         """Refuse scores that were not probabilities in any image of any process."""
-        counts = all_gather_object((self._reader.images, self._reader.doubtful))
-        images = sum(images for images, _ in counts)
-        doubtful = sum(doubtful for _, doubtful in counts)
+        images = 0
+        doubtful = 0
+        for reader in all_gather_object(self._reader):
+            images += reader.images
+            doubtful += reader.doubtful
         check_scores(images, doubtful)
 
 
@@ -181,17 +183,18 @@ class ReviewHook(ScoresHook):
         self.out = Path(check_path('out', out))
         self.calibrator = loaded('calibrator', calibrator)
         self.calibrator.need_decisions()
-        check_outputs(
-            {'out': out},
-            [] if isinstance(calibrator, Calibrator) else [calibrator],
-            overwrite,
-        )
+        inputs = []
+        if not isinstance(calibrator, Calibrator):
+            inputs.append(calibrator)
+        check_outputs({'out': out}, inputs, overwrite)
 
     def outputs(self, images: Iterable[str]) -> dict[str, Any]:
         """See :class:`ScoresHook`."""
-        paths = [*dict.fromkeys(images)]
+        paths = list(dict.fromkeys(images))
         names = short_names([str(Path(path).with_suffix('')) for path in paths])
-        self._names = dict(zip(paths, names if len({*names}) == len(names) else paths))
+        if len(set(names)) < len(names):
+            names = paths
+        self._names = dict(zip(paths, names))
         return {'out': self.out}
 
     def before_test_epoch(self, runner: Any) -> None:
@@ -202,7 +205,9 @@ class ReviewHook(ScoresHook):
     def take(self, path: str, prob: np.ndarray, sample: dict) -> None:
         """Review an image."""
         truth = sample.get('gt_sem_seg')
-        label = None if truth is None else truth['data'][0].cpu().numpy()
+        label = None
+        if truth is not None:
+            label = truth['data'][0].cpu().numpy()
         self._rows[path] = review_image(self.calibrator, self._names[path], prob, label)
 
     def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
@@ -211,18 +216,17 @@ class ReviewHook(ScoresHook):
         parts = all_gather_object(self._rows)
 
         if is_main_process():
-            rows = {path: row for part in parts for path, row in part.items()}
+            rows: dict[str, Reviewed] = {}
+            for part in parts:
+                rows |= part
             ordered = most_doubtful_first([rows[path] for path in sorted(rows)])
             comparison, ordered = compare_review(self.calibrator, ordered)
             write_review(self.out, ordered, self.overwrite)
             if comparison is not None:
-                print_log(
-                    str(comparison),
-                    'current',
-                    logging.WARNING
-                    if comparison.differs or comparison.withheld
-                    else logging.INFO,
-                )
+                level = logging.INFO
+                if comparison.differs or comparison.withheld:
+                    level = logging.WARNING
+                print_log(str(comparison), 'current', level)
             print_log(f'review: {self.out}', 'current')
 
 

@@ -50,11 +50,10 @@ from ....report.diagrams import (
 
 def loop_stage() -> str:
     """Return 'val' or 'test'; 'test' outside of a run."""
-    return (
-        'val'
-        if MessageHub.get_current_instance().get_info('loop_stage') in ('val', 'train')
-        else 'test'
-    )
+    stage = MessageHub.get_current_instance().get_info('loop_stage')
+    if stage in ('val', 'train'):
+        return 'val'
+    return 'test'
 
 
 def is_training() -> bool:
@@ -87,8 +86,11 @@ def _step() -> int:
     if not is_training():
         return 0
     hub = MessageHub.get_current_instance()
+    unit = 'iter'
+    if hub.get_info('max_epochs') > 1:
+        unit = 'epoch'
     # MMEngine updates both before it trains, so they lag one behind in a validation.
-    return hub.get_info('epoch' if hub.get_info('max_epochs') > 1 else 'iter') + 1
+    return hub.get_info(unit) + 1
 
 
 class ScoreReader:
@@ -141,14 +143,16 @@ class ScoreReader:
                 'this is for binary heads: one channel (out_channels=1) or two'
             )
 
-        scores = self._guess(values) if self.scores == 'auto' else self.scores
+        scores = self.scores
+        if scores == 'auto':
+            scores = self._guess(values)
         if scores == 'probabilities':
-            return values[1] if len(values) == 2 else values
-        return (
-            torch.sigmoid(one_logit(values, axis=0))
-            if len(values) == 2
-            else values.softmax(0)
-        )
+            if len(values) == 2:
+                return values[1]
+            return values
+        if len(values) == 2:
+            return torch.sigmoid(one_logit(values, axis=0))
+        return values.softmax(0)
 
     def _guess(self, values: Tensor) -> str:
         """Tell logits from probabilities by their sign and sum."""
@@ -304,9 +308,12 @@ class StreamingMetric(BaseMetric):
 
     def _drop_repeated(self, size: int) -> None:
         """Leave out the images that MMSegmentation will cut, and join the ranks."""
+        num_classes = 0
+        if self._pending:
+            num_classes = self._pending[0].num_classes
         here = _Seen(
             images=len(self.results),
-            num_classes=self._pending[0].num_classes if self._pending else 0,
+            num_classes=num_classes,
             doubtful=self._reader.doubtful,
             ignored=self._ignored,
         )
@@ -315,8 +322,10 @@ class StreamingMetric(BaseMetric):
         check_scores(images, sum(rank.doubtful for rank in ranks), is_training())
 
         # MMEngine takes records from the ranks by turns, up to the size.
-        kept = [len(range(rank, size, len(ranks))) for rank in range(len(ranks))]
-        repeated = [rank.images - kept_there for rank, kept_there in zip(ranks, kept)]
+        repeated = []
+        for number, rank in enumerate(ranks):
+            kept = len(range(number, size, len(ranks)))
+            repeated.append(rank.images - kept)
         if max(repeated) > self.PENDING:
             raise RuntimeError(
                 f'{images} images were processed for a dataset of {size}; only '
@@ -460,12 +469,12 @@ class CalibrationMetric(StreamingMetric):
         self, name: str, prob: Tensor, label: Tensor
     ) -> tuple[PixelCounts, tuple]:
         """Count an image."""
-        two_classes = prob.ndim == 2
-        estimates = (
-            self.calibrator.scores(prob, label, self.ignore_index)
-            if two_classes and self.calibrator and self.calibrator.decisions
-            else None
-        )
+        num_classes = len(prob)
+        estimates = None
+        if prob.ndim == 2:
+            num_classes = 2
+            if self.calibrator and self.calibrator.decisions:
+                estimates = self.calibrator.scores(prob, label, self.ignore_index)
 
         prob = self.measured_map(prob, label)
         image = evaluate_image(
@@ -475,54 +484,74 @@ class CalibrationMetric(StreamingMetric):
             bins=self.bins,
             mode=self.mode,
             ignore_index=self.ignore_index,
-            num_classes=2 if two_classes else len(prob),
+            num_classes=num_classes,
             estimates=estimates,
         )
         return image.pixels, (image.row, image.bands)
 
     def compute_metrics(self, results: list) -> dict:
         """Compute the metrics of all images and write the files; undefined is nan."""
-        totals = [bands for _, bands in results if bands is not None]
-        self.table = BandTable() if totals else None
-        if self.table is not None:
+        rows = []
+        totals = []
+        for row, bands in results:
+            rows.append(row)
+            if bands is not None:
+                totals.append(bands)
+        self.table = None
+        if totals:
+            self.table = BandTable()
             self.table.totals = torch.from_numpy(np.sum(totals, axis=0))
 
-        draw = not is_training() if self.draw is None else self.draw
+        draw = self.draw
+        if draw is None:
+            draw = not is_training()
+        resamples = 0
+        if draw:
+            resamples = self.resamples
         evaluator = Evaluator(self.bins, self.mode)
-        evaluator.raw = ImageSet(self.histogram, [row for row, _ in results])
+        evaluator.raw = ImageSet(self.histogram, rows)
         self.result = evaluator.result(
-            'model',
-            loop_stage(),
-            resamples=self.resamples if draw else 0,
-            settings={
-                'protocol': self.protocol,
-                'ignore_index': self.ignore_index,
-                'calibrator': self.calibrator
-                and f'{self.calibrator.by} {self.calibrator.method}',
-                'dataset': dict(self.dataset_meta or {}).get('dataset_name'),
-            },
+            'model', loop_stage(), resamples=resamples, settings=self._settings()
         )
-        if self.calibrator is None and (
-            self.result.no_foreground or self.result.metrics.get('dice') == 0
-        ):
-            print_log(
-                f'{loop_stage()}_dataloader: no mask has a pixel of foreground, so '
-                'accuracy and confidence are those of the background alone'
-                if self.result.no_foreground
-                else f'{loop_stage()}: the network finds no object',
-                logger='current',
-                level=logging.WARNING,
-            )
+        if self.calibrator is None:
+            self._warn_of_no_object(self.result)
         self._write(self.result, draw)
         # Of save_best='auto' MMEngine takes the first, if it knows its better side.
-        return {'acc': self.result.metrics['acc'], **self.result.metrics}
+        return {'acc': self.result.metrics['acc']} | dict(self.result.metrics)
+
+    def _settings(self) -> dict[str, Any]:
+        """What the result says of how it was measured."""
+        calibrator = None
+        if self.calibrator:
+            calibrator = f'{self.calibrator.by} {self.calibrator.method}'
+        return {
+            'protocol': self.protocol,
+            'ignore_index': self.ignore_index,
+            'calibrator': calibrator,
+            'dataset': dict(self.dataset_meta or {}).get('dataset_name'),
+        }
+
+    def _warn_of_no_object(self, result: Result) -> None:
+        """Say that there is no object in the masks, or in what the network finds."""
+        if result.no_foreground:
+            message = (
+                f'{loop_stage()}_dataloader: no mask has a pixel of foreground, so '
+                'accuracy and confidence are those of the background alone'
+            )
+        elif result.metrics.get('dice') == 0:
+            message = f'{loop_stage()}: the network finds no object'
+        else:
+            return
+        print_log(message, logger='current', level=logging.WARNING)
 
     def _write(self, result: Result, draw: bool) -> None:
         """Write the JSON file and the diagrams, and show the diagrams."""
         stage = loop_stage()
         if self.prefix != self.default_prefix:
             stage = f'{self.prefix.replace("/", "_")}_{stage}'
-        folder = Path(self.output_dir) if self.output_dir else _log_dir()
+        folder = _log_dir()
+        if self.output_dir:
+            folder = Path(self.output_dir)
         overwrite = self.overwrite or is_training() or not self.output_dir
         if folder is not None:
             save_result(
@@ -547,4 +576,6 @@ class CalibrationMetric(StreamingMetric):
 def _log_dir() -> Path | None:
     """Folder of the run's log file, None outside of a run."""
     file = MMLogger.get_current_instance().log_file
-    return Path(file).parent if file else None
+    if not file:
+        return None
+    return Path(file).parent
