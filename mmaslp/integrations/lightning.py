@@ -62,7 +62,7 @@ def _only_network(module: LightningModule) -> nn.Module | None:
     """
     networks = []
     for child in module.children():
-        if any(True for _ in child.parameters()) or any(True for _ in child.buffers()):
+        if list(child.parameters()) or list(child.buffers()):
             networks.append(child)
     if len(networks) != 1:
         return None

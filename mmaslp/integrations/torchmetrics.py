@@ -91,11 +91,12 @@ class SumMetric(Metric):
         Scalars, computed in float64 and rounded to float32; nan where there is no
         pixel.
         """
-        values = {
-            name: torch.tensor(value, dtype=torch.float32, device=self.device)
-            for name, value in self.values().items()
-        }
-        return values if self.metric is None else values[self.metric]
+        values = {}
+        for name, value in self.values().items():
+            values[name] = torch.tensor(value, dtype=torch.float32, device=self.device)
+        if self.metric is None:
+            return values
+        return values[self.metric]
 
     def set_dtype(self, dst_type: str | torch.dtype) -> Metric:
         """Change nothing: sums stay integers, and results are float32."""
@@ -107,8 +108,9 @@ class SumMetric(Metric):
 
 def _probabilities(preds: Tensor, target: Tensor, ignore_index: int | None) -> Tensor:
     """Take the sigmoid of logits."""
-    known = ... if ignore_index is None else known_pixels(target, ignore_index)
-    valid = preds[known]
+    valid = preds
+    if ignore_index is not None:
+        valid = preds[known_pixels(target, ignore_index)]
     if valid.is_floating_point() and valid.numel():
         low, high = valid.aminmax()
         beyond = low < -ROUNDING or high > 1 + ROUNDING
@@ -159,10 +161,8 @@ class BinaryBandCalibration(SumMetric):
         """See :meth:`SumMetric.values`."""
         counter = self.counter()
         computed = counter.compute()
-        return {
-            **{name: computed[name] for name in BAND_ERRORS},
-            **band_scalars(counter.table()),
-        }
+        errors = {name: computed[name] for name in BAND_ERRORS}
+        return errors | band_scalars(counter.table())
 
 
 class BinaryCalibration(SumMetric):

@@ -59,27 +59,10 @@ def tables_of_checkpoint(
             'test images: add one'
         )
 
-    if _shares_sets(cfg, 'val', 'train'):
-        warnings.warn(
-            'val_dataloader has the images of train_dataloader: the network is too '
-            'sure of them: fit to other images',
-            stacklevel=2,
-        )
-    if _shares_sets(cfg, 'test', 'val'):
-        warnings.warn(
-            'test_dataloader has the images of val_dataloader: what a calibrator '
-            'gains there is too good: test on others',
-            stacklevel=2,
-        )
+    _warn_of_shared_sets(cfg)
     check_data(sets_named(cfg, 'val'), ways_on=())
     check_checkpoint(cfg.load_from, trust_checkpoint)
-    run = copy.deepcopy(cfg)
-    name_run(run, 'fit')
-    # Of hooks that wait for a training; a checkpoint of EMAHook holds its means.
-    run.update(resume=False, custom_hooks=[])
-    run.val_dataloader.sampler = dict(
-        type='DefaultSampler', shuffle=False, round_up=False
-    )
+    run = _run_of_fit(cfg)
     with safe_loading(trust_checkpoint):
         runner = build_runner(run)
         runner.register_hook(WeightsHook())
@@ -92,6 +75,34 @@ def tables_of_checkpoint(
             raise ValueError(f'{REPEATED}: name the data set in it')
         return collect_tables(
             runner.model, loader, validation_reader(cfg), group(images), windows
+        )
+
+
+def _run_of_fit(cfg: Config) -> Config:
+    """The config of a run that sees each validation image once."""
+    run = copy.deepcopy(cfg)
+    name_run(run, 'fit')
+    # Of hooks that wait for a training; a checkpoint of EMAHook holds its means.
+    run.update(resume=False, custom_hooks=[])
+    run.val_dataloader.sampler = dict(
+        type='DefaultSampler', shuffle=False, round_up=False
+    )
+    return run
+
+
+def _warn_of_shared_sets(cfg: Config) -> None:
+    """Say which images a fit or its test should not have."""
+    if _shares_sets(cfg, 'val', 'train'):
+        warnings.warn(
+            'val_dataloader has the images of train_dataloader: the network is too '
+            'sure of them: fit to other images',
+            stacklevel=3,
+        )
+    if _shares_sets(cfg, 'test', 'val'):
+        warnings.warn(
+            'test_dataloader has the images of val_dataloader: what a calibrator '
+            'gains there is too good: test on others',
+            stacklevel=3,
         )
 
 

@@ -13,20 +13,22 @@ from .checkpoint import allow_history_buffers
 from .models.losses import SCBCELoss
 
 #: The registries of the scope, by the name of their parent in ``mmseg.registry``.
-REGISTRIES = {
-    name: Registry(
-        parent.name,
-        parent=parent,
-        scope='mmaslp',
-        # What to import before a component of MMSegmentation can be found.
-        locations=[
-            *('mmseg.datasets', 'mmseg.engine', 'mmseg.evaluation', 'mmseg.models'),
-            'mmseg.visualization',
-        ],
-    )
-    for name, parent in vars(host).items()
-    if isinstance(parent, Registry)
-}
+REGISTRIES: dict[str, Registry] = {}
+for _name, _parent in list(vars(host).items()):
+    if isinstance(_parent, Registry):
+        REGISTRIES[_name] = Registry(
+            _parent.name,
+            parent=_parent,
+            scope='mmaslp',
+            # What to import before a component of MMSegmentation can be found.
+            locations=[
+                'mmseg.datasets',
+                'mmseg.engine',
+                'mmseg.evaluation',
+                'mmseg.models',
+                'mmseg.visualization',
+            ],
+        )
 
 # The loss itself imports no MMSegmentation.
 host.MODELS.register_module(module=SCBCELoss)

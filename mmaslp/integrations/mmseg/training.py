@@ -74,16 +74,8 @@ def prepare_training(
         _use_amp(cfg)
     resume = cfg.resume = bool(resume or cfg.get('resume'))
     start = cfg.get('load_from')
-    latest = None
     if resume:
-        latest = _latest(cfg.work_dir)
-    if latest and not lies_in(cfg.work_dir, start):
-        # The weights that the training began with are no longer asked for.
-        message = f'resuming from {latest}'
-        if start:
-            message += f', and not from {start}'
-        print_log(message, 'current')
-        start = latest
+        start = _start_of_resumed(cfg.work_dir, start)
     cfg.load_from = start
     name_run(cfg, 'train')
 
@@ -106,6 +98,20 @@ def prepare_training(
     if not save_safely(runner, takeover) and is_main_process():
         remove_files(takeover.earlier)
     return runner
+
+
+def _start_of_resumed(folder: str, start: str | None) -> str | None:
+    """The newest checkpoint of a training, else what its config starts from."""
+    latest = _latest(folder)
+    if not latest or lies_in(folder, start):
+        return start
+
+    message = f'resuming from {latest}'
+    if start:
+        # The weights that the training began with are no longer asked for.
+        message += f', and not from {start}'
+    print_log(message, 'current')
+    return latest
 
 
 def _config_there(cfg: Config) -> Path | None:

@@ -281,7 +281,9 @@ def _lacking_steps(
     split: str, place: str, pipelines: Sequence[Sequence[Any]]
 ) -> Iterator[Finding]:
     """Look for pipelines that read no images or masks, or do not pack them."""
-    steps = [step for pipeline in pipelines for step in pipeline]
+    steps: list[Any] = []
+    for pipeline in pipelines:
+        steps += pipeline
     names = [type(step).__name__ for step in steps]
     lacking = []
     for what, words in _STEPS.items():

@@ -111,24 +111,27 @@ class SODDataset(BaseDataset):
         )
         paths = pairs.paths()
         # OpenCV does not name the file.
-        empty = [
-            f'{path}: is empty, or a link to nothing: write or fetch it again'
-            for pair in paths.values()
-            for path in pair
-            if not (os.path.exists(path) and os.path.getsize(path))
-        ]
-        raise_problems(pairs.unpaired() + empty, folders[0])
+        problems = pairs.unpaired()
+        for pair in paths.values():
+            for path in pair:
+                if not os.path.exists(path) or not os.path.getsize(path):
+                    problems.append(
+                        f'{path}: is empty, or a link to nothing: write or fetch it '
+                        'again'
+                    )
+        raise_problems(problems, folders[0])
 
-        return [
-            {
+        samples = []
+        for image, mask in paths.values():
+            sample: dict[str, Any] = {
                 'img_path': image,
                 'seg_map_path': mask,
                 'label_map': None,
                 'reduce_zero_label': False,
                 'seg_fields': [],
             }
-            for image, mask in paths.values()
-        ]
+            samples.append(sample)
+        return samples
 
 
 @DATASETS.register_module()

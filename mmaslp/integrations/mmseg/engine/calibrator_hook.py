@@ -104,7 +104,10 @@ class CalibratorHook(Hook):
             for hook in averaging:
                 hook.after_val_epoch(runner)
 
-        if not is_main_process() or (calibrator := self.session.calibrator) is None:
+        if not is_main_process():
+            return
+        calibrator = self.session.calibrator
+        if calibrator is None:
             return
         calibrator.save(self._file, overwrite=True)
         note_written(self._file)

@@ -94,9 +94,10 @@ class ScoresHook(Hook):
         """Refuse scores that were not probabilities in any image of any process."""
         images = 0
         doubtful = 0
-        for reader in all_gather_object(self._reader):
-            images += reader.images
-            doubtful += reader.doubtful
+        here = (self._reader.images, self._reader.doubtful)
+        for images_there, doubtful_there in all_gather_object(here):
+            images += images_there
+            doubtful += doubtful_there
         check_scores(images, doubtful)
 
 

@@ -308,18 +308,24 @@ class StreamingMetric(BaseMetric):
 
     def _drop_repeated(self, size: int) -> None:
         """Leave out the images that MMSegmentation will cut, and join the ranks."""
-        num_classes = 0
+        classes_here = 0
         if self._pending:
-            num_classes = self._pending[0].num_classes
+            classes_here = self._pending[0].num_classes
         here = _Seen(
             images=len(self.results),
-            num_classes=num_classes,
+            num_classes=classes_here,
             doubtful=self._reader.doubtful,
             ignored=self._ignored,
         )
         ranks: list[_Seen] = all_gather_object(here)
-        images = sum(rank.images for rank in ranks)
-        check_scores(images, sum(rank.doubtful for rank in ranks), is_training())
+        images = 0
+        doubtful = 0
+        num_classes = 2
+        for rank in ranks:
+            images += rank.images
+            doubtful += rank.doubtful
+            num_classes = max(num_classes, rank.num_classes)
+        check_scores(images, doubtful, is_training())
 
         # MMEngine takes records from the ranks by turns, up to the size.
         repeated = []
@@ -335,7 +341,6 @@ class StreamingMetric(BaseMetric):
 
         for _ in range(repeated[get_rank()]):
             self._pending.pop()
-        num_classes = max(2, max(rank.num_classes for rank in ranks))
         self._join_histograms(num_classes)
         if any(rank.ignored for rank in ranks):
             self._refuse_ignored_objects()

@@ -23,15 +23,15 @@ class BinarySegTTAModel(BaseTTAModel):
 
     def merge_preds(self, data_samples_list: list[list]) -> list:
         """Merge the views of every image into the sample of its first view."""
-        return [*map(self._merge, data_samples_list)]
+        return list(map(self._merge, data_samples_list))
 
     def _merge(self, views: list) -> Any:
         scores = [view.seg_logits.data for view in views]
         one_channel = len(scores[0]) == 1
-        prob = sum(
-            score.float() if one_channel else score.float().softmax(dim=0)
-            for score in scores
-        ) / len(scores)
+        probs = [score.float() for score in scores]
+        if not one_channel:
+            probs = [score.softmax(dim=0) for score in probs]
+        prob = sum(probs) / len(probs)
         sample = views[0]
         if one_channel:
             pred = (prob > self.module.decode_head.threshold).to(scores[0])
