@@ -1,6 +1,8 @@
 """Write docs/api/commands.md, the arguments of all commands, from their parsers.
 
     python docs/write_commands.py
+
+A test holds the page up to date.
 """
 
 import argparse
@@ -21,7 +23,8 @@ from mmaslp.commands.arguments import (
 PAGE = Path(__file__).resolve().parent / 'api' / 'commands.md'
 HEAD = """# Arguments of all commands
 
-`python docs/write_commands.py` writes this page from the parsers. [Commands](../commands.md) has exit codes and what happens to files.
+`python docs/write_commands.py` writes this page from the parsers.
+[Commands](../commands.md) has exit codes, and what happens to files.
 
 ## Options of several commands
 """
