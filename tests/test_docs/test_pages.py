@@ -59,7 +59,7 @@ def test_the_results_of_the_readme_are_those_of_the_page():
 
     figures = [row for row in rows(PAGES[0]) if re.match(r'\.\d', row)]
     assert len(figures) >= 3
-    pages = (DOCS / 'results.md', DOCS / 'aslp.md')
+    pages = (DOCS / 'results.md', DOCS / 'levels.md')
     found = ''.join(f'\n{row},' for page in pages for row in rows(page))
     assert not [row for row in figures if f'\n{row},' not in found]
 
