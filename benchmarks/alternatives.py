@@ -32,7 +32,7 @@ from PIL import Image
 from mmaslp import CalibrationHistogram, Evaluator, fit_calibrator
 
 LIBRARIES = ('torchmetrics', 'monai', 'netcal', 'fiducio', 'MAPIE', 'cleanlab')
-SHOWN = ('ece', 'ece_band', 'nll', 'brier')
+SHOWN = ('ece', 'ece_band', 'nll', 'brier', 'acc')
 Maps = list[np.ndarray]
 
 
@@ -110,6 +110,10 @@ def as_shipped(probs: Maps, labels: Maps) -> Corrector:
 
 def of_mmaslp(probs: Maps, labels: Maps) -> Corrector:
     return fit_calibrator(probs, labels)
+
+
+def of_one_temperature(probs: Maps, labels: Maps) -> Corrector:
+    return fit_calibrator(probs, labels, method='temperature', by='single')
 
 
 def of_mmaslp_probability(probs: Maps, labels: Maps) -> Corrector:
@@ -207,6 +211,7 @@ CALIBRATORS = {
     'netcal HistogramBinning': of_netcal('HistogramBinning'),
     'fiducio TemperatureScaling': of_fiducio('TemperatureScaling'),
     'fiducio OrderPreservingMatrixScaling': of_fiducio('OrderPreservingMatrixScaling'),
+    'mmaslp fit --method temperature --by single': of_one_temperature,
     'mmaslp fit': of_mmaslp,
     'mmaslp fit --target probability': of_mmaslp_probability,
 }
