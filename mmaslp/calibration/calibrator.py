@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -344,7 +344,8 @@ class Calibrator:
         """Compare a whole set of judged images with the images of the fit.
 
         Returns what differs, and the estimates with the bounds that hold then; see
-        :func:`~mmaslp.calibration.sets.compare_set`.
+        :func:`~mmaslp.calibration.sets.compare_set`. ``objects`` of what differs gives
+        the objects of an image of this set what holds of them.
         """
         return compare_set(self.need_decisions(), estimates)
 
@@ -471,6 +472,15 @@ class Calibrator:
                 'several channels: fit it again with `mmaslp fit` or fit_calibrator'
             )
         return self.decisions
+
+    def without_objects(self) -> 'Calibrator':
+        """Give one that tells no probability of an object, and all else alike.
+
+        For a set whose alarm rings, see
+        :attr:`~mmaslp.calibration.sets.SetComparison.alarm`.
+        """
+        decisions = replace(self.need_decisions(), objects=None)
+        return replace(self, decisions=decisions)
 
     def check_kind(self, kind: str, hint: str = '') -> None:
         """Refuse 'images' if it was fitted to volumes, and 'volumes' if to images."""

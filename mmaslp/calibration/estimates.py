@@ -223,6 +223,14 @@ class ObjectTable:
     def __len__(self) -> int:
         return len(self.label)
 
+    def withheld(self) -> 'ObjectTable':
+        """Give it without probabilities, which hold for objects like those of the fit.
+
+        ``mean``, which orders objects, stays, and so do their places.
+        """
+        nothing = np.full(len(self), np.nan)
+        return replace(self, probability=nothing, low=nothing, high=nothing)
+
 
 def box_of(sides: Iterable[slice]) -> np.ndarray:
     """``(D, 2)`` first and last place along each axis of the slices of an object."""

@@ -9,6 +9,9 @@ Example:
 
 import argparse
 import math
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +28,8 @@ OUTPUTS = ('--out', '--objects', '--report', '--coco', '--suspects')
 
 # Most images whose pictures a page has, the most doubtful ones.
 MOST_PICTURES = 500
+# What of an image shows how probable its objects are.
+WITH_PROBABILITIES = ('views', 'volumes')
 # Metrics that only a review has; the others are those of all results.
 TITLES = {
     'covered': 'images above the lower bound',
@@ -90,17 +95,20 @@ def run(args: argparse.Namespace) -> None:
     files = MapFiles.of(args.maps, args.labels or args.truth, args.suffix or '')
     _check_outputs(args, files)
     calibrator = Calibrator.load(args.calibrator)
-    rows = review_maps(
-        calibrator,
-        files,
+    review = partial(
+        review_maps,
+        maps=files,
         reader=map_reader(args),
         level=args.level,
         smallest=args.smallest,
-        extras=_extras(args, files),
         keep={'views': MOST_PICTURES},
         workers=args.workers,
     )
-    comparison, rows = compare_review(calibrator, rows)
+    extras = _extras(args, files)
+    comparison, rows = compare_review(calibrator, review(calibrator, extras=extras))
+    alarm = comparison is not None and comparison.alarm
+    if alarm:
+        rows = _without_probabilities(rows, extras, review, calibrator)
     verdict = (
         comparison or f'{len(rows)} images are too few to compare them with the fit.'
     )
@@ -108,7 +116,6 @@ def run(args: argparse.Namespace) -> None:
     _print_review(rows)
     if args.truth:
         _print_proof(rows)
-    alarm = comparison is not None and (comparison.differs or comparison.withheld)
     _write(args, rows, calibrator, str(verdict), alarm)
 
 
@@ -165,6 +172,29 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
         write = partial(object_volumes.write_volume, overwrite=args.overwrite)
         extras['volumes'] = partial(write, args.objects_out)
     return extras
+
+
+def _without_probabilities(
+    rows: 'list[Reviewed]',
+    extras: 'dict[str, Extra]',
+    review: 'Callable[..., list[Reviewed]]',
+    calibrator: 'Calibrator',
+) -> 'list[Reviewed]':
+    """Make anew what showed probabilities of objects, before the alarm rang."""
+    anew = {key: extras[key] for key in WITH_PROBABILITIES if key in extras}
+    if not anew or calibrator.need_decisions().objects is None:
+        return rows
+    if 'volumes' in anew:
+        # These files are those of the first pass.
+        anew['volumes'] = partial(anew['volumes'], overwrite=True)
+
+    print('Reads the maps again, to show objects without probabilities.')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # all was said in the first pass
+        again = review(calibrator.without_objects(), extras=anew)
+
+    extras_of = {row.name: row.extras for row in again}
+    return [replace(row, extras=row.extras | extras_of[row.name]) for row in rows]
 
 
 def _print_review(rows: 'list[Reviewed]') -> None:
