@@ -51,10 +51,15 @@ _COLUMNS: dict[str, dict[str, Any]] = dict(
 OBJECT_PREDICTORS = ('logistic', 'features', 'uncalibrated')
 # Of few objects: the uncalibrated mean with an intercept and a slope.
 FEW_OBJECTS = 'drawn'
+# The same of many, where all else orders objects worse than the uncalibrated mean does.
+IN_ORDER_OF_MEAN = 'mean'
 IMAGE_PREDICTORS = ('uncalibrated', 'calibrated', 'regression')
 # The candidates of each prediction, and its number of features.
 _PREDICTORS = dict(
-    objects=((*OBJECT_PREDICTORS, FEW_OBJECTS), len(OBJECT_FEATURES)),
+    objects=(
+        (*OBJECT_PREDICTORS, FEW_OBJECTS, IN_ORDER_OF_MEAN),
+        len(OBJECT_FEATURES),
+    ),
     image=(IMAGE_PREDICTORS, len(IMAGE_FEATURES)),
     score=(IMAGE_PREDICTORS, len(IMAGE_FEATURES)),
     present=(('regression',), len(IMAGE_FEATURES)),
@@ -89,9 +94,12 @@ class Predictor:
             return expit(features[:, -1])
         if self.name == 'calibrated':
             return expit(features[:, 0])
-        return np.clip(
-            expit(self._inputs(features) @ self.weights), self.edge, 1 - self.edge
-        )
+
+        prob = expit(self._inputs(features) @ self.weights)
+        if self.name == IN_ORDER_OF_MEAN:
+            # No two that differ become equal.
+            return self.edge + (1 - 2 * self.edge) * prob
+        return np.clip(prob, self.edge, 1 - self.edge)
 
     def range(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ends of an interval of 90 % of each value; nan without a covariance."""
@@ -112,7 +120,11 @@ class Predictor:
         """Refuse what is none of the candidates, or gives no number; ValueError."""
         # Of `features` all but the uncalibrated mean count.
         numbers = dict(
-            logistic=2, features=features, drawn=features + 1, regression=features + 1
+            logistic=2,
+            features=features,
+            drawn=features + 1,
+            mean=features + 1,
+            regression=features + 1,
         )
         check_array('weights', self.weights, (numbers.get(self.name, 0),))
         check_number('edge', self.edge, at_least=0, at_most=0.5)

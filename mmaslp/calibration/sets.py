@@ -138,8 +138,8 @@ class SetComparison:
 
         if self.withheld:
             result = (
-                'what is expected of masks, and all bounds, are withheld, and so is the '
-                'probability of each object'
+                'what is expected of masks, and all bounds, are withheld, and so is '
+                'the probability of each object'
             )
         else:
             result = (

@@ -106,13 +106,13 @@ def run(args: argparse.Namespace) -> None:
     )
     extras = _extras(args, files)
     comparison, rows = compare_review(calibrator, review(calibrator, extras=extras))
-    alarm = comparison is not None and comparison.alarm
-    if alarm:
-        rows = _without_probabilities(rows, extras, review, calibrator)
     verdict = (
         comparison or f'{len(rows)} images are too few to compare them with the fit.'
     )
     print(verdict)
+    alarm = comparison is not None and comparison.alarm
+    if alarm:
+        rows = _without_probabilities(rows, extras, review, calibrator)
     _print_review(rows)
     if args.truth:
         _print_proof(rows)

@@ -90,7 +90,7 @@ def folders(tmp_path_factory):
     val = write_scenes(root / 'val', 40)
     file = root / 'c.json'
     assert run_command('fit', [*map(str, val), '--out', str(file)]) == 0
-    maps, masks = write_scenes(root / 'test', 20, first=500)
+    maps, _ = write_scenes(root / 'test', 20, first=500)
     other = root / 'other'
     other.mkdir()
     for path in maps.iterdir():

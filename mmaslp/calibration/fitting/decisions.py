@@ -15,11 +15,13 @@ import numpy as np
 import torch
 
 from ...common.bands import NUM_BANDS
+from ...metrics.errors import ordered_pairs
 from ...metrics.image_metrics import aurc
 from ...metrics.objects import is_real
 from ..decisions import (
     FEW_OBJECTS,
     IMAGE_PREDICTORS,
+    IN_ORDER_OF_MEAN,
     OBJECT_PREDICTORS,
     Decisions,
     Predictor,
@@ -235,25 +237,99 @@ def _fit_objects(cases: Sequence[Measured]) -> ObjectFit:
     if not _can_be_told(outcome, folds):
         return ObjectFit(record)
 
-    few = len(outcome) < LEAST_OBJECTS
-    expected = {}
-    measured = {}
-    for name in ('uncalibrated', FEW_OBJECTS) if few else OBJECT_PREDICTORS:
-        fit = partial(fit_object_predictor, name)
-        expected[name] = _predict_out_of_fold(fit, used, outcome, folds)
-        losses = _losses_of_objects(expected[name], outcome)
-        measured[name] = OutOfFold.of_losses(losses, groups)
-
-    chosen = FEW_OBJECTS if few else simplest(measured)
+    candidates = ObjectCandidates(used, outcome, groups, folds)
+    chosen = candidates.choose()
     record['chosen'] = chosen
-    record['nll'] = {name: float(row.metrics[0]) for name, row in measured.items()}
+    record['nll'] = {}
+    record['auroc'] = {}
+    for name, losses in candidates.losses.items():
+        record['nll'][name] = float(losses.metrics[0])
+        record['auroc'][name] = 1 - float(candidates.order(name).metrics[0])
+
     prob = np.ones(len(labels))
-    prob[labelled] = expected[chosen]
+    prob[labelled] = candidates.expected[chosen]
     return ObjectFit(
         record=record,
         predictor=fit_object_predictor(chosen, used, outcome),
         cuts=_costs(cases, owner, labels, prob, real & labelled),
     )
+
+
+@dataclass
+class ObjectCandidates:
+    """Predictions of objects out of fold, and how good they are.
+
+    Attributes:
+        features (np.ndarray): ``(O, 7)`` of objects of which something is known.
+        real (np.ndarray): ``(O,)`` whether each is real; also its ``groups`` and
+            ``folds``.
+        expected (dict[str, np.ndarray]): ``(O,)`` probabilities by candidate.
+        losses (dict[str, OutOfFold]): NLL and squared error by candidate.
+    """
+
+    features: np.ndarray
+    real: np.ndarray
+    groups: np.ndarray
+    folds: np.ndarray
+    expected: dict[str, np.ndarray] = field(default_factory=dict)
+    losses: dict[str, OutOfFold] = field(default_factory=dict)
+
+    def choose(self) -> str:
+        """Pick the candidate that objects are predicted with.
+
+        Few are drawn to their uncalibrated mean. Of many the simplest is taken that is
+        no worse than the best, but none that orders them worse than that mean does.
+        """
+        if len(self.real) < LEAST_OBJECTS:
+            self.measure('uncalibrated')
+            self.measure(FEW_OBJECTS)
+            return FEW_OBJECTS
+
+        for name in OBJECT_PREDICTORS:
+            self.measure(name)
+        chosen = simplest(self.losses)
+        if self.order(chosen).is_worse(self.order('uncalibrated')):
+            self.measure(IN_ORDER_OF_MEAN)
+            return IN_ORDER_OF_MEAN
+        return chosen
+
+    def measure(self, name: str) -> None:
+        """Predict out of fold with a candidate, and compare with what is true."""
+        fit = partial(fit_object_predictor, name)
+        prob = _predict_out_of_fold(fit, self.features, self.real, self.folds)
+        losses = _losses_of_objects(prob, self.real)
+        self.expected[name] = prob
+        self.losses[name] = OutOfFold.of_losses(losses, self.groups)
+
+    def order(self, name: str) -> OutOfFold:
+        """1 less the AUROC of a candidate: how often it orders a pair wrongly.
+
+        Pairs are of one fold: predictions of two folds are those of two fits.
+        """
+        wrong = np.zeros(self.groups.max() + 2)
+        pairs = np.zeros(self.groups.max() + 2)
+        for fold in np.unique(self.folds):
+            real, false = self._counts_without_each(self.expected[name], fold)
+            pairs_of_fold = real.sum(1) * false.sum(1)
+            share = np.nan_to_num(ordered_pairs(real, false))
+            wrong += pairs_of_fold * (1 - share)
+            pairs += pairs_of_fold
+
+        risk = (wrong / pairs)[:, None]
+        return OutOfFold(risk[0], risk[1:][np.unique(self.groups)])
+
+    def _counts_without_each(self, prob: np.ndarray, fold: int) -> np.ndarray:
+        """``(2, 1 + G, L)`` real and false objects of a fold by ascending probability.
+
+        The first row is of all groups, each other one of all but one.
+        """
+        rows = self.folds == fold
+        levels, place = np.unique(prob[rows], return_inverse=True)
+        by_group = np.zeros((2, self.groups.max() + 1, len(levels)))
+        is_false = (~self.real[rows]).astype(int)
+        np.add.at(by_group, (is_false, self.groups[rows], place), 1)
+        whole = by_group.sum(1, keepdims=True)
+        return np.concatenate([whole, whole - by_group], 1)
 
 
 def _losses_of_objects(prob: np.ndarray, real: np.ndarray) -> np.ndarray:

@@ -120,6 +120,7 @@ _OBJECTS = {
     'uncalibrated': 'the mean probability as it is',
     'drawn': 'the mean probability, corrected as far as few objects tell',
     'logistic': 'a logistic regression of the mean probability',
+    'mean': 'a logistic regression of the mean probability as it is, in its order',
     'features': f'a logistic regression of {len(OBJECT_FEATURES) - 1} features',
 }
 _IMAGES = {
