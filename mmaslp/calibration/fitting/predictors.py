@@ -20,7 +20,9 @@ def fit_object_predictor(
         return _fit_in_order_of_mean(features, real)
 
     # The uncalibrated mean is the last one.
-    used = features[:, :1] if name == 'logistic' else features[:, :-1]
+    used = features[:, :-1]
+    if name == 'logistic':
+        used = features[:, :1]
     weights = fit_linear(used, real, logistic_losses, like=0)
     return Predictor(name, weights, edge=_edge_of(len(real)))
 

@@ -65,7 +65,9 @@ class CalibrationTables:
         self.axes: set[int] = set()
         self.contents: list[ImageCounts] | None = []
         self.negative_crops: list[ImageCounts] = []
-        self.network = None if network is None else fingerprint_of(network)
+        self.network: str | None = None
+        if network is not None:
+            self.network = fingerprint_of(network)
 
     def update(
         self,
@@ -106,21 +108,20 @@ class CalibrationTables:
         check_foreground(prob, label, axis=0)
         fits = prob.dim() > 1 and prob.shape[-2:] == label.shape[-2:]
         if not fits or not prob.numel() or _long_axes(prob) != _long_axes(label):
-            of_softmax = prob.shape[0] == 2 and prob.dim() == label.dim() + 1
-            hint = '; of a softmax give the foreground alone, [:, 1]'
             raise ValueError(
                 f'the map has shape {tuple(prob.shape)} but the mask '
                 f'{tuple(label.shape)}: give both as (H, W), resized to one size'
-                f'{hint if of_softmax else ""}'
+                f'{_hint_of_shapes(prob, label)}'
             )
 
         label = label.reshape(-1, *prob.shape[-2:]).to(prob.device)
         prob = prob.reshape(label.shape)
         label, valid = split_labels(label, ignore_index)
-        # What is ignored may hold anything.
-        checked(prob if valid is None else prob[valid], logits)
         kind = label.byte()
-        if valid is not None:
+        if valid is None:
+            checked(prob, logits)
+        else:
+            checked(prob[valid], logits)  # what is ignored may hold anything
             kind.masked_fill_(~valid, 2)
         del label, valid  # of a volume they are large
         if not (kind < 2).any():
@@ -160,10 +161,11 @@ class CalibrationTables:
 
         Of processes each may have running means of its own: those here are kept.
         """
-        if other is self or not isinstance(other, CalibrationTables):
+        if other is self:
+            raise ValueError('merge takes another CalibrationTables, not itself')
+        if not isinstance(other, CalibrationTables):
             raise ValueError(
-                'merge takes another CalibrationTables, not '
-                f'{"itself" if other is self else type(other).__name__}'
+                f'merge takes another CalibrationTables, not {type(other).__name__}'
             )
 
         self.keys |= other.keys
@@ -189,6 +191,13 @@ def _is_softmax(logit: Tensor, label: Tensor) -> bool:
         and len(logit) == 2
         and _long_axes(logit[0]) == _long_axes(label)
     )
+
+
+def _hint_of_shapes(prob: Tensor, label: Tensor) -> str:
+    """What to do if a map has one axis more than its mask."""
+    if prob.shape[0] == 2 and prob.dim() == label.dim() + 1:
+        return '; of a softmax give the foreground alone, [:, 1]'
+    return ''
 
 
 def _long_axes(values: Tensor) -> list[int]:
