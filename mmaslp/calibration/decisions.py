@@ -128,7 +128,9 @@ class Predictor:
         )
         check_array('weights', self.weights, (numbers.get(self.name, 0),))
         check_number('edge', self.edge, at_least=0, at_most=0.5)
-        size = len(self.weights) if self.covariance else 0
+        size = 0
+        if self.covariance:
+            size = len(self.weights)
         covariance = check_array('covariance', self.covariance, (size, size))
         # No direction of it has a negative variance.
         if self.name not in names or (np.linalg.eigvalsh(covariance) < -1e-9).any():
@@ -297,7 +299,9 @@ class Decisions:
         residuals.
         """
         apart = self.errors['dice'] - self.errors['expected']
-        ways = (self.relative,) if weights is None else (False, True)
+        ways = [self.relative]
+        if weights is not None:
+            ways = [False, True]
         bounds = []
         for relative in ways:
             unit = unit_of_dice(self.errors['expected'], relative)
@@ -308,7 +312,9 @@ class Decisions:
 
 def unit_of_dice(expected: Any, relative: bool) -> Any:
     """What errors of Dice count in: 1, or what the expected Dice lacks to 1.02."""
-    return 1.02 - expected if relative else 1.0
+    if relative:
+        return 1.02 - expected
+    return 1.0
 
 
 def weighted_quantile(

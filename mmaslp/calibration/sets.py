@@ -147,11 +147,12 @@ class SetComparison:
                 'the probability of each object is withheld'
             )
 
-        most = [
-            f'{name} {of_fit:.3g} -> {of_new:.3g}'
-            for name, (of_fit, of_new) in self.means.items()
-        ]
-        verb = 'differ' if self.differs else 'may differ (an alarm takes a p of .001)'
+        most = []
+        for name, (of_fit, of_new) in self.means.items():
+            most.append(f'{name} {of_fit:.3g} -> {of_new:.3g}')
+        verb = 'may differ (an alarm takes a p of .001)'
+        if self.differs:
+            verb = 'differ'
         return (
             f'The {new} images {verb} from the {fitted} of the fit ({figures}): '
             f'{", ".join(most[:3])}. So {result}. Fit to images like these, in files '
@@ -184,13 +185,16 @@ def compare_set(
         weights = division.weights()
 
     comparison = SetComparison.of(division, weights, decisions, estimates)
-    if comparison.withheld:
-        return comparison, [estimate.withheld() for estimate in estimates]
-    if comparison.differs:
-        return comparison, [
-            with_bounds(decisions, estimate, weights) for estimate in estimates
-        ]
-    return comparison, estimates
+    if not comparison.alarm:
+        return comparison, estimates
+
+    compared = []
+    for estimate in estimates:
+        if comparison.withheld:
+            compared.append(estimate.withheld())
+        else:
+            compared.append(with_bounds(decisions, estimate, weights))
+    return comparison, compared
 
 
 def sorted_features(estimates: Iterable[ImageEstimate]) -> np.ndarray:

@@ -28,8 +28,6 @@ OUTPUTS = ('--out', '--objects', '--report', '--coco', '--suspects')
 
 # Most images whose pictures a page has, the most doubtful ones.
 MOST_PICTURES = 500
-# What of an image shows how probable its objects are.
-WITH_PROBABILITIES = ('views', 'volumes')
 # Metrics that only a review has; the others are those of all results.
 TITLES = {
     'covered': 'images above the lower bound',
@@ -112,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
     print(verdict)
     alarm = comparison is not None and comparison.alarm
     if alarm:
-        rows = _without_probabilities(rows, extras, review, calibrator)
+        rows = _without_probabilities(args, rows, extras, review, calibrator)
     _print_review(rows)
     if args.truth:
         _print_proof(rows)
@@ -175,18 +173,23 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
 
 
 def _without_probabilities(
+    args: argparse.Namespace,
     rows: 'list[Reviewed]',
     extras: 'dict[str, Extra]',
     review: 'Callable[..., list[Reviewed]]',
     calibrator: 'Calibrator',
 ) -> 'list[Reviewed]':
     """Make anew what showed probabilities of objects, before the alarm rang."""
-    anew = {key: extras[key] for key in WITH_PROBABILITIES if key in extras}
+    from ..files.object_volumes import write_volume
+
+    anew: dict[str, Extra] = {}
+    if 'views' in extras:
+        anew['views'] = extras['views']
+    if 'volumes' in extras:
+        # The files that are there are those of the first pass.
+        anew['volumes'] = partial(write_volume, args.objects_out, overwrite=True)
     if not anew or calibrator.need_decisions().objects is None:
         return rows
-    if 'volumes' in anew:
-        # These files are those of the first pass.
-        anew['volumes'] = partial(anew['volumes'], overwrite=True)
 
     print('Reads the maps again, to show objects without probabilities.')
     with warnings.catch_warnings():

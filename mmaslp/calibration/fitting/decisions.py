@@ -142,11 +142,6 @@ def fit_decisions(
         record['negative_crops'] = dict(number=number, found=number - len(empty_crops))
 
     empty = _without_mask(images_of(cases)) + empty_crops
-    nothing = 0
-    for image in empty:
-        if not image.counts[:, 1].any():
-            nothing += 1
-
     kept = np.linspace(0, len(cases) - 1, MOST_IMAGES).astype(int)
     kept = np.unique(kept)
     columns = KeptColumns.of([cases[row] for row in kept])
@@ -163,7 +158,7 @@ def fit_decisions(
         relative=images.relative,
         area_from=area.area_from,
         area_unit=area.area_unit,
-        empty=[len(empty), nothing],
+        empty=[len(empty), _holding_nothing(empty)],
         cuts=objects.cuts,
         record=record,
     )
@@ -177,6 +172,15 @@ def images_of(cases: Sequence[Measured]) -> list[ImageCounts]:
 def _without_mask(images: Sequence[ImageCounts]) -> list[ImageCounts]:
     """Those in which the network finds nothing."""
     return [image for image in images if not image.in_mask.any()]
+
+
+def _holding_nothing(images: Sequence[ImageCounts]) -> int:
+    """How many images have no foreground."""
+    number = 0
+    for image in images:
+        if not image.counts[:, 1].any():
+            number += 1
+    return number
 
 
 @dataclass(frozen=True)

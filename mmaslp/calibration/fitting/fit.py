@@ -148,14 +148,8 @@ def fit_tables(
     if len(tables.axes) > 1:
         raise ValueError('images and volumes are mixed: fit a calibrator to each kind')
 
-    halfway = 0.0
-    if method == 'auto':
-        halfway = HALFWAY_IMAGES
-    measured = {}
-    for candidate in _compared(method, by):
-        measured[candidate] = out_of_fold(
-            counts, cases, candidate.method, candidate.by, target, halfway
-        )
+    halfway = _halfway(method)
+    measured = _measure(_compared(method, by), counts, cases, target, halfway)
     size = cases_in_words(images, number_of_cases, axes)
     chosen, reason = choose(measured, method, size)
 
@@ -168,15 +162,12 @@ def fit_tables(
 
     facts = PixelFacts.of(counts, number_of_cases, target)
     _warn_of_maps(counts)
-    record: dict[str, Any] = dict(
-        images=images,
-        groups=number_of_cases,
-        pixels=int(counts.sum()),
-        axes=axes,
-        network=tables.network,
-        foreground=float(whole[..., 1].sum() / whole.sum()),
-        candidates=_rows(measured, chosen),
-    )
+    record: dict[str, Any] = {'images': images, 'groups': number_of_cases}
+    record['pixels'] = int(counts.sum())
+    record['axes'] = axes
+    record['network'] = tables.network
+    record['foreground'] = float(whole[..., 1].sum() / whole.sum())
+    record['candidates'] = _rows(measured, chosen)
     kind = (chosen.method, chosen.by, target)
     record['summary'] = summarize(kind, reason, record, decisions, facts.remarks())
     return Calibrator(*kind, maps, record, mask_maps, decisions)
@@ -193,6 +184,29 @@ def _compared(method: str, by: str) -> list[Candidate]:
         if asked_for or candidate.method == 'identity':
             compared.append(candidate)
     return compared
+
+
+def _halfway(method: str) -> float:
+    """How far a map of few images is drawn towards none; not one that is asked for."""
+    if method == 'auto':
+        return HALFWAY_IMAGES
+    return 0.0
+
+
+def _measure(
+    compared: Iterable[Candidate],
+    counts: np.ndarray,
+    cases: np.ndarray,
+    target: str,
+    halfway: float,
+) -> dict[Candidate, OutOfFold]:
+    """Measure candidates out of fold."""
+    measured = {}
+    for candidate in compared:
+        measured[candidate] = out_of_fold(
+            counts, cases, candidate.method, candidate.by, target, halfway
+        )
+    return measured
 
 
 IDENTITY = Candidate('identity', 'single')

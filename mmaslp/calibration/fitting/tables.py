@@ -106,24 +106,11 @@ class CalibrationTables:
 
         check_places(prob)
         check_foreground(prob, label, axis=0)
-        fits = prob.dim() > 1 and prob.shape[-2:] == label.shape[-2:]
-        if not fits or not prob.numel() or _long_axes(prob) != _long_axes(label):
-            raise ValueError(
-                f'the map has shape {tuple(prob.shape)} but the mask '
-                f'{tuple(label.shape)}: give both as (H, W), resized to one size'
-                f'{_hint_of_shapes(prob, label)}'
-            )
-
+        _check_shapes(prob, label)
         label = label.reshape(-1, *prob.shape[-2:]).to(prob.device)
         prob = prob.reshape(label.shape)
-        label, valid = split_labels(label, ignore_index)
-        kind = label.byte()
-        if valid is None:
-            checked(prob, logits)
-        else:
-            checked(prob[valid], logits)  # what is ignored may hold anything
-            kind.masked_fill_(~valid, 2)
-        del label, valid  # of a volume they are large
+        kind = _kinds_of_pixels(prob, label, ignore_index, logits)
+        del label  # of a volume it is large
         if not (kind < 2).any():
             return  # an image without a label is not a case
         if key is None:
@@ -193,11 +180,33 @@ def _is_softmax(logit: Tensor, label: Tensor) -> bool:
     )
 
 
-def _hint_of_shapes(prob: Tensor, label: Tensor) -> str:
-    """What to do if a map has one axis more than its mask."""
+def _check_shapes(prob: Tensor, label: Tensor) -> None:
+    """Refuse a map and a mask of other shapes, but for axes of one."""
+    fits = prob.dim() > 1 and prob.shape[-2:] == label.shape[-2:]
+    if fits and prob.numel() and _long_axes(prob) == _long_axes(label):
+        return
+
+    hint = ''
     if prob.shape[0] == 2 and prob.dim() == label.dim() + 1:
-        return '; of a softmax give the foreground alone, [:, 1]'
-    return ''
+        hint = '; of a softmax give the foreground alone, [:, 1]'
+    raise ValueError(
+        f'the map has shape {tuple(prob.shape)} but the mask {tuple(label.shape)}: '
+        f'give both as (H, W), resized to one size{hint}'
+    )
+
+
+def _kinds_of_pixels(
+    prob: Tensor, label: Tensor, ignore_index: int, logits: bool
+) -> Tensor:
+    """Labels 0 and 1 as bytes, and 2 of what is ignored, which may hold anything."""
+    label, valid = split_labels(label, ignore_index)
+    kind = label.byte()
+    if valid is None:
+        checked(prob, logits)
+    else:
+        checked(prob[valid], logits)
+        kind.masked_fill_(~valid, 2)
+    return kind
 
 
 def _long_axes(values: Tensor) -> list[int]:
