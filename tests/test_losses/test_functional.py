@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from mmaslp.losses import image_margin, perturb_target, sc_bce
-from mmaslp.losses.functional import sc_bce_per_image
+from mmaslp.losses.functional import Strength, sc_bce_per_image
 from tests.properties import given, settings, st
 
 
@@ -65,7 +65,9 @@ def test_one_pass_equals_the_separate_functions(masked, noisy, per_pixel):
     (expected * weights).sum().backward()
 
     fused = logits.clone().requires_grad_()
-    loss, margin = sc_bce_per_image(fused, labels.clone(), strength, valid, noise)
+    loss, margin = sc_bce_per_image(
+        fused, labels.clone(), Strength(strength, noise=noise), valid
+    )
     (loss * weights).sum().backward()
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(fused.grad, reference.grad)
@@ -74,7 +76,7 @@ def test_one_pass_equals_the_separate_functions(masked, noisy, per_pixel):
 
 def test_one_pass_gradient_is_numerically_right():
     logits, labels, valid = make(shape=(2, 3, 4))
-    strength = torch.tensor([0.0, 2.0], dtype=torch.float64)
+    strength = Strength(torch.tensor([0.0, 2.0], dtype=torch.float64))
     assert torch.autograd.gradcheck(
         lambda z: sc_bce_per_image(z, labels.clone(), strength, valid)[0],
         (logits.requires_grad_(),),
@@ -85,7 +87,7 @@ def test_one_pass_gradient_is_numerically_right():
 def test_half_precision_is_computed_in_float32(dtype):
     logits, labels, _ = make(dtype=torch.float32)
     half = logits.to(dtype).requires_grad_()
-    loss, margin = sc_bce_per_image(half, labels.clone(), torch.zeros(3))
+    loss, margin = sc_bce_per_image(half, labels.clone(), Strength(torch.zeros(3)))
     assert loss.dtype == margin.dtype == torch.float32
     loss.sum().backward()
     assert half.grad.dtype == dtype
