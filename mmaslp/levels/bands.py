@@ -327,15 +327,19 @@ class BandLevels(Levels):
         if self.validations <= self.warmup:
             return
 
-        stepped = follow_gaps(
-            self.levels,
-            [validation.gaps for validation in self._recent],
-            figures['shares'],
-            figures['accuracies'],
-            self.gain,
-        )
+        stepped = self.follow(figures)
         levels, self._held = apply_guard(self.levels, stepped, iou, acc, self._best)
         self.levels.copy_(levels)
+
+    def follow(self, figures: dict[str, Any]) -> Tensor:
+        """Levels of the bands after a validation, ``(5,)``, before the guard.
+
+        ``figures`` are the metrics of its table. Levels of another kind override this.
+        """
+        gaps = [validation.gaps for validation in self._recent]
+        return follow_gaps(
+            self.levels, gaps, figures['shares'], figures['accuracies'], self.gain
+        )
 
     def _count_validation(self) -> None:
         """Take notice of a validation; warn of two without a batch between them."""
