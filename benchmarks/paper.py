@@ -6,6 +6,7 @@
 ``--ood``, ``--other`` and ``--shift``. Calibrators are fitted to the validation images.
 Each training is compared with BCE of the same seeds, raw with raw and calibrated with
 calibrated; intervals of 95 % are over images and, from two seeds on, over trainings.
+``--against bce band`` compares with levels by band too.
 """
 
 import argparse
@@ -162,11 +163,26 @@ def compare(seeds: list[dict[str, Any]], plain: list[dict[str, Any]]) -> dict[st
     return values
 
 
+def compare_rows(
+    seeds: dict[str, Any], plain: dict[str, Any], row: str
+) -> dict[str, Any]:
+    """Compare the seeds that two trainings share; nothing if they share none."""
+    shared = sorted(seeds.keys() & plain.keys())
+    if not shared:
+        return {}
+    return compare(
+        [seeds[seed][row] for seed in shared], [plain[seed][row] for seed in shared]
+    )
+
+
 def main() -> None:
     """Measure every run, print the tables, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('runs', type=Path)
     parser.add_argument('--regime', default='pretrained')
+    parser.add_argument(
+        '--against', nargs='+', default=['bce'], help='what trainings are compared with'
+    )
     parser.add_argument('--json', type=Path)
     args = parser.parse_args()
     runs: dict[str, dict[str, dict[str, Any]]] = defaultdict(lambda: defaultdict(dict))
@@ -176,22 +192,21 @@ def main() -> None:
 
     table: dict[str, Any] = {}
     for name, trainings in runs.items():
-        for training, seeds in trainings.items():
-            shared = sorted(seeds.keys() & trainings['bce'].keys())
-            for row in ('raw', 'calibrated'):
-                sides = (
-                    [side[seed][row] for seed in shared]
-                    for side in (seeds, trainings['bce'])
-                )
-                key = f'{name} | {training} | {row}'
-                table[key] = compare(*sides) if shared else {}
-                show(key, table[key])
+        for base in args.against:
+            suffix = '' if base == 'bce' else f' | against {base}'
+            for training, seeds in trainings.items():
+                for row in ('raw', 'calibrated'):
+                    values = compare_rows(seeds, trainings.get(base, {}), row)
+                    table[f'{name} | {training} | {row}{suffix}'] = values
+
+    for key, values in table.items():
+        show(key, values)
 
     head = {
         'machine': platform.processor() or platform.machine(),
         'date': time.strftime('%Y-%m-%d'),
         'regime': args.regime,
-        'columns': 'mean of seeds, difference to BCE, 95 % interval of it',
+        'columns': 'mean of seeds, difference to BCE or as named, 95 % interval',
     }
     if args.json:
         args.json.write_text(json.dumps({**head, 'table': table}, indent=0) + '\n')

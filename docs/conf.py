@@ -15,8 +15,12 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import public_api  # noqa: E402
+import write_api  # noqa: E402
 
 from mmaslp.version import __version__  # noqa: E402
+
+PAGES = public_api.documented()
+API_PAGES = ('index.md', *write_api.PAGES.values())
 
 project = 'mmaslp'
 author = 'the authors of mmaslp'
@@ -39,14 +43,15 @@ extensions = [
     'sphinx_copybutton',
 ]
 templates_path = ['_templates']
-exclude_patterns = ['_templates']
+# Of docs/api, which GitHub shows, the site takes the commands: it has a reference of
+# its own.
+exclude_patterns = ['_templates', *(f'api/{name}' for name in API_PAGES)]
 
 myst_enable_extensions = ['attrs_inline', 'colon_fence']
 myst_heading_anchors = 3
 highlight_language = 'none'  # of blocks that name none: commands and their output
 copybutton_exclude = '.linenos, .gp, .go'
 
-PAGES = public_api.documented()
 autosummary_context = {'pages': PAGES}
 autodoc_typehints = 'none'  # the docstrings name the types
 autodoc_member_order = 'bysource'
@@ -55,7 +60,7 @@ napoleon_use_rtype = False
 
 def write_api_pages(app, config):
     """Write the index of the modules afresh; autosummary makes a page for each."""
-    folder = HERE / 'api'
+    folder = HERE / 'reference'
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     text = public_api.index(PAGES)
@@ -80,6 +85,11 @@ def offer_files_of_the_repository(app, docname, source):
         return f'](path:{match[1]})' if outside else match[0]
 
     source[0] = re.sub(r'\]\((\.\./[^)#]*\.md)\)', link, source[0])
+
+
+def link_to_the_reference(app, docname, source):
+    """Let links to the Markdown of the reference lead to that of the site."""
+    source[0] = re.sub(r'\]\(api/index\.md\)', '](reference/index.rst)', source[0])
 
 
 def show_dark_pictures(app, docname, source):
@@ -131,6 +141,7 @@ def setup(app):
     """Connect the pages of the reference to the build."""
     visitors = (write_formula, None)
     app.add_html_math_renderer('mathml', visitors, visitors)
+    app.connect('source-read', link_to_the_reference)
     app.connect('source-read', show_dark_pictures)
     app.connect('build-finished', make_accessible)
     app.connect('config-inited', write_api_pages)  # before Sphinx looks for sources

@@ -1,6 +1,6 @@
 // Scores of the search: as Sphinx has them, and pages of the guide before the API.
 var Scorer = {
-  score: ([docname, , , , score]) => score - (docname.startsWith('api/') ? 100 : 0),
+  score: ([docname, , , , score]) => score - (docname.startsWith('reference/') ? 100 : 0),
   objNameMatch: 11,
   objPartialMatch: 6,
   objPrio: { 0: 15, 1: 5, 2: -5 },

@@ -1,8 +1,8 @@
-"""Write the sections of the commands in docs/commands.md, from their parsers.
+"""Write docs/api/commands.md, the arguments of all commands, from their parsers.
 
     python docs/write_commands.py
 
-What stands before the first of them is written by hand, and stays.
+A test holds the page up to date.
 """
 
 import argparse
@@ -20,8 +20,14 @@ from mmaslp.commands.arguments import (
     add_run_options,
 )
 
-PAGE = Path(__file__).resolve().parent / 'commands.md'
-SHARED = '## Options of several commands'
+PAGE = Path(__file__).resolve().parent / 'api' / 'commands.md'
+HEAD = """# Arguments of all commands
+
+`python docs/write_commands.py` writes this page from the parsers.
+[Commands](../commands.md) has exit codes, and what happens to files.
+
+## Options of several commands
+"""
 GROUPS = {'options of maps': add_map_options, 'options of runs': add_run_options}
 
 # The first name of an option in its line.
@@ -30,13 +36,12 @@ NAME = re.compile(r'- `([\w-]+)')
 
 def page() -> str:
     """Text of the page."""
-    head = PAGE.read_text(encoding='utf-8').partition(SHARED)[0]
-    lines = [SHARED, '', *lines_of(add_overwrite), '']
+    lines = [HEAD, *lines_of(add_overwrite), '']
     for title, add in GROUPS.items():
         lines += [f'{title.capitalize()}:', '', *lines_of(add), '']
     for name in COMMANDS:
         lines += section(name)
-    return head + '\n'.join(lines)
+    return '\n'.join(lines)
 
 
 def section(name: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Loss and validation patches of the trainers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -160,7 +160,7 @@ class SmoothedByPatchAndBand(SmoothedByBand):
         by_band = super().strength(labels, valid, sample, training)
         if not training:
             return by_band
-        return by_band._replace(weights_of=self.weights_of)
+        return replace(by_band, weights_of=self.weights_of)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from ....levels.rules import Rule, make_rule
 from ....losses.perturbations import check_alpha
 from ....report.diagrams import alpha_histogram
 from ....training.sessions import (
+    BAND_LEVELS,
     ENOUGH,
     WARMUP,
     LevelsSession,
@@ -470,7 +471,7 @@ class ImageTraining:
 
 
 # Values of the hook's argument ``levels``; 'image' is the paper's.
-KINDS = ('image_band', 'band', 'image', None)
+KINDS = (*BAND_LEVELS, 'image', None)
 
 
 def make_training(kind: str | None, **options: Any) -> Any:

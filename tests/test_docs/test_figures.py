@@ -1,0 +1,381 @@
+"""Every figure in a table of README and docs is that of a file of results.
+
+A table is known by its page and the beginning of its header. A new table with results
+needs an entry here: where its figures come from, or why no file has them.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.test_docs.test_pages import DOCS, ROOT
+
+RESULTS = ROOT / 'benchmarks' / 'results'
+FIGURE = re.compile(r'(?<![\w.])[+-]?\d*\.\d+(?![\w.])')
+SET = dict(polyps='kvasir_seg_320', people='ccp_person_320')
+
+
+def load(name):
+    return json.loads((RESULTS / f'{name}.json').read_text(encoding='utf-8'))
+
+
+def plain(cell):
+    """A cell without marks and links."""
+    return re.sub(r'\[([^\]]*)\]\([^)]*\)', r'\1', cell).replace('*', '').strip()
+
+
+# Where the figures of a row come from: a function of the plain cells of a row and of
+# those of the rows above it, to the values of the figures after its first cell.
+
+
+def of_levels(row, above):
+    """Levels and BCE on polyps, without and with a calibrator."""
+    training = row[0].removesuffix(', then `mmaslp fit`')
+    name = {
+        'levels by band': 'band',
+        'levels by image and band': 'image_band',
+    }.get(training, 'bce')
+    state = 'calibrated' if training != row[0] else 'raw'
+    table = load('levels')['regimes']['pretrained']
+    found = table[f'{SET["polyps"]} | {name} | {state}']
+    keys = ['acc', 'ece', 'nll', 'aurc', 'nll corruptions', 'nll textures']
+    keys += ['auroc_pixel', 'dice_error']
+    return [found[key][0] for key in keys[: len(row) - 1]]
+
+
+def of_differences(row, above):
+    key = {
+        'accuracy': 'acc',
+        'ECE': 'ece',
+        'NLL': 'nll',
+        'NLL with a calibrator': 'nll',
+        'AURC': 'aurc',
+        'error of Dice': 'dice_error',
+        'AUROC of objects': 'auroc_object',
+        'NLL on corruptions': 'nll corruptions',
+    }[row[0]]
+    state = 'calibrated' if 'with a calibrator' in row[0] else 'raw'
+    table = load('levels')['regimes']['pretrained']
+    name = f'{SET["polyps"]} | image_band | {state}'
+    return [*table[name][key][1:], *table[f'{name} | against band'][key][1:]]
+
+
+def of_other_sets(row, above):
+    data = {
+        'people, 2': 'ccp_person_320',
+        'steel defects, 1': 'sd_saliency_900',
+        'nuclei, 1': 'dsb2018_nuclei_native',
+    }[row[0]]
+    regimes = load('levels')['regimes']
+    found = {}
+    for table in regimes.values():
+        for training in ('bce', 'image_band'):
+            name = f'{data} | {training} | raw'
+            if name in table:
+                found[training] = table[name]
+    return [
+        found[training][key][0]
+        for key in ('ece', 'nll', 'aurc', 'nll corruptions')
+        for training in ('bce', 'image_band')
+    ]
+
+
+def of_paper(row, above):
+    """Means of three seeds, from rows of one, of two, or of three seeds."""
+    data, _, training = row[0].partition(', ')
+    name = {
+        'BCE': 'bce',
+        'label smoothing .02': 'smoothing02',
+        'SLP': 'slp02',
+        'ASLP': 'mc',
+        "ASLP, `rule='ME'`": 'me',
+        "ASLP, `rule='FB'`": 'fb',
+        "ASLP, `beta='M'`": 'mc_m',
+    }[training]
+
+    def mean(key, state):
+        table = load('paper')['table']
+        start = f'{SET[data]} | {name}'
+        whole = table.get(f'{start}, 3 seeds | {state}')
+        if whole:
+            return whole[key][0]
+        parts = [
+            table[f'{start} | {state}'],
+            table[f'{start}, seeds 1 and 2 | {state}'],
+        ]
+        return (parts[0][key][0] + 2 * parts[1][key][0]) / 3
+
+    values = [mean('acc', 'raw')]
+    for key in ('ece', 'aurc', 'nll textures', 'nll corruptions'):
+        values += [mean(key, 'raw'), mean(key, 'calibrated')]
+    return values
+
+
+def of_mediapipe(row, above):
+    if row[0].startswith('one temperature'):
+        name = 'mmaslp fit --method temperature --by single'
+    else:
+        name = row[0].partition(' (')[0].replace('`', '')
+    found = load('alternatives')['calibrators'][name]
+    return [found[key] for key in ('ece_band', 'ece', 'nll', 'brier', 'acc')]
+
+
+def of_published(row, above):
+    network = next(line[0] for line in [row, *reversed(above)] if line[0])
+    calibrator = {
+        'none': 'shipped',
+        'temperature': 'shipped + temperature',
+        '`fit_calibrator`': 'shipped + calibrator',
+        "`target='probability'`": 'shipped + calibrator (probability)',
+    }[row[1]]
+    data = {'MediaPipe, general': 'general', 'ISNet': 'isnet'}[network]
+    found = load('published')['table'][calibrator][data]
+    return [found[key][0] for key in ('ece_band', 'nll', 'nll_ood')]
+
+
+def of_recipe(row, above):
+    table = load(f'recipe_{row[0]}')['table']
+    if row[1] == 'left by chance':
+        found = table['bce + calibrator']['mean']
+        return [found['ece_band_chance'][0], found['ece_chance'][0]]
+    name = {
+        'none': 'bce',
+        'temperature': 'bce + temperature',
+        '`fit_calibrator`': 'bce + calibrator',
+    }[row[1]]
+    found = table[name]['mean']
+    return [*found['ece_band'], found['ece'][0], found['nll'][0]]
+
+
+def of_rivals(row, above):
+    name = {
+        'BCE': 'bce',
+        'levels by band': 'border',
+        'AdaFocal by band': 'adafocal_band',
+        'mL1-ACE by band': 'ml1_ace_band',
+        'CRaC': 'crac',
+    }.get(row[0])
+    place = f'{name} + calibrator' if name else 'bce + LTS'
+    found = load('recipe_few')['table'][place]['mean']
+    return [
+        *found['ece_band'],
+        *(found[key][0] for key in ('nll', 'nll_ood', 'miou_keep')),
+    ]
+
+
+def of_shift(row, above):
+    name = {
+        'none': '',
+        '`fit_calibrator`': ' + calibrator',
+        "`target='probability'`": ' + calibrator (probability)',
+    }[row[1]]
+    training = {'BCE': 'bce', 'levels': 'border'}[row[0]]
+    found = load('recipe_few')['table'][training + name]['mean']
+    return [found['ece_band_shift'][0], found['nll_shift'][0]]
+
+
+NETWORKS = {
+    'MediaPipe, its maps': 'mediapipe',
+    'MediaPipe, general': 'general',
+    'MediaPipe, landscape': 'landscape',
+    'U-Net, people': 'ccp_person',
+    'U-Net, steel defects': 'sd_saliency_900',
+    'U-Net, polyps': 'kvasir_seg_320',
+    'U-Net, nuclei': 'dsb2018_nuclei',
+    'U-Net, tile defects': 'mt_defect',
+}
+
+
+def decision(network, key):
+    """Mean over the seeds that have a figure; None if none has."""
+    sets = load('decisions')['sets']
+    start = NETWORKS[network]
+    values = [
+        held['figures'][key][0]
+        for name, held in sets.items()
+        if name.partition('/')[0] == start and key in held['figures']
+    ]
+    return sum(values) / len(values) if values else None
+
+
+def of_objects(row, above):
+    values = []
+    for number, key in enumerate(('ece_object', 'nll_object', 'auroc_object')):
+        for side, column in (('shipped', 2 * number + 1), ('ours', 2 * number + 2)):
+            if FIGURE.search(row[column]):
+                values.append(decision(row[0], f'{key} {side}'))
+    return values
+
+
+def of_images(row, above):
+    keys = [f'dice_error {side}' for side in ('shipped', 'median', 'moval', 'ours')]
+    keys += ['covered', 'width ours', 'aurc confidence', 'aurc ours']
+    return [decision(row[0], key) for key in keys]
+
+
+def of_elsewhere(row, above):
+    found = load('elsewhere')['sets']['sinet'][row[0].partition(' (')[0]]
+    keys = ['auc', 'above_bound', 'aurc', 'aurc_soft_dice']
+    return [found[key] for key in keys if found[key] is not None]
+
+
+def of_calibrators(row, above):
+    table = load('alternatives')['calibrators']
+    name = re.sub(r'[`,]', '', row[0]).replace('Fiducio', 'fiducio')
+    found = table['as shipped' if name == 'none' else name]
+    keys = ['ece', 'ece_band', 'nll', 'moved']
+    keys += [] if name == 'none' else ['seconds']
+    return [found[key] for key in keys]
+
+
+def of_libraries(row, above):
+    name = re.split('[ ,]', row[0].replace('`', '').lower())[0]
+    found = load('alternatives')['metrics'][name]
+    return [found['ece'], found['seconds']]
+
+
+def of_costs(row, above):
+    table = load('alternatives')
+    fits = row[0].startswith('`fit_calibrator`')
+    found = table['calibrators']['mmaslp fit'] if fits else table['metrics']['mmaslp']
+    return [found['seconds']]
+
+
+def of_windows(row, above):
+    data = NETWORKS[f'U-Net, {row[0]}']
+    table = load('windows_few')['calibrated']
+    return [
+        table[training][data][key][0]
+        for key in ('nll', 'miou', 'nll_textures', 'found_windows')
+        for training in ('bce', 'bce_windows')
+    ]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the figures of a table come from.
+
+    Attributes:
+        page (str): README.md, or a page of docs.
+        header (str): How the first line of the table begins.
+        values (Callable | None): From a row to the values of its figures.
+        reason (str): Without ``values``, why no file of results has them.
+    """
+
+    page: str
+    header: str
+    values: Callable | None = None
+    reason: str = ''
+
+
+SOURCES = (
+    Source('README.md', '| training | accuracy | ECE | NLL | AURC |', of_levels),
+    Source('levels.md', '| training | accuracy | ECE | NLL | AURC |', of_levels),
+    Source('levels.md', '| | to BCE | to levels by band |', of_differences),
+    Source('levels.md', '| set, seeds | ECE: BCE | levels |', of_other_sets),
+    Source('aslp.md', '| set, training | accuracy | ECE |', of_paper),
+    Source('results.md', '| network | ECE by band | ECE | NLL | Brier', of_mediapipe),
+    Source('results.md', '| network | calibrator | ECE by band |', of_published),
+    Source('results.md', '| regime | calibrator | ECE by band |', of_recipe),
+    Source('results.md', '| network | ECE of objects', of_objects),
+    Source('results.md', '| network | error of Dice', of_images),
+    Source('results.md', '| training, with our calibrator |', of_rivals),
+    Source('results.md', '| training | calibrator | ECE by band |', of_shift),
+    Source('decisions.md', '| maps | differ | AUC |', of_elsewhere),
+    Source('alternatives.md', '| calibrator | ECE |', of_calibrators),
+    Source('alternatives.md', '| library | ECE |', of_libraries),
+    Source('support.md', '| what | time | memory |', of_costs),
+    Source('windows.md', '| set | NLL: BCE | windows |', of_windows),
+    Source(
+        'mmseg.md',
+        '| training | ECE by band | NLL | Dice |',
+        reason='`mmaslp demo` prints it; other processors give other figures',
+    ),
+    Source(
+        'nnunet.md',
+        '| training | Dice | ECE | ECE by band |',
+        reason='benchmarks/nnunet.sh prints it; a run takes hours, and left no file',
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ShownTable:
+    """A table of a page: its header, and the plain cells of its rows."""
+
+    page: str
+    header: str
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables() -> Iterator[ShownTable]:
+    for path in (ROOT / 'README.md', *sorted(DOCS.glob('*.md'))):
+        text = path.read_text(encoding='utf-8')
+        for table in re.findall(r'(?:^\|.*\n)+', text, re.MULTILINE):
+            header, _, *lines = table.splitlines()
+            rows = tuple(
+                tuple(plain(cell) for cell in line.strip().strip('|').split('|'))
+                for line in lines
+            )
+            yield ShownTable(path.name, header, rows)
+
+
+def shows_results(table):
+    """Whether most rows have a cell that begins with a figure without a leading 0."""
+    rows = [row for row in table.rows if any(re.match(r'[+-]?\.\d', c) for c in row)]
+    return 2 * len(rows) > len(table.rows)
+
+
+def sources_of(table):
+    return [
+        source
+        for source in SOURCES
+        if source.page == table.page and table.header.startswith(source.header)
+    ]
+
+
+def wrong_figures(table, values):
+    for number, row in enumerate(table.rows):
+        figures = FIGURE.findall(' | '.join(row[1:]))
+        expected = values(row, table.rows[:number])
+        if len(figures) != len(expected):
+            yield f'{row}: {len(figures)} figures, {len(expected)} in the file'
+            continue
+
+        for figure, value in zip(figures, expected):
+            decimals = len(figure.partition('.')[2])
+            # Files are rounded themselves, so that a half may go either way.
+            nearest = 0.52 * 10**-decimals
+            if not abs(float(figure) - value) <= nearest:
+                yield f'{row}: {figure} is {value:.6f}'
+
+
+@pytest.mark.parametrize(
+    'source', SOURCES, ids=lambda source: f'{source.page}-{source.header[:30]}'
+)
+def test_a_table_shows_the_figures_of_its_file(source):
+    shown = [table for table in tables() if source in sources_of(table)]
+    assert len(shown) == 1, f'{len(shown)} tables of {source.page} begin so'
+    if source.values is None:
+        assert source.reason
+    else:
+        assert not list(wrong_figures(shown[0], source.values))
+
+
+def test_every_table_with_results_has_a_source():
+    missing = [
+        f'{table.page}: {table.header}'
+        for table in tables()
+        if shows_results(table) and not sources_of(table)
+    ]
+    assert not missing
+
+
+def test_a_wrong_figure_is_found():
+    (table,) = [table for table in tables() if sources_of(table) == [SOURCES[0]]]
+    row = ('binary cross entropy (BCE)', '.9544', '.0181', '.132', '.083', '.378')
+    changed = ShownTable(table.page, table.header, (row,))
+    assert len(list(wrong_figures(changed, of_levels))) == 1
