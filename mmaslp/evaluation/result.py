@@ -90,6 +90,12 @@ class Result:
         """bool: Whether it was measured in mode 'positive'."""
         return self.settings.get('mode') == 'positive'
 
+    def value_of(self, key: str) -> float | None:
+        """Return a metric, of ours or of another library; None if it is not there."""
+        if key in self.metrics:
+            return self.metrics[key]
+        return self.measures.get(key)
+
     @property
     def undirected(self) -> set[str]:
         """set[str]: Metrics of which none is better: the share of foreground."""

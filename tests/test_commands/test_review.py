@@ -341,13 +341,13 @@ def test_looking_at_more_images_leaves_better_ones(folders):
     maps, masks, file = folders
     rows = review_maps(Calibrator.load(file), maps, masks)
     found = efforts(rows)
-    assert [each['number'] for each in found] == [0, 1, 2, 4, 10]
+    assert [effort.number for effort in found] == [0, 1, 2, 4, 10]
     expected = [row.estimate.dice for row in rows]
-    assert found[3]['rest'] == pytest.approx(np.mean(expected[4:]))
-    assert found[0]['true_rest'] == pytest.approx(
+    assert found[3].rest == pytest.approx(np.mean(expected[4:]))
+    assert found[0].true_rest == pytest.approx(
         np.mean([row.truth.dice for row in rows])
     )
-    assert found[-1]['rest'] > found[0]['rest']
+    assert found[-1].rest > found[0].rest
 
 
 @pytest.mark.parametrize(('level', 'alone'), [(0.9, False), (0.999, True)])
