@@ -29,11 +29,7 @@ def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str,
         ValueError: The alarm could not ring: a key has no value or no interval, or
             there are fewer images than a test at this level needs.
     """
-    changes = {
-        key: change
-        for key, change in comparison.metrics.items()
-        if metric_of(key).better and not isnan(change.low + change.unbiased)
-    }
+    changes = _testable(comparison)
     for key in keys:
         if key not in changes:
             raise ValueError(
@@ -46,8 +42,22 @@ def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str,
     _check_images(comparison, len(tested))
 
     least = comparison.units.least_size(ALARM / len(tested), sides=1)
-    sizes = {key: _how_much_worse(key, changes[key]) for key in tested}
-    return {key: size for key, size in sizes.items() if size > least}
+    worse = {}
+    for key in tested:
+        size = _how_much_worse(key, changes[key])
+        if size > least:
+            worse[key] = size
+    return worse
+
+
+def _testable(comparison: Comparison) -> dict[str, Difference]:
+    """Changes of the metrics that can be worse, and that have an interval."""
+    changes = {}
+    for key, change in comparison.metrics.items():
+        has_interval = not isnan(change.low + change.unbiased)
+        if has_interval and metric_of(key).better:
+            changes[key] = change
+    return changes
 
 
 def _how_much_worse(key: str, change: Difference) -> float:
@@ -85,7 +95,7 @@ def read_limits(texts: Sequence[str]) -> dict[str, float]:
         if key in limits:
             raise ValueError(f'--limit {text}: {key} has another limit: give one')
         if not metric.better:
-            keys = ', '.join(each.key for each in METRICS if each.better)
+            keys = ', '.join(metric.key for metric in METRICS if metric.better)
             raise ValueError(
                 f'--limit {text}: name a metric that can be worse, of {keys}'
             )
