@@ -272,7 +272,6 @@ class Evaluator:
         settings |= {'bins': bins, 'mode': mode}
         if calibrated:
             settings.setdefault('calibrator', 'given')
-            model += CALIBRATED
         if groups is not None:
             settings['groups'] = table.num_groups
         intervals: dict[str, list[float]] = {}
@@ -286,7 +285,7 @@ class Evaluator:
         positive = {}
         if mode == 'top_label' and pixels.num_classes == 2:
             positive = pixels.compute(bins, 'positive')
-        return Result(
+        result = Result(
             table,
             settings,
             metrics,
@@ -296,6 +295,9 @@ class Evaluator:
             dataset,
             no_foreground=pixels.foreground == 0 < pixels.scores.total,
         )
+        if calibrated:
+            return replace(result, model=model + CALIBRATED)
+        return result
 
     def _images(self, calibrated: bool) -> ImageSet:
         if calibrated:
