@@ -279,19 +279,35 @@ def compare_files(
         ValueError: A file is not a result file, its results cannot be compared, or it
             is not clear which rows belong together.
     """
-    rows = _rows_of(first, resamples, groups)
     if second is None:
         comparisons = []
-        for alike in by_images(rows):
+        for alike in sets_of_file(first, resamples, groups):
             comparisons += compare_within(alike)
-        if not comparisons:
-            raise ValueError(f'{first} holds one model: name a second file')
         return comparisons
 
+    rows = _rows_of(first, resamples, groups)
     others = _rows_of(second, resamples, groups)
     with naming(f'{first} and {second}'):
         pairs = match(rows, others, check_bool('whole', whole))
         return [compare(one, other) for one, other in pairs]
+
+
+def sets_of_file(
+    path: str,
+    resamples: int = RESAMPLES,
+    groups: Callable[[Sequence[str]], Sequence[int]] | None = None,
+) -> list[list[Measured]]:
+    """Read a result file of several models, by the images that they were measured on.
+
+    The arguments are those of :func:`compare_files`.
+
+    Raises:
+        ValueError: No two models can be compared.
+    """
+    sets = by_images(_rows_of(path, resamples, groups))
+    if all(len(alike) == 1 for alike in sets):
+        raise ValueError(f'{path} holds one model: name a second file')
+    return sets
 
 
 def _rows_of(

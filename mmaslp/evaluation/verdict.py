@@ -17,13 +17,15 @@ MASKS = ('acc', 'dice')
 LEAST_EXCESS = 0.01
 
 
-def verdict(comparison: Comparison) -> str:
+def verdict(comparison: Comparison, with_directions: bool = True) -> str:
     """Say which of two models is better calibrated, whether by chance, what to do.
 
     It names the largest relative change of :data:`CALIBRATION` beyond chance (see
     :mod:`~mmaslp.metrics.chance`), what else changed to the other side, and whether
     each model is too sure or not sure enough. With fewer images, or groups of them,
     than the test takes it says so, and how many it takes.
+
+    ``with_directions``: whether to say in which direction each errs, and what follows.
     """
     first, second = _names(comparison)
     changes = _Changes.of(comparison)
@@ -41,8 +43,10 @@ def verdict(comparison: Comparison) -> str:
         text = _cannot_be_told_apart(comparison, changes)
     else:
         text = _more_than_chance(comparison, changes)
-    sentences = [text, _sureness(comparison), _advice(comparison, changes)]
-    return warning + _joined(sentences)
+    directions = ''
+    if with_directions:
+        directions = _directions(_errors(comparison))
+    return warning + _joined([text, directions, _advice(comparison, changes)])
 
 
 def _joined(sentences: Sequence[str]) -> str:
@@ -170,14 +174,16 @@ def overall_verdict(members: Sequence[Measured]) -> str:
     shown = headline(members)
     if len(shown) == 1:
         return describe(members[0].result)
-    text = verdict(compare(shown[0], shown[1]))
+    comparison = compare(shown[0], shown[1])
     if len(members) == 2:
-        return text
-    sentences = [_best_of_all(members), text]
-    for member in members:
-        if member not in shown:
-            sentences.append(_error_of(member))
-    return _joined(sentences)
+        return verdict(comparison)
+    return _joined(
+        [
+            _best_of_all(members),
+            _directions([_error_of(member) for member in members]),
+            verdict(comparison, with_directions=False),
+        ]
+    )
 
 
 def _nll(row: Measured) -> float:
@@ -206,15 +212,6 @@ def _best_of_all(members: Sequence[Measured]) -> str:
     if change.differs:
         return f'{text}, more than chance explains.'
     return f'{text}, which may be chance.'
-
-
-def _error_of(member: Measured) -> str:
-    """Say in which direction a model errs; '' in mode 'positive'."""
-    result = member.result
-    if result.is_positive or isnan(result.metrics['acc']):
-        return ''
-    sure = _sure_and_right(result.metrics['conf'], result.metrics['acc'])
-    return f'{result.model}: {sure}.'
 
 
 def headline(members: Sequence[Measured]) -> list[Measured]:
@@ -330,42 +327,89 @@ def _largest_text(
     return text
 
 
-def _sureness(comparison: Comparison) -> str:
-    """Say whether each model is too sure, or not sure enough, and what follows."""
+@dataclass(frozen=True)
+class _Error:
+    """In which direction a model errs.
+
+    Attributes:
+        model (str): Its name.
+        is_calibrated (bool): Whether its probabilities are.
+        confidence (float): Mean of all pixels; also ``accuracy``. nan where unknown.
+    """
+
+    model: str
+    is_calibrated: bool
+    confidence: float
+    accuracy: float
+
+    @property
+    def excess(self) -> float:
+        """float: Above 0 of a model that is too sure."""
+        return self.confidence - self.accuracy
+
+
+def _error_of(member: Measured) -> _Error:
+    result = member.result
+    accuracy = result.metrics['acc']
+    if result.is_positive:
+        accuracy = nan  # that is the share of foreground
+    confidence = result.metrics['conf']
+    return _Error(result.model, result.is_calibrated, confidence, accuracy)
+
+
+def _errors(comparison: Comparison) -> list[_Error]:
+    """The errors of both models; none where one was not measured."""
     confidence = comparison.metrics.get('conf')
     accuracy = comparison.metrics.get('acc')
     if confidence is None or accuracy is None:
-        return ''
-
+        return []
     first, second = comparison.titles
-    return (
-        f'{first}: {_sure_and_right(confidence.first, accuracy.first)}. '
-        f'{second}: {_sure_and_right(confidence.second, accuracy.second)}.'
-        f'{_remedy(comparison, confidence, accuracy)}'
-    )
+    one, other = comparison.calibrated
+    return [
+        _Error(first, one, confidence.first, accuracy.first),
+        _Error(second, other, confidence.second, accuracy.second),
+    ]
 
 
-def _remedy(
-    comparison: Comparison, confidence: Difference, accuracy: Difference
-) -> str:
-    """What helps both networks, if both err in one direction without a calibrator."""
-    if any(comparison.calibrated):
-        return ''
-    excess = (
-        confidence.first - accuracy.first,
-        confidence.second - accuracy.second,
-    )
-    if min(excess) > LEAST_EXCESS:
-        return (
-            ' Both are too sure: a calibrator (mmaslp fit) helps, and so does training '
-            'with larger levels.'
-        )
-    if max(excess) < -LEAST_EXCESS:
-        return (
-            ' Both are not sure enough: a calibrator (mmaslp fit) helps, and so does '
-            'training with smaller levels, or without smoothed labels.'
-        )
-    return ''
+def _directions(errors: Sequence[_Error]) -> str:
+    """Say how sure and how right each model is, and what follows for the networks."""
+    known = [error for error in errors if not isnan(error.excess)]
+    sentences = []
+    for error in known:
+        sure = _sure_and_right(error.confidence, error.accuracy)
+        sentences.append(f'{error.model}: {sure}.')
+    raw = [error for error in known if not error.is_calibrated]
+    is_calibrated = len(raw) < len(known)
+
+    too_sure = [error.model for error in raw if error.excess > LEAST_EXCESS]
+    if too_sure:
+        words = f'{_all_of(too_sure, len(known))} too sure'
+        training = 'training with larger levels'
+        sentences.append(_remedy(words, training, is_calibrated))
+    not_sure = [error.model for error in raw if error.excess < -LEAST_EXCESS]
+    if not_sure:
+        words = f'{_all_of(not_sure, len(known))} not sure enough'
+        training = 'training with smaller levels or without smoothed labels'
+        sentences.append(_remedy(words, training, is_calibrated))
+    return _joined(sentences)
+
+
+def _remedy(words: str, training: str, is_calibrated: bool) -> str:
+    """Say what helps networks; a calibrator that is there needs no advice."""
+    if is_calibrated:
+        return f'{words} without a calibrator: {training} helps.'
+    return f'{words}: a calibrator (mmaslp fit) helps, and so does {training}.'
+
+
+def _all_of(models: Sequence[str], number: int) -> str:
+    """Name some of so many models."""
+    if len(models) == 1:
+        return f'{models[0]} is'
+    if len(models) < number:
+        return f'{_and(models)} are'
+    if number == 2:
+        return 'Both are'
+    return f'All {number} are'
 
 
 def _warning(comparison: Comparison) -> str:
