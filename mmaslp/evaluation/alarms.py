@@ -1,13 +1,22 @@
 """Alarms of products: a metric that is worse beyond chance, or beyond its limit."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isnan
 
+import numpy as np
+
 from ..common.arguments import reading
-from ..metrics.bootstrap import Difference
+from ..metrics.bootstrap import (
+    Difference,
+    Resamples,
+    differences,
+    jackknife,
+    resample,
+)
 from ..metrics.catalogue import METRICS, SHOWN, Metric, metric_of
-from ..metrics.chance import ALARM, standard_errors
-from .comparison import Comparison
+from ..metrics.chance import ALARM, Units, standard_errors
+from .comparison import RESAMPLES, Comparison
 from .result import Result
 
 # Metrics that are tested by default: over-confidence alone shows drift more surely.
@@ -118,16 +127,32 @@ def _tells(metric: Metric, limit: float) -> bool:
     return metric.low < limit <= metric.high
 
 
-def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[str]:
-    """Say which metrics are beyond their limits.
+@dataclass(frozen=True)
+class Beyond:
+    """A metric that is beyond its limit.
+
+    Attributes:
+        text (str): Its value, its limit, and whether that may be chance.
+        rings (bool): False if it may be chance. Too few images, and metrics without a
+            spread over images, cannot tell that: they ring.
+    """
+
+    text: str
+    rings: bool
+
+
+def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[Beyond]:
+    """Say which metrics are beyond their limits, and which of them may be so by chance.
+
+    The test is that of two models on the same images, the second of which has the
+    limit on each: see :mod:`~mmaslp.metrics.chance`. All limits are tested together.
 
     Raises:
         ValueError: A metric has no value.
     """
-    values = {**result.measures, **result.metrics}
-    beyond = []
+    beyond = {}
     for key, limit in limits.items():
-        value = values.get(key)
+        value = result.value_of(key)
         if value is None or isnan(value) or isnan(limit):
             raise ValueError(
                 f'--limit {key}={limit:g}: {result.model} has no value of it here, or '
@@ -137,7 +162,47 @@ def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[str]:
         text = f'{result.model}: {key} is {value:.6g}'
         if metric_of(key).better == 'lower':
             if value > limit:
-                beyond.append(f'{text}, above its limit {limit:g}')
+                beyond[key] = f'{text}, above its limit {limit:g}'
         elif value < limit:
-            beyond.append(f'{text}, below its limit {limit:g}')
-    return beyond
+            beyond[key] = f'{text}, below its limit {limit:g}'
+    if not beyond:
+        return []
+
+    changes, units = _changes_from(result, limits)
+    tests = sum(change.is_tested for change in changes.values())
+    told = []
+    for key, text in beyond.items():
+        if key not in changes:
+            told.append(Beyond(f'{text}; it is not tested over images', rings=True))
+        elif not units.can_tell(tests):
+            needed = f'{units.text}, and a test takes {units.needed(tests)}'
+            told.append(Beyond(f'{text}; too few to tell: {needed}', rings=True))
+        elif changes[key].differs:
+            told.append(Beyond(f'{text}, more than chance explains', rings=True))
+        else:
+            told.append(Beyond(f'{text}, which may be chance', rings=False))
+    return told
+
+
+def _changes_from(
+    result: Result, limits: Mapping[str, float]
+) -> tuple[dict[str, Difference], Units]:
+    """Compare a result with one that has its limits on every image."""
+    images = result.images
+    drawn = resample(images, RESAMPLES)
+    drawn = replace(drawn, influence=jackknife(images))
+
+    values = {}
+    resamples = {}
+    influence = {}
+    for key, limit in limits.items():
+        if key in drawn.values:
+            values[key] = np.array(limit)
+            resamples[key] = np.full_like(drawn.drawn[key], limit)
+            influence[key] = np.zeros_like(drawn.influence[key])
+    name = 'images'
+    if images.groups is not None:
+        name = 'groups'
+    units = Units(drawn.units, drawn.units, paired=True, name=name)
+    at_limits = Resamples(values, resamples, drawn.units, influence)
+    return differences(at_limits, drawn, units), units
