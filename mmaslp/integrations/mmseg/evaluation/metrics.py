@@ -3,7 +3,7 @@
 import logging
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -453,6 +453,8 @@ class CalibrationMetric(StreamingMetric):
         self.draw = optional(check_bool, 'draw', draw)
         self.resamples = check_resamples(resamples)
         self.overwrite = check_bool('overwrite', overwrite)
+        # From names of images to the number of the group of each, of `mmaslp test`.
+        self.groups: Callable[[Sequence[str]], Sequence[int]] | None = None
         self.table: BandTable | None = None
         super().__init__(**kwargs)
 
@@ -490,10 +492,14 @@ class CalibrationMetric(StreamingMetric):
         draw = not is_training() if self.draw is None else self.draw
         evaluator = Evaluator(self.bins, self.mode)
         evaluator.raw = ImageSet(self.histogram, [row for row, _ in results])
+        groups = None
+        if self.groups is not None:
+            groups = self.groups(evaluator.names)
         self.result = evaluator.result(
             'model',
             loop_stage(),
             resamples=self.resamples if draw else 0,
+            groups=groups,
             settings={
                 'protocol': self.protocol,
                 'ignore_index': self.ignore_index,
