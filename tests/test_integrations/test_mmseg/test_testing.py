@@ -302,8 +302,8 @@ def test_groups_of_images_count_and_not_images(config, sharp, monkeypatch):
         assert all(name.endswith('.png') for name in names)
         return [number % 2 for number in range(len(names))]
 
-    options = EvaluationOptions(calibrator=sharp, groups=two_patients)
-    found = evaluate(cfg, sets_of_test(cfg), replace(options, overwrite=True))
+    options = EvaluationOptions(calibrator=sharp, groups=two_patients, overwrite=True)
+    found = evaluate(cfg, sets_of_test(cfg), options)
     for result in found['test'].results:
         assert result.images.num_groups == result.settings['groups'] == 2
     file = Path(cfg.work_dir, 'eval', 'test', 'calibration_test.json')
