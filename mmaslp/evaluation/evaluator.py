@@ -184,7 +184,8 @@ class Evaluator:
         Args:
             name (str): Of the image.
             prob (np.ndarray | Tensor): Floating point in [0, 1], as the network gives
-                it.
+                it. A tensor of a calibrator is refused; an array, which does not say
+                that it is calibrated, is counted as the network's.
             label (np.ndarray | Tensor): Of {0, 1, ignore_index}, same shape.
             calibrated (np.ndarray | Tensor, optional): What a calibrator made of
                 ``prob``. Of all images or of none.

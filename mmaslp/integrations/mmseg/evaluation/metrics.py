@@ -386,6 +386,13 @@ class SODMetric(StreamingMetric):
 
     def compute_metrics(self, results: list) -> dict:
         """Average the records of the images."""
+        if self.calibrator is not None:
+            print_log(
+                f'{loop_stage()}: SODMetric measures calibrated maps '
+                f'({self.calibrator.by} {self.calibrator.method}), and not those of '
+                'the network',
+                logger='current',
+            )
         self.result = sod_metrics(results, self.histogram)
         return dict(self.result)
 
