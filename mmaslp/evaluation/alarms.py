@@ -169,14 +169,15 @@ def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[Beyond]:
         return []
 
     changes, units = _changes_from(result, limits)
-    tests = sum(change.is_tested for change in changes.values())
+    # Of one image nothing has a spread, and nothing is tested.
+    tests = max(1, sum(change.is_tested for change in changes.values()))
     told = []
     for key, text in beyond.items():
-        if key not in changes:
-            told.append(Beyond(f'{text}; it is not tested over images', rings=True))
-        elif not units.can_tell(tests):
+        if key in changes and not units.can_tell(tests):
             needed = f'{units.text}, and a test takes {units.needed(tests)}'
             told.append(Beyond(f'{text}; too few to tell: {needed}', rings=True))
+        elif key not in changes or not changes[key].is_tested:
+            told.append(Beyond(f'{text}; it is not tested over images', rings=True))
         elif changes[key].differs:
             told.append(Beyond(f'{text}, more than chance explains', rings=True))
         else:

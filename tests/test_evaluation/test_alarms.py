@@ -125,6 +125,12 @@ def test_a_limit_counts_groups_where_they_are_known():
     assert 'too few to tell: 4 groups, and a test takes 6' in beyond.text
 
 
+def test_a_limit_of_one_image_rings():
+    [beyond] = beyond_limits(helper.result(gain=2.0, number=1), {'dice': 0.999})
+    assert beyond.rings
+    assert 'too few to tell: 1 images, and a test takes 6' in beyond.text
+
+
 def test_limits_of_equal_networks_hold_their_level():
     """The limit is the true value: at most 5 % of samples are beyond it."""
     population = helper.result(gain=1.5, number=300, resamples=0)
