@@ -1,9 +1,10 @@
-"""How often a comparison calls equal networks different, and sees a sharper one.
+r"""How often a comparison calls equal networks different, and sees a sharper one.
 
-    python benchmarks/equal_networks.py FOLDER --json benchmarks/results/equal.json
+    python benchmarks/equal_networks.py FOLDER... --json \
+        benchmarks/results/equal_networks.json
 
-FOLDER holds `{val,test}/{maps,masks}` of a network. Networks that are equal but for the
-noise of their trainings are made from its maps: each gets its own scale, shift and
+A FOLDER holds `{val,test}/{maps,masks}` of a network. Networks that are equal but for
+the noise of their trainings are made from its maps: each gets its own scale, shift and
 smooth noise of the logits of every image. A pair is two of them, on a random sample of
 the images. Counted is how often any metric is called different, all metrics together:
 at most 5 in 100 may be. The other cases are other images of the same network, patients
@@ -13,10 +14,11 @@ times 2.5, which must be seen.
 
 import argparse
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from common import Pair, of_folder
@@ -134,9 +136,42 @@ def share(draw: Draw, draws: int) -> dict[str, float]:
     return {'called different': called / draws, 'too few to tell': few / draws}
 
 
+@dataclass(frozen=True)
+class Options:
+    """What all cases of a run have in common."""
+
+    draws: int
+    networks: int
+    resamples: int
+    sizes: Sequence[int]
+
+
+def cases_of(pairs: list[Pair], options: Options) -> dict[str, Draw]:
+    """What is compared, by name, from the maps of one network."""
+    networks = networks_of(pairs, options.networks)
+    base = measured('base', pairs, np.asarray)
+    sharp = measured('sharper', pairs, sharper)
+
+    shared = dict(networks=networks, resamples=options.resamples)
+    cases: dict[str, Draw] = {}
+    for number in options.sizes:
+        cases[f'same {number} images'] = partial(same_images, number=number, **shared)
+        cases[f'other {number} images'] = partial(other_images, number=number, **shared)
+    cases['12 patients of 10 equal slices'] = partial(patients, told=True, **shared)
+    cases['the same, by images'] = partial(patients, told=False, **shared)
+    cases['sharper, 30 images'] = partial(
+        sharper_network,
+        first=base,
+        second=sharp,
+        number=30,
+        resamples=options.resamples,
+    )
+    return cases
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('folder', type=Path)
+    parser.add_argument('folders', type=Path, nargs='+', metavar='FOLDER')
     parser.add_argument('--draws', type=int, default=200)
     parser.add_argument('--networks', type=int, default=20)
     parser.add_argument('--resamples', type=int, default=1000)
@@ -144,30 +179,24 @@ def main() -> None:
     parser.add_argument('--json', type=Path)
     args = parser.parse_args()
 
-    sets = of_folder(args.folder)
-    pairs = [*sets['val'], *sets['test']]
-    networks = networks_of(pairs, args.networks)
-    base = measured('base', pairs, np.asarray)
-    sharp = measured('sharper', pairs, sharper)
+    options = Options(args.draws, args.networks, args.resamples, args.sizes)
+    content: dict[str, Any] = {
+        'draws': options.draws,
+        'networks': options.networks,
+        'resamples': options.resamples,
+        'shares': {},
+    }
+    for folder in args.folders:
+        sets = of_folder(folder)
+        shares: dict[str, dict[str, float]] = {}
+        content['shares'][folder.name] = shares
+        for case, draw in cases_of([*sets['val'], *sets['test']], options).items():
+            shares[case] = share(draw, options.draws)
+            print(folder.name, case, shares[case], flush=True)
 
-    shared = dict(networks=networks, resamples=args.resamples)
-    cases: dict[str, Draw] = {}
-    for number in args.sizes:
-        cases[f'same {number} images'] = partial(same_images, number=number, **shared)
-        cases[f'other {number} images'] = partial(other_images, number=number, **shared)
-    cases['12 patients of 10 equal slices'] = partial(patients, told=True, **shared)
-    cases['the same, by images'] = partial(patients, told=False, **shared)
-    cases['sharper, 30 images'] = partial(
-        sharper_network, first=base, second=sharp, number=30, resamples=args.resamples
-    )
-    shares = {}
-    for case, draw in cases.items():
-        shares[case] = share(draw, args.draws)
-        print(case, shares[case], flush=True)
-
-    if args.json:
-        content = dict(maps=args.folder.name, draws=args.draws, shares=shares)
-        args.json.write_text(json.dumps(content, indent=1) + '\n')
+            # After each case, so that a run that is cut off leaves what it has.
+            if args.json:
+                args.json.write_text(json.dumps(content, indent=1) + '\n')
 
 
 if __name__ == '__main__':

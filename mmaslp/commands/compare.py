@@ -54,9 +54,14 @@ def run(args: argparse.Namespace) -> int:
     from ..common.arguments import check_integer
     from ..common.outputs import check_outputs, write_output
     from ..evaluation.alarms import worse_metrics
-    from ..evaluation.comparison import RESAMPLES, compare_files
+    from ..evaluation.comparison import (
+        RESAMPLES,
+        compare_files,
+        compare_within,
+        sets_of_file,
+    )
     from ..evaluation.result import strict_json
-    from ..evaluation.verdict import verdict
+    from ..evaluation.verdict import overall_verdict, verdict
 
     check_outputs({'--json': args.json}, [args.first, args.second], args.overwrite)
     alarm = args.fail_if_worse is not None
@@ -71,9 +76,16 @@ def run(args: argparse.Namespace) -> int:
     groups = None
     if pattern is not None:
         groups = partial(group_numbers, pattern, fits=False)
-    comparisons = compare_files(
-        args.first, args.second, args.resamples, alarm, groups=groups
-    )
+    comparisons: list[Comparison] = []
+    if args.second is None:
+        for alike in sets_of_file(args.first, args.resamples, groups):
+            if len(alike) > 2:
+                print(f'{display_name(overall_verdict(alike))}\n')
+            comparisons += compare_within(alike)
+    else:
+        comparisons = compare_files(
+            args.first, args.second, args.resamples, alarm, groups=groups
+        )
     worse = []
     for comparison in comparisons:
         print(f'{display_name(verdict(comparison))}\n')

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..files.names import display_name, some, warn_of_others
 from .arguments import add_map_options, map_reader
+from .fit import group_numbers, read_pattern
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator
@@ -58,6 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='photographs or NIfTI scans of the same names, for --report and --coco',
     )
     add('--truth', metavar='DIR', help='folder of masks: measure the review')
+    add(
+        '--groups',
+        metavar='PATTERN',
+        help='regular expression of what names of one patient or video share, as in '
+        'fit: with --truth, intervals are over groups',
+    )
     add('--labels', metavar='DIR', help='folder of masks of which some may be wrong')
     add(
         '--suspects',
@@ -90,7 +97,12 @@ def run(args: argparse.Namespace) -> None:
 
     check_number('--smallest', args.smallest, at_least=0)
     check_number('--level', args.level, above=0, below=1)
+    pattern = read_pattern(args.groups)
     files = MapFiles.of(args.maps, args.labels or args.truth, args.suffix or '')
+    groups = None
+    if pattern is not None:
+        names = list(files.pairs)
+        groups = dict(zip(names, group_numbers(pattern, names, fits=False)))
     _check_outputs(args, files)
     calibrator = Calibrator.load(args.calibrator)
     review = partial(
@@ -113,7 +125,7 @@ def run(args: argparse.Namespace) -> None:
         rows = _without_probabilities(args, rows, extras, review, calibrator)
     _print_review(rows)
     if args.truth:
-        _print_proof(rows)
+        _print_proof(rows, groups)
     _write(args, rows, calibrator, str(verdict), alarm)
 
 
@@ -133,6 +145,8 @@ def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
     if bool(args.labels) != bool(args.suspects) or (args.labels and args.truth):
         raise ValueError('--labels and --suspects go together, and without --truth')
 
+    if args.groups and not args.truth:
+        raise ValueError('--groups are for the intervals of --truth: name the masks')
     if args.objects_out:
         outputs['--objects-out'] = files_of(args.objects_out, files.pairs)
     inputs = [args.maps, args.truth, args.labels, args.calibrator, args.images]
@@ -223,13 +237,18 @@ def _print_review(rows: 'list[Reviewed]') -> None:
         print(sentence)
 
 
-def _print_proof(rows: 'list[Reviewed]') -> None:
+def _print_proof(rows: 'list[Reviewed]', groups: dict[str, int] | None) -> None:
     from ..files.review import proof
     from ..metrics.catalogue import metric_of
     from ..report.tables import number_text
 
-    print(f'\n{"measured against the masks":<32}{"":>8} 95 % interval')
-    for key, values in proof(rows).items():
+    numbers = None
+    units = ''
+    if groups is not None:
+        numbers = [groups[row.name] for row in rows]
+        units = f' over {len(set(numbers))} groups'
+    print(f'\n{"measured against the masks":<32}{"":>8} 95 % interval{units}')
+    for key, values in proof(rows, groups=numbers).items():
         value, low, high = [number_text(number, 3) for number in values]
         title = TITLES.get(key) or metric_of(key).label
         print(f'{title:<32}{value:>8} [{low}, {high}]')

@@ -7,6 +7,7 @@ Example:
 import argparse
 import os.path as osp
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .arguments import (
@@ -16,6 +17,7 @@ from .arguments import (
     add_run_options,
     config_of_run,
 )
+from .fit import group_numbers, read_pattern
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator
@@ -48,6 +50,12 @@ def add_arguments(parser: CommandParser) -> None:
         help='write an HTML report, and its JSON file beside it',
     )
 
+    add(
+        '--groups',
+        metavar='PATTERN',
+        help='regular expression of what names of one patient or video share, as in '
+        'fit: intervals and comparisons are over groups',
+    )
     add('--name', help='of the model in the report; else the config')
     add('--out', help='folder that the metrics write predictions to')
     add('--show-dir', help='folder for painted images')
@@ -95,6 +103,10 @@ def run(args: argparse.Namespace) -> None:
         )
     )
     _check(args, testing.measures_calibration(cfg, args.eval), calibrator)
+    pattern = read_pattern(args.groups)
+    groups = None
+    if pattern is not None:
+        groups = partial(group_numbers, pattern, fits=False)
     settings = {'test-time augmentation': args.tta, 'cfg-options': args.cfg_options}
     options = testing.EvaluationOptions(
         evals=args.eval or (),
@@ -107,6 +119,7 @@ def run(args: argparse.Namespace) -> None:
         report=args.report,
         inputs=(args.checkpoint, args.calibrator),
         settings={key: str(value) for key, value in settings.items() if value},
+        groups=groups,
         trust_checkpoint=args.trust_checkpoint,
         overwrite=args.overwrite,
     )
@@ -150,6 +163,8 @@ def _check(
 
     if args.report and not measured:
         raise ValueError('--report needs the metrics of calibration: add --eval ece')
+    if args.groups and not measured:
+        raise ValueError('--groups needs the metrics of calibration: add --eval ece')
     if args.review:
         if calibrator is None:
             raise ValueError(

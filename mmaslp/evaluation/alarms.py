@@ -1,13 +1,22 @@
 """Alarms of products: a metric that is worse beyond chance, or beyond its limit."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isnan
 
+import numpy as np
+
 from ..common.arguments import reading
-from ..metrics.bootstrap import Difference
+from ..metrics.bootstrap import (
+    Difference,
+    Resamples,
+    differences,
+    jackknife,
+    resample,
+)
 from ..metrics.catalogue import METRICS, SHOWN, Metric, metric_of
-from ..metrics.chance import ALARM, standard_errors
-from .comparison import Comparison
+from ..metrics.chance import ALARM, Units, standard_errors
+from .comparison import RESAMPLES, Comparison
 from .result import Result
 
 # Metrics that are tested by default: over-confidence alone shows drift more surely.
@@ -29,11 +38,7 @@ def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str,
         ValueError: The alarm could not ring: a key has no value or no interval, or
             there are fewer images than a test at this level needs.
     """
-    changes = {
-        key: change
-        for key, change in comparison.metrics.items()
-        if metric_of(key).better and not isnan(change.low + change.unbiased)
-    }
+    changes = _testable(comparison)
     for key in keys:
         if key not in changes:
             raise ValueError(
@@ -46,8 +51,22 @@ def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str,
     _check_images(comparison, len(tested))
 
     least = comparison.units.least_size(ALARM / len(tested), sides=1)
-    sizes = {key: _how_much_worse(key, changes[key]) for key in tested}
-    return {key: size for key, size in sizes.items() if size > least}
+    worse = {}
+    for key in tested:
+        size = _how_much_worse(key, changes[key])
+        if size > least:
+            worse[key] = size
+    return worse
+
+
+def _testable(comparison: Comparison) -> dict[str, Difference]:
+    """Changes of the metrics that can be worse, and that have an interval."""
+    changes = {}
+    for key, change in comparison.metrics.items():
+        has_interval = not isnan(change.low + change.unbiased)
+        if has_interval and metric_of(key).better:
+            changes[key] = change
+    return changes
 
 
 def _how_much_worse(key: str, change: Difference) -> float:
@@ -85,7 +104,7 @@ def read_limits(texts: Sequence[str]) -> dict[str, float]:
         if key in limits:
             raise ValueError(f'--limit {text}: {key} has another limit: give one')
         if not metric.better:
-            keys = ', '.join(each.key for each in METRICS if each.better)
+            keys = ', '.join(metric.key for metric in METRICS if metric.better)
             raise ValueError(
                 f'--limit {text}: name a metric that can be worse, of {keys}'
             )
@@ -108,16 +127,32 @@ def _tells(metric: Metric, limit: float) -> bool:
     return metric.low < limit <= metric.high
 
 
-def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[str]:
-    """Say which metrics are beyond their limits.
+@dataclass(frozen=True)
+class Beyond:
+    """A metric that is beyond its limit.
+
+    Attributes:
+        text (str): Its value, its limit, and whether that may be chance.
+        rings (bool): False if it may be chance. Too few images, and metrics without a
+            spread over images, cannot tell that: they ring.
+    """
+
+    text: str
+    rings: bool
+
+
+def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[Beyond]:
+    """Say which metrics are beyond their limits, and which of them may be so by chance.
+
+    The test is that of two models on the same images, the second of which has the
+    limit on each: see :mod:`~mmaslp.metrics.chance`. All limits are tested together.
 
     Raises:
         ValueError: A metric has no value.
     """
-    values = {**result.measures, **result.metrics}
-    beyond = []
+    beyond = {}
     for key, limit in limits.items():
-        value = values.get(key)
+        value = result.value_of(key)
         if value is None or isnan(value) or isnan(limit):
             raise ValueError(
                 f'--limit {key}={limit:g}: {result.model} has no value of it here, or '
@@ -127,7 +162,48 @@ def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[str]:
         text = f'{result.model}: {key} is {value:.6g}'
         if metric_of(key).better == 'lower':
             if value > limit:
-                beyond.append(f'{text}, above its limit {limit:g}')
+                beyond[key] = f'{text}, above its limit {limit:g}'
         elif value < limit:
-            beyond.append(f'{text}, below its limit {limit:g}')
-    return beyond
+            beyond[key] = f'{text}, below its limit {limit:g}'
+    if not beyond:
+        return []
+
+    changes, units = _changes_from(result, limits)
+    # Of one image nothing has a spread, and nothing is tested.
+    tests = max(1, sum(change.is_tested for change in changes.values()))
+    told = []
+    for key, text in beyond.items():
+        if key in changes and not units.can_tell(tests):
+            needed = f'{units.text}, and a test takes {units.needed(tests)}'
+            told.append(Beyond(f'{text}; too few to tell: {needed}', rings=True))
+        elif key not in changes or not changes[key].is_tested:
+            told.append(Beyond(f'{text}; it is not tested over images', rings=True))
+        elif changes[key].differs:
+            told.append(Beyond(f'{text}, more than chance explains', rings=True))
+        else:
+            told.append(Beyond(f'{text}, which may be chance', rings=False))
+    return told
+
+
+def _changes_from(
+    result: Result, limits: Mapping[str, float]
+) -> tuple[dict[str, Difference], Units]:
+    """Compare a result with one that has its limits on every image."""
+    images = result.images
+    drawn = resample(images, RESAMPLES)
+    drawn = replace(drawn, influence=jackknife(images))
+
+    values = {}
+    resamples = {}
+    influence = {}
+    for key, limit in limits.items():
+        if key in drawn.values:
+            values[key] = np.array(limit)
+            resamples[key] = np.full_like(drawn.drawn[key], limit)
+            influence[key] = np.zeros_like(drawn.influence[key])
+    name = 'images'
+    if images.groups is not None:
+        name = 'groups'
+    units = Units(drawn.units, drawn.units, paired=True, name=name)
+    at_limits = Resamples(values, resamples, drawn.units, influence)
+    return differences(at_limits, drawn, units), units

@@ -24,6 +24,14 @@ RESAMPLES = 1000
 SETTINGS = ('bins', 'mode', 'protocol')
 
 
+def _stem(name: str) -> str:
+    """The name of an image without its ending; a part of it may look like one."""
+    path = PurePath(name)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return path.stem
+    return path.name
+
+
 @dataclass(frozen=True)
 class Measured:
     """A model on a set: its result, its images sorted by name, resamples of them."""
@@ -35,22 +43,18 @@ class Measured:
     def images(self) -> ImageTable:
         """ImageTable: Named by stem, or by path where stems repeat."""
         names = short_names(self.result.images.names)  # those of a page are short
-        if len({*names}) < len(names):
+        if len(set(names)) < len(names):
             raise ValueError(
                 f'{self.result.model}, {self.result.dataset}: the same image is in it '
                 'more than once: measure each once'
             )
-        stems = [  # a part of a name may look like an ending
-            path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
-            for path in map(PurePath, names)
-        ]
-        if len({*stems}) == len(stems):
+        stems = [_stem(name) for name in names]
+        if len(set(stems)) == len(stems):
             names = stems
 
-        order = sorted(range(len(names)), key=names.__getitem__)
-        return replace(
-            self.result.images.take(order), names=[names[row] for row in order]
-        )
+        order = np.argsort(np.array(names, object), kind='stable').tolist()
+        images = self.result.images.take(order)
+        return replace(images, names=sorted(names))
 
     @cached_property
     def drawn(self) -> Resamples:
@@ -74,9 +78,12 @@ class Measured:
     def measured_on(self) -> tuple:
         """tuple: Equal if settings, images and masks are the same."""
         images = self.images
-        settings = [self.result.settings.get(key) for key in SETTINGS]
-        masks = images.num_pixels if images.checksums is None else images.checksums
-        return (*settings, *images.names, masks.tobytes(), images.num_pixels.tobytes())
+        settings = tuple(self.result.settings.get(key) for key in SETTINGS)
+        masks = images.checksums
+        if masks is None:
+            masks = images.num_pixels
+        contents = (masks.tobytes(), images.num_pixels.tobytes())
+        return (settings, tuple(images.names), contents)
 
     @property
     def network(self) -> str:
@@ -112,8 +119,10 @@ class Comparison:
     def units(self) -> Units:
         """Units: What was drawn: images, or groups of them."""
         if self.groups is None:
-            return Units(*self.images, self.paired)
-        return Units(*self.groups, self.paired, 'groups')
+            first, second = self.images
+            return Units(first, second, self.paired)
+        first, second = self.groups
+        return Units(first, second, self.paired, 'groups')
 
     @property
     def needed(self) -> int:
@@ -126,9 +135,15 @@ class Comparison:
     @property
     def titles(self) -> tuple[str, str]:
         """tuple[str, str]: Names of both, which tell them apart."""
-        names = zip((self.first, self.second), self.calibrated)
-        one, other = (name + (CALIBRATED if kind else '') for name, kind in names)
-        return (f'{one} (1)', f'{other} (2)') if one == other else (one, other)
+        first = self.first
+        second = self.second
+        if self.calibrated[0]:
+            first += CALIBRATED
+        if self.calibrated[1]:
+            second += CALIBRATED
+        if first == second:
+            return f'{first} (1)', f'{second} (2)'
+        return first, second
 
     @property
     def of_calibrator(self) -> bool:
@@ -139,7 +154,8 @@ class Comparison:
 def check_alike(first: Result, second: Result) -> None:
     """Refuse results that were measured with other settings."""
     for key in SETTINGS:
-        one, other = (result.settings.get(key) for result in (first, second))
+        one = first.settings.get(key)
+        other = second.settings.get(key)
         if one != other:
             raise ValueError(
                 f'{first.model} and {second.model}: {key} is {one!r} in the first but '
@@ -156,8 +172,9 @@ def compare(first: Measured, second: Measured) -> Comparison:
     Raises:
         ValueError: Settings differ, or images of one name have other masks.
     """
-    if {type(first), type(second)} != {Measured} or first.resamples != second.resamples:
-        raise ValueError('compare takes two Measured(result), of as many resamples')
+    for side in (first, second):
+        if type(side) is not Measured or side.resamples != first.resamples:
+            raise ValueError('compare takes two Measured(result), of as many resamples')
     check_alike(first.result, second.result)
 
     paired = first.images.names == second.images.names
@@ -215,25 +232,28 @@ def _same_groups(one: np.ndarray, other: np.ndarray) -> bool:
 
 def compare_within(results: Sequence[Measured]) -> list[Comparison]:
     """Compare models of the same images, each with its :func:`baselines`."""
-    return [
-        compare(baseline, measured)
-        for measured in results
-        for baseline in baselines(measured, results)
-    ]
+    comparisons = []
+    for measured in results:
+        for baseline in baselines(measured, results):
+            comparisons.append(compare(baseline, measured))
+    return comparisons
 
 
 def baselines(measured: Measured, group: Sequence[Measured]) -> list[Measured]:
     """What a model is compared with: the first of its kind, and its raw one."""
-    kind = [
-        other
-        for other in group
-        if other.result.is_calibrated == measured.result.is_calibrated
-    ]
-    raw = [other for other in group if not other.result.is_calibrated]
-    without = [other for other in raw if other.network == measured.network]
-    if measured is kind[0]:
-        return (without or raw)[:1] if measured.result.is_calibrated else []
-    return [kind[0], *(without[:1] if measured.result.is_calibrated else [])]
+    is_calibrated = measured.result.is_calibrated
+    alike = [row for row in group if row.result.is_calibrated == is_calibrated]
+    first = []
+    if measured is not alike[0]:
+        first = [alike[0]]
+    if not is_calibrated:
+        return first
+
+    raw = [row for row in group if not row.result.is_calibrated]
+    without = [row for row in raw if row.network == measured.network]
+    if not first and not without:
+        without = raw
+    return first + without[:1]
 
 
 def compare_files(
@@ -259,19 +279,35 @@ def compare_files(
         ValueError: A file is not a result file, its results cannot be compared, or it
             is not clear which rows belong together.
     """
-    rows = _rows_of(first, resamples, groups)
     if second is None:
         comparisons = []
-        for alike in by_images(rows):
+        for alike in sets_of_file(first, resamples, groups):
             comparisons += compare_within(alike)
-        if not comparisons:
-            raise ValueError(f'{first} holds one model: name a second file')
         return comparisons
 
+    rows = _rows_of(first, resamples, groups)
     others = _rows_of(second, resamples, groups)
     with naming(f'{first} and {second}'):
         pairs = match(rows, others, check_bool('whole', whole))
         return [compare(one, other) for one, other in pairs]
+
+
+def sets_of_file(
+    path: str,
+    resamples: int = RESAMPLES,
+    groups: Callable[[Sequence[str]], Sequence[int]] | None = None,
+) -> list[list[Measured]]:
+    """Read a result file of several models, by the images that they were measured on.
+
+    The arguments are those of :func:`compare_files`.
+
+    Raises:
+        ValueError: No two models can be compared.
+    """
+    sets = by_images(_rows_of(path, resamples, groups))
+    if all(len(alike) == 1 for alike in sets):
+        raise ValueError(f'{path} holds one model: name a second file')
+    return sets
 
 
 def _rows_of(
@@ -289,14 +325,35 @@ def _rows_of(
     return rows
 
 
+def _by_set_and_kind(row: Measured) -> Any:
+    return row.result.dataset, row.result.is_calibrated
+
+
+def _by_kind(row: Measured) -> Any:
+    return row.result.is_calibrated
+
+
+def _by_set_and_model(row: Measured) -> Any:
+    return row.result.dataset, row.result.model
+
+
+def _by_model(row: Measured) -> Any:
+    return row.result.model
+
+
+def _alone(row: Measured) -> Any:
+    """The same for all rows, which is of use where there is one."""
+    return None
+
+
 # What tells which rows of two files belong together, the first that does: a set is
 # named by its folder, which is another one for other images.
 KEYS: tuple[Callable[[Measured], Any], ...] = (
-    lambda row: (row.result.dataset, row.result.is_calibrated),
-    lambda row: row.result.is_calibrated,
-    lambda row: (row.result.dataset, row.result.model),
-    lambda row: row.result.model,
-    lambda row: 'the only one',
+    _by_set_and_kind,
+    _by_kind,
+    _by_set_and_model,
+    _by_model,
+    _alone,
 )
 
 
@@ -305,29 +362,42 @@ def match(
 ) -> list[tuple[Measured, Measured]]:
     """Pair the rows of two files that belong together."""
     for key in KEYS:
-        first, second = ({key(row): row for row in file} for file in (rows, others))
-        unique = (len(first), len(second)) == (len(rows), len(others))
-        if unique and (shared := [value for value in first if value in second]):
-            alone = [
-                f'{row.result.model} on {row.result.dataset}'
-                for key, row in [*first.items(), *second.items()]
-                if key not in shared
-            ]
-            words = f'in one file alone, so not compared: {", ".join(alone)}'
-            if alone and whole:
-                raise ValueError(words)
-            if alone:
-                warnings.warn(words, stacklevel=2)
-            return [(first[value], second[value]) for value in shared]
+        first = {key(row): row for row in rows}
+        second = {key(row): row for row in others}
+        pairs = []
+        left_out = []
+        for value, row in first.items():
+            if value in second:
+                pairs.append((row, second[value]))
+            else:
+                left_out.append(row)
+        for value, row in second.items():
+            if value not in first:
+                left_out.append(row)
 
-    listed = (
-        ', '.join(f'{row.result.model} on {row.result.dataset}' for row in file)
-        for file in (rows, others)
-    )
+        is_unique = len(first) == len(rows) and len(second) == len(others)
+        if is_unique and pairs:
+            _tell_left_out(left_out, whole)
+            return pairs
+
     raise ValueError(
-        f'it is not clear which rows belong together: {" / ".join(listed)}; give files '
-        'of one model each'
+        f'it is not clear which rows belong together: {_listed(rows)} / '
+        f'{_listed(others)}; give files of one model each'
     )
+
+
+def _tell_left_out(rows: Sequence[Measured], whole: bool) -> None:
+    """Warn of rows that one file has alone, or refuse them where all are to count."""
+    if not rows:
+        return
+    words = f'in one file alone, so not compared: {_listed(rows)}'
+    if whole:
+        raise ValueError(words)
+    warnings.warn(words, stacklevel=3)
+
+
+def _listed(rows: Sequence[Measured]) -> str:
+    return ', '.join(f'{row.result.model} on {row.result.dataset}' for row in rows)
 
 
 def by_images(rows: Sequence[Measured]) -> list[list[Measured]]:
@@ -340,26 +410,44 @@ def by_images(rows: Sequence[Measured]) -> list[list[Measured]]:
     groups: dict[tuple, list[Measured]] = {}
     for row in rows:
         key = row.measured_on
-        while row.result.model in [each.result.model for each in groups.get(key, [])]:
+        while _has_model(groups.get(key, []), row.result.model):
             key = (*key, 'again')
         groups.setdefault(key, []).append(row)
 
-    for (one, *_), (other, *_) in combinations(groups.values(), 2):
+    sets = list(groups.values())
+    for first, second in combinations(sets, 2):
+        one = first[0]
+        other = second[0]
         same_set = one.result.dataset == other.result.dataset
         if same_set and one.images.names == other.images.names:
             check_alike(one.result, other.result)
             _check_masks(one, other)
-    return [*groups.values()]
+    return sets
+
+
+def _has_model(rows: Sequence[Measured], model: str) -> bool:
+    return any(row.result.model == model for row in rows)
 
 
 def _differing_masks(first: Measured, second: Measured) -> list[str]:
     """Names of images whose masks, or ignored pixels, differ between two results."""
-    given: Any = (first.images, second.images)
-    masks: list[Any] = [images.num_pixels for images in given]
-    if all(images.checksums is not None for images in given):
-        masks = [[*zip(images.checksums, images.num_pixels)] for images in given]
-    one, other = (dict(zip(images.names, of)) for images, of in zip(given, masks))
-    return [name for name in one if one[name] != other.get(name, one[name])]
+    one = first.images
+    other = second.images
+    with_checksums = one.checksums is not None and other.checksums is not None
+    before = _masks_by_name(one, with_checksums)
+    now = _masks_by_name(other, with_checksums)
+    return [name for name in before if before[name] != now.get(name, before[name])]
+
+
+def _masks_by_name(images: ImageTable, with_checksums: bool) -> dict[str, tuple]:
+    """What tells the mask of each image."""
+    masks: dict[str, tuple] = {}
+    for row, name in enumerate(images.names):
+        masks[name] = (images.num_pixels[row],)
+        if with_checksums:
+            assert images.checksums is not None
+            masks[name] += (images.checksums[row],)
+    return masks
 
 
 def _check_masks(first: Measured, second: Measured) -> None:

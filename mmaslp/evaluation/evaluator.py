@@ -32,7 +32,9 @@ from .result import CALIBRATED, Result
 
 def mask_checksum(label: np.ndarray | Tensor) -> int:
     """CRC-32 of a mask: of its size and its labels as bytes."""
-    values = label.byte().cpu() if isinstance(label, Tensor) else label
+    values = label
+    if isinstance(label, Tensor):
+        values = label.byte().cpu().numpy()
     size = zlib.crc32(str(tuple(label.shape)).encode())
     return zlib.crc32(np.ascontiguousarray(values, np.uint8).data, size)
 
@@ -70,29 +72,42 @@ def evaluate_image(
     C > 2 classes ``prob`` is ``(C, H, W)``.
     """
     pixels = PixelCounts.of(prob, label, ignore_index, num_classes)
-    bands = None
-    if mode == 'top_label' and num_classes == 2:
-        bands = BandTable()
-        # A volume gets an axis of images, an image needs none.
-        axis = (None,) * (prob.ndim - 2)
-        bands.update(prob[axis], label[axis], ignore_index)
-        if estimates is None:
-            estimates = mask_estimates(prob, label, ignore_index)
-
     scores = pixels.score_table(mode)
     table = equal_width(scores, bins)
+    brier = 0.0
+    if scores.total:
+        brier = brier_score(scores) * scores.total
     row = ImageTable(
         names=[check_text('name', name)],
         table=BinTable(table.count[None], table.correct[None], table.conf[None]),
         nll=np.array([pixels.nll / NLL_UNIT]),
-        brier=np.array([brier_score(scores) * scores.total if scores.total else 0.0]),
-        band_sums=None if bands is None else bands.sums[None].cpu().numpy(),
-        masks=None if bands is None else estimates,
+        brier=np.array([brier]),
         checksums=np.array([mask_checksum(label)], np.int64),
     )
-    return EvaluatedImage(
-        pixels, row, bands=None if bands is None else bands.totals.cpu().numpy()
-    )
+    if mode == 'positive' or num_classes > 2:
+        return EvaluatedImage(pixels, row, bands=None)
+
+    bands = BandTable()
+    # A volume gets an axis of images, an image needs none.
+    axis = (None,) * (prob.ndim - 2)
+    bands.update(prob[axis], label[axis], ignore_index)
+    if estimates is None:
+        estimates = mask_estimates(prob, label, ignore_index)
+    row = replace(row, band_sums=bands.sums[None].cpu().numpy(), masks=estimates)
+    return EvaluatedImage(pixels, row, bands.totals.cpu().numpy())
+
+
+def _check_estimates(estimates: MaskTable, measured: MaskTable) -> None:
+    """Refuse estimates of another map, or of another label."""
+    if (
+        not isinstance(estimates, MaskTable)
+        or estimates.foreground != measured.foreground
+        or estimates.predicted != measured.predicted
+        or estimates.pixels != measured.pixels
+    ):
+        raise ValueError(
+            'estimates must be what Calibrator.scores makes of this map and label'
+        )
 
 
 @dataclass
@@ -143,13 +158,12 @@ class Evaluator:
         ignore_index: int | None = 255,
         num_classes: int = 2,
     ) -> None:
+        modes = list(MODES)
+        if num_classes != 2:
+            modes.remove('positive')
         self.options: dict[str, Any] = {
             'bins': check_bins(bins),
-            'mode': check_choice(
-                f'mode, of {num_classes} classes,',
-                mode,
-                MODES if num_classes == 2 else MODES[:1],
-            ),
+            'mode': check_choice(f'mode, of {num_classes} classes,', mode, modes),
             'ignore_index': optional(check_integer, 'ignore_index', ignore_index),
             'num_classes': num_classes,
         }
@@ -170,7 +184,8 @@ class Evaluator:
         Args:
             name (str): Of the image.
             prob (np.ndarray | Tensor): Floating point in [0, 1], as the network gives
-                it.
+                it. A tensor of a calibrator is refused; an array, which does not say
+                that it is calibrated, is counted as the network's.
             label (np.ndarray | Tensor): Of {0, 1, ignore_index}, same shape.
             calibrated (np.ndarray | Tensor, optional): What a calibrator made of
                 ``prob``. Of all images or of none.
@@ -188,16 +203,8 @@ class Evaluator:
             )
 
         raw = evaluate_image(name, prob, label, **self.options)
-        own = raw.row.masks
-        if (estimates is not None and own is not None) and not (
-            isinstance(estimates, MaskTable)
-            and estimates.foreground == own.foreground
-            and estimates.predicted == own.predicted
-            and estimates.pixels == own.pixels
-        ):
-            raise ValueError(
-                'estimates must be what Calibrator.scores makes of this map and label'
-            )
+        if estimates is not None and raw.row.masks is not None:
+            _check_estimates(estimates, raw.row.masks)
         if calibrated is not None:
             refuse_calibrated(prob)
             with naming('calibrated'):
@@ -220,7 +227,10 @@ class Evaluator:
     @property
     def names(self) -> list[str]:
         """list[str]: Names of the images, in the order that they came in."""
-        return [name for row in self.raw.rows for name in row.names]
+        names: list[str] = []
+        for row in self.raw.rows:
+            names += row.names
+        return names
 
     def result(
         self,
@@ -248,46 +258,64 @@ class Evaluator:
         if len(self._axes) > 1:
             raise ValueError('images and volumes are mixed: measure each kind alone')
         calibrated = check_bool('calibrated', calibrated)
-        images = self.calibrated if calibrated else self.raw
-        measured = {key: self.options[key] for key in ('bins', 'mode')}
-        settings = {**(settings or {}), **measured}
-        if calibrated:
-            settings.setdefault('calibrator', 'given')
-        rows = images.rows
-        if calibrated and len(rows) != len(self.raw.rows):
-            raise ValueError(
-                f'{len(rows)} of {len(self.raw.rows)} images have calibrated '
-                'probabilities: give them of all images'
-            )
-        table = ImageTable.join(rows) if rows else ImageTable.empty(settings['bins'])
-        if groups is not None:
-            table = table.grouped(groups)
-            settings['groups'] = table.num_groups
-        if len({*table.names}) < len(table):
+        table = self._table(calibrated, groups)
+        pixels = self._images(calibrated).histogram.pixels()
+        bins = self.options['bins']
+        mode = self.options['mode']
+        if len(set(table.names)) < len(table):
             warnings.warn(
                 f'{model}, {dataset}: two images have one name: measure each once, '
                 'by a name of its own',
                 stacklevel=2,
             )
 
+        settings = dict(settings or {})
+        settings |= {'bins': bins, 'mode': mode}
+        if calibrated:
+            settings.setdefault('calibrator', 'given')
+        if groups is not None:
+            settings['groups'] = table.num_groups
         intervals: dict[str, list[float]] = {}
         if check_resamples(resamples):
             settings['resamples'] = resamples
             drawn = resample(table, resamples)
             intervals = {key: drawn.interval(key).tolist() for key in drawn.values}
 
-        pixels = images.histogram.pixels()
         # Those of all pixels are exact; sums over images are rounded.
-        metrics = {**metrics_of_sums(table), **pixels.compute(**measured)}
-        positive = settings['mode'] == 'top_label' and pixels.num_classes == 2
+        metrics = metrics_of_sums(table) | pixels.compute(bins, mode)
+        positive = {}
+        if mode == 'top_label' and pixels.num_classes == 2:
+            positive = pixels.compute(bins, 'positive')
         result = Result(
             table,
             settings,
-            {key: float(value) for key, value in metrics.items()},
+            metrics,
             intervals,
-            pixels.compute(settings['bins'], 'positive') if positive else {},
+            positive,
             model,
             dataset,
             no_foreground=pixels.foreground == 0 < pixels.scores.total,
         )
-        return replace(result, model=model + CALIBRATED) if calibrated else result
+        if calibrated:
+            return replace(result, model=model + CALIBRATED)
+        return result
+
+    def _images(self, calibrated: bool) -> ImageSet:
+        if calibrated:
+            return self.calibrated
+        return self.raw
+
+    def _table(self, calibrated: bool, groups: Sequence[int] | None) -> ImageTable:
+        """The rows of all images, with their groups if these are told."""
+        rows = self._images(calibrated).rows
+        if len(rows) != len(self.raw.rows):
+            raise ValueError(
+                f'{len(rows)} of {len(self.raw.rows)} images have calibrated '
+                'probabilities: give them of all images'
+            )
+        table = ImageTable.empty(self.options['bins'])
+        if rows:
+            table = ImageTable.join(rows)
+        if groups is not None:
+            table = table.grouped(groups)
+        return table

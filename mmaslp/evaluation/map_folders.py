@@ -88,34 +88,32 @@ def evaluate_maps(
 
 def name_calibrated(results: Sequence[Result]) -> list[Result]:
     """Name calibrated maps by raw ones of the same masks: they are of one network."""
-    areas = [
-        row.images.masks.predicted.tobytes()
-        if row.images.masks and row.images.masks.predicted.any()
-        else b''
-        for row in results
-    ]
-    networks = {
-        area: row.model
-        for area, row in zip(areas, results)
-        if area and not row.is_calibrated
-    }
+    areas = [_areas(row) for row in results]
+    networks = {}
+    for area, row in zip(areas, results):
+        if area and not row.is_calibrated:
+            networks[area] = row.model
 
-    return [
-        replace(row, model=f'{networks[area]}{CALIBRATED}')
-        if row.is_calibrated and area in networks and areas.count(area) == 2
-        else row
-        for area, row in zip(areas, results)
-    ]
+    named = []
+    for area, row in zip(areas, results):
+        if row.is_calibrated and area in networks and areas.count(area) == 2:
+            row = replace(row, model=f'{networks[area]}{CALIBRATED}')
+        named.append(row)
+    return named
+
+
+def _areas(result: Result) -> bytes:
+    """Areas of all masks, which a calibrator keeps; nothing where all are empty."""
+    masks = result.images.masks
+    if masks is None or not masks.predicted.any():
+        return b''
+    return masks.predicted.tobytes()
 
 
 def set_name(gt_dir: str | Path) -> str:
     """Name a set by its folder of masks; by the one above if that just says masks."""
     folder = Path(gt_dir).resolve()
-    return next(
-        (
-            place.name
-            for place in (folder, *folder.parents)
-            if place.name and not _MASKS.fullmatch(place.name)
-        ),
-        folder.name,
-    )
+    for place in (folder, *folder.parents):
+        if place.name and not _MASKS.fullmatch(place.name):
+            return place.name
+    return folder.name

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -90,10 +89,18 @@ class Result:
         """bool: Whether it was measured in mode 'positive'."""
         return self.settings.get('mode') == 'positive'
 
+    def value_of(self, key: str) -> float | None:
+        """Return a metric, of ours or of another library; None if it is not there."""
+        if key in self.metrics:
+            return self.metrics[key]
+        return self.measures.get(key)
+
     @property
     def undirected(self) -> set[str]:
         """set[str]: Metrics of which none is better: the share of foreground."""
-        return {'acc'} if self.is_positive else set()
+        if self.is_positive:
+            return {'acc'}
+        return set()
 
     @property
     def num_images(self) -> int:
@@ -127,22 +134,22 @@ class Result:
             'no_foreground': self.no_foreground,
             'num_images': self.num_images,
             'num_pixels': self.num_pixels,
-            **self.metrics,
-            'bins': _columns(self.bins),
         }
+        content |= self.metrics
+        content['bins'] = _columns(self.bins)
         if self.bands:
-            content['bands'] = {
-                'edges': list(BORDER_EDGES),
-                'unit': BAND_UNIT,
-                **{
-                    border: {**_columns(table), **band_columns(table)}
-                    for border, table in self.bands.items()
-                },
-            }
+            bands: dict[str, Any] = {'edges': list(BORDER_EDGES), 'unit': BAND_UNIT}
+            for border, table in self.bands.items():
+                bands[border] = _columns(table) | band_columns(table)
+            content['bands'] = bands
 
-        content |= {'images': self.images.to_json(), 'settings': self.settings}
-        parts = {key: getattr(self, key) for key in ('intervals', 'positive', *_PARTS)}
-        return content | {key: part for key, part in parts.items() if part}
+        content['images'] = self.images.to_json()
+        content['settings'] = self.settings
+        for key in ('intervals', 'positive', 'measures', 'files'):
+            value = getattr(self, key)
+            if value:
+                content[key] = value
+        return content
 
     @classmethod
     def from_json(cls, content: Any) -> 'Result':
@@ -162,40 +169,41 @@ class Result:
         check_choice('mode', settings['mode'], MODES)
         check_resamples(settings.get('resamples', 0))
 
-        metrics = {key: content[key] for key in content if key not in _NO_METRICS}
-        intervals = {
-            key: [*_metrics({f'low {key}': low, f'high {key}': high}).values()]
-            for key, (low, high) in content.get('intervals', {}).items()
-        }
-        if any(low > high for low, high in intervals.values()):
-            raise ValueError('an interval ends below its beginning')
         images = ImageTable.from_json(content['images'], bins)
+        metrics = {key: content[key] for key in content if key not in _NO_METRICS}
         metrics = _metrics(metrics)
         _check_sums(images, metrics)
         return cls(
             images,
             settings,
             metrics,
-            intervals=intervals,
+            intervals=_intervals(content.get('intervals', {})),
             positive=_metrics(content.get('positive', {})),
             model=content['model'],
             dataset=content['dataset'],
             no_foreground=check_bool('no_foreground', content['no_foreground']),
             measures=_numbers(content.get('measures', {}), at_least=0),
-            files=[
-                {key: str(each[key]) for key in ('role', 'name', 'sha256')}
-                for each in content.get('files', [])
-            ],
+            files=[_file(entry) for entry in content.get('files', [])],
         )
 
 
-_PARTS = ('measures', 'files')
 # Keys of a file beside those of the metrics, which stand at its top.
 _NO_METRICS = (
-    *('format', 'model', 'dataset', 'no_foreground', 'num_images', 'num_pixels'),
-    *('bins', 'bands', 'images', 'settings', 'intervals', 'positive'),
+    'format',
+    'model',
+    'dataset',
+    'no_foreground',
+    'num_images',
+    'num_pixels',
+    'bins',
+    'bands',
+    'images',
+    'settings',
+    'intervals',
+    'positive',
     'pictures',  # of a file of version 0.5
-    *_PARTS,
+    'measures',
+    'files',
 )
 
 
@@ -217,6 +225,22 @@ def _metrics(values: dict[str, Any]) -> dict[str, float]:
     return numbers
 
 
+def _intervals(values: dict[str, Any]) -> dict[str, list[float]]:
+    """Read intervals of a file; ValueError if one is none."""
+    intervals = {}
+    for key, (low, high) in values.items():
+        ends = _metrics({f'low {key}': low, f'high {key}': high})
+        intervals[key] = list(ends.values())
+        if intervals[key][0] > intervals[key][1]:
+            raise ValueError('an interval ends below its beginning')
+    return intervals
+
+
+def _file(entry: dict[str, Any]) -> dict[str, str]:
+    """Read role, name and checksum of what was evaluated."""
+    return {key: str(entry[key]) for key in ('role', 'name', 'sha256')}
+
+
 def _check_sums(images: ImageTable, metrics: dict[str, float]) -> None:
     """Refuse metrics that are not those of the images; some need all pixels."""
     for key, value in metrics_of_sums(images).items():
@@ -231,10 +255,13 @@ def _check_sums(images: ImageTable, metrics: dict[str, float]) -> None:
 
 def _numbers(values: dict[str, Any], **limits: Any) -> dict[str, float]:
     """Read numbers of a file, in which null is nan."""
-    return {
-        key: math.nan if value is None else check_number(key, value, **limits)
-        for key, value in values.items()
-    }
+    numbers = {}
+    for key, value in values.items():
+        if value is None:
+            numbers[key] = math.nan
+        else:
+            numbers[key] = check_number(key, value, **limits)
+    return numbers
 
 
 # Largest result file that is read: 2 to 5 KB per image.
@@ -251,23 +278,34 @@ def save_result(
 
     The folder is made if needed. ``indent`` None gives the shortest file.
     """
-    content: Any = (
-        result.to_json()
-        if isinstance(result, Result)
-        else [entry.to_json() for entry in check_members('result', result, Result)]
-    )
+    content: Any
+    if isinstance(result, Result):
+        content = result.to_json()
+    else:
+        content = [row.to_json() for row in check_members('result', result, Result)]
     write_output(path, strict_json(content, indent) + '\n', overwrite)
 
 
 def strict_json(value: Any, indent: int | None = None) -> str:
     """Write a value as JSON; numbers that are not finite become null."""
-    separators = (',', ':') if indent is None else None
+    separators = None
+    if indent is None:
+        separators = (',', ':')
     # json writes NaN and Infinity, and asks what to read in their place.
-    plain = json.dumps(
-        value, default=lambda it: it.tolist() if hasattr(it, 'tolist') else str(it)
-    )
-    value = json.loads(plain, parse_constant=lambda _: None)
+    plain = json.dumps(value, default=_plain)
+    value = json.loads(plain, parse_constant=_null)
     return json.dumps(value, allow_nan=False, indent=indent, separators=separators)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold of a value that it does not know."""
+    if hasattr(value, 'tolist'):
+        return value.tolist()
+    return str(value)
+
+
+def _null(constant: str) -> None:
+    """What stands in the place of NaN and Infinity."""
 
 
 def load_results(path: str | Path) -> list[Result]:
@@ -283,10 +321,12 @@ def load_results(path: str | Path) -> list[Result]:
         'test`, or that of `mmaslp eval-maps --json`)'
     ):
         content = json.loads(read_file(check_path('path', path), MAX_BYTES))
-        contents = content if isinstance(content, list) else [content]
-        if not contents:
+        rows = [content]
+        if isinstance(content, list):
+            rows = content
+        if not rows:
             raise ValueError('it is empty')
-        return [Result.from_json(content) for content in contents]
+        return [Result.from_json(row) for row in rows]
 
 
 def load_files(paths: Sequence[str]) -> list[Result]:
@@ -294,12 +334,22 @@ def load_files(paths: Sequence[str]) -> list[Result]:
 
     So both of its rows are, the raw and the calibrated one.
     """
-    files = dict(zip(paths, short_names(paths)))
-    rows = [(files[path], row) for path in files for row in load_results(path)]
-    networks = [(row.model.removesuffix(CALIBRATED), row.dataset) for _, row in rows]
-    holders = {(file, *network) for (file, _), network in zip(rows, networks)}
-    times = Counter(holder[1:] for holder in holders)
-    return [
-        replace(row, model=f'{file}: {row.model}') if times[network] > 1 else row
-        for (file, row), network in zip(rows, networks)
-    ]
+    names = dict(zip(paths, short_names(paths)))
+    rows = []
+    files_of_network: dict[tuple[str, str], set[str]] = {}
+    for path, name in names.items():
+        for row in load_results(path):
+            rows.append((name, row))
+            files_of_network.setdefault(_network(row), set()).add(name)
+
+    results = []
+    for name, row in rows:
+        if len(files_of_network[_network(row)]) > 1:
+            row = replace(row, model=f'{name}: {row.model}')
+        results.append(row)
+    return results
+
+
+def _network(result: Result) -> tuple[str, str]:
+    """Name of a network, with and without its calibrator, and of the set."""
+    return result.model.removesuffix(CALIBRATED), result.dataset

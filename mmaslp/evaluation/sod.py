@@ -49,10 +49,14 @@ def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
         'adp_e': float(values['em']['adp']),
         'e_curve': np.asarray(values['em']['curve'], dtype=np.float64),
     }
-    undefined = [] if mask.any() else [*NEED_FOREGROUND]
+    undefined: list[str] = []
+    if not mask.any():
+        undefined += NEED_FOREGROUND
     if mask.size < 2:  # the library divides by the number of pixels minus one
         undefined += ['adp_e', 'e_curve']
-    return record | {key: record[key] * np.nan for key in undefined}
+    for key in undefined:
+        record[key] = record[key] * np.nan
+    return record
 
 
 def _snapped(prob: np.ndarray) -> np.ndarray:
@@ -70,22 +74,29 @@ def sod_metrics(
     """
     scores = histogram.pixels().score_table('positive')
 
-    def mean(key: str) -> Any:
-        rows = [record[key] for record in records if not np.isnan(record[key]).any()]
-        return np.mean(rows, axis=0) if rows else np.nan
-
-    f_curve = mean('f_curve')
-    e_curve = mean('e_curve')
+    f_curve = _mean(records, 'f_curve')
+    e_curve = _mean(records, 'e_curve')
     return {
-        'mae': float(mean('mae')),
+        'mae': float(_mean(records, 'mae')),
         'max_f': float(np.max(f_curve)),
         'mean_f': float(np.mean(f_curve)),
-        'adp_f': float(mean('adp_f')),
-        'weighted_f': float(mean('weighted_f')),
+        'adp_f': float(_mean(records, 'adp_f')),
+        'weighted_f': float(_mean(records, 'weighted_f')),
         'max_e': float(np.max(e_curve)),
         'mean_e': float(np.mean(e_curve)),
-        'adp_e': float(mean('adp_e')),
-        's': float(mean('s')),
+        'adp_e': float(_mean(records, 'adp_e')),
+        's': float(_mean(records, 's')),
         'ap': average_precision(scores),
         'auc': roc_auc(scores),
     }
+
+
+def _mean(records: Sequence[dict[str, Any]], key: str) -> Any:
+    """Mean over the images in which a measure is defined."""
+    defined = []
+    for record in records:
+        if not np.isnan(record[key]).any():
+            defined.append(record[key])
+    if not defined:
+        return np.nan
+    return np.mean(defined, axis=0)

@@ -1,6 +1,7 @@
 """What a comparison says: which is better, by how much, is it chance, what to do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import isnan, nan
 
 from ..metrics.bootstrap import Difference
@@ -16,54 +17,100 @@ MASKS = ('acc', 'dice')
 LEAST_EXCESS = 0.01
 
 
-def verdict(comparison: Comparison) -> str:
+def verdict(comparison: Comparison, with_directions: bool = True) -> str:
     """Say which of two models is better calibrated, whether by chance, what to do.
 
     It names the largest relative change of :data:`CALIBRATION` beyond chance (see
     :mod:`~mmaslp.metrics.chance`), what else changed to the other side, and whether
     each model is too sure or not sure enough. With fewer images, or groups of them,
     than the test takes it says so, and how many it takes.
+
+    ``with_directions``: whether to say in which direction each errs, and what follows.
     """
     first, second = _names(comparison)
-    changes = _tested(comparison)
-    calibration = [key for key in CALIBRATION if key in changes]
-    if not calibration:
+    changes = _Changes.of(comparison)
+    if changes.largest() is None:
         text = f'There are too few images to compare {second} with {first}'
         return f'{text}{_needed(comparison)}.'
 
-    # What is smaller may come of the format of the maps.
-    shown = [key for key in changes if round(changes[key].difference, 4)]
     warning = _warning(comparison)
-    if not shown:
+    if not changes.is_any_shown:
         return f'{warning}{second} and {first} are equal in pixels and masks.'
     if comparison.needed:
-        return f'{warning}{_too_few(comparison, calibration, changes)}'
+        return f'{warning}{_too_few(comparison, changes)}'
 
-    certain = [key for key in shown if changes[key].differs]
-    gains = [key for key in certain if is_better(key, changes[key])]
-    losses = [key for key in certain if key not in gains]
-    key = _largest([key for key in calibration if key in certain], changes)
-    if key is None:
-        text = _cannot_be_told_apart(comparison, calibration, certain, changes)
+    if changes.largest(changes.certain) is None:
+        text = _cannot_be_told_apart(comparison, changes)
     else:
-        text = _more_than_chance(comparison, key, gains, losses, changes)
-    sentences = [text, _sureness(comparison), _advice(comparison, gains, losses)]
-    return warning + ' '.join(filter(None, sentences))
+        text = _more_than_chance(comparison, changes)
+    directions = ''
+    if with_directions:
+        directions = _directions(_errors(comparison))
+    return warning + _joined([text, directions, _advice(comparison, changes)])
 
 
-def _tested(comparison: Comparison) -> dict[str, Difference]:
-    """The changes that a verdict speaks of."""
-    changes = {}
-    for key in (*CALIBRATION, *MASKS):
-        change = comparison.metrics.get(key)
-        if change is not None and not isnan(change.low):
-            changes[key] = change
-    return changes
+def _joined(sentences: Sequence[str]) -> str:
+    """Sentences behind each other, without those that say nothing."""
+    return ' '.join(sentence for sentence in sentences if sentence)
 
 
-def _largest(keys: Sequence[str], changes: Mapping[str, Difference]) -> str | None:
-    """The metric of the largest relative change; None of none."""
-    return max(keys, key=lambda key: _relative(changes[key]), default=None)
+@dataclass(frozen=True)
+class _Changes:
+    """What a verdict speaks of.
+
+    Attributes:
+        by_key (dict[str, Difference]): Of calibration and masks, with an interval.
+        gains (list[str]): Of these what is better beyond chance; also ``losses``.
+    """
+
+    by_key: dict[str, Difference]
+    gains: list[str]
+    losses: list[str]
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> '_Changes':
+        """Sort the changes of a comparison."""
+        changes = cls({}, [], [])
+        for key in (*CALIBRATION, *MASKS):
+            change = comparison.metrics.get(key)
+            if change is not None and not isnan(change.low):
+                changes.by_key[key] = change
+                if change.differs and _is_shown(change):
+                    changes._add_certain(key, change)
+        return changes
+
+    def _add_certain(self, key: str, change: Difference) -> None:
+        if is_better(key, change):
+            self.gains.append(key)
+        else:
+            self.losses.append(key)
+
+    @property
+    def certain(self) -> list[str]:
+        """list[str]: What differs beyond chance."""
+        return [key for key in self.by_key if key in self.gains or key in self.losses]
+
+    @property
+    def is_any_shown(self) -> bool:
+        """bool: Whether anything differs in the digits that are shown."""
+        return any(_is_shown(change) for change in self.by_key.values())
+
+    def largest(self, among: Sequence[str] = CALIBRATION) -> str | None:
+        """Metric of the largest relative change in calibration; None of none."""
+        largest = None
+        size = -1.0
+        for key in CALIBRATION:
+            if key in among and key in self.by_key:
+                relative = _relative(self.by_key[key])
+                if relative > size:
+                    largest = key
+                    size = relative
+        return largest
+
+
+def _is_shown(change: Difference) -> bool:
+    """Whether a change is seen; what is smaller may come of the format of the maps."""
+    return round(change.difference, 4) != 0
 
 
 def _needed(comparison: Comparison) -> str:
@@ -74,55 +121,39 @@ def _needed(comparison: Comparison) -> str:
     return f': {comparison.units.text}, and a test takes {comparison.needed} {name}'
 
 
-def _too_few(
-    comparison: Comparison, keys: Sequence[str], changes: Mapping[str, Difference]
-) -> str:
+def _too_few(comparison: Comparison, changes: _Changes) -> str:
     first, second = _names(comparison)
-    key = _largest(keys, changes)
-    assert key is not None  # models that are compared share a metric
+    largest = _largest_text(changes)
     return (
         f'There are too few {comparison.units.name} to tell {second} from {first}'
-        f'{_needed(comparison)}. The largest change, {_values([key], changes)}, may be '
-        f'chance. Measure more {comparison.units.name}.'
+        f'{_needed(comparison)}. The largest change, {largest}, may be chance. Measure '
+        f'more {comparison.units.name}.'
     )
 
 
-def _cannot_be_told_apart(
-    comparison: Comparison,
-    keys: Sequence[str],
-    certain: Sequence[str],
-    changes: Mapping[str, Difference],
-) -> str:
+def _cannot_be_told_apart(comparison: Comparison, changes: _Changes) -> str:
     first, second = _names(comparison)
-    key = _largest(keys, changes)
-    assert key is not None  # models that are compared share a metric
-    largest = _with_interval(key, changes)
+    largest = _largest_text(changes, with_interval=True)
     text = (
         f'The calibration of {second} and {first} cannot be told apart: the largest '
         f'change, {largest}, may be chance.'
     )
-    if certain:
-        text += f' But the masks differ: {_values(certain, changes)}.'
+    if changes.certain:
+        text += f' But the masks differ: {_values(changes.certain, changes)}.'
     return text
 
 
-def _more_than_chance(
-    comparison: Comparison,
-    key: str,
-    gains: Sequence[str],
-    losses: Sequence[str],
-    changes: Mapping[str, Difference],
-) -> str:
+def _more_than_chance(comparison: Comparison, changes: _Changes) -> str:
     first, second = _names(comparison)
     if comparison.of_calibrator:
         first = 'without it'
-    if key in gains:
-        side, opposite, against = 'better', 'worse', losses
-    else:
-        side, opposite, against = 'worse', 'better', gains
+    largest = changes.largest(changes.certain)
+    side, opposite, against = 'worse', 'better', changes.gains
+    if largest in changes.gains:
+        side, opposite, against = 'better', 'worse', changes.losses
 
-    largest = _with_interval(key, changes)
-    text = f'{second} is {side} than {first}: {largest}, more than chance explains.'
+    shown = _largest_text(changes, changes.certain, with_interval=True)
+    text = f'{second} is {side} than {first}: {shown}, more than chance explains.'
     if against:
         text += f' But it is {opposite} in {_values(against, changes)}.'
     return text
@@ -143,19 +174,31 @@ def overall_verdict(members: Sequence[Measured]) -> str:
     shown = headline(members)
     if len(shown) == 1:
         return describe(members[0].result)
-    text = verdict(compare(*shown))
+    comparison = compare(shown[0], shown[1])
     if len(members) == 2:
-        return text
-    others = [member for member in members if member not in shown]
-    return ' '.join(
-        filter(None, [_best_of_all(members), text, *map(_error_of, others)])
+        return verdict(comparison)
+    return _joined(
+        [
+            _best_of_all(members),
+            _directions([_error_of(member) for member in members]),
+            verdict(comparison, with_directions=False),
+        ]
     )
+
+
+def _nll(row: Measured) -> float:
+    return row.result.metrics['nll']
+
+
+def _by_nll(members: Sequence[Measured]) -> list[Measured]:
+    """Models whose NLL is known, the smallest first."""
+    known = [row for row in members if not isnan(_nll(row))]
+    return sorted(known, key=_nll)
 
 
 def _best_of_all(members: Sequence[Measured]) -> str:
     """Say which model has the smallest NLL, and whether the next may be as good."""
-    usable = [row for row in members if not isnan(row.result.metrics['nll'])]
-    ordered = sorted(usable, key=lambda row: row.result.metrics['nll'])
+    ordered = _by_nll(members)
     if len(ordered) < 2:
         return ''
     best, following = ordered[:2]
@@ -171,26 +214,20 @@ def _best_of_all(members: Sequence[Measured]) -> str:
     return f'{text}, which may be chance.'
 
 
-def _error_of(member: Measured) -> str:
-    """Say in which direction a model errs; '' in mode 'positive'."""
-    result = member.result
-    if result.is_positive or isnan(result.metrics['acc']):
-        return ''
-    sure = _sure_and_right(result.metrics['conf'], result.metrics['acc'])
-    return f'{result.model}: {sure}.'
-
-
 def headline(members: Sequence[Measured]) -> list[Measured]:
     """The best model of a set, after what it is compared with, like with like.
 
     The best has the smallest NLL, a proper score, of all but the first; if there is
     none, it is the first alone.
     """
-    others = [row for row in members[1:] if not isnan(row.result.metrics['nll'])]
+    others = _by_nll(members[1:])
     if not others:
         return [members[0]]
-    best = min(others, key=lambda row: row.result.metrics['nll'])
-    return [(baselines(best, members) or members)[0], best]
+    best = others[0]
+    compared_with = baselines(best, members)
+    if not compared_with:
+        return [members[0], best]
+    return [compared_with[0], best]
 
 
 def describe(result: Result) -> str:
@@ -212,25 +249,41 @@ def describe(result: Result) -> str:
             f'{_sure_and_right(bands.mean_conf[0], bands.accuracy[0])}'
         )
 
-    objects = result.positive.get('acc', nan)
-    hints = {
-        '. That is no more accurate than without a network: train on, or see that '
-        'foreground is 1 in maps and masks, and that maps have one sigmoid and the '
-        'right scale': accuracy <= max(objects, 1 - objects) < 1,
-        '. It finds no object': result.metrics.get('dice') == 0,
-        '. All probabilities are 0 or 1, as of masks: give the maps before the cut, '
-        'and the folder of masks last': confidence == 1,
-        '. All masks are full': objects == 1,
-        '. All masks are empty': objects == 0,
-    }
-    return f'{text}{"".join(hint for hint in hints if hints[hint])}.'
+    return f'{text}{_hints(result, confidence, accuracy)}.'
+
+
+def _hints(result: Result, confidence: float, accuracy: float) -> str:
+    """Say what looks like a mistake in the maps, or a network that learnt nothing."""
+    foreground = result.positive.get('acc', nan)
+    hints = ''
+    if accuracy <= max(foreground, 1 - foreground) < 1:
+        hints += (
+            '. That is no more accurate than without a network: train on, or see that '
+            'foreground is 1 in maps and masks, and that maps have one sigmoid and the '
+            'right scale'
+        )
+    if result.metrics.get('dice') == 0:
+        hints += '. It finds no object'
+    if confidence == 1:
+        hints += (
+            '. All probabilities are 0 or 1, as of masks: give the maps before the '
+            'cut, and the folder of masks last'
+        )
+    if foreground == 1:
+        hints += '. All masks are full'
+    if foreground == 0:
+        hints += '. All masks are empty'
+    return hints
 
 
 def _sure_and_right(confidence: float, accuracy: float) -> str:
     text = f'{confidence:.1%} sure, {accuracy:.1%} right'
     points = round(round(100 * confidence, 1) - round(100 * accuracy, 1), 1)
-    amount = f'too sure by {points}' if points > 0 else f'not sure enough by {-points}'
-    return f'{text} ({amount} points)' if points else text
+    if points > 0:
+        return f'{text} (too sure by {points} points)'
+    if points < 0:
+        return f'{text} (not sure enough by {-points} points)'
+    return text
 
 
 def is_better(key: str, change: Difference) -> bool:
@@ -250,57 +303,113 @@ def _relative(change: Difference) -> float:
     return abs(change.difference) / max(abs(change.first), abs(change.second), 1e-12)
 
 
-def _values(keys: Sequence[str], changes: Mapping[str, Difference]) -> str:
+def _values(keys: Sequence[str], changes: _Changes) -> str:
     texts = []
     for key in keys:
-        change = changes[key]
+        change = changes.by_key[key]
         label = metric_of(key).label
         texts.append(f'{label} {change.second:.4f} instead of {change.first:.4f}')
     return _and(texts)
 
 
-def _with_interval(key: str, changes: Mapping[str, Difference]) -> str:
-    change = changes[key]
-    interval = f'{change.low:+.4f} to {change.high:+.4f}'
-    return f'{_values([key], changes)} (difference {interval})'
+def _largest_text(
+    changes: _Changes,
+    among: Sequence[str] = CALIBRATION,
+    with_interval: bool = False,
+) -> str:
+    """Both values of the largest change of some, and its interval."""
+    key = changes.largest(among)
+    assert key is not None  # models that are compared share a metric
+    text = _values([key], changes)
+    if with_interval:
+        change = changes.by_key[key]
+        text += f' (difference {change.low:+.4f} to {change.high:+.4f})'
+    return text
 
 
-def _sureness(comparison: Comparison) -> str:
-    """Say whether each model is too sure, or not sure enough, and what follows."""
+@dataclass(frozen=True)
+class _Error:
+    """In which direction a model errs.
+
+    Attributes:
+        model (str): Its name.
+        is_calibrated (bool): Whether its probabilities are.
+        confidence (float): Mean of all pixels; also ``accuracy``. nan where unknown.
+    """
+
+    model: str
+    is_calibrated: bool
+    confidence: float
+    accuracy: float
+
+    @property
+    def excess(self) -> float:
+        """float: Above 0 of a model that is too sure."""
+        return self.confidence - self.accuracy
+
+
+def _error_of(member: Measured) -> _Error:
+    result = member.result
+    accuracy = result.metrics['acc']
+    if result.is_positive:
+        accuracy = nan  # that is the share of foreground
+    confidence = result.metrics['conf']
+    return _Error(result.model, result.is_calibrated, confidence, accuracy)
+
+
+def _errors(comparison: Comparison) -> list[_Error]:
+    """The errors of both models; none where one was not measured."""
     confidence = comparison.metrics.get('conf')
     accuracy = comparison.metrics.get('acc')
     if confidence is None or accuracy is None:
-        return ''
-
+        return []
     first, second = comparison.titles
-    return (
-        f'{first}: {_sure_and_right(confidence.first, accuracy.first)}. '
-        f'{second}: {_sure_and_right(confidence.second, accuracy.second)}.'
-        f'{_remedy(comparison, confidence, accuracy)}'
-    )
+    one, other = comparison.calibrated
+    return [
+        _Error(first, one, confidence.first, accuracy.first),
+        _Error(second, other, confidence.second, accuracy.second),
+    ]
 
 
-def _remedy(
-    comparison: Comparison, confidence: Difference, accuracy: Difference
-) -> str:
-    """What helps both networks, if both err in one direction without a calibrator."""
-    if any(comparison.calibrated):
-        return ''
-    excess = (
-        confidence.first - accuracy.first,
-        confidence.second - accuracy.second,
-    )
-    if min(excess) > LEAST_EXCESS:
-        return (
-            ' Both are too sure: a calibrator (mmaslp fit) helps, and so does training '
-            'with larger levels.'
-        )
-    if max(excess) < -LEAST_EXCESS:
-        return (
-            ' Both are not sure enough: a calibrator (mmaslp fit) helps, and so does '
-            'training with smaller levels, or without smoothed labels.'
-        )
-    return ''
+def _directions(errors: Sequence[_Error]) -> str:
+    """Say how sure and how right each model is, and what follows for the networks."""
+    known = [error for error in errors if not isnan(error.excess)]
+    sentences = []
+    for error in known:
+        sure = _sure_and_right(error.confidence, error.accuracy)
+        sentences.append(f'{error.model}: {sure}.')
+    raw = [error for error in known if not error.is_calibrated]
+    is_calibrated = len(raw) < len(known)
+
+    too_sure = [error.model for error in raw if error.excess > LEAST_EXCESS]
+    if too_sure:
+        words = f'{_all_of(too_sure, len(known))} too sure'
+        training = 'training with larger levels'
+        sentences.append(_remedy(words, training, is_calibrated))
+    not_sure = [error.model for error in raw if error.excess < -LEAST_EXCESS]
+    if not_sure:
+        words = f'{_all_of(not_sure, len(known))} not sure enough'
+        training = 'training with smaller levels or without smoothed labels'
+        sentences.append(_remedy(words, training, is_calibrated))
+    return _joined(sentences)
+
+
+def _remedy(words: str, training: str, is_calibrated: bool) -> str:
+    """Say what helps networks; a calibrator that is there needs no advice."""
+    if is_calibrated:
+        return f'{words} without a calibrator: {training} helps.'
+    return f'{words}: a calibrator (mmaslp fit) helps, and so does {training}.'
+
+
+def _all_of(models: Sequence[str], number: int) -> str:
+    """Name some of so many models."""
+    if len(models) == 1:
+        return f'{models[0]} is'
+    if len(models) < number:
+        return f'{_and(models)} are'
+    if number == 2:
+        return 'Both are'
+    return f'All {number} are'
 
 
 def _warning(comparison: Comparison) -> str:
@@ -308,29 +417,41 @@ def _warning(comparison: Comparison) -> str:
     one, other = comparison.calibrated
     if one == other or comparison.of_calibrator:
         return ''
-    raw = comparison.second if one else comparison.first
+    raw = comparison.first
+    if one:
+        raw = comparison.second
     return (
         f'Only {raw} is without a calibrator, which may explain the difference: '
         'compare raw with raw. '
     )
 
 
-def _advice(comparison: Comparison, gains: Sequence[str], losses: Sequence[str]) -> str:
+def _advice(comparison: Comparison, changes: _Changes) -> str:
     first, second = _names(comparison)
+    gains = changes.gains
+    losses = changes.losses
     if gains and losses:
-        labels = [_and([metric_of(k).label for k in keys]) for keys in (gains, losses)]
-        return f'Take {second} for {labels[0]}, {first} for {labels[1]}.'
+        return f'Take {second} for {_labels(gains)}, {first} for {_labels(losses)}.'
     if not gains and not losses:
         return f'Keep {first}, or measure more images.'
     if comparison.of_calibrator:
-        remedy = 'Leave the calibrator out, or fit it to more images like these.'
-        return 'Use the calibrator.' if gains else remedy
+        if gains:
+            return 'Use the calibrator.'
+        return 'Leave the calibrator out, or fit it to more images like these.'
 
     if not comparison.paired:
         return 'They were measured on other images: measure both on the same ones.'
-    advice = f'Take {second}' if gains else f'Keep {first}'
+    advice = f'Keep {first}'
+    if gains:
+        advice = f'Take {second}'
     return f'{advice} if another training of each agrees.'
 
 
+def _labels(keys: Sequence[str]) -> str:
+    return _and([metric_of(key).label for key in keys])
+
+
 def _and(words: Sequence[str]) -> str:
-    return ' and '.join(filter(None, [', '.join(words[:-1]), *words[-1:]]))
+    if len(words) < 2:
+        return ''.join(words)
+    return f'{", ".join(words[:-1])} and {words[-1]}'

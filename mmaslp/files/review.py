@@ -493,7 +493,9 @@ def _text(value: float) -> str:
 # ---- the proof ----
 
 
-def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...]]:
+def proof(
+    rows: Sequence[Reviewed], seed: int = 0, groups: Sequence[int] | None = None
+) -> dict[str, tuple[float, ...]]:
     """Measure a review against its masks: each metric with its 95 % interval.
 
     Images are drawn with replacement, objects with their images. Metrics:
@@ -501,8 +503,18 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
     ``dice_error``, the mean error of the expected Dice, ``covered``, the share of
     images above the lower bound, and ``aurc`` of the order of the review, all three of
     images with a mask, and ``area_error`` as a share of the image.
+
+    ``groups`` are numbers of the group of each row, such as a patient: whole groups are
+    drawn then.
     """
-    weights = draw_weights(len(rows), RESAMPLES, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    units = len(rows)
+    if groups is None:
+        weights = draw_weights(units, RESAMPLES, rng)
+    else:
+        different, group_of_row = np.unique(groups, return_inverse=True)
+        units = len(different)
+        weights = draw_weights(units, RESAMPLES, rng)[:, group_of_row]
     masks = []
     for row in rows:
         if row.truth is not None:
@@ -533,7 +545,7 @@ def proof(rows: Sequence[Reviewed], seed: int = 0) -> dict[str, tuple[float, ...
     measured: dict[str, tuple[float, ...]] = {}
     for key, metric in metrics.items():
         interval = [np.nan, np.nan]
-        if len(rows) > 1:  # one image has no interval
+        if units > 1:  # one image has no interval
             interval = percentiles(metric(weights)).tolist()
         measured[key] = (float(metric(None)), interval[0], interval[1])
     return measured

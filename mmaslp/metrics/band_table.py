@@ -1,6 +1,7 @@
 """Calibration by band of distance from a border, and the masks of the images."""
 
 import math
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,42 +14,89 @@ from ..common.bands import NUM_BANDS, border_cells, lines_of_cells
 from .bins import BinTable, ratio, signed_gap
 from .errors import accuracy, binned_error, confidence
 
-# Sums over images, whole numbers all: pixels, then shares of an image's valid pixels
-# in units of 1 / SHARE and their products.
-MOMENTS = (
-    *('images', 'ignored', 'tp', 'fp', 'fn'),
-    *('hit', 'union', 'hit_hit', 'hit_union', 'union_union', 'right', 'right_right'),
-)
+# Unit of shares of an image.
 SHARE = 2**20
 
 
-def image_moments(
-    size: int,
-    predicted: np.ndarray,
-    label: np.ndarray,
-    correct: np.ndarray,
-    valid: np.ndarray | None = None,
-) -> np.ndarray:
-    """Add up what every image tells of its mask."""
-    count = np.full_like(correct, size) if valid is None else valid
-    # Every wrong pixel is in one of the masks only.
-    tp = (predicted + label - (count - correct)) // 2
-    fp = predicted - tp
-    fn = label - tp
-    some = count.clip(min=1)
+@dataclass(frozen=True)
+class ImageMoments:
+    """What images tell of their masks p > 0.5, summed over images: whole numbers all.
 
-    hit, union, correct = (
-        (pixels * SHARE + some // 2) // some for pixels in (tp, tp + fp + fn, correct)
-    )
-    values = [
-        *(count > 0, size - count, tp, fp, fn),
-        *(hit, union, hit * hit, hit * union, union * union),
-        *(correct, correct * correct),
-    ]
-    return np.array(values, np.int64).sum(1)
+    Attributes:
+        images (int): Images with valid pixels.
+        ignored (int): Ignored pixels.
+        tp (int): Pixels that are foreground in the mask and in the label; also ``fp``,
+            ``fn``.
+        hit (int): Share of an image's valid pixels that the intersection of mask and
+            label takes, in units of 1 / SHARE; also ``union``, and ``right`` of pixels
+            whose class is right. Two names stand for their product in each image.
+    """
+
+    images: int
+    ignored: int
+    tp: int
+    fp: int
+    fn: int
+    hit: int
+    union: int
+    hit_hit: int
+    hit_union: int
+    union_union: int
+    right: int
+    right_right: int
+
+    @classmethod
+    def of_images(
+        cls,
+        size: int,
+        predicted: np.ndarray,
+        label: np.ndarray,
+        correct: np.ndarray,
+        valid: np.ndarray,
+    ) -> 'ImageMoments':
+        """Add up images of ``size`` pixels from their areas, ``(N,)`` int64 each."""
+        # Every wrong pixel is in one of the masks only.
+        tp = (predicted + label - (valid - correct)) // 2
+        fp = predicted - tp
+        fn = label - tp
+        hit = _share(tp, valid)
+        union = _share(tp + fp + fn, valid)
+        right = _share(correct, valid)
+        return cls(
+            images=int((valid > 0).sum()),
+            ignored=int((size - valid).sum()),
+            tp=int(tp.sum()),
+            fp=int(fp.sum()),
+            fn=int(fn.sum()),
+            hit=int(hit.sum()),
+            union=int(union.sum()),
+            hit_hit=int((hit * hit).sum()),
+            hit_union=int((hit * union).sum()),
+            union_union=int((union * union).sum()),
+            right=int(right.sum()),
+            right_right=int((right * right).sum()),
+        )
+
+    @classmethod
+    def of_row(cls, row: Tensor) -> 'ImageMoments':
+        """Name the numbers of :meth:`as_row`."""
+        return cls(*row.tolist())
+
+    def as_row(self) -> Tensor:
+        """``(12,)`` int64, which add up."""
+        return torch.tensor([getattr(self, name) for name in MOMENTS])
 
 
-def mask_metrics(sums: Tensor) -> dict[str, float]:
+MOMENTS = tuple(field.name for field in fields(ImageMoments))
+
+
+def _share(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Shares of the valid pixels, rounded, in units of 1 / SHARE; 0 without any."""
+    some = valid.clip(min=1)
+    return (pixels * SHARE + some // 2) // some
+
+
+def mask_metrics(sums: ImageMoments) -> dict[str, float]:
     r"""Compute overlap, accuracy and their standard errors over images drawn at random.
 
     With :math:`t_i` and :math:`u_i` the shares of the n images that intersection and
@@ -59,28 +107,26 @@ def mask_metrics(sums: Tensor) -> dict[str, float]:
 
     Source: Cochran, Sampling Techniques, 1977, chapter 6.
     """
-    of = dict(zip(MOMENTS, sums.tolist()))
-    n = of['images']
-    union = of['union']
+    n = sums.images
     metrics = dict(
-        iou=float(ratio(of['tp'], of['tp'] + of['fp'] + of['fn'])),
+        iou=float(ratio(sums.tp, sums.tp + sums.fp + sums.fn)),
         iou_se=math.nan,
-        recall=float(ratio(of['tp'], of['tp'] + of['fn'])),
+        recall=float(ratio(sums.tp, sums.tp + sums.fn)),
         acc_se=math.nan,
         num_images=n,
     )
     if n < 2:
         return metrics
     # Whole numbers until the end: no digit is lost where all images are alike.
-    spread = n * of['right_right'] - of['right'] ** 2
+    spread = n * sums.right_right - sums.right**2
     metrics['acc_se'] = math.sqrt(spread / (n * n * (n - 1))) / SHARE
-    if union:
+    if sums.union:
         residual = (
-            union**2 * of['hit_hit']
-            - 2 * union * of['hit'] * of['hit_union']
-            + of['hit'] ** 2 * of['union_union']
+            sums.union**2 * sums.hit_hit
+            - 2 * sums.union * sums.hit * sums.hit_union
+            + sums.hit**2 * sums.union_union
         )
-        metrics['iou_se'] = math.sqrt(n / (n - 1) * (residual / union**4))
+        metrics['iou_se'] = math.sqrt(n / (n - 1) * (residual / sums.union**4))
 
     return metrics
 
@@ -144,7 +190,7 @@ class BandTable:
 
     @property
     def moments(self) -> Tensor:
-        """``(12,)`` view, see :func:`~.band_table.image_moments`."""
+        """``(12,)`` view, see :class:`~.band_table.ImageMoments`."""
         return self.totals[-len(MOMENTS) :]
 
     def update(
@@ -180,49 +226,60 @@ class BandTable:
             return
         images = len(prob)
         size = prob[0].numel()
-        maps = [prob, label] + ([] if valid is None else [valid])
-        maps = [values.flatten(0, 1) for values in maps]
+        if valid is not None:
+            valid = valid.flatten(0, 1)
+        maps = _Maps(prob.flatten(0, 1), label.flatten(0, 1), valid)
 
         self.totals = self.totals.to(prob.device)
         # Some slices of a volume at a time, to bound the memory.
-        step = max(1, 2**24 // max(1, maps[0][0].numel()))
-        pieces = zip(*(values.split(step) for values in maps))
-        areas = np.concatenate([self._count(*piece) for piece in pieces], 1)
-        areas = areas.reshape(len(areas), images, -1).sum(2)
-        moments = image_moments(size, *areas)
-        self.moments.add_(torch.from_numpy(moments).to(prob.device))
+        step = max(1, 2**24 // max(1, maps.prob[0].numel()))
+        areas = np.concatenate([self._count(slices) for slices in maps.split(step)], 1)
+        predicted, foreground, correct, known = areas.reshape(
+            len(areas), images, -1
+        ).sum(2)
+        moments = ImageMoments.of_images(size, predicted, foreground, correct, known)
+        self.moments.add_(moments.as_row().to(prob.device))
 
-    def _count(
-        self, prob: Tensor, label: Tensor, valid: Tensor | None = None
-    ) -> np.ndarray:
-        """Count ``(M, H, W)`` maps; return ``(3 or 4, M)`` areas for the moments."""
-        predicted = prob > 0.5
-        # An ignored pixel makes no true border, but it may make a predicted one.
-        usable = None if valid is None else torch.cat([torch.ones_like(valid), valid])
+    def _count(self, maps: '_Maps') -> np.ndarray:
+        """Count ``(M, H, W)`` maps; return areas for the moments.
+
+        They are ``(4, M)`` numbers of valid pixels of the predicted mask, of the label,
+        of those that are correct, and of all.
+        """
+        predicted = maps.prob > 0.5
+        valid = maps.valid
+        usable = None
+        if valid is not None:
+            # An ignored pixel makes no true border, but it may make a predicted one.
+            usable = torch.cat([torch.ones_like(valid), valid])
         # Both borders at once: small maps pay by the call.
-        bands, cell = border_cells(torch.cat([predicted, label]), usable)
+        bands, cell = border_cells(torch.cat([predicted, maps.outcome]), usable)
         # In strips of cells whose temporaries stay in the cache.
-        rows = max(CHUNK // (prob[:, 0].numel() * cell), 1) * cell
-        maps = [prob, predicted == label] + ([] if valid is None else [valid])
-        sums = torch.cat(
-            [_sums(cell, *strip) for strip in zip(*(m.split(rows, 1) for m in maps))], 1
-        )
+        rows = max(CHUNK // (maps.prob[:, 0].numel() * cell), 1) * cell
+        correct = predicted == maps.outcome
+        strips = _Maps(maps.prob, correct, valid).split(rows, axis=1)
+        sums = torch.cat([_sums(cell, strip) for strip in strips], 1)
         for by_band, band in zip(self.sums, bands.chunk(len(BORDERS))):
             by_band.index_add_(0, band.flatten().long(), sums.view(-1, 3))
 
-        masks = [predicted, label, maps[1]] + ([] if valid is None else [valid])
-        masks = masks if valid is None else [mask & valid for mask in masks]
-        # As bytes, and in 32 bits: torch adds up bools in 64, half as fast.
-        areas = [m.byte().flatten(1).sum(1, dtype=torch.int32) for m in masks]
+        areas = []
+        for mask in (predicted, maps.outcome, correct):
+            if valid is not None:
+                mask = mask & valid
+            areas.append(_area(mask))
+        if valid is None:
+            areas.append(torch.full_like(areas[0], maps.prob[0].numel()))
+        else:
+            areas.append(_area(valid))
         return torch.stack(areas).long().cpu().numpy()
 
     def merge(self, other: 'BandTable') -> None:
         """Add the pixels of another table."""
         if other is self or not isinstance(other, BandTable):
-            raise ValueError(
-                'merge takes another BandTable, not '
-                f'{"itself" if other is self else type(other).__name__}'
-            )
+            refused = type(other).__name__
+            if other is self:
+                refused = 'itself'
+            raise ValueError(f'merge takes another BandTable, not {refused}')
         self.totals += other.totals.to(self.totals.device)
 
     @property
@@ -233,13 +290,13 @@ class BandTable:
     @property
     def one_class(self) -> bool:
         """Whether no label, or none but background, or none but foreground occurred."""
-        of = dict(zip(MOMENTS, self.moments.tolist()))
-        return of['tp'] + of['fn'] in (0, self.count)
+        sums = ImageMoments.of_row(self.moments)
+        return sums.tp + sums.fn in (0, self.count)
 
     @property
     def ignored(self) -> int:
         """Number of ignored pixels."""
-        return int(self.moments[MOMENTS.index('ignored')])
+        return ImageMoments.of_row(self.moments).ignored
 
     def table(self, border: str = 'predicted') -> BinTable:
         """Sums per band of a border, 'predicted' or 'true', the band at it first."""
@@ -261,7 +318,7 @@ class BandTable:
         """
         table = self.table()
         columns = band_columns(table)
-        return {
+        metrics = {
             'ece_band': float(binned_error(table)),
             'ece_band_true': float(binned_error(self.table('true'))),
             'shares': columns['share'],
@@ -270,8 +327,8 @@ class BandTable:
             'gaps': columns['gap'],
             'acc': float(accuracy(table)),
             'conf': float(confidence(table)),
-            **mask_metrics(self.moments),
         }
+        return metrics | mask_metrics(ImageMoments.of_row(self.moments))
 
 
 def band_columns(table: BinTable) -> dict[str, list[float]]:
@@ -287,25 +344,64 @@ def band_columns(table: BinTable) -> dict[str, list[float]]:
 def band_scalars(table: BinTable) -> dict[str, float]:
     """Name ``band{k}_gap``, ``band{k}_share`` and ``band{k}_acc`` of every band k."""
     columns = band_columns(table)
-    return {
-        f'band{band}_{name}': value
-        for name, key in (('gap', 'gap'), ('share', 'share'), ('acc', 'accuracy'))
-        for band, value in enumerate(columns[key])
-    }
+    scalars = {}
+    for name, key in (('gap', 'gap'), ('share', 'share'), ('acc', 'accuracy')):
+        for band, value in enumerate(columns[key]):
+            scalars[f'band{band}_{name}'] = value
+    return scalars
 
 
-def _sums(
-    cell: int, prob: Tensor, correct: Tensor, valid: Tensor | None = None
-) -> Tensor:
+@dataclass(frozen=True)
+class _Maps:
+    """Maps ``(M, H, W)`` of a class or an outcome.
+
+    Attributes:
+        prob (Tensor): Of foreground.
+        outcome (Tensor): bool, foreground in the label, or whether a pixel is right.
+        valid (Tensor | None): bool, pixels that are not ignored; None if all are.
+    """
+
+    prob: Tensor
+    outcome: Tensor
+    valid: Tensor | None
+
+    def split(self, size: int, axis: int = 0) -> list['_Maps']:
+        """Cut the maps into parts of so many rows of an axis."""
+        probs = self.prob.split(size, axis)
+        outcomes = self.outcome.split(size, axis)
+        if self.valid is None:
+            return [_Maps(prob, right, None) for prob, right in zip(probs, outcomes)]
+        parts = zip(probs, outcomes, self.valid.split(size, axis))
+        return [_Maps(prob, right, valid) for prob, right, valid in parts]
+
+
+def _area(mask: Tensor) -> Tensor:
+    """Number of pixels of each mask, ``(M,)`` int32.
+
+    As bytes, and in 32 bits: torch adds up bools in 64, half as fast.
+    """
+    return mask.byte().flatten(1).sum(1, dtype=torch.int32)
+
+
+def _sums(cell: int, maps: _Maps) -> Tensor:
     """Sums of ``(N, H, W)`` maps per cell of side s: ``(N, H / s, W / s, 3)`` int64."""
-    conf = torch.maximum(prob, 1 - prob).mul_(BandTable.UNIT).round_().int()
-    if valid is None:
-        valid = torch.ones_like(correct)
+    conf = torch.maximum(maps.prob, 1 - maps.prob)
+    conf = conf.mul_(BandTable.UNIT).round_().int()
+    if maps.valid is None:
+        valid = torch.ones_like(maps.outcome)
+        correct = maps.outcome
     else:
-        correct = correct & valid
+        valid = maps.valid
+        correct = maps.outcome & valid
         conf = conf.masked_fill_(~valid, 0)
-    parts = (valid.byte(), correct.byte(), conf)
-    return torch.stack([_cell_sums(part, cell) for part in parts], -1)
+    return torch.stack(
+        [
+            _cell_sums(valid.byte(), cell),
+            _cell_sums(correct.byte(), cell),
+            _cell_sums(conf, cell),
+        ],
+        -1,
+    )
 
 
 def _cell_sums(values: Tensor, cell: int) -> Tensor:
@@ -314,6 +410,7 @@ def _cell_sums(values: Tensor, cell: int) -> Tensor:
         return values.long()
     lines, columns = lines_of_cells(values, cell)
     # Columns of a cell in 32 bits, three times as fast, as long as their sums fit.
-    fits = cell * BandTable.UNIT < 2**31
-    lines = lines.sum(2, dtype=torch.int32 if fits else torch.int64)
-    return lines.unflatten(2, (columns, cell)).sum(3)
+    dtype = torch.int64
+    if cell * BandTable.UNIT < 2**31:
+        dtype = torch.int32
+    return lines.sum(2, dtype=dtype).unflatten(2, (columns, cell)).sum(3)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,13 +21,17 @@ class Columns:
 
     def take(self: Table, rows: Any) -> Table:
         """Return some rows, in the given order."""
-        return type(self)(*(_taken(column, rows) for column in self._columns()))
+        columns = [_taken(column, rows) for column in self._columns()]
+        return type(self)(*columns)
 
     @classmethod
     def join(cls: type[Table], tables: Sequence[Table]) -> Table:
         """Put the rows of one table or more below each other."""
-        columns = zip(*(table._columns() for table in tables))
-        return cls(*(_joined(parts) for parts in columns))
+        columns = []
+        for field in fields(cls):  # type: ignore[arg-type]
+            parts = [getattr(table, field.name) for table in tables]
+            columns.append(_joined(parts))
+        return cls(*columns)
 
     def _columns(self) -> list[Any]:
         return [getattr(self, field.name) for field in fields(self)]  # type: ignore
@@ -37,14 +42,16 @@ def _taken(column: Any, rows: Any) -> Any:
         return [column[row] for row in rows]
     if isinstance(column, Columns):
         return column.take(rows)
-    return None if column is None else column[rows]
+    if column is None:
+        return None
+    return column[rows]
 
 
 def _joined(parts: Sequence[Any]) -> Any:
     if any(part is None for part in parts):
         return None
     if isinstance(parts[0], list):
-        return [row for part in parts for row in part]
+        return list(chain.from_iterable(parts))
     if isinstance(parts[0], Columns):
         return type(parts[0]).join(parts)
     return np.concatenate(parts)
@@ -95,8 +102,12 @@ class BinTable(Columns):
         are ``(R, ..., B)``, else ``(..., B)``.
         """
         if weights is None:
-            return BinTable(*(column.sum(0) for column in self._columns()))
-        return BinTable(*(np.tensordot(weights, c, 1) for c in self._columns()))
+            return BinTable(self.count.sum(0), self.correct.sum(0), self.conf.sum(0))
+        return BinTable(
+            np.tensordot(weights, self.count, 1),
+            np.tensordot(weights, self.correct, 1),
+            np.tensordot(weights, self.conf, 1),
+        )
 
 
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
@@ -152,10 +163,9 @@ class ScoreTable:
     def grouped(self, group: np.ndarray, groups: int) -> BinTable:
         """Sum the scores of each group, ``(K,)`` numbers in [0, groups)."""
         # Integers below 2**53 in float64 weights: the sums are exact.
-        count, correct, score = (
-            np.bincount(group, weights=column, minlength=groups)
-            for column in (self.count, self.correct, self.score * self.count)
-        )
+        count = np.bincount(group, self.count, groups)
+        correct = np.bincount(group, self.correct, groups)
+        score = np.bincount(group, self.score * self.count, groups)
         return BinTable(
             count.astype(np.int64), correct.astype(np.int64), score / self.unit
         )
@@ -210,10 +220,8 @@ def sweep(table: ScoreTable) -> BinTable:
 
 def _sweep_bins(table: ScoreTable) -> int:
     """Largest number of equal-mass bins before the accuracies fall."""
-    before, hits = (
-        np.concatenate([[0], np.cumsum(column)])
-        for column in (table.count, table.correct)
-    )
+    before = np.concatenate([[0], np.cumsum(table.count)])
+    hits = np.concatenate([[0], np.cumsum(table.correct)])
     total = table.total
     most = min(MAX_BINS, total)
     for number in range(2, most + 1):

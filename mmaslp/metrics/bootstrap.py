@@ -1,6 +1,6 @@
 """Confidence intervals of the metrics by resampling images."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from math import isnan, nan
 
@@ -97,19 +97,18 @@ def differences(
     Both have as many resamples, of the same images where they are to be paired.
     Metrics that one lacks, and those of ``without``, are left out.
     """
-    changes = {
-        key: _difference(key, first, second, units)
-        for key in first.values
-        if key in second.values and key not in without
-    }
-    tested = {key: change for key, change in changes.items() if change.is_tested}
-    if not tested or not units.can_tell(len(tested)):
+    changes = {}
+    p_values = {}
+    for key in first.values:
+        if key in second.values and key not in without:
+            change = _difference(key, first, second, units)
+            changes[key] = change
+            if change.is_tested:
+                size = standard_errors(change.sure, change.error)
+                p_values[key] = units.p_value(size)
+    if not p_values or not units.can_tell(len(p_values)):
         return changes
 
-    p_values = {
-        key: units.p_value(standard_errors(change.sure, change.error))
-        for key, change in tested.items()
-    }
     for key, p_value in holm(p_values).items():
         changes[key] = replace(changes[key], p_value=p_value, differs=p_value <= LEVEL)
     return changes
@@ -174,8 +173,17 @@ def resample(images: ImageTable, resamples: int = 1000, seed: int = 0) -> Resamp
             weights = weights[:, images.group_numbers]
         chunks.append(image_metrics(images, weights))
 
-    drawn = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
-    return Resamples(image_metrics(images), drawn, units)
+    return Resamples(image_metrics(images), _concatenated(chunks), units)
+
+
+def _concatenated(chunks: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Values of each metric behind each other; nothing of no chunk."""
+    if not chunks:
+        return {}
+    values = {}
+    for key in chunks[0]:
+        values[key] = np.concatenate([chunk[key] for chunk in chunks])
+    return values
 
 
 def jackknife(images: ImageTable, seed: int = 0) -> dict[str, np.ndarray]:
@@ -199,8 +207,7 @@ def jackknife(images: ImageTable, seed: int = 0) -> dict[str, np.ndarray]:
         weights = (left_out[:, None] != block_of_image).astype(np.float64)
         chunks.append(image_metrics(images, weights))
     influence = {}
-    for key in chunks[0] if chunks else ():
-        without = np.concatenate([chunk[key] for chunk in chunks])
+    for key, without in _concatenated(chunks).items():
         influence[key] = (blocks - 1) * (without.mean() - without)
     return influence
 

@@ -137,8 +137,16 @@ METRICS = (
 _BY_KEY = {metric.key: metric for metric in METRICS}
 # Columns of tables; files have every metric.
 SHOWN = (
-    *('ece', 'ece_band', 'brier', 'nll', 'acc', 'conf'),
-    *('dice', 'iou', 'ece_object', 'dice_error'),
+    'ece',
+    'ece_band',
+    'brier',
+    'nll',
+    'acc',
+    'conf',
+    'dice',
+    'iou',
+    'ece_object',
+    'dice_error',
 )
 
 

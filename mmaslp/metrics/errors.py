@@ -182,7 +182,8 @@ def ordered_pairs(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
 
     ``positive`` and ``negative`` count ``(..., K)`` cases by ascending score.
     """
-    positive, negative = (np.asarray(kind, float) for kind in (positive, negative))
+    positive = np.asarray(positive, float)
+    negative = np.asarray(negative, float)
     below = np.cumsum(negative, -1) - negative
     pairs = positive.sum(-1) * negative.sum(-1)
     return ratio((positive * (below + negative / 2)).sum(-1), pairs)
@@ -214,6 +215,46 @@ class Pixels:
     def swept(self) -> BinTable:
         """Bins of equal mass whose accuracies ascend."""
         return sweep(self.scores)
+
+
+def error_in_equal_mass(pixels: Pixels) -> np.ndarray:
+    """Calibration error in bins of equally many pixels."""
+    return binned_error(equal_mass(pixels.scores, pixels.n_bins))
+
+
+def error_of_sweep(pixels: Pixels) -> np.ndarray:
+    """Calibration error in the bins of :func:`~.bins.sweep`."""
+    return binned_error(pixels.swept)
+
+
+def bins_of_sweep(pixels: Pixels) -> float:
+    """Number of bins of :func:`~.bins.sweep`; nan without pixels."""
+    return len(pixels.swept.count) or np.nan
+
+
+def ks_of_pixels(pixels: Pixels) -> float:
+    """:func:`ks_error` of all scores."""
+    return ks_error(pixels.scores)
+
+
+def brier_of_pixels(pixels: Pixels) -> float:
+    """:func:`brier_score` of all scores."""
+    return brier_score(pixels.scores)
+
+
+def reliability(pixels: Pixels) -> np.ndarray:
+    """Mean squared gap of the bins, see :func:`squared_error`."""
+    return squared_error(pixels.bins)
+
+
+def uncertainty_of_pixels(pixels: Pixels) -> np.ndarray:
+    """:func:`uncertainty` of all bins."""
+    return uncertainty(pixels.bins)
+
+
+def mean_nll(pixels: Pixels) -> np.ndarray:
+    """NLL of a pixel in the mean."""
+    return ratio(pixels.nll, pixels.scores.total)
 
 
 def resolution(pixels: Pixels) -> np.ndarray:
@@ -302,7 +343,7 @@ BIN_METRICS = (
 PIXEL_METRICS = (
     Metric(
         'ece_em',
-        lambda pixels: binned_error(equal_mass(pixels.scores, pixels.n_bins)),
+        error_in_equal_mass,
         'lower',
         'ECE in bins of equal mass',
         'The ECE in bins of equally many pixels.',
@@ -310,7 +351,7 @@ PIXEL_METRICS = (
     ),
     Metric(
         'ece_sweep',
-        lambda pixels: binned_error(pixels.swept),
+        error_of_sweep,
         'lower',
         'ECE sweep',
         'The ECE in the most bins of equal mass whose accuracies ascend.',
@@ -318,7 +359,7 @@ PIXEL_METRICS = (
     ),
     Metric(
         'sweep_bins',
-        lambda pixels: len(pixels.swept.count) or np.nan,
+        bins_of_sweep,
         '',
         'bins of the sweep',
         'How many bins the sweep has.',
@@ -327,7 +368,7 @@ PIXEL_METRICS = (
     ),
     Metric(
         'ks',
-        lambda pixels: ks_error(pixels.scores),
+        ks_of_pixels,
         'lower',
         'KS error',
         'The largest sum of confidence less accuracy up to any score.',
@@ -335,7 +376,7 @@ PIXEL_METRICS = (
     ),
     Metric(
         'brier',
-        lambda pixels: brier_score(pixels.scores),
+        brier_of_pixels,
         'lower',
         'Brier score',
         'The mean squared distance between probability and mask. It also falls with '
@@ -344,7 +385,7 @@ PIXEL_METRICS = (
     ),
     Metric(
         'brier_reliability',
-        lambda pixels: squared_error(pixels.bins),
+        reliability,
         'lower',
         'Brier, reliability',
         'The mean squared gap of the bins.',
@@ -361,7 +402,7 @@ PIXEL_METRICS = (
     ),
     Metric(
         'brier_uncertainty',
-        lambda pixels: uncertainty(pixels.bins),
+        uncertainty_of_pixels,
         '',
         'Brier, uncertainty',
         'The Brier score of the mean accuracy.',
@@ -369,7 +410,7 @@ PIXEL_METRICS = (
     ),
     Metric(
         'nll',
-        lambda pixels: ratio(pixels.nll, pixels.scores.total),
+        mean_nll,
         'lower',
         'NLL',
         'The mean negative logarithm of the probability of the true class. Confident '
@@ -387,6 +428,9 @@ def binned_metrics(table: BinTable) -> dict[str, np.ndarray]:
 
 def pixel_metrics(pixels: Pixels) -> dict[str, float]:
     """Compute every metric that needs no images."""
-    values = binned_metrics(pixels.bins)
-    values |= {metric.key: metric.function(pixels) for metric in PIXEL_METRICS}
-    return {key: float(value) for key, value in values.items()}
+    values = {}
+    for metric in BIN_METRICS:
+        values[metric.key] = float(metric.function(pixels.bins))
+    for metric in PIXEL_METRICS:
+        values[metric.key] = float(metric.function(pixels))
+    return values

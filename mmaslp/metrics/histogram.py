@@ -66,7 +66,9 @@ class PixelCounts:
     @property
     def foreground(self) -> int | None:
         """Number of pixels whose label is 1; None with more than two classes."""
-        return int(self.scores.correct.sum()) if self.num_classes == 2 else None
+        if self.num_classes != 2:
+            return None
+        return int(self.scores.correct.sum())
 
     def score_table(self, mode: str = 'top_label') -> ScoreTable:
         """List the distinct scores with their outcomes.
@@ -75,10 +77,14 @@ class PixelCounts:
         > 0.5 is correct. 'positive', of two classes only: the score is p and the
         outcome the label.
         """
-        binary = self.num_classes == 2
-        # Of more classes only the top label is counted.
-        check_choice('mode', mode, MODES if binary else ['top_label'])
-        return self.scores.top_label() if binary and mode != 'positive' else self.scores
+        if self.num_classes != 2:
+            # Of more classes only the top label is counted.
+            check_choice('mode', mode, ['top_label'])
+            return self.scores
+        check_choice('mode', mode, MODES)
+        if mode == 'positive':
+            return self.scores
+        return self.scores.top_label()
 
     def compute(self, bins: int = 10, mode: str = 'top_label') -> dict[str, float]:
         """Compute every metric that needs no images."""
@@ -106,15 +112,24 @@ def _valid_scores(
 
 def _coded(scores: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
     """Number pixels by cell and outcome, and sum their NLL, a chunk at a time."""
-    for score, outcome, *likelihood in zip(*(part.split(CHUNK) for part in scores)):
+    pieces = [values.split(CHUNK) for values in scores]
+    for number, score in enumerate(pieces[0]):
+        outcome = pieces[1][number]
+        if len(pieces) > 2:
+            true = pieces[2][number]
+        else:
+            # y - 1 first: p + y would round a small p away.
+            true = (outcome.to(score) - 1 + score).abs()
         codes = cells_of(score).mul_(2).add_(outcome.int())
-        # y - 1 first: p + y would round a small p away.
-        true = likelihood[0] if likelihood else (outcome.to(score) - 1 + score).abs()
-        true = true.clamp(min=1e-7)
-        # On the CPU numpy's logarithm is more than twice as fast as torch's.
-        on_cpu = true.device.type == 'cpu'
-        log = torch.from_numpy(np.log(true.numpy())) if on_cpu else true.log()
+        log = _log(true.clamp(min=1e-7))
         yield codes, (log * -NLL_UNIT).int().sum()
+
+
+def _log(values: Tensor) -> Tensor:
+    """The logarithm, on the CPU by numpy: that is more than twice as fast."""
+    if values.device.type == 'cpu':
+        return torch.from_numpy(np.log(values.numpy()))
+    return values.log()
 
 
 def cells_of(score: Tensor) -> Tensor:
@@ -231,17 +246,25 @@ class CalibrationHistogram:
     def merge(self, other: 'CalibrationHistogram | PixelCounts') -> None:
         """Add the pixels of another histogram; ValueError if it has other classes."""
         if other is self or getattr(other, 'num_classes', None) != self.num_classes:
+            refused = f'{other!r:.100}'
+            if other is self:
+                refused = 'itself'
             raise ValueError(
                 f'merge takes another histogram, of {self.num_classes} classes, and '
-                f'not {"itself" if other is self else f"{other!r:.100}"}'
+                f'not {refused}'
             )
-        pixels = other.pixels() if isinstance(other, CalibrationHistogram) else other
-        correct = pixels.scores.correct
-        for outcome, number in enumerate((pixels.scores.count - correct, correct)):
-            codes = torch.from_numpy(2 * pixels.scores.score + outcome)
-            number = torch.from_numpy(number).to(self.counts.device)
-            self.counts.index_add_(0, codes.to(number.device), number)
-        self.nll += pixels.nll
+        if isinstance(other, CalibrationHistogram):
+            other = other.pixels()
+        scores = other.scores
+        self._add(2 * scores.score, scores.count - scores.correct)
+        self._add(2 * scores.score + 1, scores.correct)
+        self.nll += other.nll
+
+    def _add(self, codes: np.ndarray, number: np.ndarray) -> None:
+        """Add numbers of pixels by cell and outcome."""
+        device = self.counts.device
+        places = torch.from_numpy(codes).to(device)
+        self.counts.index_add_(0, places, torch.from_numpy(number).to(device))
 
     @property
     def count(self) -> int:

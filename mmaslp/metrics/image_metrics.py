@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from .band_table import band_scalars
+from .band_table import BORDERS, band_scalars
 from .bins import ratio
 from .errors import Metric, binned_error, binned_metrics, ordered_pairs
 from .image_table import ImageTable
@@ -21,7 +21,9 @@ BAND_ERRORS = ('ece_band', 'ece_band_true')
 
 def _times(number: int, weights: np.ndarray | None) -> np.ndarray:
     """How often each image counts."""
-    return np.ones(number) if weights is None else weights
+    if weights is None:
+        return np.ones(number)
+    return weights
 
 
 def mean_of_known(values: np.ndarray, weights: np.ndarray | None = None) -> Any:
@@ -36,13 +38,26 @@ def mean_ece(images: ImageTable, weights: np.ndarray | None = None) -> Any:
     return mean_of_known(binned_error(images.table), weights)
 
 
-def band_error(
-    images: ImageTable, weights: np.ndarray | None, border: int
+def predicted_band_error(
+    images: ImageTable, weights: np.ndarray | None = None
 ) -> np.ndarray | None:
-    """Error over the bands of a border of ``BORDERS``; None without bands."""
+    """Error over the bands of the predicted border; None without bands."""
+    return _band_error(images, weights, 'predicted')
+
+
+def true_band_error(
+    images: ImageTable, weights: np.ndarray | None = None
+) -> np.ndarray | None:
+    """Error over the bands of the border of the labels; None without bands."""
+    return _band_error(images, weights, 'true')
+
+
+def _band_error(
+    images: ImageTable, weights: np.ndarray | None, border: str
+) -> np.ndarray | None:
     if images.bands is None:
         return None
-    return binned_error(images.bands.pooled(weights))[..., border]
+    return binned_error(images.bands.pooled(weights))[..., BORDERS.index(border)]
 
 
 def overlap(
@@ -61,6 +76,16 @@ def overlap(
     # Both masks hold the common pixels, and one of them each wrong pixel.
     common = sizes - wrong
     return {'dice': ratio(common, sizes), 'iou': ratio(common, sizes + wrong)}
+
+
+def dice(images: ImageTable, weights: np.ndarray | None = None) -> np.ndarray | None:
+    """Dice of :func:`overlap`; None where it is not defined."""
+    return overlap(images, weights).get('dice')
+
+
+def iou(images: ImageTable, weights: np.ndarray | None = None) -> np.ndarray | None:
+    """IoU of :func:`overlap`; None where it is not defined."""
+    return overlap(images, weights).get('iou')
 
 
 def found_in_empty(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
@@ -85,10 +110,9 @@ def object_auroc(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     levels, place = np.unique(prob, return_inverse=True)
     shape = (len(masks.objects), len(levels))
     times = _times(len(masks.objects), weights)
-    positive, negative = (
-        times @ csr_array((kind, (image.astype(int), place)), shape=shape)
-        for kind in (true, 1 - true)
-    )
+    where = (image.astype(int), place)
+    positive = times @ csr_array((true, where), shape=shape)
+    negative = times @ csr_array((1 - true, where), shape=shape)
     return ordered_pairs(positive, negative)
 
 
@@ -126,15 +150,17 @@ def aurc(score: np.ndarray, risk: np.ndarray) -> float:
 
 
 def _area(risk: np.ndarray) -> float:
+    if not len(risk):
+        return np.nan
     means = np.cumsum(risk) / np.arange(1, len(risk) + 1)
-    return float(means.mean()) if len(risk) else np.nan
+    return float(means.mean())
 
 
 # Metrics of an :class:`ImageTable`; None where they are not defined.
 IMAGE_METRICS = (
     Metric(
         'ece_band',
-        lambda images, weights=None: band_error(images, weights, 0),
+        predicted_band_error,
         'lower',
         'ECE by band',
         'The mean distance between confidence and accuracy over bands of distance from '
@@ -144,7 +170,7 @@ IMAGE_METRICS = (
     ),
     Metric(
         'ece_band_true',
-        lambda images, weights=None: band_error(images, weights, 1),
+        true_band_error,
         'lower',
         'ECE by true band',
         'The same over bands of distance from the border of the mask.',
@@ -160,7 +186,7 @@ IMAGE_METRICS = (
     ),
     Metric(
         'dice',
-        lambda images, weights=None: overlap(images, weights).get('dice'),
+        dice,
         'higher',
         'Dice',
         'Twice the pixels that the predicted and the true masks share, over the pixels '
@@ -169,7 +195,7 @@ IMAGE_METRICS = (
     ),
     Metric(
         'iou',
-        lambda images, weights=None: overlap(images, weights).get('iou'),
+        iou,
         'higher',
         'IoU',
         'Intersection over union of the predicted and the true masks, over all images '
@@ -243,19 +269,18 @@ def image_metrics(
     pooled = images.table.pooled(weights)
     times = _times(len(images), weights)
     values: dict[str, Any] = binned_metrics(pooled)
-    values |= {
-        key: ratio(times @ getattr(images, key), pooled.total)
-        for key in ('brier', 'nll')
-    }
+    values['brier'] = ratio(times @ images.brier, pooled.total)
+    values['nll'] = ratio(times @ images.nll, pooled.total)
 
-    values |= {metric.key: metric.function(images, weights) for metric in IMAGE_METRICS}
+    for metric in IMAGE_METRICS:
+        value = metric.function(images, weights)
+        if value is not None:
+            values[metric.key] = value
     if images.masks is not None:
-        values |= {
-            metric.key: metric.function(images.masks, weights)
-            for metric in MASK_METRICS
-            if not np.isnan(metric.function(images.masks))
-        }
-    return {key: value for key, value in values.items() if value is not None}
+        for metric in MASK_METRICS:
+            if not np.isnan(metric.function(images.masks)):
+                values[metric.key] = metric.function(images.masks, weights)
+    return values
 
 
 def metrics_of_sums(images: ImageTable) -> dict[str, float]:
@@ -263,5 +288,7 @@ def metrics_of_sums(images: ImageTable) -> dict[str, float]:
     values = {key: float(value) for key, value in image_metrics(images).items()}
     if images.bands is not None:
         scalars = band_scalars(images.bands.pooled().take(0))
-        values |= {key: value for key, value in scalars.items() if not np.isnan(value)}
+        for key, value in scalars.items():
+            if not np.isnan(value):
+                values[key] = value
     return values

@@ -92,7 +92,6 @@ class ImageTable(Columns):
 
     def to_json(self) -> dict[str, Any]:
         """Return the table by columns, as JSON can hold it."""
-        bands = self.band_sums
         columns = {
             'names': self.names,
             'count': self.table.count.tolist(),
@@ -100,15 +99,17 @@ class ImageTable(Columns):
             'conf': self.table.conf.tolist(),
             'nll': self.nll.tolist(),
             'brier': self.brier.tolist(),
-            'checksums': None if self.checksums is None else self.checksums.tolist(),
-            'groups': None if self.groups is None else self.groups.tolist(),
-            'masks': None if self.masks is None else self.masks.to_json(),
-            'bands': None
-            if bands is None
-            else {'edges': list(BORDER_EDGES), 'sums': bands.tolist()},
         }
-
-        return {key: column for key, column in columns.items() if column is not None}
+        if self.checksums is not None:
+            columns['checksums'] = self.checksums.tolist()
+        if self.groups is not None:
+            columns['groups'] = self.groups.tolist()
+        if self.masks is not None:
+            columns['masks'] = self.masks.to_json()
+        if self.band_sums is not None:
+            sums = self.band_sums.tolist()
+            columns['bands'] = {'edges': list(BORDER_EDGES), 'sums': sums}
+        return columns
 
     @classmethod
     def from_json(cls, columns: dict[str, Any], bins: int) -> 'ImageTable':
@@ -137,24 +138,30 @@ class ImageTable(Columns):
         nll = check_array('nll', columns['nll'], (size,), low=0, high=17 * pixels)
         brier = check_array('brier', columns['brier'], (size,), low=0, high=pixels)
 
-        sums = masks = checksums = None
+        images = cls(names, table, nll, brier)
         if 'bands' in columns:
-            if tuple(columns['bands']['edges']) != BORDER_EDGES:
-                raise ValueError('the bands of the image table have other edges')
-            shape = (size, len(BORDERS), NUM_BANDS, 3)
-            sums = check_array('bands', columns['bands']['sums'], shape, int, low=0)
-            check_array(
-                'bands', sums, shape, high=sums[..., :1] * [1.0, 1.0, BandTable.UNIT]
-            )
-            if (sums[..., 0].sum(2) != pixels[:, None]).any():
-                raise ValueError('bands and bins of an image hold other pixels')
+            sums = _band_sums(columns['bands'], pixels)
+            images = replace(images, band_sums=sums)
         if 'masks' in columns:
             masks = MaskTable.from_json(columns['masks'], pixels)
+            images = replace(images, masks=masks)
         if 'checksums' in columns:
             checksums = check_array('checksums', columns['checksums'], (size,), int)
-        images = cls(names, table, nll, brier, sums, masks, checksums)
+            images = replace(images, checksums=checksums)
         if 'groups' in columns:
-            return images.grouped(
-                check_array('groups', columns['groups'], (size,), int)
-            )
+            groups = check_array('groups', columns['groups'], (size,), int)
+            images = images.grouped(groups)
         return images
+
+
+def _band_sums(columns: dict[str, Any], pixels: np.ndarray) -> np.ndarray:
+    """Read the sums by band of images of so many pixels."""
+    if tuple(columns['edges']) != BORDER_EDGES:
+        raise ValueError('the bands of the image table have other edges')
+    shape = (len(pixels), len(BORDERS), NUM_BANDS, 3)
+    sums = check_array('bands', columns['sums'], shape, int, low=0)
+    most = sums[..., :1] * [1.0, 1.0, BandTable.UNIT]
+    check_array('bands', sums, shape, high=most)
+    if (sums[..., 0].sum(2) != pixels[:, None]).any():
+        raise ValueError('bands and bins of an image hold other pixels')
+    return sums

@@ -29,13 +29,16 @@ def find_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
         tuple[np.ndarray, int]: int16 of the shape of the mask, int32 if it has more
         components than that counts; and the number of objects.
     """
-    found, number = _components(mask)
-    area = np.bincount(found[mask], minlength=number + 1)
-    large = area >= LEAST_SHARE[2 if len(mask) == 1 else mask.ndim] * mask.size
+    labels, number = _components(mask)
+    area = np.bincount(labels[mask], minlength=number + 1)
+    least = LEAST_SHARE[mask.ndim]
+    if len(mask) == 1:
+        least = LEAST_SHARE[2]
+    large = area >= least * mask.size
     large[0] = False
     if not large[1:].all():
-        found[mask] = renumbered(found[mask], large)
-    return found, int(large.sum())
+        labels[mask] = renumbered(labels[mask], large)
+    return labels, int(large.sum())
 
 
 def _components(mask: np.ndarray) -> tuple[np.ndarray, int]:
@@ -105,12 +108,13 @@ class MaskTruth:
         size = predicted + foreground
 
         owner = objects[mask]
-        hits, pixels = (
-            np.bincount(owner[kind], minlength=number + 1)[1:]
-            for kind in (inside == 1, valid)
-        )
+        hits = np.bincount(owner[inside == 1], minlength=number + 1)[1:]
+        pixels = np.bincount(owner[valid], minlength=number + 1)[1:]
+        dice = 1.0
+        if size:
+            dice = 2 * both / size
         return cls(
-            2 * both / size if size else 1.0,
+            dice,
             is_real(hits, pixels),
             pixels > 0,
             int(foreground),
@@ -173,10 +177,10 @@ class MaskTable(Columns):
     @cached_property
     def flat(self) -> np.ndarray:
         """``(T, 3)`` image, probability and outcome of all objects."""
-        image = np.repeat(np.arange(len(self.objects)), [*map(len, self.objects)])
-        return np.column_stack(
-            [image, np.concatenate([np.zeros((0, 2)), *self.objects])]
-        )
+        numbers = [len(rows) for rows in self.objects]
+        image = np.repeat(np.arange(len(self.objects)), numbers)
+        rows = np.concatenate([np.zeros((0, 2)), *self.objects])
+        return np.column_stack([image, rows])
 
     @cached_property
     def bins(self) -> BinTable:
@@ -185,11 +189,12 @@ class MaskTable(Columns):
         number = np.clip(np.ceil(prob * BINS) - 1, 0, BINS - 1)
         place = (image * BINS + number).astype(int)
         shape = (len(self.objects), BINS)
-        count, correct, conf = (
-            np.bincount(place, weights, shape[0] * BINS).reshape(shape)
-            for weights in (None, true, prob)
+        size = len(self.objects) * BINS
+        return BinTable(
+            np.bincount(place, None, size).reshape(shape),
+            np.bincount(place, true, size).reshape(shape),
+            np.bincount(place, prob, size).reshape(shape),
         )
-        return BinTable(count, correct, conf)
 
     def to_json(self) -> dict[str, Any]:
         """Return the table by columns, as JSON can hold it; nan becomes null."""
@@ -206,23 +211,32 @@ class MaskTable(Columns):
     def from_json(cls, columns: dict[str, Any], pixels: np.ndarray) -> 'MaskTable':
         """Rebuild a table, of images of so many pixels; ValueError if it is broken."""
         shape = pixels.shape
-        objects = [
-            check_array('objects', rows, (-1, 2), low=0, high=1)
-            for rows in columns['objects']
-        ]
-        real = [rows[:, 1] for rows in objects]
-        if len(objects) != len(pixels) or not all(
-            np.isin(r, (0, 1)).all() for r in real
-        ):
-            raise ValueError('objects must be a list for each image, each real or not')
+        objects = [_objects_of(rows) for rows in columns['objects']]
+        if len(objects) != len(pixels):
+            raise ValueError(_OBJECTS)
+        expected = columns['expected']
+        areas = {}
+        for key in ('foreground', 'predicted'):
+            areas[key] = check_array(key, columns[key], shape, int, low=0, high=pixels)
+        return cls(
+            objects,
+            dice=check_array('dice', columns['dice'], shape, low=0, high=1),
+            expected=check_array('expected', expected, shape, low=0, high=1, nan=True),
+            score=check_array(
+                'score', columns['score'], shape, low=-1, high=1, nan=True
+            ),
+            foreground=areas['foreground'],
+            predicted=areas['predicted'],
+            pixels=pixels,
+        )
 
-        dice, expected = (
-            check_array(key, columns[key], shape, low=0, high=1, nan=key != 'dice')
-            for key in ('dice', 'expected')
-        )
-        score = check_array('score', columns['score'], shape, low=-1, high=1, nan=True)
-        foreground, predicted = (
-            check_array(key, columns[key], shape, int, low=0, high=pixels)
-            for key in ('foreground', 'predicted')
-        )
-        return cls(objects, dice, expected, score, foreground, predicted, pixels)
+
+_OBJECTS = 'objects must be a list for each image, each real or not'
+
+
+def _objects_of(rows: Any) -> np.ndarray:
+    """Read the objects of an image: how probable each is, and whether it is real."""
+    objects = check_array('objects', rows, (-1, 2), low=0, high=1)
+    if not np.isin(objects[:, 1], (0, 1)).all():
+        raise ValueError(_OBJECTS)
+    return objects

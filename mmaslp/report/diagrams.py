@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,22 +29,42 @@ if TYPE_CHECKING:
 FORMATS = ('.png', '.pdf', '.svg')
 # Of diagrams as files, and as pictures for trackers.
 DPI = 200
-# Axes of the diagrams, the first by mode.
-CONFIDENCE = {
-    'top_label': 'confidence in the prediction',
-    'positive': 'probability of foreground',
-}
-# What is measured and what is said, by mode.
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the axes of a diagram say.
+
+    Attributes:
+        score (str): What a network tells of a pixel.
+        outcome (str): What comes true, of all pixels of a bin.
+        right (str): The same in a word; also ``sure``, of the score.
+    """
+
+    score: str
+    outcome: str
+    right: str
+    sure: str
+
+
 WORDS = {
-    'top_label': ('accuracy', 'confidence'),
-    'positive': ('foreground', 'probability'),
+    'top_label': Words(
+        score='confidence in the prediction',
+        outcome='accuracy (share of right pixels)',
+        right='accuracy',
+        sure='confidence',
+    ),
+    'positive': Words(
+        score='probability of foreground',
+        outcome='share of foreground',
+        right='foreground',
+        sure='probability',
+    ),
 }
 DISTANCE = 'distance from the predicted border\n(1/64 of the side of the image)'
 # Names of the bands, that at the border first.
-BANDS = (
-    *(f'{low:g}–{high:g}' for low, high in pairwise([0, *BORDER_EDGES])),
-    f'above {BORDER_EDGES[-1]:g}',
-)
+BANDS = [f'{low:g}–{high:g}' for low, high in pairwise((0, *BORDER_EDGES))]
+BANDS.append(f'above {BORDER_EDGES[-1]:g}')
 # Over-confident, under-confident, and bars without a sign.
 OVER = '#c8442c'
 UNDER = '#2b6cb0'
@@ -51,9 +72,8 @@ BAR = '#b8c7da'
 INK = '#22282f'
 GRID = '#d9dee4'
 FADED = '66'  # alpha of a filled gap
-LABEL: dict[str, Any] = {'fontsize': 8, 'color': INK}
 # Names of models are no formulas: a $ in them is a $.
-TITLE: dict[str, Any] = {**LABEL, 'fontsize': 9.5, 'parse_math': False}
+TITLE: dict[str, Any] = {'fontsize': 9.5, 'color': INK, 'parse_math': False}
 LEGEND: dict[str, Any] = {
     'fontsize': 7,
     'frameon': False,
@@ -84,7 +104,7 @@ def clean_axes(axes: Axes) -> None:
     axes.spines[['top', 'right']].set_visible(False)
     axes.spines[:].set_color(INK)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.label.set(**LABEL)
+        axis.label.set(fontsize=8, color=INK)
 
 
 def save_figure(figure: Figure, path: str | Path, overwrite: bool = False) -> None:
@@ -139,7 +159,9 @@ def figure_svg(figure: Figure, label: str, place: str) -> Markup:
 
 def _variable(style: re.Match[str]) -> str:
     name = _VARIABLES.get(style[2])
-    return style[0] if name is None else f'{style[1]}var(--{name})'
+    if name is None:
+        return style[0]
+    return f'{style[1]}var(--{name})'
 
 
 LONGEST = 30  # letters of a name
@@ -153,46 +175,57 @@ def reliability_figure(results: Mapping[str, Result]) -> Figure:
     of the pixels.
     ``results`` are by title. The figure is not registered with pyplot.
     """
-    figure, axes = _columns(results)
-    for (top, bottom), (title, result) in zip(axes.T, results.items()):
-        mode = result.settings['mode']
-        side = 1 / len(result.bins.count)
+    figure, panels = _columns(results)
+    for panel, (title, result) in zip(panels, results.items()):
+        words = WORDS[result.settings['mode']]
+        place, width, start = _bars(result)
         filled = np.flatnonzero(result.bins.count)
-        place = (filled + 0.5) * side
-        width = np.full(len(place), 0.94 * side)
-        start = 0.0
-        if result.positive:  # two classes: below 0.5 there is p = 0.5 alone
-            start = 0.48
-            width[place < 0.5] = 0.018
-            place[place < 0.5] = 0.49
-
         table = result.bins.take(filled)
+
         lower = np.minimum(table.accuracy, table.mean_conf)
-        top.bar(place, lower, width, color=BAR, zorder=2)
-        _draw_gaps(top, bottom, place, width, table, result.bins.total)
-        top.plot([start, 1], [start, 1], '--', color=INK, linewidth=0.9, zorder=5)
-        top.set(xlim=(start, 1), ylim=(0, 1))
+        panel.top.bar(place, lower, width, color=BAR, zorder=2)
+        _draw_gaps(panel, place, width, table, result.bins.total)
+        diagonal = [start, 1]
+        panel.top.plot(diagonal, diagonal, '--', color=INK, linewidth=0.9, zorder=5)
+        panel.top.set(xlim=(start, 1), ylim=(0, 1))
 
-        means = []
-        right, sure = WORDS[mode]
-        accuracy, mean_conf = (result.metrics.get(k, np.nan) for k in ('acc', 'conf'))
-        for word, mean, style in ((right, accuracy, '-'), (sure, mean_conf, ':')):
-            bottom.axvline(mean, color=INK, linestyle=style, linewidth=1)
-            means.append(f'{word} {number_text(mean)}')
-        bottom.set_xlabel(CONFIDENCE[mode])
-        ece = f'ECE {_with_interval(result, "ece")}, {result.num_images:,} images'
-        _add_title(top, title, [f'{right} by {sure}', ece, ', '.join(means)])
+        accuracy = result.metrics.get('acc', np.nan)
+        mean_conf = result.metrics.get('conf', np.nan)
+        panel.bottom.axvline(accuracy, color=INK, linestyle='-', linewidth=1)
+        panel.bottom.axvline(mean_conf, color=INK, linestyle=':', linewidth=1)
+        panel.bottom.set_xlabel(words.score)
+        lines = [
+            f'{words.right} by {words.sure}',
+            f'ECE {_with_interval(result, "ece")}, {result.num_images:,} images',
+            f'{words.right} {number_text(accuracy)}, '
+            f'{words.sure} {number_text(mean_conf)}',
+        ]
+        _add_title(panel.top, title, lines)
 
-    outcome = (
-        'accuracy (share of right pixels)'
-        if mode == 'top_label'
-        else 'share of foreground'
-    )
-    axes[0, 0].set_ylabel(outcome)
-    marks = [_line('perfect', '--'), _patch(outcome.split(' (')[0], BAR)]
-    marks += [_line(f'mean {right}'), _line(f'mean {sure}', ':')]
+    panels[0].top.set_ylabel(words.outcome)
+    marks = [
+        _line('perfect', '--'),
+        _patch(words.outcome.split(' (')[0], BAR),
+        _line(f'mean {words.right}'),
+        _line(f'mean {words.sure}', ':'),
+    ]
     _add_legend(figure, marks, len(results))
     return figure
+
+
+def _bars(result: Result) -> tuple[np.ndarray, np.ndarray, float]:
+    """Places and widths of the bars of the bins with pixels; where the axis starts."""
+    side = 1 / len(result.bins.count)
+    place = (np.flatnonzero(result.bins.count) + 0.5) * side
+    width = np.full(len(place), 0.94 * side)
+    if not result.positive:
+        return place, width, 0.0
+
+    # Of two classes there is p = 0.5 alone below 0.5.
+    below = place < 0.5
+    width[below] = 0.018
+    place[below] = 0.49
+    return place, width, 0.48
 
 
 def band_figure(results: Mapping[str, Result]) -> Figure:
@@ -200,29 +233,35 @@ def band_figure(results: Mapping[str, Result]) -> Figure:
 
     All results have bands: they are of two classes, in top-label mode.
     """
-    figure, axes = _columns(results)
+    figure, panels = _columns(results)
     lowest = 1.0
-    for (top, bottom), (title, result) in zip(axes.T, results.items()):
+    for panel, (title, result) in zip(panels, results.items()):
         bands = result.bands['predicted']
         place = np.flatnonzero(bands.count)
         table = bands.take(place)
-        _draw_gaps(top, bottom, place, np.full(len(place), 0.7), table, bands.total)
-        for values, style in ((table.accuracy, '-'), (table.mean_conf, ':')):
-            top.plot(place, values, style, color=INK, marker='o', ms=3, lw=1, zorder=4)
-            lowest = values.min(initial=lowest)
-        bottom.set(xticks=range(len(BANDS)), xticklabels=BANDS, xlabel=DISTANCE)
-        bottom.set_xlim(-0.5, len(BANDS) - 0.5)
+        _draw_gaps(panel, place, np.full(len(place), 0.7), table, bands.total)
+        _draw_line(panel.top, place, table.accuracy, '-')
+        _draw_line(panel.top, place, table.mean_conf, ':')
+        lowest = table.accuracy.min(initial=lowest)
+        lowest = table.mean_conf.min(initial=lowest)
+        panel.bottom.set(xticks=range(len(BANDS)), xticklabels=BANDS, xlabel=DISTANCE)
+        panel.bottom.set_xlim(-0.5, len(BANDS) - 0.5)
         by_band = f'ECE by band {_with_interval(result, "ece_band")}'
-        _add_title(top, title, ['accuracy by distance from the border', by_band])
+        _add_title(panel.top, title, ['accuracy by distance from the border', by_band])
 
     # The axis begins at the twentieth below all that is drawn.
     start = max(np.floor(lowest * 20 - 0.2) / 20, 0)
-    for top in axes[0]:
-        top.set_ylim(start, 1.02 - 0.02 * start)
-    axes[0, 0].set_ylabel('accuracy and confidence (0 to 1)')
+    for panel in panels:
+        panel.top.set_ylim(start, 1.02 - 0.02 * start)
+    panels[0].top.set_ylabel('accuracy and confidence (0 to 1)')
     marks = [_line('accuracy', '-', 'o'), _line('confidence', ':', 'o')]
     _add_legend(figure, marks, len(results))
     return figure
+
+
+def _draw_line(axes: Axes, place: np.ndarray, values: np.ndarray, style: str) -> None:
+    """Draw the values of bands as points that a line joins."""
+    axes.plot(place, values, style, color=INK, marker='o', ms=3, lw=1, zorder=4)
 
 
 def _with_interval(result: Result, key: str) -> str:
@@ -239,16 +278,24 @@ def alpha_histogram(alpha: np.ndarray, beta: float) -> np.ndarray:
     for quantile, style in ((0.05, ':'), (0.5, '-'), (0.95, ':')):
         axes.axvline(np.quantile(alpha, quantile), color=INK, lw=1, ls=style)
     axes.set(xlabel='perturbation level of an image', ylabel='images')
-    axes.set_title(
-        f'mean {alpha.mean():.4f}, beta {beta:g} (lines: 5, 50 and 95 % of the images)',
-        **TITLE,
+    title = (
+        f'mean {alpha.mean():.4f}, beta {beta:g} (lines: 5, 50 and 95 % of the images)'
     )
+    axes.set_title(title, **TITLE)
     clean_axes(axes)
     return figure_array(figure, 100)
 
 
-def _columns(results: Mapping[str, Any]) -> tuple[Figure, np.ndarray]:
-    """Make a column for each result, a tall panel above a low one."""
+@dataclass(frozen=True)
+class Panels:
+    """A column of a figure: a tall panel above a low one."""
+
+    top: Axes
+    bottom: Axes
+
+
+def _columns(results: Mapping[str, Any]) -> tuple[Figure, list[Panels]]:
+    """Make a column for each result."""
     figure = new_figure(3.4 * len(results), 4.4, layout='constrained')
     axes = figure.subplots(
         2, len(results), squeeze=False, height_ratios=(3.2, 1), sharex='col'
@@ -256,12 +303,11 @@ def _columns(results: Mapping[str, Any]) -> tuple[Figure, np.ndarray]:
     for axis in axes.flat:
         clean_axes(axis)
     axes[1, 0].set_ylabel('% of pixels')
-    return figure, axes
+    return figure, [Panels(top, bottom) for top, bottom in axes.T]
 
 
 def _draw_gaps(
-    top: Axes,
-    bottom: Axes,
+    panel: Panels,
     place: np.ndarray,
     width: np.ndarray,
     table: BinTable,
@@ -270,23 +316,27 @@ def _draw_gaps(
     """Span accuracy and confidence, red above it and blue below; shares underneath."""
     gap = signed_gap(table)
     lower = np.minimum(table.accuracy, table.mean_conf)
-    for part, colour in ((gap > 0, OVER), (gap < 0, UNDER)):
-        style: dict[str, Any] = {
-            'color': colour + FADED,
-            'edgecolor': colour,
-            'linewidth': 0.8,
-        }
-        size = np.abs(gap[part])
-        top.bar(place[part], size, width[part], lower[part], zorder=3, **style)
-    bottom.bar(place, table.count / total * 100, width, color=BAR, zorder=2)
-    bottom.set(ylim=(0, 100), yticks=[0, 50, 100])
+    for drawn, colour in ((gap > 0, OVER), (gap < 0, UNDER)):
+        panel.top.bar(
+            place[drawn],
+            np.abs(gap[drawn]),
+            width[drawn],
+            lower[drawn],
+            color=colour + FADED,
+            edgecolor=colour,
+            linewidth=0.8,
+            zorder=3,
+        )
+    panel.bottom.bar(place, table.count / total * 100, width, color=BAR, zorder=2)
+    panel.bottom.set(ylim=(0, 100), yticks=[0, 50, 100])
 
 
 def _add_title(axes: Axes, title: str, lines: Sequence[str]) -> None:
     """Write a name above a panel; between them what is seen, and figures."""
     pad = 8 + 9.5 * len(lines)
     title = display_name(title)
-    title = title if len(title) <= LONGEST else f'{title[: LONGEST - 1]}…'
+    if len(title) > LONGEST:
+        title = f'{title[: LONGEST - 1]}…'
     axes.set_title(title, pad=pad, fontweight='bold', **TITLE)
     axes.annotate(
         '\n'.join(lines),
@@ -295,18 +345,19 @@ def _add_title(axes: Axes, title: str, lines: Sequence[str]) -> None:
         xycoords='axes fraction',
         textcoords='offset points',
         ha='center',
-        **{**LABEL, 'fontsize': 7},
+        fontsize=7,
+        color=INK,
     )
 
 
 def _add_legend(figure: Figure, marks: Sequence[Any], number: int) -> None:
     """Explain the marks of a figure of ``number`` columns, and the signs of gaps."""
-    handles = [
-        *marks,
-        _patch('over-confident', OVER + FADED, edgecolor=OVER),
-        _patch('under-confident', UNDER + FADED, edgecolor=UNDER),
-    ]
-    ncols = 3 if number == 1 else (len(handles) + 1) // 2
+    handles = list(marks)
+    handles.append(_patch('over-confident', OVER + FADED, edge=OVER))
+    handles.append(_patch('under-confident', UNDER + FADED, edge=UNDER))
+    ncols = 3
+    if number > 1:
+        ncols = (len(handles) + 1) // 2
     figure.legend(handles=handles, loc='outside lower center', ncols=ncols, **LEGEND)
 
 
@@ -316,7 +367,7 @@ def _line(label: str, style: str = '-', marker: str = '') -> Any:
     return Line2D([], [], color=INK, lw=1, ls=style, marker=marker, ms=3, label=label)
 
 
-def _patch(label: str, colour: str, **options: Any) -> Any:
+def _patch(label: str, colour: str, edge: str | None = None) -> Any:
     from matplotlib.patches import Patch
 
-    return Patch(facecolor=colour, label=label, **options)
+    return Patch(facecolor=colour, edgecolor=edge, label=label)

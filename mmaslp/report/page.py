@@ -4,7 +4,7 @@ import base64
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +17,7 @@ from ..common.arguments import check_members
 from ..common.outputs import check_outputs, write_output
 from ..evaluation.comparison import (
     RESAMPLES,
+    Comparison,
     Measured,
     by_images,
     compare_within,
@@ -24,10 +25,10 @@ from ..evaluation.comparison import (
 from ..evaluation.result import Result, save_result
 from ..evaluation.verdict import headline, overall_verdict, verdict
 from ..files.names import short_names, without_folders
-from ..metrics.catalogue import SHOWN, metric_of
+from ..metrics.catalogue import SHOWN
 from ..version import __version__
 from .diagrams import band_figure, figure_svg, reliability_figure
-from .tables import difference_table, estimate, model_table
+from .tables import Table, difference_table, estimate, model_table
 
 # The columns that decide, and how many columns fit a page beside the names.
 DECIDING = ('ece', 'ece_band', 'nll', 'acc', 'dice')
@@ -51,9 +52,11 @@ def write_report(
     """
     check_outputs(page_outputs(path, 'page'), overwrite=overwrite)
     results = [_private(result) for result in check_members('results', results, Result)]
+    if argv is None:
+        argv = sys.argv
     page = report_html(
         results,
-        command=_command(sys.argv if argv is None else argv),
+        command=_command(argv),
         created=time_text(),
         **options,
     )
@@ -71,9 +74,44 @@ def page_outputs(
     page: str | Path | None, option: str = '--report'
 ) -> dict[str, str | Path | None]:
     """What a page writes, as :func:`~mmaslp.common.outputs.check_outputs` takes it."""
-    if page and not str(page).lower().endswith(('.html', '.htm')):
+    if not page:
+        return {option: page, f'{option} (JSON)': None}
+    if not str(page).lower().endswith(('.html', '.htm')):
         raise ValueError(f'{option} {page}: a page is a file that ends with .html')
-    return {option: page, f'{option} (JSON)': json_beside(page) if page else None}
+    return {option: page, f'{option} (JSON)': json_beside(page)}
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The verdict on the models of a set, and pictures of those that it compares."""
+
+    verdict: str
+    dataset: str
+    is_positive: bool
+    charts: Sequence[Markup]
+
+    @classmethod
+    def of(cls, members: Sequence[Measured]) -> 'Headline':
+        """Judge the models of a set."""
+        first = members[0].result
+        charts = []
+        for place, member in enumerate(headline(members)):
+            charts.append(_reliability(member, f'h{place}'))
+        return cls(overall_verdict(members), first.dataset, first.is_positive, charts)
+
+
+@dataclass(frozen=True)
+class ComparedModels:
+    """What a page says of two models, and the table of their differences."""
+
+    verdict: str
+    table: Table
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> 'ComparedModels':
+        """Judge two models."""
+        table = difference_table(comparison, DECIDING + SHOWN)
+        return cls(verdict(comparison), table)
 
 
 def report_html(
@@ -97,9 +135,26 @@ def report_html(
         ValueError: Two results have other masks under the same names.
     """
     sets = by_images([Measured(result, resamples) for result in results])
+    members = [member for group in sets for member in group]
     # Where nothing is there to be found, rates in the table say it all.
-    drawn = [group for group in sets if not group[0].result.no_foreground] or sets
-    keys = _keys(results)
+    drawn = [group for group in sets if not group[0].result.no_foreground]
+    if not drawn:
+        drawn = sets
+
+    comparisons = []
+    for group in sets:
+        comparisons += compare_within(group)
+    diagrams = {}
+    for place, group in enumerate(drawn):
+        heading = f'{place + 1}. {group[0].result.dataset}'
+        diagrams[heading] = _charts_of_set(group, place)
+
+    intervals = 'Without intervals'
+    if any(result.intervals for result in results):
+        intervals = 'With 95 % intervals over images'
+    tables = [model_table(sets, _deciding(results), intervals)]
+    for keys in _further(results):
+        tables.append(model_table(sets, keys, 'Further metrics'))
 
     return render_page(
         'report.html.j2',
@@ -108,37 +163,12 @@ def report_html(
         command=command,
         created=created,
         resamples=resamples,
-        headline={  # the verdict on the models of a set, and one picture of it
-            'verdict': overall_verdict(drawn[0]),
-            'set': drawn[0][0].result.dataset,
-            'positive': drawn[0][0].result.is_positive,
-            'charts': [
-                _reliability(member, f'h{place}')
-                for place, member in enumerate(headline(drawn[0]))
-            ],
-        },
-        table_of_models=model_table(
-            sets,
-            keys[0],
-            'With 95 % intervals over images'
-            if any(result.intervals for result in results)
-            else 'Without intervals',
-        ),
-        further=[model_table(sets, part, 'Further metrics') for part in keys[1:]],
-        comparisons=[
-            (verdict(each), difference_table(each, (*DECIDING, *SHOWN)))
-            for group in sets
-            for each in compare_within(group)
-        ],
-        diagrams={
-            f'{place + 1}. {group[0].result.dataset}': [
-                _charts(member, f'{place}-{row}') for row, member in enumerate(group)
-            ]
-            for place, group in enumerate(drawn)
-        },
-        members=[member for group in sets for member in group],
+        headline=Headline.of(drawn[0]),
+        tables=tables,
+        comparisons=[ComparedModels.of(comparison) for comparison in comparisons],
+        diagrams=diagrams,
+        members=members,
         estimate=estimate,
-        glossary=[metric_of(key) for part in keys for key in part],
     )
 
 
@@ -154,11 +184,12 @@ def render_page(name: str, scripts: Sequence[str], **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = ''.join(environment.get_template(each).render() for each in scripts)
+    script = ''.join(environment.get_template(file).render() for file in scripts)
+    digest = sha256(script.encode()).digest()
     return environment.get_template(name).render(
         version=__version__,
         script=Markup(script),
-        script_hash=base64.b64encode(sha256(script.encode()).digest()).decode(),
+        script_hash=base64.b64encode(digest).decode(),
         **values,
     )
 
@@ -168,16 +199,37 @@ def time_text() -> str:
     return datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC')
 
 
-def _keys(results: Sequence[Result]) -> list[list[str]]:
-    """Metrics that some result has, by table: first the columns that decide."""
-    measured = {
-        key for result in results for key in result.metrics.keys() - result.undirected
-    }
-    shown = [key for key in SHOWN if key in measured and key not in DECIDING]
-    others = dict.fromkeys(key for result in results for key in result.measures)
-    rest = [*shown, *(key for key in others if key not in measured)]
-    parts = [rest[start : start + COLUMNS] for start in range(0, len(rest), COLUMNS)]
-    return [[key for key in DECIDING if key in measured], *parts]
+def _deciding(results: Sequence[Result]) -> list[str]:
+    """The columns that decide, of which some result has a value."""
+    measured = _measured(results)
+    return [key for key in DECIDING if key in measured]
+
+
+def _further(results: Sequence[Result]) -> list[list[str]]:
+    """Other metrics that some result has, as many to a table as fit."""
+    measured = _measured(results)
+    keys = [key for key in SHOWN if key in measured and key not in DECIDING]
+    for result in results:
+        for key in result.measures:
+            if key not in measured and key not in keys:
+                keys.append(key)
+    return [keys[start : start + COLUMNS] for start in range(0, len(keys), COLUMNS)]
+
+
+def _measured(results: Sequence[Result]) -> set[str]:
+    """Metrics of this package that some result has, and of which a side is better."""
+    measured: set[str] = set()
+    for result in results:
+        measured |= result.metrics.keys() - result.undirected
+    return measured
+
+
+def _charts_of_set(group: Sequence[Measured], place: int) -> list[list[Markup]]:
+    """Diagrams of every model of a set."""
+    charts = []
+    for row, member in enumerate(group):
+        charts.append(_charts(member, f'{place}-{row}'))
+    return charts
 
 
 def _charts(member: Measured, place: str) -> list[Markup]:
@@ -189,36 +241,38 @@ def _charts(member: Measured, place: str) -> list[Markup]:
             'Accuracy and confidence by distance from the border, '
             f'{result.model} on {result.dataset}'
         )
-        charts.append(
-            figure_svg(band_figure({result.model: result}), label, f'b{place}')
-        )
+        figure = band_figure({result.model: result})
+        charts.append(figure_svg(figure, label, f'b{place}'))
     return charts
 
 
 def _reliability(member: Measured, place: str) -> Markup:
     result = member.result
-    return figure_svg(
-        reliability_figure({result.model: result}),
-        f'Reliability of {result.model} on {result.dataset}',
-        place,
-    )
+    figure = reliability_figure({result.model: result})
+    label = f'Reliability of {result.model} on {result.dataset}'
+    return figure_svg(figure, label, place)
 
 
 def _private(result: Result) -> Result:
     """Leave the folders of this machine out of names and settings."""
+    settings = {}
+    for key, value in result.settings.items():
+        if isinstance(value, str):
+            value = without_folders(value)
+        settings[key] = value
     return replace(
         result,
         model=without_folders(result.model),
         images=replace(result.images, names=short_names(result.images.names)),
-        settings={
-            key: without_folders(value) if isinstance(value, str) else value
-            for key, value in result.settings.items()
-        },
+        settings=settings,
     )
 
 
 def _command(argv: Sequence[str]) -> str:
-    name = Path(argv[0]).name if argv else ''
-    return shlex.join(
-        ['mmaslp' if name == '__main__.py' else name, *map(without_folders, argv[1:])]
-    )
+    """The command as a person types it, without folders of this machine."""
+    name = ''
+    if argv:
+        name = Path(argv[0]).name
+    if name == '__main__.py':
+        name = 'mmaslp'
+    return shlex.join([name] + [without_folders(word) for word in argv[1:]])

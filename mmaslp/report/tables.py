@@ -55,7 +55,9 @@ def number_text(value: float | None, digits: int = 4, signed: bool = False) -> s
     if value is None or isnan(value):
         return '-'
     rounded = round(value, digits) + 0.0  # what rounds to 0 has no sign of its own
-    return f'{rounded:+.{digits}f}' if signed else f'{rounded:.{digits}f}'
+    if signed:
+        return f'{rounded:+.{digits}f}'
+    return f'{rounded:.{digits}f}'
 
 
 def cell(
@@ -68,11 +70,15 @@ def cell(
     digits: int = 4,
 ) -> Cell:
     """Format a number and its interval; an interval of nan is left out."""
-    text = number_text(value, digits, signed)
-    if value is None or text == '-':
+    if value is None or isnan(value):
         return Cell()
-    ends = [number_text(end, digits, signed) for end in (low, high)]
-    interval = '' if '-' in ends else f'[{ends[0]}, {ends[1]}]'
+    text = number_text(value, digits, signed)
+    lower = number_text(low, digits, signed)
+    upper = number_text(high, digits, signed)
+
+    interval = ''
+    if lower != '-' and upper != '-':
+        interval = f'[{lower}, {upper}]'
     return Cell(text, interval, mark, f'{value:.9g}')
 
 
@@ -81,41 +87,48 @@ def as_text(table: Table) -> str:
 
     A * marks what is better or worse beyond chance.
     """
-    lines = [
-        [*table.heads, *(column.label for column in table.columns)],
-        *([*row.names, *map(_as_text, row.cells)] for row in table.rows),
-    ]
-    aligns = [*'<' * len(table.heads), *'>' * len(table.columns)]
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    aligned = (
-        [f'{text:{align}{width}}' for text, align, width in zip(line, aligns, widths)]
-        for line in lines
-    )
-    return '\n'.join('  '.join(line).rstrip() for line in aligned)
+    lines = [list(table.heads) + [column.label for column in table.columns]]
+    for row in table.rows:
+        lines.append(list(row.names) + [_terminal_text(shown) for shown in row.cells])
+
+    columns: list[list[str]] = []
+    for number in range(len(lines[0])):
+        texts = [line[number] for line in lines]
+        columns.append(_aligned(texts, to_the_right=number >= len(table.heads)))
+    return '\n'.join('  '.join(line).rstrip() for line in zip(*columns))
 
 
-def _as_text(each: Cell) -> str:
-    if not each.interval:
-        return each.text
-    return f'{each.text} {each.interval} {"*" if each.mark else " "}'
+def _aligned(texts: Sequence[str], to_the_right: bool) -> list[str]:
+    """Pad the texts of a column to the longest of them."""
+    width = max(len(text) for text in texts)
+    if to_the_right:
+        return [text.rjust(width) for text in texts]
+    return [text.ljust(width) for text in texts]
+
+
+def _terminal_text(shown: Cell) -> str:
+    if not shown.interval:
+        return shown.text
+    star = ' '
+    if shown.mark:
+        star = '*'
+    return f'{shown.text} {shown.interval} {star}'
 
 
 def format_table(
     rows: Mapping[str, Mapping[str, float]], keys: Sequence[str] = SHOWN
 ) -> str:
     """Lay out metrics by the name of their row, for a terminal."""
+    lines = []
+    for name, values in rows.items():
+        cells = [cell(values.get(key), digits=_digits(key)) for key in keys]
+        lines.append(Row((display_name(name),), cells))
     return as_text(
         Table(
             caption='',
             heads=('',),
             columns=[metric_of(key) for key in keys],
-            rows=[
-                Row(
-                    (display_name(name),),
-                    [cell(values.get(key), digits=_digits(key)) for key in keys],
-                )
-                for name, values in rows.items()
-            ],
+            rows=lines,
         )
     )
 
@@ -124,56 +137,51 @@ def model_table(
     sets: Sequence[Sequence[Measured]], keys: Sequence[str], caption: str
 ) -> Table:
     """All models, a row each; those of a set are measured on the same images."""
-    rows = [
-        Row(
-            (member.result.model, member.result.dataset, f'{len(member.images):,}'),
-            [estimate(member.result, key) for key in keys],
-        )
-        for group in sets
-        for member in group
-    ]
+    rows = []
+    for group in sets:
+        for member in group:
+            result = member.result
+            names = (result.model, result.dataset, f'{len(member.images):,}')
+            rows.append(Row(names, [estimate(result, key) for key in keys]))
     return Table(
-        caption, ('model', 'set', 'images'), [metric_of(key) for key in keys], rows
+        caption,
+        heads=('model', 'set', 'images'),
+        columns=[metric_of(key) for key in keys],
+        rows=rows,
     )
 
 
 def difference_table(comparison: Comparison, keys: Iterable[str] = ()) -> Table:
     """Lay out a comparison, a row for each of the metrics that it has."""
     first, second = comparison.titles
-    changes = {
-        key: comparison.metrics[key]
-        for key in keys or comparison.metrics
-        if key in comparison.metrics
-    }
-    rows = [
-        Row(
-            (metric_of(key).label,),
-            [cell(change.first), cell(change.second), _change(key, change)],
-        )
-        for key, change in changes.items()
-    ]
+    rows = []
+    for key in dict.fromkeys(keys or comparison.metrics):
+        change = comparison.metrics.get(key)
+        if change is not None:
+            cells = [cell(change.first), cell(change.second), _change(key, change)]
+            rows.append(Row((metric_of(key).label,), cells))
 
+    heads = (first, second, 'difference, 95 % interval')
     return Table(
         caption=f'{second} minus {first} on {comparison.dataset}',
         heads=('',),
-        columns=[
-            Metric('', label=head)
-            for head in (first, second, 'difference, 95 % interval')
-        ],
+        columns=[Metric('', label=head) for head in heads],
         rows=rows,
     )
 
 
 def estimate(result: Result, key: str) -> Cell:
     """A metric of a result and its interval, if there is one."""
-    value = {**result.measures, **result.metrics}.get(key)
-    return cell(value, *result.intervals.get(key, ()), digits=_digits(key))
+    low, high = result.intervals.get(key, (nan, nan))
+    return cell(result.value_of(key), low, high, digits=_digits(key))
 
 
 def _change(key: str, change: Difference) -> Cell:
     mark = ''
     if metric_of(key).better and change.differs:
-        mark = 'better' if is_better(key, change) else 'worse'
+        mark = 'worse'
+        if is_better(key, change):
+            mark = 'better'
     return cell(change.difference, change.low, change.high, mark=mark, signed=True)
 
 

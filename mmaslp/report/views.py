@@ -5,7 +5,6 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -65,7 +64,7 @@ def views_of(
     if not with_labels:
         image = replace(image, label=None)
     if image.prob.ndim == 3:
-        return [*_Volume.of(image, photo).views()]
+        return list(_Volume.of(image, photo).views())
     return [_photo_view(image, photo)]
 
 
@@ -75,16 +74,46 @@ def doubtful_objects(probability: np.ndarray) -> np.ndarray:
 
 
 def _photo_view(image: Judged, photo: Path | None) -> View:
-    drawn: dict[str, Any] = {
-        'labels': image.objects.labels,
-        'probability': image.objects.probability,
-        'truth': image.label,
-    }
+    note = ''
     if photo is None:
-        return draw(grey_picture(image.prob, 0, 1), title='map', **drawn)
-    picture, fits = upright(photo, image.prob.shape)
-    note = '' if fits else 'the map has another aspect and is stretched'
-    return draw(picture, title='photograph', note=note, **drawn)
+        picture = grey_picture(image.prob, 0, 1)
+        title = 'map'
+    else:
+        picture, fits = upright(photo, image.prob.shape)
+        title = 'photograph'
+        if not fits:
+            note = 'the map has another aspect and is stretched'
+    return draw(
+        picture,
+        image.objects.labels,
+        image.objects.probability,
+        title,
+        note=note,
+        truth=image.label,
+    )
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """An object that gets a view.
+
+    Attributes:
+        numbers (np.ndarray): ``(D, H, W)`` numbers of objects, of which it is one.
+        number (int): Its own.
+        box (tuple[slice, slice, slice]): Around it.
+        note (str): What to know about it; '' mostly.
+    """
+
+    numbers: np.ndarray
+    number: int
+    box: tuple[slice, ...]
+    note: str = ''
+
+    def fullest_slice(self, axis: int) -> int:
+        """Number of the slice along an axis that has most of its voxels."""
+        mask = self.numbers[self.box] == self.number
+        others = tuple(other for other in range(3) if other != axis)
+        return self.box[axis].start + int(mask.sum(others).argmax())
 
 
 @dataclass(frozen=True)
@@ -103,7 +132,9 @@ class _Volume:
     @classmethod
     def of(cls, image: Judged, scan: Path | None) -> '_Volume':
         """Turn map, objects and scan alike."""
-        grid = image.grid if image.grid and image.grid.is_placed else None
+        grid = None
+        if image.grid is not None and image.grid.is_placed:
+            grid = image.grid
         scanned = None
         if scan is not None:
             stored = np.moveaxis(image.prob, 0, image.slice_axis)
@@ -111,22 +142,31 @@ class _Volume:
 
         def turned(slices_first: np.ndarray) -> np.ndarray:
             stored = np.moveaxis(slices_first, 0, image.slice_axis)
-            return stored if grid is None else grid.turned(stored)
+            if grid is None:
+                return stored
+            return grid.turned(stored)
 
+        values = scanned
+        if values is None:
+            values = turned(image.prob)
         labels = turned(image.objects.labels)
-        truth = image.label
+        truth = None
+        unseen = np.zeros_like(labels)
+        if image.label is not None:
+            truth = turned(image.label)
+            unseen = turned(image.unseen)
+
+        across = image.slice_axis
+        if grid is not None:
+            across = int(np.argmax(grid.turned_spacing))
         return cls(
-            turned(image.prob) if scanned is None else scanned,
+            values,
             labels,
-            None if truth is None else turned(truth),
-            np.zeros_like(labels) if truth is None else turned(image.unseen),
+            truth,
+            unseen,
             image.objects.probability,
             grid,
-            across=(
-                image.slice_axis
-                if grid is None
-                else int(np.argmax(grid.turned_spacing))
-            ),
+            across,
             is_scan=scan is not None,
         )
 
@@ -135,41 +175,47 @@ class _Volume:
 
         Then one of each label that the network does not see.
         """
-        boxes = ndimage.find_objects(self.labels, len(self.probability))
-        shown = [
-            (self.labels, k + 1, boxes[k], '')
-            for k in doubtful_objects(self.probability)[:MOST_OBJECTS]
-        ]
-        unseen = ndimage.find_objects(self.unseen)[:MOST_OBJECTS]
-        shown += [(self.unseen, k, box, UNSEEN) for k, box in enumerate(unseen, 1)]
-
-        around = [box for _, _, box, _ in shown]
-        greys = self._greys(around) if self.is_scan else (0.0, 1.0)
-        drawn = set()
-        for rank, (numbers, number, box, note) in enumerate(shown):
-            mask = numbers[box] == number
-            for axis in (0, 1, 2) if rank == 0 else (self.across,):
-                others = tuple(other for other in range(3) if other != axis)
-                place = box[axis].start + int(mask.sum(others).argmax())
-                if (axis, place, note) not in drawn:
-                    drawn.add((axis, place, note))
-                    yield replace(self._view(axis, place, box, greys), note=note)
-
+        shown = self._shown()
         if not shown:
             whole = tuple(slice(0, size) for size in self.values.shape)
             middle = self.values.shape[self.across] // 2
-            yield self._view(self.across, middle, whole, greys)
+            yield self._view(self.across, middle, whole, self._greys([]))
+            return
+
+        greys = self._greys([item.box for item in shown])
+        drawn = set()
+        for rank, item in enumerate(shown):
+            axes = [self.across]
+            if rank == 0:
+                axes = [0, 1, 2]
+            for axis in axes:
+                place = item.fullest_slice(axis)
+                if (axis, place, item.note) not in drawn:
+                    drawn.add((axis, place, item.note))
+                    view = self._view(axis, place, item.box, greys)
+                    yield replace(view, note=item.note)
+
+    def _shown(self) -> list[_Shown]:
+        """Objects that get a view, the least probable first; then unseen labels."""
+        shown = []
+        boxes = ndimage.find_objects(self.labels, len(self.probability))
+        for row in doubtful_objects(self.probability)[:MOST_OBJECTS]:
+            shown.append(_Shown(self.labels, row + 1, boxes[row]))
+
+        unseen = ndimage.find_objects(self.unseen)[:MOST_OBJECTS]
+        for number, box in enumerate(unseen, 1):
+            shown.append(_Shown(self.unseen, number, box, UNSEEN))
+        return shown
 
     def _greys(self, boxes: Sequence[tuple[slice, ...]]) -> tuple[float, float]:
         """Values of black and white: those that fit the surroundings of objects."""
-        near = [
-            self.values[
-                tuple(slice(max(0, s.start - GROWN), s.stop + GROWN) for s in b)
-            ]
-            for b in boxes
-        ]
-        values = np.concatenate([part.ravel() for part in near or [self.values[::4]]])
-        return tuple(np.nanpercentile(values, GREYS).tolist())
+        if not self.is_scan:
+            return 0.0, 1.0
+        near = [self.values[_grown(box)].ravel() for box in boxes]
+        if not near:
+            near = [self.values[::4].ravel()]
+        black, white = np.nanpercentile(np.concatenate(near), GREYS)
+        return float(black), float(white)
 
     def _view(
         self,
@@ -178,15 +224,22 @@ class _Volume:
         box: tuple[slice, ...],
         greys: tuple[float, float],
     ) -> View:
-        spacing = np.ones(3) if self.grid is None else self.grid.turned_spacing
+        spacing = np.ones(3)
+        sides: Sequence[str] = ()
+        if self.grid is not None:
+            spacing = self.grid.turned_spacing
+            sides = PLANES[axis][1]
+        truth = None
+        if self.truth is not None:
+            truth = self.truth.take(place, axis)
         return draw(
-            grey_picture(self.values.take(place, axis), *greys),
+            grey_picture(self.values.take(place, axis), greys[0], greys[1]),
             self.labels.take(place, axis),
             self.probability,
             self._title(axis, place, box),
             spacing=np.delete(spacing, axis).tolist(),
-            sides=() if self.grid is None else PLANES[axis][1],
-            truth=None if self.truth is None else self.truth.take(place, axis),
+            sides=sides,
+            truth=truth,
         )
 
     def _title(self, axis: int, place: int, box: tuple[slice, ...]) -> str:
@@ -212,18 +265,31 @@ def _scan_of(
         values = read_nifti(scan)
         of_scan = grid_of(scan)
 
-    fits = (
-        values.ndim == 3 and of_map.same_place(shape, of_scan, values.shape)
-        if of_map is not None and of_scan.is_placed
-        else values.shape == shape  # stored alike, as far as can be known
-    )
+    if of_map is not None and of_scan.is_placed:
+        fits = values.ndim == 3 and of_map.same_place(shape, of_scan, values.shape)
+    else:
+        fits = values.shape == shape  # stored alike, as far as can be known
     if not fits:
+        size = ' x '.join(str(number) for number in shape[::-1])
         raise ValueError(
-            f'{scan}: its voxels lie elsewhere than those of the map of '
-            f'{" x ".join(map(str, shape[::-1]))}: take the scan of this map'
+            f'{scan}: its voxels lie elsewhere than those of the map of {size}: take '
+            'the scan of this map'
         )
-    grid = of_scan if of_scan.is_placed else of_map
-    return values if grid is None else grid.turned(values), of_map or grid
+
+    if of_scan.is_placed:
+        values = of_scan.turned(values)
+    elif of_map is not None:
+        values = of_map.turned(values)
+    if of_map is not None:
+        return values, of_map
+    if of_scan.is_placed:
+        return values, of_scan
+    return values, None
+
+
+def _grown(box: Sequence[slice]) -> tuple[slice, ...]:
+    """A box and what is around it."""
+    return tuple(slice(max(0, side.start - GROWN), side.stop + GROWN) for side in box)
 
 
 def draw(
@@ -250,43 +316,73 @@ def draw(
         truth (np.ndarray, optional): ``(H, W)`` label, whose border is drawn in white.
             Defaults to None.
     """
-    sizes = np.array(picture.size) * np.array(spacing)[::-1] / min(spacing)
-    size = np.rint(sizes / sizes.max() * np.clip(sizes.max(), *SIDES)).astype(int)
-    width, height = (max(1, int(side)) for side in size)
-
-    def enlarged(values: np.ndarray) -> np.ndarray:
-        return np.asarray(
-            Image.fromarray(values).resize((width, height), Image.Resampling.NEAREST)
-        )
-
-    names = enlarged(labels)
-    pixels = np.array(picture.resize((width, height), Image.Resampling.BILINEAR))
+    size = _size_of(picture, spacing)
+    numbers = _enlarged(labels, size)
+    pixels = np.array(picture.resize(size, Image.Resampling.BILINEAR))
     if truth is not None:
-        mask = enlarged((truth == 1).astype(np.uint8)) > 0
+        mask = _enlarged((truth == 1).astype(np.uint8), size) > 0
         pixels[mask & ~ndimage.binary_erosion(mask)] = 255
-    edge = ndimage.maximum_filter(names, 2 * WIDTH + 1) * (names == 0)
-    colours = np.array([(0, 0, 0), *map(colour_of, probability)], np.uint8)
-    pixels[edge > 0] = colours[edge[edge > 0]]
+    edge = ndimage.maximum_filter(numbers, 2 * WIDTH + 1) * (numbers == 0)
+    colours = [(0, 0, 0)] + [colour_of(number) for number in probability]
+    pixels[edge > 0] = np.array(colours, np.uint8)[edge[edge > 0]]
+
     picture = Image.fromarray(pixels)
     pen = ImageDraw.Draw(picture)
-    style: dict[str, Any] = dict(
-        fill='white', stroke_width=2, stroke_fill='black', font_size=14
-    )
-    for label, box in enumerate(ndimage.find_objects(names), 1):
+    for label, box in enumerate(ndimage.find_objects(numbers), 1):
         if box is not None:
             # Beside the object, so that it stays free.
-            place = min(box[1].stop + WIDTH, width - 10), max(box[0].start, 14)
-            pen.text(place, str(label), anchor='lb', **style)
-    corners = (
-        (4, height / 2, 'lm'),
-        (width - 4, height / 2, 'rm'),
-        (width / 2, 4, 'mt'),
-        (width / 2, height - 4, 'mb'),
-    )
-    for letter, (x, y, anchor) in zip(sides, corners):
-        pen.text((x, y), letter, anchor=anchor, **style)
+            place = min(box[1].stop + WIDTH, size[0] - 10), max(box[0].start, 14)
+            _write(pen, place, str(label), anchor='lb')
+    _write_sides(pen, sides, size)
+    return View(_address_of(picture), size[0], size[1], title, note)
 
+
+def _size_of(picture: Image.Image, spacing: Sequence[float]) -> tuple[int, int]:
+    """Width and height of a picture on a page, whose pixels are square."""
+    sizes = np.array(picture.size) * np.array(spacing)[::-1] / min(spacing)
+    longest = np.clip(sizes.max(), SIDES[0], SIDES[1])
+    width, height = np.rint(sizes / sizes.max() * longest).astype(int).tolist()
+    return max(1, width), max(1, height)
+
+
+def _enlarged(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Values at another size, none of them mixed."""
+    image = Image.fromarray(values)
+    return np.asarray(image.resize(size, Image.Resampling.NEAREST))
+
+
+def _write_sides(
+    pen: ImageDraw.ImageDraw, sides: Sequence[str], size: tuple[int, int]
+) -> None:
+    """Write letters at the left, right, top and bottom of a picture."""
+    width, height = size
+    places = (
+        ((4, height / 2), 'lm'),
+        ((width - 4, height / 2), 'rm'),
+        ((width / 2, 4), 'mt'),
+        ((width / 2, height - 4), 'mb'),
+    )
+    for letter, (place, anchor) in zip(sides, places):
+        _write(pen, place, letter, anchor)
+
+
+def _write(
+    pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, anchor: str
+) -> None:
+    """Write in white with a black border, which is seen on any picture."""
+    pen.text(
+        place,
+        text,
+        anchor=anchor,
+        fill='white',
+        stroke_width=2,
+        stroke_fill='black',
+        font_size=14,
+    )
+
+
+def _address_of(picture: Image.Image) -> str:
+    """The data of a picture as an address."""
     buffer = io.BytesIO()
     picture.save(buffer, 'WEBP', quality=QUALITY, method=2)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return View(f'data:image/webp;base64,{data}', width, height, title, note)
+    return f'data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}'

@@ -213,3 +213,15 @@ def test_patients_are_told_by_their_names(tmp_path, capsys):
     assert 'too few to tell: a test of all these metrics takes' in said
     assert compare([*files, '--groups', '(']) == 2
     assert compare([*files, '--groups', 'x']) == 2
+
+
+def test_of_several_models_the_best_is_said_first(folders, tmp_path, capsys):
+    files = result_files(folders, tmp_path)
+    rows = [json.loads(Path(file).read_text()) for file in files]
+    three = tmp_path / 'three.json'
+    three.write_text(json.dumps([*rows, {**rows[1], 'model': 'third'}]))
+    capsys.readouterr()
+    assert compare([str(three), '--resamples', '9']) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith('Best of all 3 is ')
+    assert printed.index('third: ') < printed.index('\n')

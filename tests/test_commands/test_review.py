@@ -212,6 +212,32 @@ def test_a_proof_leaves_out_images_without_a_bound(folders):
     assert np.isnan(proof(rows[:1])['dice_error']).tolist() == [False, True, True]
 
 
+def test_a_proof_of_copies_is_that_of_their_groups(folders):
+    """Ten copies of each image are no more images."""
+    maps, masks, file = folders
+    rows = review_maps(Calibrator.load(file), maps, masks)
+    copies = [row for row in rows for _ in range(10)]
+    groups = [place for place in range(len(rows)) for _ in range(10)]
+    expected = proof(rows)
+    for key, values in proof(copies, groups=groups).items():
+        # The area under a curve of more points is another one.
+        tolerance = 0.01 if key == 'aurc' else 1e-9
+        assert values == pytest.approx(expected[key], abs=tolerance), key
+    naive = proof(copies)['dice_error']
+    width = expected['dice_error'][2] - expected['dice_error'][1]
+    assert naive[2] - naive[1] < 0.5 * width
+
+
+def test_groups_of_a_review(folders, tmp_path, capsys):
+    maps, masks, file = folders
+    args = [str(maps), '--calibrator', str(file), '--out', str(tmp_path / 'r.csv')]
+    assert run_command('review', [*args, '--groups', '^..']) == 2
+    assert '--groups are for the intervals of --truth' in capsys.readouterr().err
+    args += ['--truth', str(masks), '--groups', '^..']
+    assert run_command('review', args) == 0
+    assert re.search(r'95 % interval over \d groups', capsys.readouterr().out)
+
+
 @pytest.mark.parametrize('options', [{}, dict(depth=6, size=32)])
 def test_the_proof_is_that_of_loops(tmp_path, options):
     pytest.importorskip('nibabel')
@@ -341,13 +367,13 @@ def test_looking_at_more_images_leaves_better_ones(folders):
     maps, masks, file = folders
     rows = review_maps(Calibrator.load(file), maps, masks)
     found = efforts(rows)
-    assert [each['number'] for each in found] == [0, 1, 2, 4, 10]
+    assert [effort.number for effort in found] == [0, 1, 2, 4, 10]
     expected = [row.estimate.dice for row in rows]
-    assert found[3]['rest'] == pytest.approx(np.mean(expected[4:]))
-    assert found[0]['true_rest'] == pytest.approx(
+    assert found[3].rest == pytest.approx(np.mean(expected[4:]))
+    assert found[0].true_rest == pytest.approx(
         np.mean([row.truth.dice for row in rows])
     )
-    assert found[-1]['rest'] > found[0]['rest']
+    assert found[-1].rest > found[0].rest
 
 
 @pytest.mark.parametrize(('level', 'alone'), [(0.9, False), (0.999, True)])

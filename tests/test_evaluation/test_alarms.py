@@ -10,6 +10,7 @@ from mmaslp.evaluation.alarms import beyond_limits, read_limits, worse_metrics
 from mmaslp.evaluation.comparison import Measured, compare
 from mmaslp.metrics.catalogue import METRICS
 from mmaslp.metrics.chance import ALARM
+from mmaslp.metrics.image_metrics import metrics_of_sums
 from tests.test_report import sections as helper
 
 SETTINGS = dict(number=40, resamples=0)
@@ -88,11 +89,62 @@ def test_limits_ring_and_stay_silent():
     silent = read_limits([f'ece={ece + 1e-3}', f'dice={dice - 1e-3}'])
     assert beyond_limits(result, silent) == []
     loud = read_limits([f'ece={ece - 1e-3}', f'dice={dice + 1e-3}'])
-    texts = beyond_limits(result, loud)
+    beyond = beyond_limits(result, loud)
+    # Of four images nothing can be told, and a limit is not passed over in silence.
+    assert all(limit.rings for limit in beyond)
+    texts = [limit.text for limit in beyond]
+    assert all(
+        'too few to tell: 4 images, and a test takes 7' in text for text in texts
+    )
     assert [text.split(' is ')[0] for text in texts] == ['A: ece', 'A: dice']
     assert 'above its limit' in texts[0]
     assert 'below its limit' in texts[1]
     assert read_limits(['mIoU %=70']) == {'mIoU %': 70.0}
+
+
+def test_a_limit_obeys_the_test_of_a_difference():
+    result = helper.result(gain=2.0, number=40)
+    dice = result.metrics['dice']
+    [chance] = beyond_limits(result, read_limits([f'dice={dice + 1e-3}']))
+    assert not chance.rings
+    assert chance.text.endswith(', which may be chance')
+    [certain] = beyond_limits(result, read_limits([f'dice={dice + 0.1}']))
+    assert certain.rings
+    assert certain.text.endswith(', more than chance explains')
+    # What is sorted over all pixels has no spread over images.
+    [sorted_all] = beyond_limits(result, {'ks': result.metrics['ks'] - 1e-3})
+    assert sorted_all.rings
+    assert sorted_all.text.endswith('it is not tested over images')
+
+
+def test_a_limit_counts_groups_where_they_are_known():
+    result = helper.result(gain=2.0, number=40)
+    limits = read_limits([f'dice={result.metrics["dice"] + 0.1}'])
+    images = result.images.grouped(np.arange(40) // 10)
+    [beyond] = beyond_limits(replace(result, images=images), limits)
+    assert 'too few to tell: 4 groups, and a test takes 6' in beyond.text
+
+
+def test_a_limit_of_one_image_rings():
+    [beyond] = beyond_limits(helper.result(gain=2.0, number=1), {'dice': 0.999})
+    assert beyond.rings
+    assert 'too few to tell: 1 images, and a test takes 6' in beyond.text
+
+
+def test_limits_of_equal_networks_hold_their_level():
+    """The limit is the true value: at most 5 % of samples are beyond it."""
+    population = helper.result(gain=1.5, number=300, resamples=0)
+    metrics = population.metrics
+    limits = {key: metrics[key] for key in ('dice', 'ece_band', 'nll')}
+    called = 0
+    for seed in range(100):
+        rows = np.random.default_rng(seed).choice(300, 30)
+        names = [str(row) for row in range(30)]
+        images = replace(population.images.take(rows), names=names)
+        values = metrics_of_sums(images)
+        sample = replace(population, images=images, metrics=values)
+        called += any(limit.rings for limit in beyond_limits(sample, limits))
+    assert called <= 9  # 5 in 100 and twice its standard error
 
 
 @pytest.mark.parametrize(

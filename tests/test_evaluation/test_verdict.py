@@ -1,5 +1,6 @@
 """Sentences of a comparison: what is named, what is chance, what to do."""
 
+import re
 from dataclasses import replace
 from math import nan
 
@@ -116,10 +117,19 @@ def test_the_verdict_on_a_set_is_that_on_the_smallest_nll():
     said = overall_verdict(rows)
     assert said.startswith('Best of all 3 is C: it has the smallest NLL, ')
     assert 'C is better than A:' in said
-    # Also of the one that is in no headline it says how it errs.
+    # Also of the one that is in no headline it says how it errs, and what follows.
+    assert re.findall(r'([ABC]): [\d.]+% sure', said) == ['A', 'B', 'C']
     assert 'A: 9' in said
-    assert said.endswith('points).')
-    assert 'B: ' in said
+    steps = (
+        'Best of all 3 is C',
+        ' A: 9',
+        ' B: ',
+        'A is too sure: a calibrator (mmaslp fit) helps, and so does training with la',
+        'B and C are not sure enough: a calibrator (mmaslp fit) helps, and so does ',
+        'C is better than A:',
+    )
+    places = [said.index(step) for step in steps]
+    assert places == sorted(places)
     alone = overall_verdict(rows[:1])
     assert alone.startswith('A: 9')
     assert 'too sure by' in alone
@@ -147,3 +157,35 @@ def test_the_verdict_on_a_set_compares_like_with_like():
 
 def test_without_pixels_nothing_is_claimed():
     assert describe(helper.result(number=0)) == 'A: there is no pixel to measure.'
+
+
+UNSURE = {
+    'ece': change(0.1, 0.01, 0.001),
+    'conf': change(0.80, 0.85, 0.01),
+    'acc': change(0.85, 0.85, 0.01),
+}
+
+
+@pytest.mark.parametrize(
+    ('names', 'calibrated', 'words'),
+    [
+        (
+            ('net', 'net'),
+            (False, True),
+            'net is not sure enough without a calibrator: t',
+        ),
+        (('A', 'B'), (False, False), 'A is not sure enough: a calibrator (mmaslp'),
+    ],
+)
+def test_what_follows_is_said_with_and_without_a_calibrator(names, calibrated, words):
+    said = verdict(comparison(UNSURE, *names, calibrated))
+    assert ': 80.0% sure, 85.0% right (not sure enough by 5.0 points).' in said
+    assert words in said
+    assert 'training with smaller levels or without smoothed labels' in said
+
+
+def test_both_in_one_direction_are_named_together():
+    both = {**UNSURE, 'conf': change(0.80, 0.81, 0.01)}
+    assert 'Both are not sure enough: a calibrator' in verdict(comparison(both))
+    sure = {**UNSURE, 'conf': change(0.95, 0.90, 0.01)}
+    assert 'Both are too sure: a calibrator' in verdict(comparison(sure))

@@ -2,7 +2,7 @@
 
 import copy
 import os.path as osp
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import nan
 from pathlib import Path
@@ -71,6 +71,8 @@ class EvaluationOptions:
         inputs (Sequence[str | None]): Files that no output may replace, beside those
             of the config.
         settings (dict): Noted in the results.
+        groups (Callable | None): Numbers images by the group of each, such as
+            a patient, from their names; intervals and comparisons are over groups.
         trust_checkpoint (bool): Whether a checkpoint may run code.
         overwrite (bool): Whether files that are there may be replaced.
     """
@@ -85,6 +87,7 @@ class EvaluationOptions:
     report: str | None = None
     inputs: Sequence[str | None] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    groups: Callable[[Sequence[str]], Sequence[int]] | None = None
     trust_checkpoint: bool = False
     overwrite: bool = False
 
@@ -392,6 +395,11 @@ def _test(cfg: Config, one: _SetOfTest) -> Tested:
     run = _config_of_run(cfg, one)
     runner = build_runner(run)
     calibration_metrics = _calibration_metrics(runner, run, options)
+    if options.groups is not None:
+        # Before the network runs: a pattern that does not fit is told at once.
+        options.groups(_image_names(runner))
+        for metric in calibration_metrics:
+            metric.groups = options.groups
     runner.register_hook(WeightsHook())
     report_findings(check_run(runner, ('test',)))
     if calibration_metrics and _measures_iou(run):
@@ -421,6 +429,15 @@ def _test(cfg: Config, one: _SetOfTest) -> Tested:
 def _measures_iou(run: Config) -> bool:
     metrics = metrics_of(run, 'test_evaluator')
     return any(type_of(metric) == 'IoUMetric' for metric in metrics)
+
+
+def _image_names(runner: Any) -> list[str]:
+    """Names of all images of a test."""
+    dataset = runner.test_loop.dataloader.dataset
+    names = []
+    for number in range(len(dataset)):
+        names.append(str(dataset.get_data_info(number).get('img_path', number)))
+    return names
 
 
 def _calibration_metrics(

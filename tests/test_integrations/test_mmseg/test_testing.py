@@ -294,6 +294,33 @@ def test_rows_are_cut_at_one_threshold(config, sharp):
     assert verdict(comparison) in page
 
 
+def test_groups_of_images_count_and_not_images(config, sharp, monkeypatch):
+    cfg = config('run')
+    cfg.test_evaluator = [dict(type='CalibrationMetric')]
+
+    def two_patients(names):
+        assert all(name.endswith('.png') for name in names)
+        return [number % 2 for number in range(len(names))]
+
+    options = EvaluationOptions(calibrator=sharp, groups=two_patients, overwrite=True)
+    found = evaluate(cfg, sets_of_test(cfg), options)
+    for result in found['test'].results:
+        assert result.images.num_groups == result.settings['groups'] == 2
+    file = Path(cfg.work_dir, 'eval', 'test', 'calibration_test.json')
+    [comparison] = compare_files(str(file), resamples=20)
+    assert comparison.groups == (2, 2)
+    assert 'too few groups to tell' in verdicts(found)[0]
+
+    # A pattern that does not fit is told before the network runs.
+    monkeypatch.setattr(Runner, 'test', None)
+
+    def refused(names):
+        raise ValueError('matches nothing')
+
+    with pytest.raises(ValueError, match='matches nothing'):
+        evaluate(cfg, sets_of_test(cfg), replace(options, groups=refused))
+
+
 @pytest.mark.parametrize('lacking', ['visualizer', 'hook'])
 def test_what_painting_needs(lacking):
     hooks = dict(visualization=dict(type='SegVisualizationHook'))

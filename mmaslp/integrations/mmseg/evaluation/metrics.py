@@ -3,7 +3,7 @@
 import logging
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -400,6 +400,13 @@ class SODMetric(StreamingMetric):
 
     def compute_metrics(self, results: list) -> dict:
         """Average the records of the images."""
+        if self.calibrator is not None:
+            print_log(
+                f'{loop_stage()}: SODMetric measures calibrated maps '
+                f'({self.calibrator.by} {self.calibrator.method}), and not those of '
+                'the network',
+                logger='current',
+            )
         self.result = sod_metrics(results, self.histogram)
         return dict(self.result)
 
@@ -467,6 +474,8 @@ class CalibrationMetric(StreamingMetric):
         self.draw = optional(check_bool, 'draw', draw)
         self.resamples = check_resamples(resamples)
         self.overwrite = check_bool('overwrite', overwrite)
+        # From names of images to the number of the group of each, of `mmaslp test`.
+        self.groups: Callable[[Sequence[str]], Sequence[int]] | None = None
         self.table: BandTable | None = None
         super().__init__(**kwargs)
 
@@ -515,8 +524,15 @@ class CalibrationMetric(StreamingMetric):
             resamples = self.resamples
         evaluator = Evaluator(self.bins, self.mode)
         evaluator.raw = ImageSet(self.histogram, rows)
+        groups = None
+        if self.groups is not None:
+            groups = self.groups(evaluator.names)
         self.result = evaluator.result(
-            'model', loop_stage(), resamples=resamples, settings=self._settings()
+            'model',
+            loop_stage(),
+            resamples=resamples,
+            groups=groups,
+            settings=self._settings(),
         )
         if self.calibrator is None:
             self._warn_of_no_object(self.result)

@@ -3,7 +3,8 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from mmaslp import SODMetric
+from mmaslp import SODMetric, fit_calibrator
+from mmaslp.integrations.mmseg.evaluation import metrics
 
 library = pytest.importorskip('py_sod_metrics')
 
@@ -82,3 +83,19 @@ def test_empty_masks_are_undefined_and_not_0():
         assert np.isnan(found[f'sod/{key}']), key
     for key in ('mae', 's', 'max_e', 'mean_e'):
         assert 0 < found[f'sod/{key}'] < 1, key
+
+
+def test_that_maps_are_calibrated_is_told(monkeypatch):
+    pairs = images(12)
+    maps = [np.float32(prob) / np.float32(255) for prob, _ in pairs]
+    calibrator = fit_calibrator(maps, [mask for _, mask in pairs], method='identity')
+    said = []
+
+    def listen(message, **kwargs):
+        said.append(message)
+
+    monkeypatch.setattr(metrics, 'print_log', listen)
+    measured(samples(pairs))
+    assert not any('calibrated' in message for message in said)
+    measured(samples(pairs), calibrator=calibrator)
+    assert any('SODMetric measures calibrated maps (' in text for text in said)
