@@ -26,8 +26,8 @@ from scipy.special import expit, logit
 
 from mmaslp.calibration import Calibrator, fit_calibrator
 from mmaslp.calibration.estimates import mask_estimates
-from mmaslp.calibration.sets import ALARM, permutation_test
 from mmaslp.calibration.features import count_image, domain_features, domain_inputs
+from mmaslp.calibration.sets import ALARM, permutation_test
 from mmaslp.metrics.image_metrics import aurc
 
 TOP = 10
