@@ -206,6 +206,7 @@ def measure(words: list[object], checkout: Path) -> Spent:
         child = subprocess.Popen(
             [sys.executable, *map(str, words)],
             env=environment,
+            cwd=checkout,  # what `python -m` imports first
             stdout=said,
             stderr=subprocess.STDOUT,
         )
