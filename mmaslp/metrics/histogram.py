@@ -20,6 +20,8 @@ MODES = ('top_label', 'positive')
 STEPS = 131070
 CELLS = 2 * STEPS + 1
 NLL_UNIT = 2**24
+# Pixels up to which sorting codes takes less time than a look at every cell.
+SMALL = 2**15
 _TOLERANCE = 1 / 32  # of a step: on the point, up to float32 rounding
 
 
@@ -50,18 +52,14 @@ class PixelCounts:
 
         A small image needs no histogram of all cells.
         """
-        if np.prod(np.shape(label)) > CHUNK:
+        if np.prod(np.shape(label)) > SMALL:
             histogram = CalibrationHistogram(num_classes)
             histogram.update(prob, label, ignore_index)
             return histogram.pixels()
 
         [(codes, nll)] = _coded(_valid_scores(prob, label, ignore_index, num_classes))
         code, number = np.unique(codes.cpu().numpy(), return_counts=True)
-        # Codes ascend: both outcomes of a cell are neighbours.
-        first = np.diff(code // 2, prepend=-1) > 0
-        counts = np.zeros((np.count_nonzero(first), 2), np.int64)
-        counts[np.cumsum(first) - 1, code % 2] = number
-        return cls(_score_table(code[first] // 2, counts), int(nll), num_classes)
+        return cls(_score_table(code, number), int(nll), num_classes)
 
     @property
     def foreground(self) -> int | None:
@@ -93,9 +91,15 @@ class PixelCounts:
         )
 
 
-def _score_table(cells: np.ndarray, counts: np.ndarray) -> ScoreTable:
-    """Of cells ``(K,)`` and their numbers of both outcomes, ``(K, 2)``."""
-    return ScoreTable(cells.astype(np.int64), counts.sum(1), counts[:, 1], 2 * STEPS)
+def _score_table(code: np.ndarray, number: np.ndarray) -> ScoreTable:
+    """Of codes ``(K,)``, ascending, and how often each occurs."""
+    # Both outcomes of a cell are neighbours.
+    cell = code >> 1
+    first = np.diff(cell, prepend=-1) > 0
+    counts = np.zeros((np.count_nonzero(first), 2), np.int64)
+    counts[np.cumsum(first) - 1, code & 1] = number
+    cells = cell[first].astype(np.int64)
+    return ScoreTable(cells, counts.sum(1), counts[:, 1], 2 * STEPS)
 
 
 def _valid_scores(
@@ -273,10 +277,10 @@ class CalibrationHistogram:
 
     def pixels(self) -> PixelCounts:
         """Return the cells that are not empty."""
-        counts = self.counts.cpu().numpy().reshape(-1, 2)
-        cells = np.flatnonzero(counts[:, 0] | counts[:, 1])
+        counts = self.counts.cpu().numpy()
+        codes = np.flatnonzero(counts != 0)
         return PixelCounts(
-            _score_table(cells, counts[cells]), int(self.nll), self.num_classes
+            _score_table(codes, counts[codes]), int(self.nll), self.num_classes
         )
 
     def compute(self, bins: int = 10, mode: str = 'top_label') -> dict[str, float]:

@@ -6,7 +6,14 @@ import torch
 
 from mmaslp.calibration import CalibrationTables
 from mmaslp.calibration.fitting.tables import GROUPS
-from mmaslp.calibration.maps import CELLS, CENTRES, LIMIT, SIDE, cell_numbers
+from mmaslp.calibration.maps import (
+    CELLS,
+    CENTRES,
+    LIMIT,
+    SIDE,
+    as_logits,
+    cell_numbers,
+)
 from mmaslp.common.bands import border_bands
 from tests.test_calibration.samples import maps
 
@@ -26,6 +33,16 @@ def test_neighbours_of_one_half_keep_their_sides(dtype):
     half = torch.tensor(0.5, dtype=dtype)
     prob = torch.stack([half.nextafter(half * 0), half, half.nextafter(half * 2)])
     assert cell_numbers(torch.logit(prob)).tolist() == [SIDE, SIDE, SIDE + 1]
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_logits_are_those_of_torch_bit_by_bit(dtype):
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(40009, generator=generator, dtype=torch.float64)
+    ends = torch.tensor([0, 1, 0.5, 1e-45, 1e-38, 1 - 6e-8, np.nan])
+    prob = torch.cat([torch.sigmoid(20 * values), ends.double()]).to(dtype)
+    expected = torch.logit(prob)
+    assert np.array_equal(as_logits(prob), expected, equal_nan=True)
 
 
 def test_update_counts_labels_by_band_and_cell():
