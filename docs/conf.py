@@ -84,7 +84,8 @@ def offer_files_of_the_repository(app, docname, source):
         outside = HERE not in (page.parent / match[1]).resolve().parents
         return f'](path:{match[1]})' if outside else match[0]
 
-    source[0] = re.sub(r'\]\((\.\./[^)#]*\.md)\)', link, source[0])
+    # A file that is downloaded has no headings to go to.
+    source[0] = re.sub(r'\]\((\.\./[^)#]*\.md)(?:#[^)]*)?\)', link, source[0])
 
 
 def link_to_the_reference(app, docname, source):
