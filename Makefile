@@ -10,7 +10,7 @@ WORKERS ?= 2
 unexport PYTHONDONTWRITEBYTECODE
 TEST = -m pytest -n $(WORKERS) --dist worksteal
 # What imports MMSegmentation, whose two distributions differ.
-MMSEG_TESTS = $(addprefix tests/,hostile test_integrations/test_mmseg test_commands test_tools \
+MMSEG_TESTS = $(addprefix tests/,test_integrations/test_mmseg test_commands test_tools \
 	test_configs.py test_doctor.py test_import.py test_registry.py)
 # What skips without nnU-Net, which `make test` does not install: it brings a hundred megabytes.
 NNUNET_TESTS = tests/test_integrations/test_nnunet.py tests/test_files/test_nnunet_maps.py

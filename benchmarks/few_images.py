@@ -5,6 +5,7 @@
 Of each finished run of train.py and published.py, seed 0, calibrators are fitted to n
 of the first hundred *validation* images and measured on the rest of them, for ten draws
 of each n. No test image is read. It prints means over the draws, then over runs.
+`worse` is the share of draws whose NLL is more than 1 % above that of no calibrator.
 
 `fit` is the rule of ``fit_calibrator``, which leaves a network as it is unless a gain
 exceeds one standard error. `fit, at 95 %` tests gain and loss at 95 % instead, and
@@ -34,6 +35,7 @@ from mmaslp.calibration.fitting.methods import (
 from mmaslp.calibration.maps import CENTRES, evaluate
 
 NUMBERS, DRAWS, MOST = (10, 20, 40, 80), 10, 100
+COLUMNS = (*METRICS, 'unchanged', 'worse')
 # Groups of networks, by regime and method.
 NETWORKS = {
     'over-fitted': ('few/*/bce',),
@@ -42,6 +44,8 @@ NETWORKS = {
 }
 
 
+# An NLL of more than so many times that of no calibrator is worse.
+WORSE = 1.01
 IDENTITY = ('identity', 'single')
 Measured = dict[tuple[str, str], OutOfFold]
 
@@ -73,31 +77,50 @@ def draws(folder: Path) -> dict[str, list[list[float]]]:
             tables.update(torch.from_numpy(logits), label, key, logits=True)
     used = tables.images.numpy() > 0
     counts, images = tables.counts.numpy()[used], tables.images.numpy()[used]
-    found = defaultdict(list)
+    figures = defaultdict(list)
     for number in NUMBERS:
-        for draw in range(DRAWS if number + 20 <= len(images) else 0):
+        if number + 20 > len(images):
+            continue
+        for draw in range(DRAWS):
             order = np.random.default_rng([number, draw]).permutation(len(images))
-            own, rest = np.sort(order[:number]), order[number:]
-            if not counts[own].sum((0, 1, 2)).all():
-                continue  # all of one class, which fit_calibrator refuses
-            measured = {
-                kind: out_of_fold(
-                    counts[own], images[own], *kind, 'confidence', HALFWAY_IMAGES
-                )
-                for kind in candidates()
-            }
-            for name, rule in RULES.items():
-                how = (*rule(measured), 'confidence')
-                maps = fit_maps(
-                    counts[own].sum(0), images[own].sum(), *how, HALFWAY_IMAGES
-                )
-                logit = evaluate(maps, CENTRES, how[2])
-                logit = np.broadcast_to(logit, counts[rest].shape[:-1])
-                metrics = measure_groups(counts[rest], logit).metrics
-                found[f'{number} | {name}'].append(
-                    [*metrics.tolist(), how[0] == 'identity']
-                )
-    return found
+            fitted = np.sort(order[:number])
+            if counts[fitted].sum((0, 1, 2)).all():  # else fit_calibrator refuses it
+                rows = figures_of_draw(counts, images, fitted, order[number:])
+                for name, row in rows.items():
+                    figures[f'{number} | {name}'].append(row)
+    return figures
+
+
+def figures_of_draw(
+    counts: np.ndarray, images: np.ndarray, fitted: np.ndarray, rest: np.ndarray
+) -> dict[str, list[float]]:
+    """By rule the metrics on the rest, whether it left the network, and did harm."""
+    measured = {}
+    for kind in candidates():
+        measured[kind] = out_of_fold(
+            counts[fitted], images[fitted], *kind, 'confidence', HALFWAY_IMAGES
+        )
+
+    figures = {}
+    for name, rule in RULES.items():
+        method, by = rule(measured)
+        maps = fit_maps(
+            counts[fitted].sum(0),
+            images[fitted].sum(),
+            method,
+            by,
+            'confidence',
+            HALFWAY_IMAGES,
+        )
+        logit = evaluate(maps, CENTRES, 'confidence')
+        logit = np.broadcast_to(logit, counts[rest].shape[:-1])
+        metrics = measure_groups(counts[rest], logit).metrics.tolist()
+        figures[name] = [*metrics, method == 'identity']
+
+    nll_of_none = figures['none'][0]
+    for row in figures.values():
+        row.append(row[0] > WORSE * nll_of_none)
+    return figures
 
 
 def main() -> None:
@@ -115,12 +138,12 @@ def main() -> None:
                 for row, figures in draws(folder).items():
                     rows[row].append(np.mean(figures, 0))
         means[group] = {
-            row: dict(zip((*METRICS, 'unchanged'), np.mean(each, 0).round(5).tolist()))
-            | dict(networks=len(each))
-            for row, each in rows.items()
+            row: dict(zip(COLUMNS, np.mean(of_networks, 0).round(5).tolist()))
+            | dict(networks=len(of_networks))
+            for row, of_networks in rows.items()
         }
     args.json.write_text(json.dumps(means) + '\n')
-    keys = ' | '.join((*METRICS, 'unchanged', 'networks'))
+    keys = ' | '.join((*COLUMNS, 'networks'))
     for group, rows in means.items():
         print(f'\n{group}\n\n| images | calibrator | {keys} |')
         for row, values in rows.items():

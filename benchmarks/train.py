@@ -67,6 +67,22 @@ def load_full(folder: Path, first: int | None = None) -> dict[str, Any]:
     return dict(images=images, labels=labels)
 
 
+def spoil_masks(labels: Tensor, share: float) -> None:
+    """Shift, erode or exchange the masks ``(N, S, S)`` of a share of the images."""
+    rng = np.random.default_rng(0)
+    original = labels.clone()
+    size = labels.shape[-1]
+    rows = rng.permutation(len(labels))[: round(share * len(labels))]
+    for number, row in enumerate(rows.tolist()):
+        if number % 3 == 0:
+            labels[row] = torch.roll(original[row], (size // 8, size // 8), (0, 1))
+        elif number % 3 == 1:
+            background = 1 - original[row][None, None].float()
+            labels[row] = (1 - F.max_pool2d(background, 13, 1, 6)[0, 0]).byte()
+        else:
+            labels[row] = original[int(rng.integers(len(labels)))]
+
+
 def normalise(images: Tensor) -> Tensor:
     """To the mean and deviation of ImageNet, in the layout that a CPU prefers."""
     scaled = (images.float() - MEAN) / STD
@@ -227,6 +243,8 @@ class Run:
             for name, folder in zip(('val', 'test'), held)
         }
         self.train = load(args.data / 'train', self.size, args.train_images)
+        if args.wrong:
+            spoil_masks(self.train['labels'], args.wrong)
         if args.full:
             self.full = load_full(args.data / 'train', args.train_images)
         torch.manual_seed(args.seed)
@@ -459,6 +477,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--train-images', type=int, help='only the first ones')
     parser.add_argument('--epochs', type=int)
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--wrong', type=float, help='share of training masks that are made wrong'
+    )
     parser.add_argument('--swap', action='store_true', help='val and test exchanged')
     parser.add_argument('--out', type=Path, required=True)
     return parser.parse_args()

@@ -100,8 +100,9 @@ def register_components() -> str | None:
 
     with warnings.catch_warnings():  # MMEngine imports what torch deprecates
         warnings.filterwarnings('ignore', category=DeprecationWarning)
-        for module in (*_COMPONENTS.values(), 'registry'):
+        for module in _COMPONENTS.values():
             import_module(f'{_MMSEG}.{module}')
+        import_module(f'{_MMSEG}.registry')
     return None
 
 
@@ -126,7 +127,7 @@ else:
 
 
 def __dir__():
-    return sorted({*globals(), *__all__})
+    return sorted(set(globals()).union(__all__))
 
 
 def __getattr__(name):
@@ -138,7 +139,8 @@ def __getattr__(name):
         raise AttributeError('BorderLevels are BandLevels since version 0.7')
     if name not in _COMPONENTS:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    # The loss alone needs no MMSegmentation.
-    if name != 'SCBCELoss' and (problem := register_components()) is not None:
-        raise ImportError(f'mmaslp.{name} is not there: {problem}')
+    if name != 'SCBCELoss':  # which needs no MMSegmentation
+        problem = register_components()
+        if problem is not None:
+            raise ImportError(f'mmaslp.{name} is not there: {problem}')
     return getattr(import_module(f'{_MMSEG}.{_COMPONENTS[name]}'), name)

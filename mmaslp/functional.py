@@ -51,9 +51,14 @@ __all__ = [
     'equal_mass_calibration_error',
 ]
 
+
+def _root_squared_error(table: BinTable) -> np.ndarray:
+    return np.sqrt(errors.squared_error(table))
+
+
 NORMS = {
     'l1': errors.binned_error,
-    'l2': lambda table: np.sqrt(errors.squared_error(table)),
+    'l2': _root_squared_error,
     'max': errors.largest_gap,
 }
 

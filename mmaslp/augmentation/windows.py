@@ -6,6 +6,7 @@ if every image of the set has one. What it finds in such images is then left to 
 
 from bisect import bisect_left
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -47,51 +48,91 @@ def find_window(
     if not isinstance(mask, np.ndarray) or mask.ndim != 2 or not mask.size:
         raise ValueError(f'mask must be an array (H, W), got {np.shape(mask)}')
     rng = np.random.default_rng(rng)
-    occupied = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
-    occupied[1:, 1:] = (mask != 0).cumsum(0).cumsum(1)
+    areas = _summed_areas(mask)
+    shorter = min(mask.shape)
+    least = max(1, int(np.ceil(smallest * shorter)))
+
+    def fits_nowhere(size: int) -> bool:
+        return not _free_corners(areas, size / shorter).any()
 
     # A window that fits has a smaller one inside: halve the range of sizes.
-    shorter = min(mask.shape)
-    sizes = range(max(1, int(np.ceil(smallest * shorter))), shorter + 1)
-    fitting = bisect_left(
-        sizes, True, key=lambda size: not _free_places(occupied, size / shorter).any()
-    )
+    sizes = range(least, shorter + 1)
+    fitting = bisect_left(sizes, True, key=fits_nowhere)
     if not fitting:
         return None
 
     share = sizes[rng.integers(fitting)] / shorter
-    places = np.flatnonzero(_free_places(occupied, share))
-    height, width = _sides(occupied, share)
-    top, left = divmod(
-        int(places[rng.integers(len(places))]), occupied.shape[1] - width
-    )
+    corners = np.argwhere(_free_corners(areas, share))
+    top, left = corners[rng.integers(len(corners))].tolist()
+    height, width = _sides(areas, share)
     return slice(top, top + height), slice(left, left + width)
 
 
-def _sides(occupied: np.ndarray, share: float) -> tuple[int, int]:
-    height, width = (max(1, round(share * (length - 1))) for length in occupied.shape)
-    return height, width
+def _summed_areas(mask: np.ndarray) -> np.ndarray:
+    """Pixels of the foreground above and left of each corner, ``(H + 1, W + 1)``."""
+    height, width = mask.shape
+    areas = np.zeros((height + 1, width + 1), np.int64)
+    areas[1:, 1:] = (mask != 0).cumsum(0).cumsum(1)
+    return areas
 
 
-def _free_places(occupied: np.ndarray, share: float) -> np.ndarray:
+def _sides(areas: np.ndarray, share: float) -> tuple[int, int]:
+    """Height and width of a window, of at least one pixel each."""
+    height, width = areas.shape
+    return max(1, round(share * (height - 1))), max(1, round(share * (width - 1)))
+
+
+def _free_corners(areas: np.ndarray, share: float) -> np.ndarray:
     """Whether a window with its upper left corner here is free, from summed areas."""
-    height, width = _sides(occupied, share)
-    below = occupied[height:, width:] - occupied[height:, :-width]
-    return below == occupied[:-height, width:] - occupied[:-height, :-width]
+    height, width = _sides(areas, share)
+    above = areas[:-height, width:] - areas[:-height, :-width]
+    below = areas[height:, width:] - areas[height:, :-width]
+    return below == above
 
 
-def _kind(image: np.ndarray | Tensor) -> tuple:
+@dataclass(frozen=True)
+class _Format:
     """What a window has in common with the images that it may replace."""
+
+    library: type
+    dtype: torch.dtype | np.dtype
+    channels: tuple[int, ...]
+    device: torch.device | None = None
+
+
+def _format_of(image: np.ndarray | Tensor) -> _Format:
     if isinstance(image, Tensor):
-        return Tensor, image.dtype, image.device, image.shape[:-2]
-    return np.ndarray, image.dtype, image.shape[2:]
+        return _Format(Tensor, image.dtype, image.shape[:-2], image.device)
+    return _Format(np.ndarray, image.dtype, image.shape[2:])
 
 
-def _filled(given: Map, values: Map | int) -> Map:
-    """A copy of the same class, such as one of torchvision, that holds other values."""
-    copied = given.clone() if isinstance(given, Tensor) else given.copy()
+def _size_of(image: np.ndarray | Tensor) -> tuple[int, ...]:
+    """Height and width."""
+    if isinstance(image, Tensor):
+        return image.shape[-2:]
+    return image.shape[:2]
+
+
+def _copied(image: Map) -> Map:
+    """A copy of the same class, such as one of torchvision."""
+    if isinstance(image, Tensor):
+        return image.clone()
+    return image.copy()
+
+
+def _filled(image: Map, values: Map | int) -> Map:
+    """A copy that holds other values."""
+    copied = _copied(image)
     copied[...] = values
     return copied
+
+
+def _cut(image: Map, window: tuple[slice, slice]) -> Map:
+    """A copy of what lies in a window."""
+    rows, columns = window
+    if isinstance(image, Tensor):
+        return image[..., rows, columns].clone()
+    return image[rows, columns].copy()
 
 
 def resized(image: Map, height: int, width: int) -> Map:
@@ -99,21 +140,33 @@ def resized(image: Map, height: int, width: int) -> Map:
 
     Arrays are ``(H, W)`` or ``(H, W, C)``, tensors ``(..., H, W)``.
     """
-    if not isinstance(image, Tensor):
-        native = np.ascontiguousarray(image, image.dtype.newbyteorder('='))
-        pixels = torch.from_numpy(native.reshape(*image.shape[:2], -1))
-        planes = resized(pixels.permute(2, 0, 1), height, width)
-        return planes.permute(1, 2, 0).numpy().reshape(height, width, *image.shape[2:])
+    if isinstance(image, Tensor):
+        return _resized_tensor(image, height, width)
+    native = np.ascontiguousarray(image, image.dtype.newbyteorder('='))
+    rows, columns = _size_of(image)
+    pixels = torch.from_numpy(native.reshape(rows, columns, -1))
+    planes = _resized_tensor(pixels.permute(2, 0, 1), height, width)
+    shape = list(image.shape)
+    shape[:2] = height, width
+    return planes.permute(1, 2, 0).numpy().reshape(shape)
 
+
+def _resized_tensor(image: Tensor, height: int, width: int) -> Tensor:
     if image.shape[-2:] == (height, width):
         return image
-    whole = not image.is_floating_point()
-    wide = torch.float64 if whole and image.element_size() > 2 else torch.float32
-    wide = torch.promote_types(image.dtype, wide)
-    flat = image.reshape(1, -1, *image.shape[-2:]).to(wide)
-    planes = torch.nn.functional.interpolate(flat, (height, width), mode='bilinear')
-    planes = planes.reshape(*image.shape[:-2], height, width)
-    return (planes.round() if whole else planes).to(image.dtype)
+    precise = torch.float32
+    if not image.is_floating_point() and image.element_size() > 2:
+        precise = torch.float64
+
+    rows, columns = _size_of(image)
+    planes = image.reshape(1, -1, rows, columns)
+    planes = planes.to(torch.promote_types(image.dtype, precise))
+    planes = torch.nn.functional.interpolate(planes, (height, width), mode='bilinear')
+    if not image.is_floating_point():
+        planes = planes.round()
+    shape = list(image.shape)
+    shape[-2:] = height, width
+    return planes.reshape(shape).to(image.dtype)
 
 
 class ObjectFreeWindows:
@@ -154,20 +207,26 @@ class ObjectFreeWindows:
         self.prob = check_number('prob', prob, at_least=0, at_most=1)
         self.smallest = check_number('smallest', smallest, above=0, at_most=1)
         optional(check_integer, 'seed', seed, at_least=0)
-        self._rng = None if seed is None else np.random.default_rng(seed)
+        self._rng: np.random.Generator | None = None
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
         # For images that are full of objects.
-        self._pool: deque = deque(maxlen=32)
+        self._earlier_windows: deque = deque(maxlen=32)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(prob={self.prob}, smallest={self.smallest})'
 
     def __call__(self, image: Map, mask: Map) -> tuple[Map, Map]:
         """Give the image and its mask, or a window and a mask of 0."""
-        # By numpy's global generator, if there is no seed.
-        rng = self._rng or np.random.default_rng(np.random.randint(2**31))
+        rng = self._rng
+        if rng is None:
+            # By numpy's global generator.
+            rng = np.random.default_rng(np.random.randint(2**31))
         if rng.random() >= self.prob:
             return image, mask
-        if (window := self._window(image, mask, rng)) is None:
+
+        window = self._window(image, mask, rng)
+        if window is None:
             return image, mask
         return _filled(image, window), _filled(mask, 0)
 
@@ -178,18 +237,21 @@ class ObjectFreeWindows:
         """
         if not isinstance(images, Tensor) or not len(images) == len(masks) > 0:
             raise ValueError('give tensors of as many images as masks, at least one')
-        windows, labels = map(
-            torch.stack, zip(*(self(image, mask) for image, mask in zip(images, masks)))
-        )
-        return windows, labels
+        windows = []
+        labels = []
+        for image, mask in zip(images, masks):
+            window, label = self(image, mask)
+            windows.append(window)
+            labels.append(label)
+        return torch.stack(windows), torch.stack(labels)
 
     def _window(self, image: Map, mask: Map, rng: np.random.Generator) -> Map | None:
         """A window of the image, else of an earlier one, of the size of the image."""
         as_tensor(image, 'image')  # texts and complex numbers have no mean
         labels = as_tensor(mask, 'mask').cpu().numpy()
-        labels = labels[0] if labels.shape[:-2] == (1,) else labels
-        tensor = isinstance(image, Tensor)
-        height, width = image.shape[-2:] if tensor else image.shape[:2]
+        if labels.shape[:-2] == (1,):
+            labels = labels[0]
+        height, width = _size_of(image)
         if (height, width) != labels.shape:
             raise ValueError(
                 f'image {(height, width)} and mask {labels.shape} differ: resize one; '
@@ -197,13 +259,16 @@ class ObjectFreeWindows:
                 'batch(images, masks)'
             )
 
-        if (window := find_window(labels, self.smallest, rng)) is not None:
-            rows, columns = window
-            part = image[..., rows, columns] if tensor else image[rows, columns]
-            part = part.clone() if isinstance(part, Tensor) else part.copy()
-            self._pool.append(part)
-            return resized(part, height, width)
+        place = find_window(labels, self.smallest, rng)
+        if place is not None:
+            window = _cut(image, place)
+            self._earlier_windows.append(window)
+            return resized(window, height, width)
 
-        if others := [part for part in self._pool if _kind(part) == _kind(image)]:
-            return resized(others[rng.integers(len(others))], height, width)
-        return None
+        wanted = _format_of(image)
+        others = [
+            window for window in self._earlier_windows if _format_of(window) == wanted
+        ]
+        if not others:
+            return None
+        return resized(others[rng.integers(len(others))], height, width)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -175,8 +175,10 @@ class Calibrator:
             raise ValueError('it needs the name of a method')
         FitRecord.from_dict(self.record)
 
-        numbers = [NUM_BANDS] if self.by == 'band' else [1]
-        maps = _checked_maps(self.maps, 'maps', self.target, numbers)
+        number = 1
+        if self.by == 'band':
+            number = NUM_BANDS
+        maps = _checked_maps(self.maps, 'maps', self.target, [number])
         mask_maps = _checked_maps(
             self.mask_maps, 'mask_maps', 'probability', [0, NUM_BANDS]
         )
@@ -240,7 +242,9 @@ class Calibrator:
         refuse_calibrated(given)
         values = as_floats(given)
         volumes = values.dim() == 5 or (values.dim() == 3 and len(values) > 1)
-        kind = 'volumes' if volumes else 'images'
+        kind = 'images'
+        if volumes:
+            kind = 'volumes'
         self.check_kind(kind, '; a batch of images is (N, 1, H, W)')
         self._check_channels(values, logits)
         if choice == 'keep':
@@ -258,10 +262,13 @@ class Calibrator:
         mask: Any
         if choice == 'accuracy':
             mask = prob > 0.5
+        elif prob.dim() == 3:  # a volume, whose slices have one threshold
+            mask = dice_optimal_mask(prob[None, None])[0, 0]
         else:
-            whole = prob[None, None] if prob.dim() == 3 else prob
-            mask = dice_optimal_mask(whole).reshape(prob.shape)
-        return mask.numpy() if isinstance(given, np.ndarray) else mask
+            mask = dice_optimal_mask(prob)
+        if isinstance(given, np.ndarray):
+            return mask.numpy()
+        return mask
 
     def objects(self, given: Map, logits: bool = False) -> ObjectTable:
         """Find the objects of one image, and how probable it is that each is real.
@@ -307,8 +314,10 @@ class Calibrator:
             '; a batch (N, 1, H, W), and two logits, go to judge_batch; of channels '
             'give one'
         )
-        is_volume = values.dim() == 3 and len(values) > 1
-        self.check_kind('volumes' if is_volume else 'images', hint)
+        kind = 'images'
+        if values.dim() == 3 and len(values) > 1:
+            kind = 'volumes'
+        self.check_kind(kind, hint)
 
         image, labels = count_image(values, logits)
         prob = self._code_probabilities
@@ -327,16 +336,15 @@ class Calibrator:
         """
         refuse_calibrated(given)
         values = as_floats(given)
-        channels = values.shape[1] if values.dim() > 3 else 0
-        if channels not in ((1, 2) if logits else (1,)):
+        is_batch = values.dim() > 3 and values.shape[1] == 1
+        is_softmax = values.dim() > 3 and values.shape[1] == 2 and logits
+        if not (is_batch or is_softmax):
             raise ValueError(
                 'give a batch (N, 1, H, W) or (N, 1, D, H, W), or two logits, not '
                 f'{tuple(values.shape)}'
             )
-        return [
-            self.judge(image, logits, level)
-            for image in one_logit(checked(values, logits))
-        ]
+        images = one_logit(checked(values, logits))
+        return [self.judge(image, logits, level) for image in images]
 
     def compare_set(
         self, estimates: Iterable[ImageEstimate]
@@ -344,7 +352,8 @@ class Calibrator:
         """Compare a whole set of judged images with the images of the fit.
 
         Returns what differs, and the estimates with the bounds that hold then; see
-        :func:`~mmaslp.calibration.sets.compare_set`.
+        :func:`~mmaslp.calibration.sets.compare_set`. ``objects`` of what differs gives
+        the objects of an image of this set what holds of them.
         """
         return compare_set(self.need_decisions(), estimates)
 
@@ -420,17 +429,19 @@ class Calibrator:
         """Give it as numbers, texts, lists and dicts, for any checkpoint."""
         content = asdict(self)
         for key in ('maps', 'mask_maps'):
-            content[key] = [
-                dict(knots=knots.tolist(), levels=levels.tolist())
-                for knots, levels in content[key]
-            ]
+            curves = []
+            for knots, levels in content[key]:
+                curves.append(dict(knots=knots.tolist(), levels=levels.tolist()))
+            content[key] = curves
         return _HEAD | content
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> 'Calibrator':
         """Make what :meth:`to_dict` gave; ValueError if it is anything else."""
         with reading('not a calibrator'):
-            content = dict(plain) if isinstance(plain, Mapping) else {}
+            content: dict[str, Any] = {}
+            if isinstance(plain, Mapping):
+                content |= plain
             for key, value in _HEAD.items():
                 saved = content.pop(key, None)
                 if saved is None:
@@ -451,7 +462,10 @@ class Calibrator:
 
     def summary(self) -> str:
         """Say what the fit chose and why, with a table of the candidates."""
-        return str(self if self.fit_record.summary is None else self.fit_record.summary)
+        said = self.fit_record.summary
+        if said is None:
+            return str(self)
+        return str(said)
 
     @cached_property
     def table(self) -> Tensor:
@@ -461,7 +475,9 @@ class Calibrator:
     @cached_property
     def mask_calibrator(self) -> 'Calibrator':
         """Calibrator: Gives the probability of label 1, which masks are cut from."""
-        return Calibrator(*MASK_KIND, self.mask_maps) if self.mask_maps else self
+        if not self.mask_maps:
+            return self
+        return Calibrator(*MASK_KIND, self.mask_maps)
 
     def need_decisions(self) -> Decisions:
         """Return what is known of objects and images; ValueError if that is nothing."""
@@ -471,6 +487,15 @@ class Calibrator:
                 'several channels: fit it again with `mmaslp fit` or fit_calibrator'
             )
         return self.decisions
+
+    def without_objects(self) -> 'Calibrator':
+        """Give one that tells no probability of an object, and all else alike.
+
+        For a set whose alarm rings, see
+        :attr:`~mmaslp.calibration.sets.SetComparison.alarm`.
+        """
+        decisions = replace(self.need_decisions(), objects=None)
+        return replace(self, decisions=decisions)
 
     def check_kind(self, kind: str, hint: str = '') -> None:
         """Refuse 'images' if it was fitted to volumes, and 'volumes' if to images."""
@@ -527,11 +552,15 @@ class Calibrator:
         if axes == 2 or (axes == 3 and self.fit_record.kind == 'volumes'):
             return  # one image, or slices of a volume
 
-        axis = 0 if axes == 3 else 1
+        axis = 1
+        if axes == 3:
+            axis = 0
         channels = values.shape[axis]
         has_decisions = self.decisions is not None  # those of a fit to one channel
-        # Two are calibrated alike as long as no decision moves.
-        refused = has_decisions if channels > 2 else self.target == 'probability'
+        refused = has_decisions
+        if channels <= 2:
+            # Two are calibrated alike as long as no decision moves.
+            refused = self.target == 'probability'
         two_logits = (logits and has_decisions and channels == 2) and (
             axes > 3 or torch.corrcoef(values.flatten(1))[0, 1] < MIRRORED
         )
@@ -551,9 +580,11 @@ class Calibrator:
             mask = values > (0 if logits else 0.5)
             bands = border_bands(mask).flatten().split(_CHUNK)
         for piece, band in zip(pieces, bands):
-            logit = piece if logits else as_logits(piece)
-            calibrated = look_up(logit, band, table)
-            piece.copy_(calibrated if logits else calibrated.sigmoid_())
+            if logits:
+                piece.copy_(look_up(piece, band, table))
+            else:
+                calibrated = look_up(as_logits(piece), band, table)
+                piece.copy_(calibrated.sigmoid_())
 
 
 def loaded(name: str, given: 'Calibrator | str | Path') -> 'Calibrator':

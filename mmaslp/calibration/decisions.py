@@ -51,10 +51,15 @@ _COLUMNS: dict[str, dict[str, Any]] = dict(
 OBJECT_PREDICTORS = ('logistic', 'features', 'uncalibrated')
 # Of few objects: the uncalibrated mean with an intercept and a slope.
 FEW_OBJECTS = 'drawn'
+# The same of many, where all else orders objects worse than the uncalibrated mean does.
+IN_ORDER_OF_MEAN = 'mean'
 IMAGE_PREDICTORS = ('uncalibrated', 'calibrated', 'regression')
 # The candidates of each prediction, and its number of features.
 _PREDICTORS = dict(
-    objects=((*OBJECT_PREDICTORS, FEW_OBJECTS), len(OBJECT_FEATURES)),
+    objects=(
+        (*OBJECT_PREDICTORS, FEW_OBJECTS, IN_ORDER_OF_MEAN),
+        len(OBJECT_FEATURES),
+    ),
     image=(IMAGE_PREDICTORS, len(IMAGE_FEATURES)),
     score=(IMAGE_PREDICTORS, len(IMAGE_FEATURES)),
     present=(('regression',), len(IMAGE_FEATURES)),
@@ -89,9 +94,12 @@ class Predictor:
             return expit(features[:, -1])
         if self.name == 'calibrated':
             return expit(features[:, 0])
-        return np.clip(
-            expit(self._inputs(features) @ self.weights), self.edge, 1 - self.edge
-        )
+
+        prob = expit(self._inputs(features) @ self.weights)
+        if self.name == IN_ORDER_OF_MEAN:
+            # No two that differ become equal.
+            return self.edge + (1 - 2 * self.edge) * prob
+        return np.clip(prob, self.edge, 1 - self.edge)
 
     def range(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ends of an interval of 90 % of each value; nan without a covariance."""
@@ -112,11 +120,17 @@ class Predictor:
         """Refuse what is none of the candidates, or gives no number; ValueError."""
         # Of `features` all but the uncalibrated mean count.
         numbers = dict(
-            logistic=2, features=features, drawn=features + 1, regression=features + 1
+            logistic=2,
+            features=features,
+            drawn=features + 1,
+            mean=features + 1,
+            regression=features + 1,
         )
         check_array('weights', self.weights, (numbers.get(self.name, 0),))
         check_number('edge', self.edge, at_least=0, at_most=0.5)
-        size = len(self.weights) if self.covariance else 0
+        size = 0
+        if self.covariance:
+            size = len(self.weights)
         covariance = check_array('covariance', self.covariance, (size, size))
         # No direction of it has a negative variance.
         if self.name not in names or (np.linalg.eigvalsh(covariance) < -1e-9).any():
@@ -285,7 +299,9 @@ class Decisions:
         residuals.
         """
         apart = self.errors['dice'] - self.errors['expected']
-        ways = (self.relative,) if weights is None else (False, True)
+        ways = [self.relative]
+        if weights is not None:
+            ways = [False, True]
         bounds = []
         for relative in ways:
             unit = unit_of_dice(self.errors['expected'], relative)
@@ -296,7 +312,9 @@ class Decisions:
 
 def unit_of_dice(expected: Any, relative: bool) -> Any:
     """What errors of Dice count in: 1, or what the expected Dice lacks to 1.02."""
-    return 1.02 - expected if relative else 1.0
+    if relative:
+        return 1.02 - expected
+    return 1.0
 
 
 def weighted_quantile(

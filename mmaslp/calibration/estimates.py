@@ -102,7 +102,9 @@ def estimate_image(
     else:
         dice, score, present = _empty(decisions)
 
-    of_area = UNCALIBRATED if decisions.area_from == 'uncalibrated' else prob
+    of_area = prob
+    if decisions.area_from == 'uncalibrated':
+        of_area = UNCALIBRATED
     estimate = ImageEstimate(
         dice=dice,
         dice_low=np.nan,
@@ -155,8 +157,10 @@ def _empty(decisions: Decisions) -> tuple[float, float, float]:
     if images < LEAST_EMPTY:
         return np.nan, np.nan, np.nan
     chance = (nothing + 0.5) / (images + 1)
-    # Where no mask has an expected Dice, a mean would be one of empty masks.
-    return chance if decisions.image else np.nan, chance, 1 - chance
+    dice = chance
+    if not decisions.image:  # a mean would be one of empty masks
+        dice = np.nan
+    return dice, chance, 1 - chance
 
 
 def with_bounds(
@@ -222,6 +226,14 @@ class ObjectTable:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def withheld(self) -> 'ObjectTable':
+        """Give it without probabilities, which hold for objects like those of the fit.
+
+        ``mean``, which orders objects, stays, and so do their places.
+        """
+        nothing = np.full(len(self), np.nan)
+        return replace(self, probability=nothing, low=nothing, high=nothing)
 
 
 def box_of(sides: Iterable[slice]) -> np.ndarray:

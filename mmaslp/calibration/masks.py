@@ -65,7 +65,9 @@ def dice_optimal_mask(prob: Tensor | np.ndarray) -> Tensor | np.ndarray:
             'prob[None, None]'
         )
 
-    axes = 3 if values.dim() == 5 else 2
+    axes = 2
+    if values.dim() == 5:
+        axes = 3
     pixels = math.prod(values.shape[-axes:])
     flat = values.reshape(-1, pixels) if values.numel() else values.flatten(1)
     masks = torch.empty_like(flat, dtype=torch.bool)
@@ -109,7 +111,9 @@ def dice_threshold(prob: Tensor, pixels: Tensor | None = None) -> float:
 
 def _soft_dice(inside: Tensor, pixels: Tensor | None, total: float) -> float:
     """Expected Dice of a mask of such pixels, in an image of a total probability."""
-    size = len(inside) if pixels is None else pixels.sum().item()
+    size: float = len(inside)
+    if pixels is not None:
+        size = pixels.sum().item()
     return 2 * _total(inside, pixels) / (size + total)
 
 

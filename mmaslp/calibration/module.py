@@ -170,7 +170,10 @@ class CalibratedModule(nn.Module):
 
     def _calibrate_channels(self, logit: Tensor) -> Tensor:
         floating = isinstance(logit, Tensor) and logit.is_floating_point()
-        if not floating or logit.dim() not in (3, 4, 5 if self.volumes else 4):
+        most = 4
+        if self.volumes:
+            most = 5
+        if not floating or not 3 <= logit.dim() <= most:
             returned = (type(logit).__name__, *getattr(logit, 'shape', ()))
             raise ValueError(
                 'the module must return one tensor of logits, floating point, '
@@ -201,7 +204,9 @@ class CalibratedModule(nn.Module):
             masks = logit.reshape(-1, *logit.shape[-2:]) > 0
             bands = border_bands(masks).view(logit.shape)
 
-        table = self.table if self.table.dtype == torch.float32 else self._exact
+        table = self.table
+        if table.dtype != torch.float32:
+            table = self._exact
         if table.device != logit.device:  # of a network that was moved, then wrapped
             table = table.to(logit.device)
         return look_up(logit.float(), bands, table).to(logit.dtype)

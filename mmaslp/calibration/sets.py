@@ -1,6 +1,6 @@
 """A set of new images beside the images of the fit.
 
-Where the sets differ, bounds are weighted or withheld.
+Where the sets differ, bounds are weighted or withheld, and no object has a probability.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from scipy import special
 
 from ..common.arguments import check_members
 from .decisions import Decisions
-from .estimates import ImageEstimate, with_bounds
+from .estimates import ImageEstimate, ObjectTable, with_bounds
 from .features import DOMAIN_FEATURES, WEIGHT_FEATURES, domain_inputs
 from .regressions import fit_linear, logistic_losses
 
@@ -92,7 +92,9 @@ class SetComparison:
             effective=float(weights.sum() ** 2 / (weights**2).sum()),
             dice=dice,
         )
-        return replace(comparison, dice=np.nan) if comparison.withheld else comparison
+        if comparison.withheld:
+            return replace(comparison, dice=np.nan)
+        return comparison
 
     @property
     def withheld(self) -> bool:
@@ -102,11 +104,30 @@ class SetComparison:
         unlike = self.effective < LEAST_EFFECTIVE or self.auc >= 0.6
         return self.p_value <= DOUBT and unlike
 
+    @property
+    def alarm(self) -> bool:
+        """bool: Whether to warn of this set: it differs, or much is withheld.
+
+        Then no object of it has a probability either. That of an object is learned from
+        objects like it, and weights of whole images do not say how often those are real
+        elsewhere.
+        """
+        return self.differs or self.withheld
+
+    def objects(self, table: ObjectTable) -> ObjectTable:
+        """Give the objects of an image of this set what holds of them.
+
+        Where the alarm rings, that is no probability; ``mean`` stays.
+        """
+        if self.alarm:
+            return table.withheld()
+        return table
+
     def __str__(self) -> str:
         """Say whether the sets differ, in what, and what that means."""
         fitted, new = self.images
         figures = f'AUC {self.auc:.2f}, p {self.p_value:.2g}'
-        if not (self.differs or self.withheld):
+        if not self.alarm:
             text = (
                 f'No difference is seen between the {new} images and the {fitted} of '
                 f'the fit ({figures}).'
@@ -117,19 +138,21 @@ class SetComparison:
 
         if self.withheld:
             result = (
-                'what is expected of masks, and all bounds, are withheld; objects keep '
-                'the probability of those of the fit, which may be far too high'
+                'what is expected of masks, and all bounds, are withheld, and so is '
+                'the probability of each object'
             )
         else:
             result = (
-                f'bounds are weighted, and the mean Dice to expect is {self.dice:.3f}'
+                f'bounds are weighted, the mean Dice to expect is {self.dice:.3f}, and '
+                'the probability of each object is withheld'
             )
 
-        most = [
-            f'{name} {of_fit:.3g} -> {of_new:.3g}'
-            for name, (of_fit, of_new) in self.means.items()
-        ]
-        verb = 'differ' if self.differs else 'may differ (an alarm takes a p of .001)'
+        most = []
+        for name, (of_fit, of_new) in self.means.items():
+            most.append(f'{name} {of_fit:.3g} -> {of_new:.3g}')
+        verb = 'may differ (an alarm takes a p of .001)'
+        if self.differs:
+            verb = 'differ'
         return (
             f'The {new} images {verb} from the {fitted} of the fit ({figures}): '
             f'{", ".join(most[:3])}. So {result}. Fit to images like these, in files '
@@ -162,13 +185,16 @@ def compare_set(
         weights = division.weights()
 
     comparison = SetComparison.of(division, weights, decisions, estimates)
-    if comparison.withheld:
-        return comparison, [estimate.withheld() for estimate in estimates]
-    if comparison.differs:
-        return comparison, [
-            with_bounds(decisions, estimate, weights) for estimate in estimates
-        ]
-    return comparison, estimates
+    if not comparison.alarm:
+        return comparison, estimates
+
+    compared = []
+    for estimate in estimates:
+        if comparison.withheld:
+            compared.append(estimate.withheld())
+        else:
+            compared.append(with_bounds(decisions, estimate, weights))
+    return comparison, compared
 
 
 def sorted_features(estimates: Iterable[ImageEstimate]) -> np.ndarray:

@@ -9,6 +9,9 @@ Example:
 
 import argparse
 import math
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,25 +93,27 @@ def run(args: argparse.Namespace) -> None:
     files = MapFiles.of(args.maps, args.labels or args.truth, args.suffix or '')
     _check_outputs(args, files)
     calibrator = Calibrator.load(args.calibrator)
-    rows = review_maps(
-        calibrator,
-        files,
+    review = partial(
+        review_maps,
+        maps=files,
         reader=map_reader(args),
         level=args.level,
         smallest=args.smallest,
-        extras=_extras(args, files),
         keep={'views': MOST_PICTURES},
         workers=args.workers,
     )
-    comparison, rows = compare_review(calibrator, rows)
+    extras = _extras(args, files)
+    comparison, rows = compare_review(calibrator, review(calibrator, extras=extras))
     verdict = (
         comparison or f'{len(rows)} images are too few to compare them with the fit.'
     )
     print(verdict)
+    alarm = comparison is not None and comparison.alarm
+    if alarm:
+        rows = _without_probabilities(args, rows, extras, review, calibrator)
     _print_review(rows)
     if args.truth:
         _print_proof(rows)
-    alarm = comparison is not None and (comparison.differs or comparison.withheld)
     _write(args, rows, calibrator, str(verdict), alarm)
 
 
@@ -165,6 +170,34 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
         write = partial(object_volumes.write_volume, overwrite=args.overwrite)
         extras['volumes'] = partial(write, args.objects_out)
     return extras
+
+
+def _without_probabilities(
+    args: argparse.Namespace,
+    rows: 'list[Reviewed]',
+    extras: 'dict[str, Extra]',
+    review: 'Callable[..., list[Reviewed]]',
+    calibrator: 'Calibrator',
+) -> 'list[Reviewed]':
+    """Make anew what showed probabilities of objects, before the alarm rang."""
+    from ..files.object_volumes import write_volume
+
+    anew: dict[str, Extra] = {}
+    if 'views' in extras:
+        anew['views'] = extras['views']
+    if 'volumes' in extras:
+        # The files that are there are those of the first pass.
+        anew['volumes'] = partial(write_volume, args.objects_out, overwrite=True)
+    if not anew or calibrator.need_decisions().objects is None:
+        return rows
+
+    print('Reads the maps again, to show objects without probabilities.')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # all was said in the first pass
+        again = review(calibrator.without_objects(), extras=anew)
+
+    extras_of = {row.name: row.extras for row in again}
+    return [replace(row, extras=row.extras | extras_of[row.name]) for row in rows]
 
 
 def _print_review(rows: 'list[Reviewed]') -> None:

@@ -10,9 +10,10 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from numbers import Integral, Real
 from operator import ge, gt, le, lt
-from typing import Any, TypeVar
+from typing import Any, SupportsAbs, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,6 +23,20 @@ T = TypeVar('T')
 _LIMITS = dict(above=gt, at_least=ge, at_most=le, below=lt)
 # What is larger is not finite, such as 10**400.
 _MOST = sys.float_info.max
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """What an array of numbers is read as, and what it is afterwards."""
+
+    words: str
+    read_as: type | None
+    codes: str  # of the types that numpy may have found
+    dtype: type
+
+
+_REAL = _Numbers('numbers', read_as=float, codes='f', dtype=float)
+_WHOLE = _Numbers('whole numbers', read_as=None, codes='iu', dtype=np.int64)
 
 
 def check_number(name: str, value: Any, *, hint: str = '', **limits: float) -> float:
@@ -44,16 +59,18 @@ def check_bool(name: str, value: Any) -> bool:
 def check_choice(name: str, value: T, choices: Collection[T]) -> T:
     """Refuse an argument that is not one of the choices, of the same type."""
     # Compared one by one: the value may be a list, which has no hash.
-    if not any(type(value) is type(choice) and value == choice for choice in choices):
-        raise _refusal(name, f'one of {", ".join(map(str, choices)) or "none"}', value)
-    return value
+    for choice in choices:
+        if type(value) is type(choice) and value == choice:
+            return value
+    names = ', '.join(map(str, choices)) or 'none'
+    raise _refusal(name, f'one of {names}', value)
 
 
 def check_path(name: str, value: Any) -> str:
     """Refuse an argument that is not the path of a file or folder; expand its ~."""
-    return os.path.expanduser(
-        check_text(name, os.fspath(value) if hasattr(value, '__fspath__') else value)
-    )
+    if hasattr(value, '__fspath__'):
+        value = os.fspath(value)
+    return os.path.expanduser(check_text(name, value))
 
 
 def check_text(name: str, value: Any) -> str:
@@ -63,27 +80,28 @@ def check_text(name: str, value: Any) -> str:
     return value
 
 
-def check_members(name: str, values: Any, kind: type[T]) -> list[T]:
-    """Refuse an argument that is not some objects of a kind, at least one."""
+def check_members(name: str, values: Any, member_type: type[T]) -> list[T]:
+    """Refuse an argument that is not some objects of a type, at least one."""
     members = list(values) if isinstance(values, Iterable) else []
-    if not members or not all(isinstance(member, kind) for member in members):
-        raise _refusal(name, f'a list of {kind.__name__}, not an empty one', values)
+    if not members or not all(isinstance(member, member_type) for member in members):
+        wanted = f'a list of {member_type.__name__}, not an empty one'
+        raise _refusal(name, wanted, values)
     return members
 
 
 def given_logger(logger: Any = None) -> logging.Logger | logging.LoggerAdapter:
     """Take the logger 'mmaslp' in the place of None; refuse a tracker of a toolkit."""
-    given = logger or logging.getLogger('mmaslp')
-    if not isinstance(given, (logging.Logger, logging.LoggerAdapter)):
-        raise _refusal('logger', 'a logging.Logger', given)
-    return given
+    logger = logger or logging.getLogger('mmaslp')
+    if not isinstance(logger, (logging.Logger, logging.LoggerAdapter)):
+        raise _refusal('logger', 'a logging.Logger', logger)
+    return logger
 
 
 def check_array(
     name: str,
     values: Any,
     shape: tuple[int, ...],
-    kind: type = float,
+    number: type = float,
     *,
     low: ArrayLike = -_MOST,
     high: ArrayLike = _MOST,
@@ -95,33 +113,27 @@ def check_array(
         name (str): What the message begins with.
         values (Any): Lists, an array or a tensor of the CPU; None stands for nan.
         shape (tuple): Of the array; -1 for one length that is not known.
-        kind (type): ``int`` for whole numbers. Defaults to float.
+        number (type): ``int`` for whole numbers. Defaults to float.
         low (ArrayLike): Least number, or numbers that broadcast with the array.
             Defaults to any that is finite.
         high (ArrayLike): The largest, likewise.
         nan (bool): Whether some may be nan. Defaults to False.
     """
-    whole = kind is int
+    numbers = _WHOLE if number is int else _REAL
     try:
-        given = np.asarray(values, None if whole else float)
-        # numpy takes a text for the number in it, True for 1, and calculates with an
-        # integer of more than 64 bits as with an object.
-        odd = isinstance(values, (list, tuple)) and any(
-            isinstance(value, (bool, str))
-            or (isinstance(value, int) and value.bit_length() > 63)
-            for value in np.array(values, object).flat
-        )
-        array = given.reshape(shape)
-        in_range = ((array >= low) & (array <= high)) | (nan & np.isnan(array))
-        typed = given.dtype.kind in ('iu' if whole else 'f') and in_range.all()
-        broken = odd or (given.size > 0 and not (typed and given.shape == array.shape))
+        array = _array_of(values, shape, numbers)
+        usable = (array >= low) & (array <= high)
+        if nan:
+            usable |= np.isnan(array)
+        fits = bool(usable.all())
     except (OverflowError, TypeError, ValueError):
-        broken = True
+        fits = False
 
-    if broken:
-        numbers = 'whole numbers' if whole else 'numbers'
-        raise ValueError(f'{name} must be {numbers} in their range, of shape {shape}')
-    return array.astype(np.int64 if whole else float)
+    if not fits:
+        raise ValueError(
+            f'{name} must be {numbers.words} in their range, of shape {shape}'
+        )
+    return array.astype(numbers.dtype)
 
 
 @contextmanager
@@ -137,33 +149,79 @@ def reading(what: str) -> Iterator[None]:
         TypeError,
         ValueError,
     ) as error:
-        lack = 'it lacks ' if isinstance(error, KeyError) else ''
-        raise ValueError(f'{what}: {lack}{error}') from error
+        reason = str(error)
+        if isinstance(error, KeyError):
+            reason = f'it lacks {reason}'
+        raise ValueError(f'{what}: {reason}') from error
 
 
 def optional(check: Callable[..., T], name: str, value: Any, **limits: Any) -> T | None:
     """Make a check of an argument that may also be None."""
-    return None if value is None else check(name, value, **limits)
+    if value is None:
+        return None
+    return check(name, value, **limits)
+
+
+def _array_of(values: Any, shape: tuple[int, ...], numbers: _Numbers) -> np.ndarray:
+    """Make an array; ValueError if its numbers or its shape are others."""
+    if isinstance(values, (list, tuple)):
+        for value in np.array(values, object).flat:
+            _check_item(value)
+    array = np.asarray(values, numbers.read_as)
+    shaped = array.reshape(shape)
+    if array.size and array.dtype.kind not in numbers.codes:
+        raise ValueError('numbers of another type')
+    if array.size and array.shape != shaped.shape:
+        raise ValueError('another shape')
+    return shaped
+
+
+def _check_item(value: Any) -> None:
+    """Refuse what numpy would take for a number.
+
+    It takes a text for the number in it, True for 1, and calculates with an integer of
+    more than 64 bits as with an object.
+    """
+    if isinstance(value, (bool, str)):
+        raise ValueError('not a number')
+    if isinstance(value, int) and value.bit_length() > 63:
+        raise ValueError('an integer that is too long')
 
 
 def _checked(
-    name: str, value: Any, kind: type, wanted: str, limits: dict[str, float], hint: str
+    name: str,
+    value: Any,
+    number_type: type,
+    wanted: str,
+    limits: dict[str, float],
+    hint: str,
 ) -> Any:
-    # A tensor or an array of no axes is a number.
-    value = value.item() if getattr(value, 'shape', None) == () else value
-    number = isinstance(value, kind) and not isinstance(value, bool)
-    with np.errstate(over='ignore'):  # the limit is infinite in float32
-        fits = number and abs(value) <= _MOST
-    if not fits or not all(_LIMITS[key](value, limit) for key, limit in limits.items()):
+    if getattr(value, 'shape', None) == ():
+        value = value.item()  # a tensor or an array of no axes is a number
+    if not _is_finite(value, number_type) or not _is_within(value, limits):
         # Such as ', above 0 and at most 1'.
         texts = [f'{key.replace("_", " ")} {limit:g}' for key, limit in limits.items()]
-        wanted += f', {" and ".join(texts)}' if texts else ''
-        quoted = ' (a text: write it without quotes)' if isinstance(value, str) else ''
-        raise _refusal(name, wanted, value, quoted + hint)
+        if texts:
+            wanted = f'{wanted}, {" and ".join(texts)}'
+        if isinstance(value, str):
+            hint = f' (a text: write it without quotes){hint}'
+        raise _refusal(name, wanted, value, hint)
     return value
+
+
+def _is_finite(value: Any, number_type: type[SupportsAbs[float]]) -> bool:
+    if not isinstance(value, number_type) or isinstance(value, bool):
+        return False
+    with np.errstate(over='ignore'):  # the limit is infinite in float32
+        return abs(value) <= _MOST
+
+
+def _is_within(value: Any, limits: dict[str, float]) -> bool:
+    return all(_LIMITS[key](value, limit) for key, limit in limits.items())
 
 
 def _refusal(name: str, wanted: str, value: Any, hint: str = '') -> ValueError:
     shown = repr(value)
-    shown = shown if len(shown) <= 100 else f'{shown[:100]}...'
+    if len(shown) > 100:
+        shown = f'{shown[:100]}...'
     return ValueError(f'{name} must be {wanted}, got {shown}{hint}')

@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -45,8 +45,10 @@ def binary_scores(
 ) -> tuple[Tensor, Tensor]:
     """Flatten the valid pixels of a two-class map."""
     prob, label, valid = binary_pixels(prob, label, ignore_index)
-    kept = ... if valid is None else valid
-    return checked(prob[kept].flatten()), label[kept].flatten()
+    if valid is not None:
+        prob = prob[valid]
+        label = label[valid]
+    return checked(prob.flatten()), label.flatten()
 
 
 def binary_maps(
@@ -99,8 +101,10 @@ def check_foreground(prob: Tensor, label: Tensor, axis: int) -> None:
 
 def add_up(values: Tensor, axis: int) -> bool:
     """Whether an axis before those of a map adds up to 1, as that of a softmax."""
-    several = values.dim() > axis + 2 and values.numel() > 0 and values.shape[axis] > 1
-    return several and bool((values.sum(axis) - 1).abs().max() < SUM_TOLERANCE)
+    if values.dim() <= axis + 2 or not values.numel() or values.shape[axis] < 2:
+        return False
+    excess = (values.sum(axis) - 1).abs()
+    return bool(excess.max() < SUM_TOLERANCE)
 
 
 def check_places(values: Tensor) -> None:
@@ -122,7 +126,9 @@ def _as_maps(values: Tensor) -> Tensor:
             'prob must be (H, W), (N, H, W), (N, C, H, W) or (N, C, D, H, W), got '
             f'{tuple(values.shape)}'
         )
-    return (values[None] if values.dim() == 2 else values).unsqueeze(1).flatten(1, -3)
+    if values.dim() == 2:
+        values = values[None]
+    return values.unsqueeze(1).flatten(1, -3)
 
 
 def top_label_scores(
@@ -134,17 +140,19 @@ def top_label_scores(
     """Flatten the valid pixels of a map of several classes."""
     prob = as_floats(prob)
     label = as_tensor(label, 'label').to(prob.device)
-    if prob.shape != (num_classes, *label.shape):
+    wanted = (num_classes, *label.shape)
+    if prob.shape != wanted:
         raise ValueError(
             f'prob has shape {tuple(prob.shape)}, but {num_classes} classes and '
-            f'labels of shape {tuple(label.shape)} need '
-            f'{(num_classes, *label.shape)}'
+            f'labels of shape {tuple(label.shape)} need {wanted}'
         )
 
     label, valid = split_labels(label, ignore_index, num_classes)
-    kept = ... if valid is None else valid
-    prob = checked(prob[:, kept].flatten(1))
-    label = label[kept].flatten().long()
+    if valid is not None:
+        prob = prob[:, valid]
+        label = label[valid]
+    prob = checked(prob.flatten(1))
+    label = label.flatten().long()
     off = (prob.sum(0) - 1).abs()
     if off.numel() and off.max() > SUM_TOLERANCE:
         raise ValueError(
@@ -153,7 +161,8 @@ def top_label_scores(
         )
 
     top, predicted = prob.max(0)
-    return top, (predicted == label).long(), prob.gather(0, label[None])[0]
+    right = (predicted == label).long()
+    return top, right, prob.gather(0, label[None])[0]
 
 
 def as_floats(score: Tensor | np.ndarray) -> Tensor:
@@ -169,20 +178,14 @@ def as_floats(score: Tensor | np.ndarray) -> Tensor:
 
 def as_tensor(values: Tensor | np.ndarray, name: str = 'prob') -> Tensor:
     """Accept arrays of every layout; labels of 16 bits and more as int64."""
-    given = type(values).__name__
+    given_type = type(values).__name__
     if np.ma.isMaskedArray(values):
         raise ValueError(
             f'{name} is a masked array, whose masked pixels would count: give a plain '
             'one, and mark pixels without a label by ignore_index'
         )
     if isinstance(values, np.ndarray):
-        # Unsigned integers of more than 8 bits: torch does not compute with them.
-        wide = values.dtype.kind == 'u' and values.itemsize > 1
-        if wide and values.max(initial=0) > np.iinfo(np.int64).max:
-            raise ValueError(f'{name} holds {values.max()}, more than int64 can')
-        native = np.int64 if wide else values.dtype.newbyteorder('=')
-        values = np.require(values, native, ('C', 'W'))
-
+        values = _native(values, name)
     try:
         if isinstance(values, np.ndarray | np.generic):
             values = torch.as_tensor(values)
@@ -190,11 +193,24 @@ def as_tensor(values: Tensor | np.ndarray, name: str = 'prob') -> Tensor:
             raise TypeError('a list, or a meta, sparse, nested or complex tensor')
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
-            f'{name} must be an array or a tensor of numbers, got {given} ({error})'
+            f'{name} must be an array or a tensor of numbers, got {given_type} '
+            f'({error})'
         ) from error
 
-    short = values.is_floating_point() or values.element_size() == 1
-    return (values if short else values.long()).detach()
+    if not values.is_floating_point() and values.element_size() > 1:
+        values = values.long()
+    return values.detach()
+
+
+def _native(values: np.ndarray, name: str) -> np.ndarray:
+    """An array whose memory torch can take over."""
+    dtype: Any = values.dtype.newbyteorder('=')
+    # Unsigned integers of more than 8 bits: torch does not compute with them.
+    if values.dtype.kind == 'u' and values.itemsize > 1:
+        dtype = np.int64
+        if values.max(initial=0) > np.iinfo(np.int64).max:
+            raise ValueError(f'{name} holds {values.max()}, more than int64 can')
+    return np.require(values, dtype, ('C', 'W'))
 
 
 def is_dense(values: object) -> bool:
@@ -213,7 +229,9 @@ def checked(prob: Tensor, logits: bool = False) -> Tensor:
     check_bool('logits', logits)
     if not prob.numel():
         return prob
-    low, high = (limit.item() for limit in prob.aminmax())
+    least, largest = prob.aminmax()
+    low = least.item()
+    high = largest.item()
     if low != low:
         raise ValueError(
             f'prob has {int(prob.isnan().sum())} NaN values: look for an overflow '
@@ -231,7 +249,9 @@ def checked(prob: Tensor, logits: bool = False) -> Tensor:
             'their largest'
         )
 
-    return prob.clamp(0, 1) if low < 0 or high > 1 else prob
+    if low < 0 or high > 1:
+        return prob.clamp(0, 1)
+    return prob
 
 
 def warn_of_probabilities(low: float | Tensor, high: float | Tensor) -> None:
@@ -260,7 +280,8 @@ class LabelWatch:
         if self.images is None or not labels.numel():
             return
         if labels.numel() > 1000:  # fewer may lie anywhere
-            warn_of_probabilities(*logits.detach().aminmax())
+            low, high = logits.detach().aminmax()
+            warn_of_probabilities(low, high)
         if labels.any():
             self.images = None
         elif valid is not None:
@@ -278,7 +299,9 @@ class LabelWatch:
 
 def at_least_float32(tensor: Tensor) -> Tensor:
     """Return float32 and float64 tensors as they are, others as float32."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
+    if tensor.dtype == torch.float64:
+        return tensor
+    return tensor.float()
 
 
 def one_logit(scores: Tensor, axis: int = 1) -> Tensor:
@@ -292,11 +315,11 @@ def pair_shapes(
     logits: Tensor, labels: Tensor, independent: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Bring both to one shape, ``(N, ...)``, or ``(N, C, ...)`` where independent."""
-    for name, given in (('logits', logits), ('labels', labels)):
-        if not is_dense(given) or not given.dim():
+    for name, values in (('logits', logits), ('labels', labels)):
+        if not is_dense(values) or not values.dim():
             raise ValueError(
                 f'{name} must be a dense tensor (N, ...) of real values, got '
-                f'{given!r:.80}'
+                f'{values!r:.80}'
             )
 
     if not logits.is_floating_point():
@@ -316,7 +339,8 @@ def pair_shapes(
                 'MMSegmentation out_channels=1 (or num_classes=2)'
             )
         logits = one_logit(at_least_float32(logits))
-        labels = labels if without_channel else labels.squeeze(1)
+        if not without_channel:
+            labels = labels.squeeze(1)
     elif logits.shape == labels.shape and labels.dim() > 3 and labels.size(1) == 2:
         raise ValueError(
             f'logits and labels of shape {tuple(labels.shape)} may be a two-class head '
@@ -334,23 +358,28 @@ def pair_shapes(
     return logits, labels
 
 
+# torch compares bytes modulo 256.
+_BYTES = {torch.uint8: range(256), torch.int8: range(-128, 128)}
+
+
 def known_pixels(labels: Tensor, ignore_index: int | None) -> Tensor:
     """Where labels are not ignored."""
-    # torch compares bytes modulo 256
-    bytes_of = {torch.uint8: range(256), torch.int8: range(-128, 128)}
-    if ignore_index is None or (
-        (own := bytes_of.get(labels.dtype)) and ignore_index not in own
-    ):
-        return torch.ones_like(labels, dtype=torch.bool)
+    everywhere = torch.ones_like(labels, dtype=torch.bool)
+    if ignore_index is None:
+        return everywhere
+    if labels.dtype in _BYTES and ignore_index not in _BYTES[labels.dtype]:
+        return everywhere
     return labels != ignore_index
 
 
-def fill_ignored(values: Tensor, known: Tensor, logits: bool = False) -> Tensor:
+def fill_ignored(values: Tensor, labelled: Tensor, logits: bool = False) -> Tensor:
     """Put 0 where a pixel is ignored and its value cannot be used."""
-    if known.all():
+    if labelled.all():
         return values
-    usable = ~values.isnan() if logits else (values >= 0) & (values <= 1)
-    return values.masked_fill(~(usable | known), 0.0)
+    usable = ~values.isnan()
+    if not logits:
+        usable = (values >= 0) & (values <= 1)
+    return values.masked_fill(~(usable | labelled), 0.0)
 
 
 # Types that torch does not compute with, and what takes their place.
@@ -382,17 +411,26 @@ def split_labels(
         return labels, None
 
     valid = known_pixels(labels, ignore_index)
-    known = (labels >= 0) & (labels < num_classes) & (labels == labels.floor()) | ~valid
-    all_known, all_valid = torch.stack([known.all(), valid.all()]).tolist()
-    if not all_known:
-        other = ', '.join(f'{v:g}' for v in labels[~known].unique()[:5].tolist())
-        allowed = ', '.join(map(str, range(num_classes)))
+    in_range = (labels >= 0) & (labels < num_classes)
+    allowed = in_range & (labels == labels.floor()) | ~valid
+    all_allowed, all_valid = torch.stack([allowed.all(), valid.all()]).tolist()
+    if not all_allowed:
         raise ValueError(
-            f'label holds {other}: only {allowed} and ignore_index={ignore_index} are '
-            f'allowed: {REMEDY}; what resizing or mixing has softened must be cut, '
-            'mask > 0.5; labels come after maps'
+            f'label holds {_first_values(labels[~allowed])}: only '
+            f'{", ".join(map(str, range(num_classes)))} and '
+            f'ignore_index={ignore_index} are allowed: {REMEDY}; what resizing or '
+            'mixing has softened must be cut, mask > 0.5; labels come after maps'
         )
-    return labels.masked_fill(~valid, 0), None if all_valid else valid
+    labels = labels.masked_fill(~valid, 0)
+    if all_valid:
+        return labels, None
+    return labels, valid
+
+
+def _first_values(labels: Tensor) -> str:
+    """Up to five of the values that labels hold."""
+    values = labels.unique()[:5].tolist()
+    return ', '.join(f'{value:g}' for value in values)
 
 
 PROTOCOLS = ('raw', 'released')
@@ -404,8 +442,11 @@ def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:
     That stretches each image to [0, 1] and rounds to 8 bits: only to compare with
     published numbers.
     """
-    seen = prob if valid is None else prob[valid]
-    if protocol == 'raw' or 0 in seen.shape:
+    if protocol == 'raw':
         return prob
-    low = seen.min()
-    return ((prob - low) / (seen.max() - low + 1e-8) * 255).round() / 255
+    pixels = prob if valid is None else prob[valid]
+    if 0 in pixels.shape:
+        return prob
+    low = pixels.min()
+    stretched = (prob - low) / (pixels.max() - low + 1e-8)
+    return (stretched * 255).round() / 255

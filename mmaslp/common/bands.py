@@ -59,11 +59,14 @@ def border_cells(mask: Tensor, valid: Tensor | None = None) -> tuple[Tensor, int
     # Python's integers: an exporter that traces keeps this size, and refuses others.
     side = math.sqrt(int(mask.shape[1]) * int(mask.shape[2]))
     cell = max(1, int(side / GRID))
-    mask = mask.byte()
     # 0: background, 1: foreground; of an ignored pixel 0 for the one, 1 for the other.
-    high = mask if valid is None else mask & valid
-    low = mask if valid is None else mask | ~valid
-    near = torch.stack([_cells(high, cell, 1) > 0, _cells(low, cell, 0) < 1])
+    high = low = mask.byte()
+    if valid is not None:
+        high = high & valid
+        low = low | ~valid
+    foreground = _largest_in_cells(high, cell) > 0
+    background = _least_in_cells(low, cell) < 1
+    near = torch.stack([foreground, background])
     band = torch.full_like(near[0], len(BORDER_EDGES), dtype=torch.uint8)
     reached = 0
     for edge in BORDER_EDGES:
@@ -90,23 +93,33 @@ def border_row_values(
 def _widen(cells: Tensor, cell: int, width: int) -> Tensor:
     """Repeat (N, R, C) columns to (N, R, W)."""
     rows, columns = map(int, cells.shape[1:])
-    return cells.unsqueeze(3).expand(-1, rows, columns, cell).flatten(2)[..., :width]
+    repeated = cells.unsqueeze(3).expand(-1, rows, columns, cell)
+    return repeated.flatten(2)[..., :width]
 
 
-def _cells(values: Tensor, cell: int, largest: int) -> Tensor:
-    """Largest (1) or least (0) value in each cell: (N, H, W) to (N, H / s, W / s)."""
+def _largest_in_cells(values: Tensor, cell: int) -> Tensor:
+    """Largest value in each cell: (N, H, W) to (N, H / s, W / s)."""
     if cell == 1:
         return values
-    lines, columns = lines_of_cells(values, cell, 1 - largest)
-    reduce = torch.amax if largest else torch.amin
-    by_column = reduce(lines, 2).view(-1, int(lines.shape[1]), columns, cell)
-    return reduce(by_column, 3)
+    lines, columns = lines_of_cells(values, cell, beyond=0)
+    rows = int(lines.shape[1])
+    return lines.amax(2).view(-1, rows, columns, cell).amax(3)
+
+
+def _least_in_cells(values: Tensor, cell: int) -> Tensor:
+    """Least value in each cell: (N, H, W) to (N, H / s, W / s)."""
+    if cell == 1:
+        return values
+    lines, columns = lines_of_cells(values, cell, beyond=1)
+    rows = int(lines.shape[1])
+    return lines.amin(2).view(-1, rows, columns, cell).amin(3)
 
 
 def lines_of_cells(values: Tensor, cell: int, beyond: int = 0) -> tuple[Tensor, int]:
     """View (N, H, W) as (N, H / s, s, W), and W / s; the last cells are filled up."""
     height, width = map(int, values.shape[1:])
-    rows, columns = (-(-side // cell) for side in (height, width))
+    rows = -(-height // cell)
+    columns = -(-width // cell)
     border = (0, columns * cell - width, 0, rows * cell - height)
     if any(border):
         values = torch.nn.functional.pad(values, border, value=beyond)
@@ -130,5 +143,6 @@ def _with_neighbours(masks: Tensor, axis: int, shift: int) -> Tensor:
     rest = masks.shape[axis] - shift
     # Not in place: an exporter that traces loses what is written into a view.
     pair = masks.narrow(axis, 0, rest) | masks.narrow(axis, shift, rest)
-    after = torch.cat([masks.narrow(axis, 0, shift), pair], axis)
-    return after | torch.cat([pair, masks.narrow(axis, rest, shift)], axis)
+    before = torch.cat([masks.narrow(axis, 0, shift), pair], axis)
+    after = torch.cat([pair, masks.narrow(axis, rest, shift)], axis)
+    return before | after

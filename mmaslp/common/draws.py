@@ -66,7 +66,8 @@ def pixel_uniform(keys: np.ndarray, shape: torch.Size, device: torch.device) -> 
     pixels = torch.arange(torch.Size(shape).numel(), dtype=torch.int32, device=device)
     bits = _mix32(_mix32(pixels ^ low) ^ high)
     # 23 random bits and half a step: exact in float32, never -1 or 1, without bias.
-    uniform = ((bits >> 9) & 0x7FFFFF).float().add_(0.5).mul_(2.0**-22).sub_(1.0)
+    steps = ((bits >> 9) & 0x7FFFFF).float()
+    uniform = steps.add_(0.5).mul_(2.0**-22).sub_(1.0)
     return uniform.view(len(keys), *shape)
 
 

@@ -73,8 +73,9 @@ def _listed(
     for option, value in outputs.items():
         if value is None:
             continue
-        paths = [value] if isinstance(value, (str, Path)) else value
-        for path in paths:
+        if isinstance(value, (str, Path)):
+            value = [value]
+        for path in value:
             if str(path).endswith(os.sep):
                 raise ValueError(f'{option} {_expanded(path)} is a folder: name a file')
             yield option, _expanded(path)
@@ -120,7 +121,8 @@ def write_output(
         FileExistsError: A file is there already, and ``overwrite`` is False.
         OSError: It cannot be written; names the file.
     """
-    data = content.encode() if isinstance(content, str) else content
+    if isinstance(content, str):
+        content = content.encode()
     target = Path(check_path('path', path))
     check_output(target, overwrite)
 
@@ -130,9 +132,9 @@ def write_output(
             number = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
             os.set_blocking(number, True)
             with open(number, 'wb') as file:
-                file.write(data)
+                file.write(content)
         else:
-            _replace(_real(target), data)
+            _replace(_real(target), content)
     except OSError as error:
         # Of the system it would name the part, or nothing.
         raise OSError(
@@ -172,7 +174,9 @@ def resolved_folder(path: str | Path) -> Path:
     link stays one, unless ``..`` comes after it.
     """
     folder = _expanded(path).absolute()
-    return _real(folder) if '..' in folder.parts else folder
+    if '..' in folder.parts:
+        return _real(folder)
+    return folder
 
 
 def _check_folder(folder: Path, read: Mapping[object, str | Path], name: str) -> None:

@@ -319,17 +319,20 @@ def _as_stored(objects: ObjectTable, slice_axis: int) -> ObjectTable:
 def compare_review(
     calibrator: Calibrator, rows: Sequence[Reviewed]
 ) -> tuple[SetComparison | None, list[Reviewed]]:
-    """Compare the images as a set with those of the fit, and give the bounds that hold.
+    """Compare the images as a set with those of the fit, and give what holds of them.
 
-    None says that there are too few images to tell.
+    That are bounds, and probabilities of objects. None says that there are too few
+    images to tell.
     """
     try:
         comparison, estimates = calibrator.compare_set([row.estimate for row in rows])
     except TooFewImages:
         return None, list(rows)
-    return comparison, [
-        replace(row, estimate=estimate) for row, estimate in zip(rows, estimates)
-    ]
+    compared = []
+    for row, estimate in zip(rows, estimates):
+        objects = comparison.objects(row.objects)
+        compared.append(replace(row, estimate=estimate, objects=objects))
+    return comparison, compared
 
 
 def range_said(rows: Sequence[Reviewed]) -> str:

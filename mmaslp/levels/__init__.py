@@ -3,7 +3,7 @@
 from .bands import BandLevels
 from .image import ImageLevels
 from .image_bands import ImageBandLevels
-from .rules import FB, MC, ME, RULES, Fixed, Rule, Validation, make_rule, update_alpha
+from .rules import FB, MC, ME, RULES, Fixed, Rule, Validation, make_rule
 
 __all__ = [
     'FB',
@@ -17,5 +17,4 @@ __all__ = [
     'Rule',
     'Validation',
     'make_rule',
-    'update_alpha',
 ]

@@ -3,8 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median_low
 from typing import Any
 
@@ -47,7 +46,8 @@ def follow_gaps(
     share = torch.tensor(shares, dtype=torch.float64)
     recent = torch.tensor(gaps, dtype=torch.float64).nan_to_num(0.0)
     gap = _spread(_pool_thin_bands(recent.quantile(0.5, 0), share))
-    stepped = levels + gain / (1.0 + 2.0 * gain) * 2.0 * gap
+    step = gain / (1.0 + 2.0 * gain) * 2.0 * gap
+    stepped = levels + step
     # A network that predicts nothing for one validation has all pixels in the last
     # band, whose accuracy must not wipe out the levels at the border.
     accuracy = torch.tensor(accuracies, dtype=torch.float64)
@@ -57,8 +57,9 @@ def follow_gaps(
 
 def _spread(gap: Tensor) -> Tensor:
     """Half of each gap in its band, a quarter in each neighbour; no eigenvalue is 0."""
-    wide = torch.cat([gap[:1], gap, gap[-1:]])
-    return 0.25 * wide[:-2] + 0.5 * gap + 0.25 * wide[2:]
+    before = torch.cat([gap[:1], gap[:-1]])
+    after = torch.cat([gap[1:], gap[-1:]])
+    return 0.25 * before + 0.5 * gap + 0.25 * after
 
 
 def _pool_thin_bands(gap: Tensor, share: Tensor) -> Tensor:
@@ -71,9 +72,11 @@ def _pool_thin_bands(gap: Tensor, share: Tensor) -> Tensor:
     rest = groups.pop()
     if groups:
         groups[-1] += rest
+
     pooled = gap.clone()
+    weighted = gap * share
     for group in groups:
-        pooled[group] = (gap * share)[group].sum() / share[group].sum()
+        pooled[group] = weighted[group].sum() / share[group].sum()
     return pooled
 
 
@@ -94,9 +97,27 @@ class Best:
 
     def after(self, iou: float, iou_se: float, acc: float, acc_se: float) -> 'Best':
         """The best once a validation has come."""
-        by_iou = (iou, iou_se) if iou > self.iou else (self.iou, self.iou_se)
-        by_acc = (acc, acc_se) if acc > self.acc else (self.acc, self.acc_se)
-        return Best(*by_iou, *by_acc)
+        best = self
+        if iou > best.iou:
+            best = replace(best, iou=iou, iou_se=iou_se)
+        if acc > best.acc:
+            best = replace(best, acc=acc, acc_se=acc_se)
+        return best
+
+    @classmethod
+    def load(cls, saved: dict[str, float]) -> 'Best':
+        """Make it from a state; ValueError if a number is out of its range."""
+        # Before the first validation nothing is the best.
+        maxima = [saved['iou'], saved['acc']]
+        check_array('best', maxima, (2,), low=-math.inf, high=1)
+        errors = [saved['iou_se'], saved['acc_se']]
+        check_array('errors', errors, (2,), low=0, nan=True)
+        return cls(
+            iou=saved['iou'],
+            iou_se=saved['iou_se'],
+            acc=saved['acc'],
+            acc_se=saved['acc_se'],
+        )
 
 
 def apply_guard(
@@ -108,30 +129,65 @@ def apply_guard(
     three validations, ``best`` those of the best so far, this validation included.
     docs/levels.md has the rules.
     """
+    reason: str | None = None
     if not iou >= FLOOR:
-        return torch.zeros_like(levels), (
+        reason = (
             f'the network finds hardly any object: the IoU of the foreground is '
             f'{iou:.2f} on the validation set, below {FLOOR}'
         )
-    reason = None
+        return torch.zeros_like(levels), reason
+
     if iou < best.iou - NOISE * best.iou_se or acc < best.acc - NOISE * best.acc_se:
         stepped = 0.5 * levels  # one step back
         reason = (
             'IoU or accuracy of the validation lies below its best by more than noise'
         )
-    # A third of TP / (FP + FN).
-    limit = math.inf if iou == 1.0 else 1 / 3 * iou / (1.0 - iou)
-    return stepped.clamp(max=limit), reason
+    if iou < 1.0:
+        # A third of TP / (FP + FN).
+        stepped = stepped.clamp(max=1 / 3 * iou / (1.0 - iou))
+    return stepped, reason
 
 
 def lower_median(values: list[float]) -> float:
     """Median, the lower one of two; nan counts as 0."""
-    return median_low(0.0 if math.isnan(value) else value for value in values)
+    return median_low(map(_zero_for_nan, values))
+
+
+def _zero_for_nan(value: float) -> float:
+    if math.isnan(value):
+        return 0.0
+    return value
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is kept of the metrics of a validation; nan for a band without pixels."""
+
+    gaps: list[float]  # of each band
+    shares: list[float]
+    iou: float
+    acc: float
+
+    @classmethod
+    def of(cls, metrics: dict[str, Any]) -> 'Measured':
+        """Take it from the metrics of a table of bands, or from a state."""
+        return cls(
+            gaps=metrics['gaps'],
+            shares=metrics['shares'],
+            iou=metrics['iou'],
+            acc=metrics['acc'],
+        )
+
+    def check(self) -> None:
+        """Refuse what a state cannot have held."""
+        bands = (NUM_BANDS,)
+        check_array('gaps', self.gaps, bands, low=-1, high=1, nan=True)
+        check_array('shares', self.shares, bands, low=0, high=1, nan=True)
+        metrics = [self.iou, self.acc]
+        check_array('iou and acc', metrics, (2,), low=0, high=1, nan=True)
 
 
 STATE_VERSION = 5
-# What is kept of the metrics of the last three validations.
-KEPT = ('gaps', 'shares', 'iou', 'acc')
 
 
 class BandLevels(Levels):
@@ -181,7 +237,7 @@ class BandLevels(Levels):
         self.levels = torch.zeros(NUM_BANDS, dtype=torch.float64)
         self.validations = 0
         self.watch = LabelWatch()
-        self._recent: list[dict[str, Any]] = []  # the newest last
+        self._recent: list[Measured] = []  # up to three validations, the newest last
         self._held: str | None = None  # why the levels do not follow the gaps
         self._best = Best()
         self.figures: dict[str, Any] = {}
@@ -202,13 +258,15 @@ class BandLevels(Levels):
         """float: Level of all pixels, for labels without a border, such as points."""
         if not self._recent:
             return self.levels.mean().item()
-        shares = torch.tensor(self._recent[-1]['shares'], dtype=torch.float64)
+        shares = torch.tensor(self._recent[-1].shares, dtype=torch.float64)
         return (self.levels @ shares).item()
 
     @property
     def gaps(self) -> list[float]:
         """list[float]: Confidence - accuracy of each band in the last validation."""
-        return self._recent[-1]['gaps'] if self._recent else []
+        if not self._recent:
+            return []
+        return self._recent[-1].gaps
 
     @property
     def reason(self) -> str | None:
@@ -242,32 +300,49 @@ class BandLevels(Levels):
                 labels look like masks of 0 and 255. Then no level moves.
         """
         check_bool('whole', whole)
-        observed = table.totals if isinstance(table, BandTable) else None
-        if observed is None or observed is self._observed:
+        if not isinstance(table, BandTable) or table.totals is self._observed:
             raise ValueError(
                 'observe takes a new BandTable() after each validation, or the counter '
                 'of a metric after reset(): the table holds the last validation too, '
                 'or is not a BandTable'
             )
 
-        table = table if whole else joined(table)
-        figures = table.compute()
-        if not table.count:
-            raise ValueError(
-                'the table of the validation holds no pixel: call update(prob, label) '
-                'for every image (Lightning: of the metric, in validation_step), then '
-                'observe(table)'
-            )
-
-        if math.isnan(figures['recall']) and table.ignored:
-            raise ValueError(
-                f'no label of the validation set is 1, and {table.ignored} pixels are '
-                f'ignored: {REMEDY}'
-            )
-
+        observed = table.totals
+        if not whole:
+            table = joined(table)
+        figures = _figures_of(table)
         self.watch.check(at_least=10)
         self.figures = figures
         self._observed = observed
+        self._count_validation()
+        if table.one_class:
+            self._held = 'the labels of the validation set hold one class only'
+            return
+
+        self._recent = self._recent[-2:]
+        self._recent.append(Measured.of(figures))
+        iou = lower_median([validation.iou for validation in self._recent])
+        acc = lower_median([validation.acc for validation in self._recent])
+        self._best = self._best.after(iou, figures['iou_se'], acc, figures['acc_se'])
+        if self.validations <= self.warmup:
+            return
+
+        stepped = self.follow(figures)
+        levels, self._held = apply_guard(self.levels, stepped, iou, acc, self._best)
+        self.levels.copy_(levels)
+
+    def follow(self, figures: dict[str, Any]) -> Tensor:
+        """Levels of the bands after a validation, ``(5,)``, before the guard.
+
+        ``figures`` are the metrics of its table. Levels of another kind override this.
+        """
+        gaps = [validation.gaps for validation in self._recent]
+        return follow_gaps(
+            self.levels, gaps, figures['shares'], figures['accuracies'], self.gain
+        )
+
+    def _count_validation(self) -> None:
+        """Take notice of a validation; warn of two without a batch between them."""
         self.expect_validations()  # who validates once need not be told
         self.validations += 1
         self._idle += 1
@@ -276,29 +351,8 @@ class BandLevels(Levels):
                 'two validations came without a batch of training between them: the '
                 'loss that is trained must hold these levels, as '
                 'SelfCalibratingBCE(levels), and be in train() mode',
-                stacklevel=2,
+                stacklevel=3,
             )
-        if table.one_class:
-            self._held = 'the labels of the validation set hold one class only'
-            return
-
-        self._recent = [*self._recent[-2:], {key: figures[key] for key in KEPT}]
-        iou, acc = (
-            lower_median([each[key] for each in self._recent]) for key in ('iou', 'acc')
-        )
-        self._best = self._best.after(iou, figures['iou_se'], acc, figures['acc_se'])
-        if self.validations <= self.warmup:
-            return
-
-        stepped = follow_gaps(
-            self.levels,
-            [each['gaps'] for each in self._recent],
-            figures['shares'],
-            figures['accuracies'],
-            self.gain,
-        )
-        levels, self._held = apply_guard(self.levels, stepped, iou, acc, self._best)
-        self.levels.copy_(levels)
 
     def count_batch(self) -> None:
         """See :class:`~mmaslp.losses.Levels`."""
@@ -313,7 +367,7 @@ class BandLevels(Levels):
             levels=self.levels.tolist(),
             validations=self.validations,
             best=asdict(self._best),
-            recent=deepcopy(self._recent),
+            recent=[asdict(validation) for validation in self._recent],
             held=self._held,
         )
 
@@ -334,22 +388,15 @@ class BandLevels(Levels):
             ValueError: If it is damaged, or of another version; then nothing changes.
         """
         self._check_kind(state)
-        bands = (NUM_BANDS,)
-        shares: dict[str, Any] = dict(low=0, high=1, nan=True)
         with reading('the state of BandLevels is damaged'):
             levels = check_array(
-                'levels', state['levels'], bands, low=0, high=MAX_LEVEL
+                'levels', state['levels'], (NUM_BANDS,), low=0, high=MAX_LEVEL
             )
             number = check_integer('validations', state['validations'], at_least=0)
-            best = Best(**{key: state['best'][key] for key in asdict(Best())})
-            # Before the first validation nothing is the best.
-            check_array('best', (best.iou, best.acc), (2,), low=-math.inf, high=1)
-            check_array('errors', (best.iou_se, best.acc_se), (2,), low=0, nan=True)
-            recent = [{key: each[key] for key in KEPT} for each in state['recent']]
-            for each in recent:
-                check_array('gaps', each['gaps'], bands, low=-1, high=1, nan=True)
-                check_array('shares', each['shares'], bands, **shares)
-                check_array('iou and acc', [each['iou'], each['acc']], (2,), **shares)
+            best = Best.load(state['best'])
+            recent = [Measured.of(saved) for saved in state['recent']]
+            for validation in recent:
+                validation.check()
             held = optional(check_text, 'held', state['held'])
 
         self.expect_validations()
@@ -358,3 +405,20 @@ class BandLevels(Levels):
         self._best = best
         self._recent = recent
         self._held = held
+
+
+def _figures_of(table: BandTable) -> dict[str, Any]:
+    """Metrics of the table of a validation; ValueError if no level can follow it."""
+    figures = table.compute()
+    if not table.count:
+        raise ValueError(
+            'the table of the validation holds no pixel: call update(prob, label) '
+            'for every image (Lightning: of the metric, in validation_step), then '
+            'observe(table)'
+        )
+    if math.isnan(figures['recall']) and table.ignored:
+        raise ValueError(
+            f'no label of the validation set is 1, and {table.ignored} pixels are '
+            f'ignored: {REMEDY}'
+        )
+    return figures

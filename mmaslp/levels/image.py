@@ -4,7 +4,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,14 @@ from ..losses.targets import Levels, PerturbedByImage, Sample, Target
 from .rules import Rule, Validation, make_rule
 
 STATE_VERSION = 4
+
+
+@dataclass(frozen=True)
+class Margins:
+    """What the losses of one process have measured at a step."""
+
+    rows: np.ndarray  # of the images in the levels, (N,), int64
+    values: np.ndarray  # mean margins, (N,), float64
 
 
 class ImageLevels(Levels):
@@ -97,9 +105,8 @@ class ImageLevels(Levels):
         shared = os.path.commonprefix(self.ids)  # noqa: RUF071
         self._folder = shared[: shared.rfind('/') + 1]
 
-        self.alpha = torch.full(
-            (len(self.ids),), check_alpha(alpha, self.beta), dtype=torch.float64
-        )
+        start = check_alpha(alpha, self.beta)
+        self.alpha = torch.full((len(self.ids),), start, dtype=torch.float64)
         self.pending: Sample | None = None
         self.validation: Validation | None = None
         self.watch = LabelWatch()
@@ -142,14 +149,16 @@ class ImageLevels(Levels):
         Raises:
             ValueError: If an id is not known, or ``step`` does not count up.
         """
-        if (step := check_integer('step', step, at_least=0)) < self.steps:
+        step = check_integer('step', step, at_least=0)
+        if step < self.steps:
             raise ValueError(
                 f'step={step} comes after step={self.steps - 1}, but samples depend on '
                 'the step: count the iterations of the whole training, as epoch * '
                 'len(loader) + i'
             )
 
-        names = list(names) if isinstance(names, Iterator) else names
+        if isinstance(names, Iterator):
+            names = list(names)
         keys = iteration_keys(image_keys(names, self._folder), self.seed, step)
         if self.rule.learns and self.pending is not None:
             warnings.warn(
@@ -196,7 +205,8 @@ class ImageLevels(Levels):
                 'step) and its loss'
             )
 
-        if (margin := sample.margin) is None:
+        margin = sample.margin
+        if margin is None:
             raise ValueError(
                 'no loss has left its margins in the sample: pass it on, as '
                 'criterion(logits, labels, sample), before update(sample)'
@@ -205,20 +215,18 @@ class ImageLevels(Levels):
         self.pending = None
         if not self.rule.learns or self.validation is None or sample.step < self.warmup:
             return
-        pairs = gathered((sample.rows, margin.double().cpu().numpy()))
-        rows, values = (np.concatenate(parts) for parts in zip(*pairs))
+        values = margin.double().cpu().numpy()
+        margins = Margins(np.asarray(sample.rows), values)
+        every_process = gathered(margins)
+        rows = np.concatenate([process.rows for process in every_process])
+        values = np.concatenate([process.values for process in every_process])
+
         finite = np.isfinite(values)
         if not finite.all():
-            names = sorted({self.ids[row] for row in rows[~finite]})
-            self._warn(
-                f'logits that are not finite in {len(names)} image(s) of the batch, '
-                f'whose levels stay: {", ".join(names[:3])}'
-            )
-        rows = rows[finite]
-        values = values[finite]
-        rows, inverse = np.unique(rows, return_inverse=True)
-        values = np.bincount(inverse, values) / np.bincount(inverse)
-
+            self._warn_of_infinite(rows[~finite])
+        # One mean margin of each image.
+        rows, inverse = np.unique(rows[finite], return_inverse=True)
+        values = np.bincount(inverse, values[finite]) / np.bincount(inverse)
         self.alpha[rows] = self.rule.step(
             self.alpha[rows],
             torch.from_numpy(values),
@@ -249,8 +257,8 @@ class ImageLevels(Levels):
                 'observe(accuracy, confidence)'
             )
         # As texts, in which a nan is equal to another one.
-        told = f'{accuracy} {confidence} {len(self.ids)} {self.ids[0]}'
-        if len({*gathered(told)}) > 1:
+        measured = f'{accuracy} {confidence} {len(self.ids)} {self.ids[0]}'
+        if len(set(gathered(measured))) > 1:
             raise ValueError(
                 'the processes have other images or other metrics: give each all ids, '
                 'and what the whole validation set has measured'
@@ -293,8 +301,8 @@ class ImageLevels(Levels):
             ValueError: If the state is damaged or of another version; then nothing
                 changes.
         """
-        known = isinstance(state, dict) and state.get('version') == STATE_VERSION
-        if not known or 'ids' not in state:
+        readable = isinstance(state, dict) and state.get('version') == STATE_VERSION
+        if not readable or 'ids' not in state:
             raise ValueError(
                 'the state is not one of ImageLevels, or of another version of mmaslp: '
                 'train on from the weights, with levels that start anew'
@@ -302,23 +310,24 @@ class ImageLevels(Levels):
 
         with reading('the state of ImageLevels is damaged'):
             seed = check_integer('seed', state['seed'])
-            steps = check_array(
-                'steps', torch.as_tensor(state['steps']).cpu(), (), int, low=0
-            )
+            count = torch.as_tensor(state['steps']).cpu()
+            steps = check_array('steps', count, (), int, low=0)
             validation = state['validation'] and Validation(**state['validation'])
             names = state['ids']
             _sorted_ids(names)  # it refuses what cannot be ids
             # The released solver lets levels of a weak perturbation rise above 1.
             alpha = state['alpha']  # a list, from JSON
-            alpha = alpha.tolist() if isinstance(alpha, torch.Tensor) else alpha
+            if isinstance(alpha, torch.Tensor):
+                alpha = alpha.tolist()
             levels = check_array('alpha', alpha, (len(names),), low=0, high=100)
             saved = dict(zip(names, levels.tolist()))
 
         shared = [name for name in self.ids if name in saved]
         for name in shared:
             self.alpha[self._row_of[name]] = saved[name]
-        measured = getattr(validation, self.rule.required_field, None) is not None
-        self.validation = validation if measured else None
+        if getattr(validation, self.rule.required_field, None) is None:
+            validation = None
+        self.validation = validation
         # A rule or strength that was changed on purpose may have another limit.
         self.alpha.clamp_(max=self.rule.max_level(self.beta))
         if len(shared) < max(len(self.ids), len(saved)):
@@ -333,20 +342,25 @@ class ImageLevels(Levels):
         self.pending = None
         return len(shared)
 
+    def _warn_of_infinite(self, rows: np.ndarray) -> None:
+        names = sorted({self.ids[row] for row in rows})
+        self._warn(
+            f'logits that are not finite in {len(names)} image(s) of the batch, '
+            f'whose levels stay: {", ".join(names[:3])}'
+        )
+
     def _warn(self, message: str) -> None:
         # Formatted here: MMEngine's logger drops warnings of one template as repeated.
         self._logger.warning(f'ASLP: {message}')
 
 
-def _sorted_ids(ids: Iterable[str]) -> list[str]:
+def _sorted_ids(ids: Any) -> list[str]:
     """Ids in the order of their hashes, whatever the order of the data set."""
     # One string is not several, which `image_keys` says.
-    names = (
-        [*ids]
-        if isinstance(ids, Iterable) and not isinstance(ids, (str, bytes))
-        else ids
-    )
-    ordered = [names[row] for row in np.argsort(image_keys(names), kind='stable')]
+    if isinstance(ids, Iterable) and not isinstance(ids, (str, bytes)):
+        ids = list(ids)
+    order = np.argsort(image_keys(ids), kind='stable')
+    ordered = [ids[row] for row in order]
     if len(set(ordered)) < max(1, len(ordered)):
         raise ValueError('ids must name every training image once, and one at least')
     return ordered

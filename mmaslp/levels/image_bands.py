@@ -98,7 +98,8 @@ class ImageBandLevels(BandLevels):
     def observe(self, table: BandTable, whole: bool = False) -> None:
         """Move the levels after a validation, see :meth:`BandLevels.observe`."""
         super().observe(table, whole)
-        total, count = torch.stack(gathered(self.error_sums)).sum(0).tolist()
+        sums = torch.stack(gathered(self.error_sums)).sum(0)
+        total, count = sums.tolist()
         if count:
             self.mean_error = total / count
             self.error_sums.zero_()
@@ -114,9 +115,8 @@ class ImageBandLevels(BandLevels):
         """See :meth:`BandLevels.load_state_dict`."""
         self._check_kind(state)
         with reading('the state of ImageBandLevels is damaged'):
-            limits: dict[str, Any] = dict(at_least=0, at_most=1)
             mean_error = optional(
-                check_number, 'mean_error', state['mean_error'], **limits
+                check_number, 'mean_error', state['mean_error'], at_least=0, at_most=1
             )
             saved = state['error_sums']  # a list, from JSON
             if isinstance(saved, Tensor):

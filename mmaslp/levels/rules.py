@@ -11,6 +11,12 @@ from ..common.arguments import check_choice, check_number, optional
 from ..losses.perturbations import check_beta, max_alpha
 
 
+def check_fraction(name: str, value: float) -> float:
+    """Refuse what a validation cannot have measured."""
+    hint = ' (a fraction, not per cent)'
+    return check_number(name, value, at_least=0, at_most=1, hint=hint)
+
+
 @dataclass(frozen=True)
 class Validation:
     """What the last validation measured; fractions."""
@@ -21,10 +27,9 @@ class Validation:
     visits: float = 1.0  # of an image between two validations
 
     def __post_init__(self) -> None:
-        limits = dict(at_least=0, at_most=1, hint=' (a fraction, not per cent)')
-        check_number('accuracy', self.accuracy, **limits)  # type: ignore[arg-type]
-        optional(check_number, 'confidence', self.confidence, **limits)
-        optional(check_number, 'landmark', self.landmark, **limits)
+        check_fraction('accuracy', self.accuracy)
+        optional(check_fraction, 'confidence', self.confidence)
+        optional(check_fraction, 'landmark', self.landmark)
         check_number('visits', self.visits, above=0)
 
 
@@ -143,7 +148,9 @@ class PenaltyRule(Rule):
 
     def max_level(self, beta: float) -> float:
         """See :meth:`Rule.max_level`; the released code allows higher levels."""
-        return 1.0 / beta if self.solver == 'released' else super().max_level(beta)
+        if self.solver == 'released':
+            return 1.0 / beta
+        return super().max_level(beta)
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,9 @@ class ME(PenaltyRule):
         """See :meth:`Rule.next_landmark`."""
         if landmark is None or (self.landmark == 'warmup' and warming_up):
             return accuracy
-        return max(accuracy, landmark) if self.landmark == 'best' else landmark
+        if self.landmark == 'best':
+            return max(accuracy, landmark)
+        return landmark
 
     def _penalty(self, beta: float, now: Validation) -> tuple[float, float]:
         return now.accuracy - now.landmark, 0.0  # type: ignore[operator]
@@ -227,16 +236,18 @@ class FB(Rule):
         # batch have a mean of 1, so the mean level moves by a known amount.
         share = margin.clamp_min(0.0) if gap > 0 else alpha
         mean = share.mean()
-        share = share / mean if mean > 0 else torch.zeros_like(share)
-        return alpha + gain / now.visits * (2.0 / beta) * gap * share
+        if not mean > 0:
+            return alpha.clone()
+        step = gain / now.visits * (2.0 / beta) * gap
+        return alpha + step * (share / mean)
 
 
 def make_rule(rule: str | Rule, **options: Any) -> Rule:
     """Make a rule from a name in :data:`RULES` and options."""
     if isinstance(rule, Rule) and not options:
         return rule
-    kind = RULES[check_choice('rule', rule, [*RULES])]  # type: ignore[index]
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    rule_class = RULES[check_choice('rule', rule, list(RULES))]  # type: ignore[index, arg-type]
+    names = [field.name for field in fields(rule_class)]  # type: ignore[arg-type]
     for key in options:
         if key not in names:
             raise ValueError(
@@ -244,44 +255,4 @@ def make_rule(rule: str | Rule, **options: Any) -> Rule:
                 f'{", ".join(names) or "none of its own"}; beta belongs to the loss, '
                 "gain to levels='band'; ASLPHook has warmup_epochs and warmup_iters"
             )
-    return kind(**options)
-
-
-def update_alpha(
-    alpha: Tensor,
-    margin: Tensor,
-    *,
-    accuracy: float,
-    beta: float,
-    eta: float,
-    lam: float,
-    rule: str = 'MC',
-    landmark: float | None = None,
-    solver: str = 'implicit',
-) -> Tensor:
-    """One step of the levels of images by a rule of the paper, see :class:`MC`.
-
-    Args:
-        alpha (Tensor): Levels, ``(N,)``, floating, in [0, 1].
-        margin (Tensor): Margins of the same images
-            (:func:`~mmaslp.losses.image_margin`), ``(N,)``.
-        accuracy (float): Pixel accuracy on the validation set, in [0, 1].
-        beta (float): The paper's strength in (0, 2], for every solver.
-        eta (float): Step size, > 0.
-        lam (float): Weight of the penalty, >= 0.
-        rule (str): ``'MC'`` or ``'ME'``. Defaults to 'MC'.
-        landmark (float, optional): Accuracy that ``'ME'`` keeps. Defaults to None.
-        solver (str): See :class:`PenaltyRule`. Defaults to 'implicit'.
-
-    Returns:
-        Tensor: New levels, ``(N,)``, in the dtype of ``alpha`` (computed in float64).
-
-    Raises:
-        ValueError: If an argument is out of its range or unknown.
-    """
-    check_choice('rule', rule, ('MC', 'ME'))
-    if not torch.is_floating_point(alpha) or ((alpha < 0) | (alpha > 1)).any():
-        raise ValueError('alpha must be a tensor of floats in [0, 1]')
-    now = Validation(accuracy=accuracy, landmark=landmark)
-    made = make_rule(rule, eta=eta, lam=lam, solver=solver)
-    return made.step(alpha, margin, beta=beta, validation=now)
+    return rule_class(**options)

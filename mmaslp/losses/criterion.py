@@ -9,15 +9,8 @@ from torch import Tensor, nn
 
 from ..common.arguments import check_choice, check_integer, check_number, reading
 from ..common.arrays import LabelWatch, pair_shapes, split_labels
-from .functional import (
-    image_error,
-    image_margin,
-    like_pixels,
-    sc_bce,
-    sc_bce_per_image,
-    weighted,
-)
-from .perturbations import Perturbation, perturb_target, resolve_perturbation
+from .functional import image_margin, sc_bce_per_image, sc_bce_per_pixel
+from .perturbations import Perturbation, resolve_perturbation
 from .targets import Levels, PerturbedByImage, Sample, Target
 
 
@@ -29,12 +22,10 @@ def run_eagerly(function: Any) -> Any:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        eager = (
-            torch.compiler.disable(function)
-            if torch.compiler.is_compiling()
-            else function
-        )
-        return eager(*args, **kwargs)
+        untraced = function
+        if torch.compiler.is_compiling():
+            untraced = torch.compiler.disable(function)
+        return untraced(*args, **kwargs)
 
     return call
 
@@ -126,10 +117,9 @@ class SelfCalibratingBCE(nn.Module):
         per_pixel: bool = False,
     ) -> None:
         super().__init__()
-        # A strength, but neither a frequency nor, so far, levels.
-        self._perturbs_nothing = (
-            beta is not None or deterministic or per_pixel
-        ) and not (alpha or eps is not None)
+        has_strength = beta is not None or deterministic or per_pixel
+        has_frequency = alpha or eps is not None
+        self._perturbs_nothing = has_strength and not has_frequency
         if beta is None:
             beta = getattr(levels, 'perturbation', None) or 'HI'
         self.perturbation = resolve_perturbation(beta)
@@ -147,7 +137,7 @@ class SelfCalibratingBCE(nn.Module):
         self.reduction = check_choice('reduction', reduction, REDUCTIONS)
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.channels = check_choice('channels', channels, (None, 'independent'))
-        self._own_levels = levels
+        self._first_levels = levels
         self.bind(levels)
 
     @property
@@ -167,16 +157,19 @@ class SelfCalibratingBCE(nn.Module):
                 'levels must be ImageBandLevels, BandLevels or ImageLevels, got '
                 f'{levels!r}'
             )
-        if self._own_levels not in (None, levels):
+        if self._first_levels not in (None, levels):
             raise ValueError(
                 'the loss has levels of its own: give these to the callback or hook, '
-                f'or leave {type(self._own_levels).__name__} out of the loss'
+                f'or leave {type(self._first_levels).__name__} out of the loss'
             )
-        self.target: Target = (
-            self._perturbed if levels is None else levels.target(self._perturbed)
-        )
+        target: Target = self._perturbed
+        watch = LabelWatch()
+        if levels is not None:
+            target = levels.target(self._perturbed)
+            watch = levels.watch
+        self.target = target
+        self.watch = watch
         self._levels = levels
-        self.watch = LabelWatch() if levels is None else levels.watch
 
     def state_dict(self, *args: Any, prefix: str = '', **options: Any) -> Any:
         """See :class:`torch.nn.Module`; a warning says that levels are not in it."""
@@ -224,14 +217,15 @@ class SelfCalibratingBCE(nn.Module):
             Tensor: See above.
         """
         reduction = check_choice('reduction', reduction or self.reduction, REDUCTIONS)
-        ignored = self.ignore_index if ignore_index is None else ignore_index
+        if ignore_index is None:
+            ignore_index = self.ignore_index
         if not isinstance(sample, (Sample, type(None))):
             raise ValueError(
                 f'sample must be that of ImageLevels, got {type(sample)}: weights of '
                 'pixels are pixel_weight=...'
             )
         values, labels = pair_shapes(logits, labels, self.channels is not None)
-        labels, valid = split_labels(labels, ignored)
+        labels, valid = split_labels(labels, ignore_index)
         if self.levels is not None and self.training and torch.is_grad_enabled():
             self.levels.count_batch()
         self.watch.see(logits, labels, valid)
@@ -242,70 +236,44 @@ class SelfCalibratingBCE(nn.Module):
                 stacklevel=3,
             )
 
-        per_image = pixel_weight is None and reduction != 'none'
-        loss = self._losses(values, labels, valid, sample, per_image, margin_weight)
+        per_pixel = pixel_weight is not None or reduction == 'none'
+        sample = self.target.sample_of(len(labels), sample, self.training)
+        loss, margin = self._loss_and_margin(values, labels, valid, sample, per_pixel)
+        if sample is not None and margin is not None:
+            check_number('margin_weight', margin_weight, at_least=0)
+            sample.record(margin, margin_weight)
         if pixel_weight is not None:
             loss = loss * _fit_weight(pixel_weight, loss, valid)
+        return _reduced(loss, reduction, labels, valid, avg_factor)
 
-        if reduction == 'none':
-            return loss
-        if reduction == 'sum':
-            return loss.sum()
-        if avg_factor is not None:
-            if not isinstance(avg_factor, Tensor):  # to read one would wait for a GPU
-                check_number('avg_factor', avg_factor, above=0)
-            return loss.sum() / avg_factor
-        count = labels.numel() if valid is None else valid.sum()
-        return loss.sum() / torch.as_tensor(count).clamp_min(1)
-
-    def _losses(
+    def _loss_and_margin(
         self,
         logits: Tensor,
         labels: Tensor,
         valid: Tensor | None,
         sample: Sample | None,
-        per_image: bool,
-        margin_weight: float,
-    ) -> Tensor:
-        """Losses, whose margins the sample takes, if there is one.
+        per_pixel: bool,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Losses, and the margins of the images ``(N,)`` where a sample takes them.
 
-        Losses are per image (by band: per slice) and made in one pass over the pixels,
-        or of the shape of the labels.
+        Losses are of the shape of the labels, or per image (by band: per slice) and
+        made in one pass over the pixels.
         """
         shape = labels.shape
         logits = self.target.as_maps(logits)
         labels = self.target.as_maps(labels)
-        valid = None if valid is None else self.target.as_maps(valid)
-        values, rows, noise, sample, weights_of = self.target.strength(
-            labels, valid, sample, self.training
-        )
+        if valid is not None:
+            valid = self.target.as_maps(valid)
         maps_per_image = len(labels) // max(1, shape[0])
-        if per_image:
-            loss, margin = sc_bce_per_image(
-                logits,
-                labels,
-                values,
-                valid,
-                noise,
-                rows,
-                weights_of,
-                maps_per_image,
-            )
-        else:
-            if weights_of is not None:
-                errors = image_error(logits, labels, valid, maps_per_image)
-                values = weighted(values, weights_of(errors), maps_per_image)
-            if rows > 1:
-                values = values.repeat_interleave(rows, 1)[:, : labels.shape[1]]
-            target = perturb_target(labels, like_pixels(values, labels), noise)
-            loss = sc_bce(logits, target, valid).view(shape)
 
-        if sample is not None:
-            check_number('margin_weight', margin_weight, at_least=0)
-            if not per_image:
-                margin = image_margin(logits, labels, valid)
-            sample.record(margin, margin_weight)
-        return loss
+        strength = self.target.strength(labels, valid, sample, self.training)
+        if not per_pixel:
+            return sc_bce_per_image(logits, labels, strength, valid, maps_per_image)
+        loss = sc_bce_per_pixel(logits, labels, strength, valid, maps_per_image)
+        loss = loss.view(shape)
+        if sample is None:
+            return loss, None
+        return loss, image_margin(logits, labels, valid)
 
 
 def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
@@ -315,4 +283,26 @@ def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
         if weight.dim() == loss.dim() + 1 and weight.size(1) == 1:
             weight = weight.squeeze(1)
         weight = weight.float().expand_as(loss)
-    return weight if valid is None else weight.masked_fill(~valid, 0.0)
+    if valid is None:
+        return weight
+    return weight.masked_fill(~valid, 0.0)
+
+
+def _reduced(
+    loss: Tensor,
+    reduction: str,
+    labels: Tensor,
+    valid: Tensor | None,
+    avg_factor: float | None,
+) -> Tensor:
+    """Losses as they are, their sum, or their mean over the valid pixels."""
+    if reduction == 'none':
+        return loss
+    if reduction == 'sum':
+        return loss.sum()
+    if avg_factor is not None:
+        if not isinstance(avg_factor, Tensor):  # to read one would wait for a GPU
+            check_number('avg_factor', avg_factor, above=0)
+        return loss.sum() / avg_factor
+    count = labels.numel() if valid is None else valid.sum()
+    return loss.sum() / torch.as_tensor(count).clamp_min(1)

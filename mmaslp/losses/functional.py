@@ -1,6 +1,7 @@
 """Self-calibrating BCE and the per-image margin, as functions of tensors."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.arrays import at_least_float32
+from .perturbations import perturb_target
 
 # The expected label keeps its side: half of this is below 1/2.
 MAX_STRENGTH = 0.98
@@ -27,12 +29,14 @@ def sc_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tenso
     """
     _check_shapes(logits, target, valid)
     logits = at_least_float32(logits)
-    if valid is not None:
-        valid = valid.bool()
-        logits = torch.where(valid, logits, torch.zeros_like(logits))
     target = target.to(logits.dtype)
+    if valid is None:
+        return F.binary_cross_entropy_with_logits(logits, target, reduction='none')
+
+    valid = valid.bool()
+    logits = torch.where(valid, logits, torch.zeros_like(logits))
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
-    return loss if valid is None else torch.where(valid, loss, torch.zeros_like(loss))
+    return torch.where(valid, loss, torch.zeros_like(loss))
 
 
 def image_margin(logits: Tensor, labels: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -54,40 +58,67 @@ def image_margin(logits: Tensor, labels: Tensor, valid: Tensor | None = None) ->
     _check_shapes(logits, labels, valid)
     logits = at_least_float32(logits.detach())
     signed = (2 * labels.to(logits.dtype) - 1) * logits
-    valid = torch.ones_like(signed) if valid is None else valid
-    valid = valid.bool().view(*valid.shape, 1)  # also one pixel per image: (N,)
-    signed = torch.where(valid, signed[..., None], signed.new_zeros(()))
-    return signed.flatten(1).sum(1) / valid.flatten(1).sum(1).clamp_min(1)
+    if valid is None:
+        valid = torch.ones_like(signed)
+    # With one axis more, also for one pixel per image, (N,).
+    valid = valid.bool().unsqueeze(-1)
+    signed = torch.where(valid, signed.unsqueeze(-1), signed.new_zeros(()))
+    count = valid.flatten(1).sum(1)
+    return signed.flatten(1).sum(1) / count.clamp_min(1)
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How strongly the labels of a batch are perturbed, see ``perturb_target``.
+
+    Attributes:
+        values (Tensor): Strength b of each map, ``(N,)``, or of each pixel; for maps
+            ``(N, H, W)`` whose s = ``shared_rows`` rows share one,
+            ``(N, ceil(H / s), W)``.
+        shared_rows (int): Rows of pixels that share a strength.
+        noise (Tensor | None): What is added to the target, of the shape of the labels.
+        weights_of (Callable | None): Turns the errors of the images, see
+            :func:`image_error`, into factors of the values, ``(N,)`` each.
+    """
+
+    values: Tensor
+    shared_rows: int = 1
+    noise: Tensor | None = None
+    weights_of: Callable[[Tensor], Tensor] | None = None
+
+
+def sc_bce_per_pixel(
+    logits: Tensor,
+    labels: Tensor,
+    strength: Strength,
+    valid: Tensor | None = None,
+    maps_per_image: int = 1,
+) -> Tensor:
+    """Loss of every pixel, of the shape of the labels ``(N * M, ...)``."""
+    values = strength.values
+    if strength.weights_of is not None:
+        error = image_error(logits, labels, valid, maps_per_image)
+        values = weighted(values, strength.weights_of(error), maps_per_image)
+    if strength.shared_rows > 1:
+        values = values.repeat_interleave(strength.shared_rows, 1)
+        values = values[:, : labels.shape[1]]
+    target = perturb_target(labels, like_pixels(values, labels), strength.noise)
+    return sc_bce(logits, target, valid)
 
 
 def sc_bce_per_image(
     logits: Tensor,
     labels: Tensor,
-    strength: Tensor,
+    strength: Strength,
     valid: Tensor | None = None,
-    noise: Tensor | None = None,
-    shared_rows: int = 1,
-    weights_of: Callable[[Tensor], Tensor] | None = None,
     maps_per_image: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Sum of the loss ``(N,)`` and mean margin ``(N,)``, in one pass over the pixels.
 
-    The strength b is ``(N,)`` or of the shape of ``logits``; for maps ``(N, H, W)``
-    whose s = ``shared_rows`` rows share one, ``(N, ceil(H / s), W)``. ``noise`` is
-    added to the target. ``weights_of`` turns the errors of the images, see
-    :func:`image_error`, into factors of the strength. The loss is differentiable once,
-    the margin not. Without levels the sum has the gradient of torch bit for bit.
+    The loss is differentiable once, the margin not. Without levels the sum has the
+    gradient of torch bit for bit.
     """
-    return _PerImage.apply(
-        logits,
-        labels,
-        strength,
-        valid,
-        noise,
-        shared_rows,
-        weights_of,
-        maps_per_image,
-    )
+    return _PerImage.apply(logits, labels, strength, valid, maps_per_image)
 
 
 def image_error(
@@ -114,14 +145,12 @@ def _mean_per_image(
     pixels: Tensor, valid: Tensor | None, maps_per_image: int
 ) -> Tensor:
     """Mean over the valid pixels of M maps ``(N * M, ...)`` each, which it changes."""
+    if valid is not None:
+        pixels.mul_(valid)
+    total = pixels.flatten(1).sum(1).view(-1, maps_per_image).sum(1)
     if valid is None:
-        return pixels.flatten(1).sum(1).view(-1, maps_per_image).sum(1) / (
-            maps_per_image * pixels[0].numel()
-        )
-
-    pixels.mul_(valid)
-    count = valid.flatten(1).sum(1).view(-1, maps_per_image).sum(1)
-    return pixels.flatten(1).sum(1).view(-1, maps_per_image).sum(1) / count
+        return total / (maps_per_image * pixels[0].numel())
+    return total / valid.flatten(1).sum(1).view(-1, maps_per_image).sum(1)
 
 
 class _PerImage(torch.autograd.Function):
@@ -130,11 +159,8 @@ class _PerImage(torch.autograd.Function):
         ctx: Any,
         logits: Tensor,
         labels: Tensor,
-        strength: Tensor,
+        strength: Strength,
         valid: Tensor | None,
-        noise: Tensor | None,
-        shared_rows: int,
-        weights_of: Callable[[Tensor], Tensor] | None,
         maps_per_image: int,
     ) -> tuple[Tensor, Tensor]:
         z = at_least_float32(logits)
@@ -142,34 +168,24 @@ class _PerImage(torch.autograd.Function):
             z = torch.where(valid, z, torch.zeros_like(z))
         # A copy of its own: one temporary less than 2 * labels - 1 costs.
         sign = labels.to(z.dtype, copy=True)
-        if weights_of is not None:
-            # One large tensor, which is free again for what follows: new memory costs
-            # more than the sigmoid.
-            wrong = torch.sigmoid(z).sub_(sign).abs_()
-            error = _mean_per_image(wrong, valid, maps_per_image)
-            del wrong
-            strength = weighted(strength, weights_of(error), maps_per_image)
+        values = strength.values
+        if strength.weights_of is not None:
+            error = _mean_per_image(_wrong(z, sign), valid, maps_per_image)
+            values = weighted(values, strength.weights_of(error), maps_per_image)
+        half = like_pixels((0.5 * values).to(z.dtype), z)
 
-        half = like_pixels((0.5 * strength).to(z.dtype), z)
         sign.mul_(2).sub_(1)
         signed = sign * z
-        hard = F.softplus(signed, beta=-1)  # -softplus(-s)
-        if valid is not None:
-            hard.mul_(valid)
-        loss = -hard.flatten(1).sum(1)  # while it is in the cache
-        moderation, margin = _sums(signed, half, shared_rows)
+        loss = _sums_of_hard_loss(signed, valid)  # while it is in the cache
+        moderation, margin = _sums(signed, half, strength.shared_rows)
         loss = loss + moderation
-        if valid is None:
-            margin /= max(signed.shape[1:].numel(), 1)
-        else:
-            margin /= valid.flatten(1).sum(1).clamp_min(1)
+        margin /= _pixels_per_map(z, valid)
 
         torch.sigmoid(z, out=signed)
-        grad = signed.sub_(_target(sign, half, shared_rows))
-        if noise is not None:
-            loss = loss - (noise * z).flatten(1).sum(1)
-            grad.sub_(noise)
-
+        grad = signed.sub_(_target(sign, half, strength.shared_rows))
+        if strength.noise is not None:
+            loss = loss - (strength.noise * z).flatten(1).sum(1)
+            grad.sub_(strength.noise)
         if valid is not None:
             grad.mul_(valid)
         ctx.save_for_backward(grad)
@@ -186,7 +202,27 @@ class _PerImage(torch.autograd.Function):
             )
         (grad,) = ctx.saved_tensors
         grad = grad * like_pixels(grad_loss, grad)
-        return grad.to(ctx.dtype), None, None, None, None, None, None, None
+        return grad.to(ctx.dtype), None, None, None, None
+
+
+def _wrong(z: Tensor, labels: Tensor) -> Tensor:
+    """|p - y|, in one large tensor: new memory costs more than the sigmoid."""
+    return torch.sigmoid(z).sub_(labels).abs_()
+
+
+def _sums_of_hard_loss(signed: Tensor, valid: Tensor | None) -> Tensor:
+    """Sum of softplus(-s) over the valid pixels of each map, ``(N,)``."""
+    hard = F.softplus(signed, beta=-1)  # -softplus(-s)
+    if valid is not None:
+        hard.mul_(valid)
+    return -hard.flatten(1).sum(1)
+
+
+def _pixels_per_map(z: Tensor, valid: Tensor | None) -> Tensor | int:
+    """Number of valid pixels of each map, at least 1."""
+    if valid is None:
+        return max(z.shape[1:].numel(), 1)
+    return valid.flatten(1).sum(1).clamp_min(1)
 
 
 def _sums(signed: Tensor, half: Tensor, shared_rows: int) -> tuple[Tensor, Tensor]:
@@ -222,10 +258,13 @@ def _rows_of_cells(
 
     With a strength for each pixel the loss would take 1.7 times as long.
     """
-    if full := pixels.shape[1] // size:
-        yield pixels[:, : full * size].unflatten(1, (full, size)), strength[:, :full]
+    full = pixels.shape[1] // size
+    if full:
+        rows = pixels[:, : full * size].unflatten(1, (full, size))
+        yield rows, strength[:, :full]
     if full < strength.shape[1]:  # the last row of cells is cut off
-        yield pixels[:, full * size :].unsqueeze(1), strength[:, full:]
+        rows = pixels[:, full * size :].unsqueeze(1)
+        yield rows, strength[:, full:]
 
 
 def weighted(strength: Tensor, weights: Tensor, maps_per_image: int) -> Tensor:
@@ -239,13 +278,19 @@ def weighted(strength: Tensor, weights: Tensor, maps_per_image: int) -> Tensor:
 
 def like_pixels(values: Tensor, labels: Tensor) -> Tensor:
     """Values per image, ``(N,)``, so that they broadcast with the labels."""
-    return values.view(*values.shape, *[1] * (labels.dim() - values.dim()))
+    missing = labels.dim() - values.dim()
+    return values.view(values.shape + (1,) * missing)
 
 
 def _check_shapes(logits: Tensor, labels: Tensor, valid: Tensor | None) -> None:
-    given = [logits, labels] if valid is None else [logits, labels, valid]
-    if not all(
-        isinstance(each, Tensor) and each.shape == logits.shape for each in given
-    ):
-        kinds = [f'{type(g).__name__} {tuple(getattr(g, "shape", ()))}' for g in given]
-        raise ValueError(f'all must be tensors of one shape, got {", ".join(kinds)}')
+    tensors = [logits, labels]
+    if valid is not None:
+        tensors.append(valid)
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor) or tensor.shape != logits.shape:
+            shapes = ', '.join(map(_type_and_shape, tensors))
+            raise ValueError(f'all must be tensors of one shape, got {shapes}')
+
+
+def _type_and_shape(value: Any) -> str:
+    return f'{type(value).__name__} {tuple(getattr(value, "shape", ()))}'

@@ -94,11 +94,14 @@ def perturb_target(
     if not torch.is_floating_point(target):  # which refuses an array
         target = target.to(torch.get_default_dtype())
     perturbed = (1.0 - beta) * target + 0.5 * beta
-    return perturbed if noise is None else perturbed + noise
+    if noise is None:
+        return perturbed
+    return perturbed + noise
 
 
 def truncated_normal(uniform: Tensor, bound: float) -> Tensor:
     """Map numbers in (-1, 1) to a standard normal truncated to [-bound, bound]."""
     # By the inverse distribution function.
-    noise = torch.erfinv(uniform * math.erf(bound / math.sqrt(2.0))) * math.sqrt(2.0)
+    most = math.erf(bound / math.sqrt(2.0))
+    noise = torch.erfinv(uniform * most) * math.sqrt(2.0)
     return noise.clamp_(-bound, bound)

@@ -3,9 +3,8 @@
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from ..common.arguments import check_bool
 from ..common.arrays import LabelWatch
 from ..common.bands import border_row_values
 from ..common.draws import pixel_uniform
-from .functional import like_pixels
+from .functional import Strength, like_pixels
 from .perturbations import (
     Perturbation,
     check_alpha,
@@ -47,13 +46,17 @@ class Sample:
         """Add the margins ``(N,)`` of one call of a loss of some weight."""
         weight = abs(float(weight)) or 1e-12
         total = margin.float() * weight
-        self._total = total if self._total is None else self._total + total
+        if self._total is not None:
+            total = self._total + total
+        self._total = total
         self._weight += weight
 
     @property
     def margin(self) -> Tensor | None:
         """Tensor | None: Mean margins ``(N,)``, by the weights; None without a loss."""
-        return None if self._total is None else self._total / self._weight
+        if self._total is None:
+            return None
+        return self._total / self._weight
 
 
 def independent_sample(alpha: float, num_images: int) -> Sample:
@@ -67,23 +70,23 @@ def independent_sample(alpha: float, num_images: int) -> Sample:
     )
 
 
-class Strength(NamedTuple):
-    """How strongly the labels of a batch are perturbed, see ``perturb_target``."""
-
-    values: Tensor  # of each map (N,), of each pixel, or of each row of cells (N, R, W)
-    shared_rows: int = 1  # rows of pixels in a row of cells
-    noise: Tensor | None = None  # of the shape of the labels
-    sample: Sample | None = None  # takes the margins
-    # Factors of the values for the errors of the images, (N,) each.
-    weights_of: Callable[[Tensor], Tensor] | None = None
-
-
 class Target(ABC):
     """How labels become the target of a loss."""
 
     def as_maps(self, pixels: Tensor) -> Tensor:
         """Bring pixels ``(N, ...)`` into the shape that :meth:`strength` takes."""
-        return pixels[:, None] if pixels.dim() == 1 else pixels
+        if pixels.dim() == 1:
+            return pixels[:, None]
+        return pixels
+
+    @abstractmethod
+    def sample_of(
+        self, num_images: int, sample: Sample | None, training: bool
+    ) -> Sample | None:
+        """Sample of a batch, which takes the margins; None where nothing is drawn.
+
+        ``sample`` is the one that the loss was called with.
+        """
 
     @abstractmethod
     def strength(
@@ -150,7 +153,17 @@ class SmoothedByBand(Target):
         """See :meth:`Target.as_maps`: slices of volumes are maps of their own."""
         if pixels.dim() < 3:
             return super().as_maps(pixels)
-        return pixels.reshape(-1, *pixels.shape[-2:])
+        return pixels.flatten(0, -3)
+
+    def sample_of(
+        self, num_images: int, sample: Sample | None, training: bool
+    ) -> Sample | None:
+        """See :meth:`Target.sample_of`: levels by band draw nothing."""
+        if sample is not None:
+            raise ValueError(
+                f'{type(self.levels).__name__} draw nothing: leave the sample out'
+            )
+        return None
 
     def strength(
         self,
@@ -160,19 +173,15 @@ class SmoothedByBand(Target):
         training: bool,
     ) -> Strength:
         """See :meth:`Target.strength`."""
-        if sample is not None:
-            raise ValueError(
-                f'{type(self.levels).__name__} draw nothing: leave the sample out'
-            )
         levels = self.levels.levels
         if not (training and levels.any()):
             return Strength(torch.zeros(len(labels), device=labels.device))
         if labels.dim() < 3:
-            return Strength(
-                torch.full((len(labels),), self.levels.mean_level, device=labels.device)
-            )
+            level = self.levels.mean_level
+            return Strength(torch.full((len(labels),), level, device=labels.device))
         eps = levels.float().to(labels.device, non_blocking=True)
-        return Strength(*border_row_values(labels, eps, valid))
+        values, shared_rows = border_row_values(labels, eps, valid)
+        return Strength(values, shared_rows)
 
 
 @dataclass(frozen=True)
@@ -192,7 +201,7 @@ class SmoothedByImageAndBand(SmoothedByBand):
         by_band = super().strength(labels, valid, sample, training)
         if not training:
             return by_band
-        return by_band._replace(weights_of=self.levels.weights_of)
+        return replace(by_band, weights_of=self.levels.weights_of)
 
 
 @dataclass(frozen=True)
@@ -222,6 +231,18 @@ class PerturbedByImage(Target):
                 'per_pixel=True draws and deterministic=True does not: set one of them'
             )
 
+    def sample_of(
+        self, num_images: int, sample: Sample | None, training: bool
+    ) -> Sample | None:
+        """See :meth:`Target.sample_of`: that of the levels, else one of its own."""
+        if sample is None:
+            nothing = self.levels is None and not self.alpha
+            if nothing or not training:
+                return None
+            sample = self._sample(num_images)
+        self._check(sample, num_images)
+        return sample
+
     def strength(
         self,
         labels: Tensor,
@@ -231,31 +252,30 @@ class PerturbedByImage(Target):
     ) -> Strength:
         """See :meth:`Target.strength`."""
         if sample is None:
-            nothing = self.levels is None and not self.alpha
-            if nothing or not training:
-                return Strength(torch.zeros(len(labels), device=labels.device))
-            sample = self._sample(len(labels))
-        self._check(sample, len(labels))
+            return Strength(torch.zeros(len(labels), device=labels.device))
         beta = self.perturbation.beta
-        bound = self.perturbation.noise
-        shape = labels.shape[1:]
-        device = labels.device
-        alpha = sample.alpha.to(device, non_blocking=True)
         if self.deterministic:
-            return Strength(beta * alpha, sample=sample)
+            alpha = sample.alpha.to(labels.device, non_blocking=True)
+            return Strength(beta * alpha)
+        chosen = self._chosen(sample, labels)
+        return Strength(chosen * beta, noise=self._noise(sample, chosen, labels))
 
-        if self.per_pixel:
-            # The negated keys are a stream apart from that of the noise below.
-            uniform = pixel_uniform(~sample.keys, shape, device)
-            chosen = (0.5 * (uniform + 1) < like_pixels(alpha, labels)).float()
-        else:
-            chosen = sample.perturbed.float().to(device, non_blocking=True)
+    def _chosen(self, sample: Sample, labels: Tensor) -> Tensor:
+        """1. where a label is perturbed, else 0., of each image or pixel."""
+        if not self.per_pixel:
+            return sample.perturbed.float().to(labels.device, non_blocking=True)
+        alpha = sample.alpha.to(labels.device, non_blocking=True)
+        # The negated keys are a stream apart from that of the noise.
+        uniform = pixel_uniform(~sample.keys, labels.shape[1:], labels.device)
+        return (0.5 * (uniform + 1) < like_pixels(alpha, labels)).float()
 
-        noise = None
-        if bound and (self.per_pixel or sample.perturbed.any()):
-            noise = truncated_normal(pixel_uniform(sample.keys, shape, device), bound)
-            noise = noise * like_pixels(chosen, labels)
-        return Strength(chosen * beta, noise=noise, sample=sample)
+    def _noise(self, sample: Sample, chosen: Tensor, labels: Tensor) -> Tensor | None:
+        """Noise of the labels that are perturbed, of the shape of the labels."""
+        bound = self.perturbation.noise
+        if not bound or not (self.per_pixel or sample.perturbed.any()):
+            return None
+        uniform = pixel_uniform(sample.keys, labels.shape[1:], labels.device)
+        return truncated_normal(uniform, bound) * like_pixels(chosen, labels)
 
     def _sample(self, num_images: int) -> Sample:
         """Sample of the batch that the levels hold, or one without levels."""

@@ -55,9 +55,11 @@ class Plan:
     @property
     def problem(self) -> str | None:
         """str, optional: 'error' if they are too few, 'warning' if they are few."""
-        if self.left >= ENOUGH:
-            return None
-        return 'error' if self.left < LEAST else 'warning'
+        if self.left < LEAST:
+            return 'error'
+        if self.left < ENOUGH:
+            return 'warning'
+        return None
 
     def __str__(self) -> str:
         return (
@@ -157,11 +159,12 @@ class LevelsSession:
         Returns:
             Plan: Its :meth:`Plan.check` refuses too few validations.
         """
-        given = self.warmup if warmup is None else warmup
         third = check_integer('validations', validations, at_least=0) // WARMUP
-        self.levels.warmup = check_integer(
-            'warmup', third if given is None else given, at_least=0
-        )
+        if warmup is None:
+            warmup = self.warmup
+        if warmup is None:
+            warmup = third
+        self.levels.warmup = check_integer('warmup', warmup, at_least=0)
         return Plan(validations, self.levels.warmup)
 
     def start_validation(self) -> None:
@@ -205,15 +208,16 @@ class LevelsSession:
         Raises:
             ValueError: See :meth:`~mmaslp.levels.BandLevels.observe`.
         """
-        self.levels.observe(self.table if table is None else table, whole)
-        return {name: self.levels.figures[name] for name in METRICS} | self.scalars()
+        if table is None:
+            table = self.table
+        self.levels.observe(table, whole)
+        metrics = {name: self.levels.figures[name] for name in METRICS}
+        return metrics | self.scalars()
 
     def scalars(self) -> dict[str, float]:
         """Level of every band, by the name that all toolkits log it under."""
-        return {
-            f'level_band{band}': level
-            for band, level in enumerate(self.levels.levels.tolist())
-        }
+        levels = self.levels.levels.tolist()
+        return {f'level_band{band}': level for band, level in enumerate(levels)}
 
     def end_training(self) -> None:
         """Warn if levels are still 0, with the reason."""
@@ -222,11 +226,11 @@ class LevelsSession:
 
     def summary(self) -> str:
         """Say where the levels are, and what they followed."""
-        now = ', '.join(f'{level:.4f}' for level in self.levels.levels.tolist())
-        gaps = ', '.join(f'{gap:+.4f}' for gap in self.levels.gaps)
+        levels = ', '.join(map('{:.4f}'.format, self.levels.levels.tolist()))
+        gaps = ', '.join(map('{:+.4f}'.format, self.levels.gaps)) or 'unknown'
         return (
-            f'levels by band, from the border on: {now}; they follow confidence - '
-            f'accuracy, in the last validation {gaps or "unknown"}'
+            f'levels by band, from the border on: {levels}; they follow confidence - '
+            f'accuracy, in the last validation {gaps}'
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -238,9 +242,10 @@ class LevelsSession:
 
         Levels may be lists, as JSON keeps them.
         """
-        self.levels.load_state_dict(
-            state.get('levels', {}) if isinstance(state, Mapping) else {}
-        )
+        levels = {}
+        if isinstance(state, Mapping):
+            levels = state.get('levels', {})
+        self.levels.load_state_dict(levels)
 
 
 _NO_CALIBRATOR = 'no calibrator is fitted'
@@ -272,11 +277,9 @@ class CalibratorSession:
         ignore_index: int = 255,
         logger: logging.Logger | None = None,
     ) -> None:
-        self.options = dict(
-            by=check_choice('by', by, BY),
-            method=check_choice('method', method, METHODS),
-            target=check_choice('target', target, TARGETS),
-        )
+        self.by = check_choice('by', by, BY)
+        self.method = check_choice('method', method, METHODS)
+        self.target = check_choice('target', target, TARGETS)
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.logger = given_logger(logger)
         self.start_validation()
@@ -292,15 +295,16 @@ class CalibratorSession:
         """
         if option is False:
             return None
-        if option is not True and not isinstance(option, Mapping):
+        if option is True:
+            return cls(ignore_index=ignore_index)
+        if not isinstance(option, Mapping):
             raise ValueError(
                 'calibrator must be True, False or options such as '
                 f"dict(target='probability'), got {option!r}"
             )
-        options = {} if option is True else dict(option)
-        for name in options:
+        for name in option:
             check_choice('an option of calibrator', name, ('by', 'method', 'target'))
-        return cls(**options, ignore_index=ignore_index)
+        return cls(**option, ignore_index=ignore_index)
 
     def start_validation(self, network: nn.Module | None = None) -> None:
         """Forget the validation before; a calibrator remembers the weights."""
@@ -335,7 +339,8 @@ class CalibratorSession:
         """
         if self._validated:  # these are of another validation
             self.start_validation()
-        ignored = self.ignore_index if ignore_index is None else ignore_index
+        if ignore_index is None:
+            ignore_index = self.ignore_index
         if prob.ndim < 3 or len(labels) != len(prob):
             raise ValueError(
                 f'give a batch (N, ..., H, W) and as many labels, not '
@@ -343,13 +348,18 @@ class CalibratorSession:
             )
         channels = has_channels(prob)
         if keys is None:
-            rank, size = rank_and_size()
-            keys = [(self._seen + row) * size + rank for row in range(len(prob))]
+            keys = self._numbers(len(prob))
 
         numbers = check_array('keys', keys, (len(prob),), int).tolist()
         self._seen += len(prob)
         for image, label, key in zip(prob, labels, numbers):
-            self._tables.update(image, label, key, ignored, logits, channels)
+            self._tables.update(image, label, key, ignore_index, logits, channels)
+
+    def _numbers(self, images: int) -> list[int]:
+        """Numbers of the next images, as samplers of torch deal them out."""
+        rank, size = rank_and_size()
+        rows = range(self._seen, self._seen + images)
+        return [row * size + rank for row in rows]
 
     def end_validation(self) -> None:
         """Add up what the processes have counted."""
@@ -377,7 +387,9 @@ class CalibratorSession:
             self.logger.warning(f'{_NO_CALIBRATOR}: end_validation() is to come')
         if self._calibrator is None and self._validated:
             try:
-                self._calibrator = fit_tables(self._tables, **self.options)
+                self._calibrator = fit_tables(
+                    self._tables, by=self.by, method=self.method, target=self.target
+                )
             except Exception as error:
                 self.logger.warning(f'{_NO_CALIBRATOR}: {error}')
                 self.start_validation()
@@ -392,4 +404,5 @@ class CalibratorSession:
         with reading('the state of the calibrator is damaged'):
             saved = state.get('calibrator')
             self.start_validation()
-            self._calibrator = None if saved is None else Calibrator.from_dict(saved)
+            if saved is not None:
+                self._calibrator = Calibrator.from_dict(saved)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmaslp.commands.errors import DONE, FAILED, REFUSED
-from tests.hostile.evil import command, fill_the_disk, in_child
+from tests.evil import command, fill_the_disk, in_child
 from tests.map_folders import write_set
 
 DOCS = Path(__file__).resolve().parents[2] / 'docs'

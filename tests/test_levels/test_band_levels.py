@@ -43,6 +43,27 @@ def test_levels_follow_the_table_of_a_validation():
     assert levels.mean_level == pytest.approx(mean)
 
 
+def test_levels_of_another_kind_keep_the_guard_and_their_state():
+    class Pooled(BandLevels):
+        def follow(self, figures):
+            return torch.full((5,), 0.3)
+
+    levels = Pooled(warmup=1)
+    levels.observe(Table(GAPS))
+    assert not levels.levels.any()
+    levels.observe(Table(GAPS))
+    assert levels.levels.tolist() == pytest.approx([0.3] * 5)
+    again = Pooled()
+    again.load_state_dict(levels.state_dict())
+    assert again.levels.tolist() == levels.levels.tolist()
+    with pytest.raises(ValueError, match='not one of BandLevels'):
+        BandLevels().load_state_dict(levels.state_dict())
+
+    levels.observe(Table(GAPS, iou=0.0))
+    levels.observe(Table(GAPS, iou=0.0))
+    assert not levels.levels.any()
+
+
 def test_levels_rest_in_the_warm_up_and_say_so():
     levels = BandLevels(warmup=2)
     assert 'has not seen a validation yet' in levels.reason

@@ -45,15 +45,18 @@ def test_a_gap_also_moves_the_bands_beside_it():
 
 def test_bands_move_by_the_median_of_three_gaps():
     gaps = [(0.06, 0.0), (0.9, -0.03), (0.03, -0.9)]  # one spike each
-    expected = moved([0.2] * 2, [(0.06, -0.03)], [0.5] * 2)
-    assert moved([0.2] * 2, gaps, [0.5] * 2) == pytest.approx(expected)
+    # Medians 0.06 and -0.03; 2 / 3 of the gaps that are shared with the other band.
+    first = 0.2 + 2 / 3 * (0.75 * 0.06 - 0.25 * 0.03)
+    second = 0.2 + 2 / 3 * (0.25 * 0.06 - 0.75 * 0.03)
+    assert moved([0.2] * 2, gaps, [0.5] * 2) == pytest.approx([first, second])
 
 
 def test_thin_bands_share_a_gap():
     gaps, share = [(0.5, 0.02, 0.04, 0.3)], (0.005, 0.495, 0.495, 0.005)
     inner = (0.5 * 0.005 + 0.02 * 0.495) / 0.5
     outer = (0.04 * 0.495 + 0.3 * 0.005) / 0.5
-    expected = moved([0.2] * 4, [(inner, inner, outer, outer)])
+    shared = (inner, (3 * inner + outer) / 4, (inner + 3 * outer) / 4, outer)
+    expected = [0.2 + 2 / 3 * gap for gap in shared]
     assert moved([0.2] * 4, gaps, share) == pytest.approx(expected)
 
 

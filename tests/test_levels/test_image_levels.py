@@ -5,8 +5,10 @@ import logging
 import pytest
 import torch
 
-from mmaslp.levels import MC, ME, ImageLevels, image, update_alpha
+from mmaslp.levels import MC, ME, ImageLevels, image
 from mmaslp.losses import SelfCalibratingBCE, targets
+
+from .reference import implicit_mc
 
 IDS = [f'images/{i}.png' for i in range(6)]
 
@@ -30,16 +32,12 @@ def test_levels_move_by_the_rule():
     levels = learner()
     levels.observe(0.9)
     stepped(levels, IDS[1:3], [2.0, -1.0])
-    expected = update_alpha(
-        torch.tensor([0.1, 0.1], dtype=torch.float64),
-        torch.tensor([2.0, -1.0]),
-        accuracy=0.9,
-        beta=2.0,
-        eta=0.01,
-        lam=10.0,
-    )
+    expected = [
+        implicit_mc(0.1, margin, accuracy=0.9, eta=0.01, lam=10.0)
+        for margin in (2.0, -1.0)
+    ]
     levels = levels.levels
-    assert [levels[i] for i in IDS[1:3]] == pytest.approx(expected.tolist())
+    assert [levels[i] for i in IDS[1:3]] == pytest.approx(expected)
     assert all(levels[i] == 0.1 for i in (IDS[0], *IDS[3:]))
 
 

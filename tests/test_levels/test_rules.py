@@ -13,7 +13,6 @@ from mmaslp.levels import (
     Rule,
     Validation,
     make_rule,
-    update_alpha,
 )
 from mmaslp.losses import image_margin, max_alpha, sc_bce
 from tests.properties import given, settings, st
@@ -74,17 +73,11 @@ def test_golden_figures(shared):
         )
         for key in ('released_mc', 'explicit_mc', 'implicit_mc', 'explicit_me'):
             solver, rule = key.split('_')
-            updated = update_alpha(
-                alpha,
-                margin,
-                accuracy=case['acc'],
-                beta=case['beta'],
-                eta=case['eta'],
-                lam=case['lam'],
-                rule=rule.upper(),
-                landmark=case['acc_lm'],
-                solver=solver,
+            made = make_rule(
+                rule.upper(), eta=case['eta'], lam=case['lam'], solver=solver
             )
+            measured = Validation(case['acc'], landmark=case['acc_lm'])
+            updated = made.step(alpha, margin, beta=case['beta'], validation=measured)
             expected = torch.tensor(case[key], dtype=torch.float64)
             torch.testing.assert_close(updated, expected, atol=1e-6, rtol=0)
 
@@ -191,10 +184,10 @@ def test_implicit_feedback_converges_whatever_gain_and_first_order_lag(
     assert alpha.max() <= max_alpha(beta)
 
 
-@pytest.mark.parametrize('alpha', [torch.full((3,), 5.0), torch.zeros(3).long()])
-def test_levels_out_of_range_and_a_tiny_strength(alpha):
-    step = dict(accuracy=0.9, eta=1.0, lam=1.0)
-    with pytest.raises(ValueError, match='alpha must be'):
-        update_alpha(alpha, torch.ones(3), beta=2.0, **step)
+@pytest.mark.parametrize('alpha', [torch.zeros(2), torch.zeros(3, 1)])
+def test_levels_of_another_shape_and_a_tiny_strength(alpha):
+    now = Validation(accuracy=0.9)
+    with pytest.raises(ValueError, match='must both have the shape'):
+        MC().step(alpha, torch.ones(3), beta=2.0, validation=now)
     with pytest.raises(ValueError, match='beta must be'):
-        update_alpha(torch.zeros(3), torch.ones(3), beta=1e-310, **step)
+        MC().step(torch.zeros(3), torch.ones(3), beta=1e-310, validation=now)

@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmaslp.losses import image_margin, perturb_target, sc_bce
-from mmaslp.losses.functional import sc_bce_per_image
+from mmaslp.losses import image_margin, sc_bce
+from mmaslp.losses.functional import Strength, sc_bce_per_image
 from tests.properties import given, settings, st
 
 
@@ -17,7 +17,7 @@ def make(seed=0, shape=(3, 5, 7), scale=4.0, dtype=torch.float64):
 
 def test_sc_bce_is_bce_with_logits():
     logits, labels, _ = make()
-    target = perturb_target(labels, 1.5)
+    target = 0.75 - 0.5 * labels  # beta = 1.5
     expected = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
     torch.testing.assert_close(sc_bce(logits, target), expected)
 
@@ -39,7 +39,7 @@ def test_sc_bce_ignores_invalid_pixels_whatever_they_hold():
 def test_margin_is_the_gradient_with_respect_to_alpha(seed, beta):
     logits, labels, valid = make(seed)
     count = valid.flatten(1).sum(1)
-    perturbed = sc_bce(logits, perturb_target(labels, beta), valid)
+    perturbed = sc_bce(logits, (1 - beta) * labels + beta / 2, valid)
     plain = sc_bce(logits, labels, valid)
     gradient = (perturbed - plain).flatten(1).sum(1) / count
     margin = image_margin(logits, labels, valid)
@@ -59,22 +59,30 @@ def test_one_pass_equals_the_separate_functions(masked, noisy, per_pixel):
     wide = strength if per_pixel else strength.view(3, 1, 1)
 
     reference = logits.clone().requires_grad_()
-    target = perturb_target(labels, wide, noise)
-    expected = sc_bce(reference, target, valid).flatten(1).sum(1)
+    target = (1 - wide) * labels + wide / 2
+    if noisy:
+        target = target + noise
+    counted = torch.ones_like(labels) if valid is None else valid.to(labels.dtype)
+    losses = F.binary_cross_entropy_with_logits(reference, target, reduction='none')
+    expected = (losses * counted).flatten(1).sum(1)
     weights = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
     (expected * weights).sum().backward()
 
     fused = logits.clone().requires_grad_()
-    loss, margin = sc_bce_per_image(fused, labels.clone(), strength, valid, noise)
+    loss, margin = sc_bce_per_image(
+        fused, labels.clone(), Strength(strength, noise=noise), valid
+    )
     (loss * weights).sum().backward()
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(fused.grad, reference.grad)
-    torch.testing.assert_close(margin, image_margin(logits, labels, valid))
+    signed = (2 * labels - 1) * logits * counted
+    means = signed.flatten(1).sum(1) / counted.flatten(1).sum(1)
+    torch.testing.assert_close(margin, means)
 
 
 def test_one_pass_gradient_is_numerically_right():
     logits, labels, valid = make(shape=(2, 3, 4))
-    strength = torch.tensor([0.0, 2.0], dtype=torch.float64)
+    strength = Strength(torch.tensor([0.0, 2.0], dtype=torch.float64))
     assert torch.autograd.gradcheck(
         lambda z: sc_bce_per_image(z, labels.clone(), strength, valid)[0],
         (logits.requires_grad_(),),
@@ -85,7 +93,7 @@ def test_one_pass_gradient_is_numerically_right():
 def test_half_precision_is_computed_in_float32(dtype):
     logits, labels, _ = make(dtype=torch.float32)
     half = logits.to(dtype).requires_grad_()
-    loss, margin = sc_bce_per_image(half, labels.clone(), torch.zeros(3))
+    loss, margin = sc_bce_per_image(half, labels.clone(), Strength(torch.zeros(3)))
     assert loss.dtype == margin.dtype == torch.float32
     loss.sum().backward()
     assert half.grad.dtype == dtype

@@ -33,9 +33,9 @@ def test_options_are_checked_at_once(make, match):
 
 def test_an_option_of_a_toolkit():
     assert CalibratorSession.of(False) is None
-    assert CalibratorSession.of(True).options['target'] == 'confidence'
+    assert CalibratorSession.of(True).target == 'confidence'
     session = CalibratorSession.of(dict(target='probability'), ignore_index=7)
-    assert (session.options['target'], session.ignore_index) == ('probability', 7)
+    assert (session.target, session.ignore_index) == ('probability', 7)
 
 
 def test_warm_up_is_a_third_or_that_of_given_levels():

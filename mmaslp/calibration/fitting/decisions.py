@@ -15,11 +15,13 @@ import numpy as np
 import torch
 
 from ...common.bands import NUM_BANDS
+from ...metrics.errors import ordered_pairs
 from ...metrics.image_metrics import aurc
 from ...metrics.objects import is_real
 from ..decisions import (
     FEW_OBJECTS,
     IMAGE_PREDICTORS,
+    IN_ORDER_OF_MEAN,
     OBJECT_PREDICTORS,
     Decisions,
     Predictor,
@@ -27,6 +29,7 @@ from ..decisions import (
     weighted_quantile,
 )
 from ..features import (
+    IMAGE_FEATURES,
     UNCALIBRATED,
     UNITS,
     ImageCounts,
@@ -133,33 +136,74 @@ def fit_decisions(
         area=area.record,
         masks=_dice_of_masks(cases),
     )
+    empty_crops = _without_mask(negative_crops)
     if negative_crops:
-        found = [crop for crop in negative_crops if crop.in_mask.any()]
-        record['negative_crops'] = dict(number=len(negative_crops), found=len(found))
+        number = len(negative_crops)
+        record['negative_crops'] = dict(number=number, found=number - len(empty_crops))
 
-    empty = [case.image for case in cases if not case.has_mask]
-    empty += [crop for crop in negative_crops if not crop.in_mask.any()]
-    hold_nothing = [image for image in empty if not image.counts[:, 1].any()]
-
+    empty = _without_mask(images_of(cases)) + empty_crops
     kept = np.linspace(0, len(cases) - 1, MOST_IMAGES).astype(int)
     kept = np.unique(kept)
+    columns = KeptColumns.of([cases[row] for row in kept])
     return Decisions(
         objects=objects.predictor,
         image=images.image,
         score=images.score,
         present=images.present,
-        features=[domain_features(cases[row].image) for row in kept],
+        features=columns.features,
         expected=five_digits(images.expected[kept].tolist()),
-        dice=[_dice_or_none(cases[row]) for row in kept],
+        dice=columns.dice,
         area_errors=five_digits(area.area_errors[kept].tolist()),
-        accuracy_errors=[five_digits(_accuracy_error(cases[row])) for row in kept],
+        accuracy_errors=columns.accuracy_errors,
         relative=images.relative,
         area_from=area.area_from,
         area_unit=area.area_unit,
-        empty=[len(empty), len(hold_nothing)],
+        empty=[len(empty), _holding_nothing(empty)],
         cuts=objects.cuts,
         record=record,
     )
+
+
+def images_of(cases: Sequence[Measured]) -> list[ImageCounts]:
+    """The images alone."""
+    return [case.image for case in cases]
+
+
+def _without_mask(images: Sequence[ImageCounts]) -> list[ImageCounts]:
+    """Those in which the network finds nothing."""
+    return [image for image in images if not image.in_mask.any()]
+
+
+def _holding_nothing(images: Sequence[ImageCounts]) -> int:
+    """How many images have no foreground."""
+    number = 0
+    for image in images:
+        if not image.counts[:, 1].any():
+            number += 1
+    return number
+
+
+@dataclass(frozen=True)
+class KeptColumns:
+    """Columns of :class:`Decisions` that come of the images alone."""
+
+    features: list[list[float]]
+    dice: list[float | None]
+    accuracy_errors: list[float | None]
+
+    @classmethod
+    def of(cls, cases: Sequence[Measured]) -> 'KeptColumns':
+        """A row for each case."""
+        columns = cls([], [], [])
+        for case in cases:
+            dice = None
+            if case.has_mask:
+                dice = five_digits(true_dice(case.image))
+
+            columns.features.append(domain_features(case.image))
+            columns.dice.append(dice)
+            columns.accuracy_errors.append(five_digits(_accuracy_error(case)))
+        return columns
 
 
 def _measure(counts: Sequence[ImageCounts]) -> list[Measured]:
@@ -168,14 +212,10 @@ def _measure(counts: Sequence[ImageCounts]) -> list[Measured]:
     groups = np.unique([image.group for image in images], return_inverse=True)[1]
     folds = groups % FOLDS
     probs = _probabilities_without(images, folds)
-    return [
-        Measured(image, probs[fold], group, fold)
-        for image, group, fold in zip(images, groups, folds)
-    ]
-
-
-def _dice_or_none(case: Measured) -> float | None:
-    return five_digits(true_dice(case.image)) if case.has_mask else None
+    cases = []
+    for image, group, fold in zip(images, groups, folds):
+        cases.append(Measured(image, probs[fold], group, fold))
+    return cases
 
 
 def _accuracy_error(case: Measured) -> float:
@@ -218,42 +258,159 @@ def _predict_out_of_fold(
     return values
 
 
+@dataclass(frozen=True)
+class ObjectRows:
+    """The objects of all images, one after another.
+
+    Attributes:
+        owner (np.ndarray): ``(O,)`` which image each is of.
+        group (np.ndarray): ``(O,)`` its group; also ``fold``.
+        features (np.ndarray): ``(O, 7)`` see :func:`object_features`.
+        labels (np.ndarray): ``(O, 2)`` its pixels of both labels.
+    """
+
+    owner: np.ndarray
+    group: np.ndarray
+    fold: np.ndarray
+    features: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def of(cls, cases: Sequence[Measured]) -> 'ObjectRows':
+        """The objects of the cases, in their order."""
+        features = []
+        labels = []
+        numbers = []
+        for case in cases:
+            features.append(object_features(case.image, case.prob))
+            labels.append(case.image.labels_of_objects())
+            numbers.append(case.image.num_objects)
+
+        groups = [case.group for case in cases]
+        folds = [case.fold for case in cases]
+        return cls(
+            owner=np.repeat(np.arange(len(cases)), numbers),
+            group=np.repeat(groups, numbers),
+            fold=np.repeat(folds, numbers),
+            features=np.concatenate(features),
+            labels=np.concatenate(labels),
+        )
+
+    @property
+    def real(self) -> np.ndarray:
+        """``(O,)`` whether an object is real."""
+        return is_real(self.labels[:, 1], self.labels.sum(1))
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """``(O,)`` whether anything is known: not all of its pixels are ignored."""
+        return self.labels.sum(1) > 0
+
+
 def _fit_objects(cases: Sequence[Measured]) -> ObjectFit:
     """The probability that an object is real, and what cuts of it cost."""
-    owner = np.repeat(np.arange(len(cases)), [case.image.num_objects for case in cases])
-    inputs = np.concatenate([object_features(case.image, case.prob) for case in cases])
-    labels = np.concatenate([case.image.labels_of_objects() for case in cases])
-    real = is_real(labels[:, 1], labels.sum(1))
-
-    # Of an object whose pixels are all ignored nothing is known.
-    labelled = labels.sum(1) > 0
-    outcome = real[labelled]
-    used = inputs[labelled]
-    groups = np.array([case.group for case in cases])[owner][labelled]
-    folds = np.array([case.fold for case in cases])[owner][labelled]
+    rows = ObjectRows.of(cases)
+    labelled = rows.labelled
+    used = rows.features[labelled]
+    outcome = rows.real[labelled]
+    folds = rows.fold[labelled]
     record: dict[str, Any] = dict(number=len(outcome), real=int(outcome.sum()))
     if not _can_be_told(outcome, folds):
         return ObjectFit(record)
 
-    few = len(outcome) < LEAST_OBJECTS
-    expected = {}
-    measured = {}
-    for name in ('uncalibrated', FEW_OBJECTS) if few else OBJECT_PREDICTORS:
-        fit = partial(fit_object_predictor, name)
-        expected[name] = _predict_out_of_fold(fit, used, outcome, folds)
-        losses = _losses_of_objects(expected[name], outcome)
-        measured[name] = OutOfFold.of_losses(losses, groups)
-
-    chosen = FEW_OBJECTS if few else simplest(measured)
+    candidates = ObjectCandidates(used, outcome, rows.group[labelled], folds)
+    chosen = candidates.choose()
     record['chosen'] = chosen
-    record['nll'] = {name: float(row.metrics[0]) for name, row in measured.items()}
-    prob = np.ones(len(labels))
-    prob[labelled] = expected[chosen]
+    record['nll'] = {}
+    record['auroc'] = {}
+    for name, losses in candidates.losses.items():
+        record['nll'][name] = float(losses.metrics[0])
+        record['auroc'][name] = 1 - float(candidates.order(name).metrics[0])
+
+    prob = np.ones(len(labelled))
+    prob[labelled] = candidates.expected[chosen]
     return ObjectFit(
         record=record,
         predictor=fit_object_predictor(chosen, used, outcome),
-        cuts=_costs(cases, owner, labels, prob, real & labelled),
+        cuts=_costs(images_of(cases), rows, prob),
     )
+
+
+@dataclass
+class ObjectCandidates:
+    """Predictions of objects out of fold, and how good they are.
+
+    Attributes:
+        features (np.ndarray): ``(O, 7)`` of objects of which something is known.
+        real (np.ndarray): ``(O,)`` whether each is real; also its ``groups`` and
+            ``folds``.
+        expected (dict[str, np.ndarray]): ``(O,)`` probabilities by candidate.
+        losses (dict[str, OutOfFold]): NLL and squared error by candidate.
+    """
+
+    features: np.ndarray
+    real: np.ndarray
+    groups: np.ndarray
+    folds: np.ndarray
+    expected: dict[str, np.ndarray] = field(default_factory=dict)
+    losses: dict[str, OutOfFold] = field(default_factory=dict)
+
+    def choose(self) -> str:
+        """Pick the candidate that objects are predicted with.
+
+        Few are drawn to their uncalibrated mean. Of many the simplest is taken that is
+        no worse than the best, but none that orders them worse than that mean does.
+        """
+        if len(self.real) < LEAST_OBJECTS:
+            self.measure('uncalibrated')
+            self.measure(FEW_OBJECTS)
+            return FEW_OBJECTS
+
+        for name in OBJECT_PREDICTORS:
+            self.measure(name)
+        chosen = simplest(self.losses)
+        if self.order(chosen).is_worse(self.order('uncalibrated')):
+            self.measure(IN_ORDER_OF_MEAN)
+            return IN_ORDER_OF_MEAN
+        return chosen
+
+    def measure(self, name: str) -> None:
+        """Predict out of fold with a candidate, and compare with what is true."""
+        fit = partial(fit_object_predictor, name)
+        prob = _predict_out_of_fold(fit, self.features, self.real, self.folds)
+        losses = _losses_of_objects(prob, self.real)
+        self.expected[name] = prob
+        self.losses[name] = OutOfFold.of_losses(losses, self.groups)
+
+    def order(self, name: str) -> OutOfFold:
+        """1 less the AUROC of a candidate: how often it orders a pair wrongly.
+
+        Pairs are of one fold: predictions of two folds are those of two fits.
+        """
+        wrong = np.zeros(self.groups.max() + 2)
+        pairs = np.zeros(self.groups.max() + 2)
+        for fold in np.unique(self.folds):
+            real, false = self._counts_without_each(self.expected[name], fold)
+            pairs_of_fold = real.sum(1) * false.sum(1)
+            share = np.nan_to_num(ordered_pairs(real, false))
+            wrong += pairs_of_fold * (1 - share)
+            pairs += pairs_of_fold
+
+        risk = (wrong / pairs)[:, None]
+        return OutOfFold(risk[0], risk[1:][np.unique(self.groups)])
+
+    def _counts_without_each(self, prob: np.ndarray, fold: int) -> np.ndarray:
+        """``(2, 1 + G, L)`` real and false objects of a fold by ascending probability.
+
+        The first row is of all groups, each other one of all but one.
+        """
+        rows = self.folds == fold
+        levels, place = np.unique(prob[rows], return_inverse=True)
+        by_group = np.zeros((2, self.groups.max() + 1, len(levels)))
+        is_false = (~self.real[rows]).astype(int)
+        np.add.at(by_group, (is_false, self.groups[rows], place), 1)
+        whole = by_group.sum(1, keepdims=True)
+        return np.concatenate([whole, whole - by_group], 1)
 
 
 def _losses_of_objects(prob: np.ndarray, real: np.ndarray) -> np.ndarray:
@@ -272,84 +429,131 @@ def _can_be_told(real: np.ndarray, folds: np.ndarray) -> bool:
 
 
 def _costs(
-    cases: Sequence[Measured],
-    owner: np.ndarray,
-    labels: np.ndarray,
-    prob: np.ndarray,
-    real: np.ndarray,
+    images: Sequence[ImageCounts], objects: ObjectRows, prob: np.ndarray
 ) -> list[list[float]]:
     """What leaving out objects below each of CUTS does, see ``Decisions.cuts``."""
-    images = [case.image for case in cases]
-    mask = np.array([image.counts[image.in_mask][:, :2].sum(0) for image in images])
-    foreground = np.array([image.counts[:, 1].sum() for image in images])
-    rows = []
+    real = objects.real & objects.labelled
+    mask = np.zeros((len(images), 2))
+    foreground = np.zeros(len(images))
+    for row, image in enumerate(images):
+        mask[row] = image.counts[image.in_mask][:, :2].sum(0)
+        foreground[row] = image.counts[:, 1].sum()
+
+    costs = []
     for cut in CUTS:
         gone = prob < cut
-        left = mask.astype(float)
-        np.subtract.at(left, owner[gone], labels[gone])
+        left = mask.copy()
+        np.subtract.at(left, objects.owner[gone], objects.labels[gone])
         size = left.sum(1) + foreground
         dice = np.where(size > 0, 2 * left[:, 1] / np.maximum(size, 1), 1.0)
         kept_real = 1 - (real & gone).sum() / real.sum()
-        left_false = (~real & ~gone).sum() / len(cases)
-        rows.append([cut, kept_real, left_false, dice.mean()])
-    return five_digits(rows)
+        left_false = (~real & ~gone).sum() / len(images)
+        costs.append([cut, kept_real, left_false, dice.mean()])
+    return five_digits(costs)
+
+
+@dataclass(frozen=True)
+class MaskedImages:
+    """The images with a mask.
+
+    Attributes:
+        row (np.ndarray): ``(M,)`` which of the cases each is.
+        group (np.ndarray): ``(M,)`` its group; also ``fold``.
+        features (np.ndarray): ``(M, 4)`` see :func:`image_features`.
+        dice (np.ndarray): ``(M,)`` true Dice.
+        present (np.ndarray): ``(M,)`` whether it holds anything.
+    """
+
+    row: np.ndarray
+    group: np.ndarray
+    fold: np.ndarray
+    features: np.ndarray
+    dice: np.ndarray
+    present: np.ndarray
+
+    @classmethod
+    def of(cls, cases: Sequence[Measured]) -> 'MaskedImages':
+        """Those of the cases that have a mask, in their order."""
+        rows = np.flatnonzero([case.has_mask for case in cases])
+        features = np.zeros((len(rows), len(IMAGE_FEATURES)))
+        dice = np.zeros(len(rows))
+        present = np.zeros(len(rows), bool)
+        for place, row in enumerate(rows):
+            image = cases[row].image
+            features[place] = image_features(image, cases[row].prob)
+            dice[place] = true_dice(image)
+            present[place] = image.counts[:, 1].any()
+
+        return cls(
+            row=rows,
+            group=np.array([case.group for case in cases])[rows],
+            fold=np.array([case.fold for case in cases])[rows],
+            features=features,
+            dice=dice,
+            present=present,
+        )
+
+    def __len__(self) -> int:
+        return len(self.row)
 
 
 def _fit_images(cases: Sequence[Measured]) -> ImageFit:
     """What to expect of images with a mask."""
-    rows = np.flatnonzero([case.has_mask for case in cases])
-    masked = [cases[row] for row in rows]
-    record: dict[str, Any] = dict(number=len(cases), with_mask=len(rows))
+    masked = MaskedImages.of(cases)
+    record: dict[str, Any] = dict(number=len(cases), with_mask=len(masked))
     out_of_fold = np.full(len(cases), np.nan)
-    folds = np.array([case.fold for case in masked])
-    if len(rows) < LEAST_IMAGES or len(np.unique(folds)) < 2:
+    if len(masked) < LEAST_IMAGES or len(np.unique(masked.fold)) < 2:
         return ImageFit(record, out_of_fold)
 
-    inputs = np.stack([image_features(case.image, case.prob) for case in masked])
-    dice = np.array([true_dice(case.image) for case in masked])
-    groups = np.array([case.group for case in masked])
+    inputs = masked.features
+    dice = masked.dice
     expected = {}
     errors = {}
     risks = {}
+    aurcs = {}
     for name in IMAGE_PREDICTORS:
         fit = partial(fit_image_predictor, name)
-        values = _predict_out_of_fold(fit, inputs, dice, folds)
+        values = _predict_out_of_fold(fit, inputs, dice, masked.fold)
         expected[name] = values
         errors[name] = float(np.abs(values - dice).mean())
-        risks[name] = _risk_of_order(values, 1 - dice, groups)
+        risks[name] = _risk_of_order(values, 1 - dice, masked.group)
+        aurcs[name] = float(risks[name].metrics[0])
 
     chosen = least(errors)
     score = simplest(risks)
-    # Of few images the surest third: ten may be all.
-    number = min(10, math.ceil(len(rows) / 3))
-    surest = np.argsort(-expected[score], kind='stable')[:number]
-    below = float(np.sort((expected[chosen] - dice)[surest])[-2])
-    record['chosen'] = chosen
-    record['score'] = score
-    record['error'] = errors
-    record['below'] = below
-    record['aurc'] = {name: float(risk.metrics[0]) for name, risk in risks.items()}
+    below = _below_expected(expected[chosen] - dice, expected[score])
+    record |= dict(chosen=chosen, score=score, error=errors, below=below, aurc=aurcs)
 
     image = None
     if below <= MOST_BELOW:
         image = fit_image_predictor(chosen, inputs, dice)
-    out_of_fold[rows] = expected[chosen]
+    out_of_fold[masked.row] = expected[chosen]
     return ImageFit(
         record=record,
         expected=out_of_fold,
         image=image,
         score=fit_image_predictor(score, inputs, dice),
-        present=_fit_present(inputs, masked),
+        present=_fit_present(masked),
         relative=_is_relative(expected[chosen], dice),
     )
 
 
-def _fit_present(inputs: np.ndarray, masked: Sequence[Measured]) -> Predictor | None:
+def _below_expected(apart: np.ndarray, score: np.ndarray) -> float:
+    """How far the second worst of the ten surest images lies below its expected Dice.
+
+    Of few images these are the surest third: ten may be all.
+    """
+    number = min(10, math.ceil(len(apart) / 3))
+    surest = np.argsort(-score, kind='stable')[:number]
+    return float(np.sort(apart[surest])[-2])
+
+
+def _fit_present(masked: MaskedImages) -> Predictor | None:
     """Probability that an image with a mask holds anything, or None."""
-    present = np.array([case.image.counts[:, 1].any() for case in masked])
+    present = masked.present
     if min(present.sum(), (~present).sum()) < LEAST_OF_A_KIND:
         return None
-    return fit_presence(inputs, present)
+    return fit_presence(masked.features, present)
 
 
 def _risk_of_order(
@@ -413,7 +617,9 @@ def _areas(cases: Sequence[Measured], area_from: str, unit: str) -> np.ndarray:
     """``(I,)`` expected areas, or units of their errors, of pixels with a label."""
     areas = []
     for case in cases:
-        prob = UNCALIBRATED if area_from == 'uncalibrated' else case.prob
+        prob = case.prob
+        if area_from == 'uncalibrated':
+            prob = UNCALIBRATED
         areas.append(area_of(case.image, prob, unit, valid=True))
     return np.array(areas)
 

@@ -109,7 +109,9 @@ def fit_calibrator(
     tables = CalibrationTables(network)
     if network is not None:
         warn_of_training(network)
-    keys = count() if groups is None else numbers_of(groups)
+    keys: Iterator[int] = count()
+    if groups is not None:
+        keys = numbers_of(groups)
     pairs = _pairs(prob, label, in_order=isinstance(groups, Sized))
     for number, (image, mask, channels) in enumerate(pairs):
         key = next(keys, None)
@@ -146,12 +148,8 @@ def fit_tables(
     if len(tables.axes) > 1:
         raise ValueError('images and volumes are mixed: fit a calibrator to each kind')
 
-    halfway = HALFWAY_IMAGES if method == 'auto' else 0.0
-    measured = {}
-    for candidate in _compared(method, by):
-        measured[candidate] = out_of_fold(
-            counts, cases, candidate.method, candidate.by, target, halfway
-        )
+    halfway = _halfway(method)
+    measured = _measure(_compared(method, by), counts, cases, target, halfway)
     size = cases_in_words(images, number_of_cases, axes)
     chosen, reason = choose(measured, method, size)
 
@@ -164,15 +162,12 @@ def fit_tables(
 
     facts = PixelFacts.of(counts, number_of_cases, target)
     _warn_of_maps(counts)
-    record: dict[str, Any] = dict(
-        images=images,
-        groups=number_of_cases,
-        pixels=int(counts.sum()),
-        axes=axes,
-        network=tables.network,
-        foreground=float(whole[..., 1].sum() / whole.sum()),
-        candidates=_rows(measured, chosen),
-    )
+    record: dict[str, Any] = {'images': images, 'groups': number_of_cases}
+    record['pixels'] = int(counts.sum())
+    record['axes'] = axes
+    record['network'] = tables.network
+    record['foreground'] = float(whole[..., 1].sum() / whole.sum())
+    record['candidates'] = _rows(measured, chosen)
     kind = (chosen.method, chosen.by, target)
     record['summary'] = summarize(kind, reason, record, decisions, facts.remarks())
     return Calibrator(*kind, maps, record, mask_maps, decisions)
@@ -191,6 +186,29 @@ def _compared(method: str, by: str) -> list[Candidate]:
     return compared
 
 
+def _halfway(method: str) -> float:
+    """How far a map of few images is drawn towards none; not one that is asked for."""
+    if method == 'auto':
+        return HALFWAY_IMAGES
+    return 0.0
+
+
+def _measure(
+    compared: Iterable[Candidate],
+    counts: np.ndarray,
+    cases: np.ndarray,
+    target: str,
+    halfway: float,
+) -> dict[Candidate, OutOfFold]:
+    """Measure candidates out of fold."""
+    measured = {}
+    for candidate in compared:
+        measured[candidate] = out_of_fold(
+            counts, cases, candidate.method, candidate.by, target, halfway
+        )
+    return measured
+
+
 IDENTITY = Candidate('identity', 'single')
 
 
@@ -199,19 +217,17 @@ def choose(
 ) -> tuple[Candidate, str]:
     """Pick a candidate, and say why; ``size`` says of how many images."""
     if method != 'auto':
-        asked_for = {
-            candidate: metrics
-            for candidate, metrics in measured.items()
-            if candidate[0] == method
-        }
+        asked_for = {}
+        for candidate, metrics in measured.items():
+            if candidate[0] == method:
+                asked_for[candidate] = metrics
         return simplest(asked_for), 'The method was asked for.'
 
     identity = measured[IDENTITY]
-    better = {
-        candidate: metrics
-        for candidate, metrics in measured.items()
-        if gains(metrics, identity)
-    }
+    better = {}
+    for candidate, metrics in measured.items():
+        if gains(metrics, identity):
+            better[candidate] = metrics
     if better:
         return simplest(better), (
             'Of the maps whose NLL or Brier score is better than that of none '
@@ -317,8 +333,9 @@ def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
 
 def _shuffles(loader: Any) -> bool:
     """Whether a loader of torch gives images in another order than that of its set."""
-    batches = getattr(loader, 'batch_sampler', None)
-    sampler = getattr(loader, 'sampler', None) if batches is None else batches
+    sampler = getattr(loader, 'batch_sampler', None)
+    if sampler is None:
+        sampler = getattr(loader, 'sampler', None)
     sampler = getattr(sampler, 'sampler', sampler)  # of batches
     return isinstance(sampler, SHUFFLING) or bool(getattr(sampler, 'shuffle', False))
 
@@ -358,7 +375,9 @@ def _zipped(prob: Any, label: Any) -> Iterator[Any]:
     """Pairs of maps and labels, of which the shorter ones are filled up with END."""
     try:
         # A Dataset of torch has a length, and need not end by itself.
-        maps = prob if hasattr(prob, '__iter__') else islice(prob, len(prob))
+        maps = prob
+        if not hasattr(prob, '__iter__'):
+            maps = islice(prob, len(prob))
         if label is None:
             return iter(maps)
         return zip_longest(maps, label, fillvalue=END)
@@ -405,7 +424,9 @@ def _checked_pair(pair: Any, number: int) -> tuple[Any, Any]:
         )
 
     if image is END or mask is END:
-        fewer = 'maps' if image is END else 'labels'
+        fewer = 'labels'
+        if image is END:
+            fewer = 'maps'
         raise ValueError(f'there are only {number} {fewer}: give as many of both')
     return image, mask
 

@@ -60,7 +60,8 @@ def fit_maps(
     counts_of_maps[:, -1, 0] += pseudo_count
     if target == 'probability':
         counts_of_maps[:, 0, 1] += pseudo_count
-    return [MAPS[method](logit, counts_of_map) for counts_of_map in counts_of_maps]
+    fit = MAPS[method]
+    return [fit(logit, counts_of_map) for counts_of_map in counts_of_maps]
 
 
 def identity(logit: np.ndarray, counts: np.ndarray) -> Knots:
@@ -312,12 +313,16 @@ def out_of_fold(
 
 def joined(sums: Sequence[PixelSums]) -> PixelSums:
     """The groups of all sums, one after another."""
+
+    def column(name: str) -> np.ndarray:
+        return np.concatenate([getattr(fold, name) for fold in sums])
+
     return PixelSums(
-        pixels=np.concatenate([fold.pixels for fold in sums]),
-        nll=np.concatenate([fold.nll for fold in sums]),
-        brier=np.concatenate([fold.brier for fold in sums]),
-        gap_by_band=np.concatenate([fold.gap_by_band for fold in sums]),
-        gap_by_bin=np.concatenate([fold.gap_by_bin for fold in sums]),
+        pixels=column('pixels'),
+        nll=column('nll'),
+        brier=column('brier'),
+        gap_by_band=column('gap_by_band'),
+        gap_by_bin=column('gap_by_bin'),
     )
 
 
@@ -329,9 +334,10 @@ def simplest(candidates: Mapping[Any, OutOfFold]) -> Any:
     looser tie, or the best by Brier score, was worse on the others. A candidate that
     could not be measured is never picked; ValueError if none could.
     """
-    measured = {
-        name: candidate for name, candidate in candidates.items() if candidate.is_finite
-    }
+    measured = {}
+    for name, candidate in candidates.items():
+        if candidate.is_finite:
+            measured[name] = candidate
     if not measured:
         raise ValueError('no candidate could be measured out of fold')
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import special
 
-from ..decisions import FEW_OBJECTS, Predictor
+from ..decisions import FEW_OBJECTS, IN_ORDER_OF_MEAN, Predictor
 from ..features import logit
 from ..regressions import absolute_losses, fit_linear, least_loss, logistic_losses
 
@@ -16,9 +16,13 @@ def fit_object_predictor(
         return Predictor(name)
     if name == FEW_OBJECTS:
         return _fit_few_objects(features, real)
+    if name == IN_ORDER_OF_MEAN:
+        return _fit_in_order_of_mean(features, real)
 
     # The uncalibrated mean is the last one.
-    used = features[:, :1] if name == 'logistic' else features[:, :-1]
+    used = features[:, :-1]
+    if name == 'logistic':
+        used = features[:, :1]
     weights = fit_linear(used, real, logistic_losses, like=0)
     return Predictor(name, weights, edge=_edge_of(len(real)))
 
@@ -41,6 +45,18 @@ def _fit_few_objects(features: np.ndarray, real: np.ndarray) -> Predictor:
     return Predictor(
         FEW_OBJECTS, weights.tolist(), covariance.tolist(), edge=_edge_of(len(real))
     )
+
+
+def _fit_in_order_of_mean(features: np.ndarray, real: np.ndarray) -> Predictor:
+    """Fit intercept and slope of the uncalibrated mean, which never falls."""
+    intercept, slope = fit_linear(features[:, -1:], real, logistic_losses, like=0)
+    if slope <= 0:  # the mean tells nothing
+        return Predictor('uncalibrated')
+
+    weights = np.zeros(features.shape[1] + 1)
+    weights[0] = intercept
+    weights[-1] = slope
+    return Predictor(IN_ORDER_OF_MEAN, weights.tolist(), edge=_edge_of(len(real)))
 
 
 def fit_image_predictor(name: str, features: np.ndarray, dice: np.ndarray) -> Predictor:

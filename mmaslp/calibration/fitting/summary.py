@@ -77,8 +77,12 @@ def summarize(
 ) -> str:
     """Write the choice, the reason, the table of candidates and the remarks."""
     method, by, target = kind
-    where = 'by band' if by == 'band' else 'for all pixels'
-    masks = 'stay the same' if target == 'confidence' else 'may move'
+    where = 'for all pixels'
+    if by == 'band':
+        where = 'by band'
+    masks = 'may move'
+    if target == 'confidence':
+        masks = 'stay the same'
 
     lines = [
         f'{method} {where}; masks {masks}.',
@@ -101,25 +105,35 @@ def summarize(
 
 def cases_in_words(images: int, cases: int, axes: int | None) -> str:
     """Say how many images there are, and of how many groups if they are fewer."""
-    number = f'{images} {"volumes" if axes == 3 else "images"}'
+    number = f'{images} images'
+    if axes == 3:
+        number = f'{images} volumes'
     if cases < images:
         number += f' of {cases} groups'
     return number
 
 
 def _line(row: dict[str, Any]) -> str:
-    line = f'{">" if row["chosen"] else " "} {row["method"]:<12}{row["by"]:<8}'
+    mark = ' '
+    if row['chosen']:
+        mark = '>'
+    line = f'{mark} {row["method"]:<12}{row["by"]:<8}'
     for key in _TITLES:
         low, high = row[f'{key}_change']
-        change = f'[{low:+.4f}, {high:+.4f}]' if low or high else ''
+        change = ''
+        if low or high:
+            change = f'[{low:+.4f}, {high:+.4f}]'
         line += f'{row[key]:.4f} {change:<19}'
     return line.rstrip()
 
 
+# Least probabilities of an object whose costs are shown.
+_CUTS_SHOWN = (0.0, 0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
 _OBJECTS = {
     'uncalibrated': 'the mean probability as it is',
     'drawn': 'the mean probability, corrected as far as few objects tell',
     'logistic': 'a logistic regression of the mean probability',
+    'mean': 'a logistic regression of the mean probability as it is, in its order',
     'features': f'a logistic regression of {len(OBJECT_FEATURES) - 1} features',
 }
 _IMAGES = {
@@ -131,47 +145,66 @@ _IMAGES = {
 
 def decisions_in_words(decisions: Decisions) -> list[str]:
     """Say what was learned of objects and images, and what cannot be told."""
+    return [
+        *_objects_in_words(decisions),
+        _images_in_words(decisions),
+        _masks_in_words(decisions),
+        _areas_in_words(decisions),
+        _empty_masks_in_words(decisions),
+        *_crops_in_words(decisions),
+    ]
+
+
+def _objects_in_words(decisions: Decisions) -> list[str]:
     objects = decisions.record['objects']
     number = f'{objects["number"]} objects, {objects["real"]} of them real'
     if decisions.objects is None:
-        lines = [f'Objects: {number}: they cannot tell which objects are real.']
-    else:
-        lines = [
-            f'Objects: {number}. Whether one is real: {_OBJECTS[objects["chosen"]]} '
-            f'({_against(objects, "nll", "NLL")}).',
-            'What apply --min-object-prob costs, on images that it was not fitted to:',
-            '  least probability   real objects kept   false ones left an image   Dice',
-        ]
-        lines += [
-            f'  {cut:<20.2f}{kept:<20.3f}{false:<27.2f}{dice:.4f}'
-            for cut, kept, false, dice in decisions.cuts
-            if cut in (0.0, 0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
-        ]
+        return [f'Objects: {number}: they cannot tell which objects are real.']
 
+    lines = [
+        f'Objects: {number}. Whether one is real: {_OBJECTS[objects["chosen"]]} '
+        f'({_against(objects, "nll", "NLL")}).',
+        'What apply --min-object-prob costs, on images that it was not fitted to:',
+        '  least probability   real objects kept   false ones left an image   Dice',
+    ]
+    for cut, kept, false, dice in decisions.cuts:
+        if cut in _CUTS_SHOWN:
+            lines.append(f'  {cut:<20.2f}{kept:<20.3f}{false:<27.2f}{dice:.4f}')
+    return lines
+
+
+def _images_in_words(decisions: Decisions) -> str:
     images = decisions.record['images']
     number = f'{images["with_mask"]} images with an object found'
-    if decisions.image is None:
-        below = images.get('below', 0.0)
-        reason = f': two sure ones lie {below:.2f} below the expected' if below else ''
-        lines.append(
-            f'Images: {number}: they cannot tell the Dice of an image{reason}.'
-        )
-    else:
-        lines.append(
+    if decisions.image is not None:
+        return (
             f'Images: {number}. Expected Dice: {_IMAGES[images["chosen"]]} '
             f'({_against(images, "error", "mean error")}).'
         )
 
+    reason = ''
+    below = images.get('below', 0.0)
+    if below:
+        reason = f': two sure ones lie {below:.2f} below the expected'
+    return f'Images: {number}: they cannot tell the Dice of an image{reason}.'
+
+
+def _masks_in_words(decisions: Decisions) -> str:
     masks = decisions.record['masks']
     best = max(masks, key=masks.__getitem__)
     dice = ', '.join(f'{_MASKS[name]} {value:.4f}' for name, value in masks.items())
-    lines.append(f'Mean Dice: {dice}; apply --masks {best} writes the best ones.')
+    return f'Mean Dice: {dice}; apply --masks {best} writes the best ones.'
+
+
+def _areas_in_words(decisions: Decisions) -> str:
     line = f'Areas: by {decisions.area_from} probabilities'
     # A quantile of .95 takes the largest of 19 errors, of .9 that of nine.
     if len(decisions.features) < 19:
         line += '; an interval of 90 % takes 19 images, of 80 % nine'
-    lines.append(f'{line}.')
+    return f'{line}.'
 
+
+def _empty_masks_in_words(decisions: Decisions) -> str:
     empty, nothing = decisions.empty
     line = (
         f'Empty masks: {empty} images without an object found, {nothing} of them hold '
@@ -179,18 +212,22 @@ def decisions_in_words(decisions: Decisions) -> list[str]:
     )
     if empty < LEAST_EMPTY:
         line += ': they cannot tell about such images'
-    lines.append(f'{line}.')
+    return f'{line}.'
+
+
+def _crops_in_words(decisions: Decisions) -> list[str]:
     crops = decisions.record.get('negative_crops')
-    if crops:
-        advice = 'negative crops in the training would not change that'
-        # From this share on such crops pay: docs/windows.md has the measurements.
-        if crops['found'] >= 0.05 * crops['number']:
-            advice = 'train with ObjectFreeCrop to change that (docs/windows.md)'
-        lines.append(
-            f'Crops without an object: {crops["number"]}, something is found in '
-            f'{crops["found"]} of them; {advice}.'
-        )
-    return lines
+    if not crops:
+        return []
+
+    advice = 'negative crops in the training would not change that'
+    # From this share on such crops pay: docs/windows.md has the measurements.
+    if crops['found'] >= 0.05 * crops['number']:
+        advice = 'train with ObjectFreeCrop to change that (docs/windows.md)'
+    return [
+        f'Crops without an object: {crops["number"]}, something is found in '
+        f'{crops["found"]} of them; {advice}.'
+    ]
 
 
 def _against(record: dict[str, Any], key: str, title: str) -> str:

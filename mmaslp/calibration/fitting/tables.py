@@ -65,7 +65,9 @@ class CalibrationTables:
         self.axes: set[int] = set()
         self.contents: list[ImageCounts] | None = []
         self.negative_crops: list[ImageCounts] = []
-        self.network = None if network is None else fingerprint_of(network)
+        self.network: str | None = None
+        if network is not None:
+            self.network = fingerprint_of(network)
 
     def update(
         self,
@@ -104,25 +106,11 @@ class CalibrationTables:
 
         check_places(prob)
         check_foreground(prob, label, axis=0)
-        fits = prob.dim() > 1 and prob.shape[-2:] == label.shape[-2:]
-        if not fits or not prob.numel() or _long_axes(prob) != _long_axes(label):
-            of_softmax = prob.shape[0] == 2 and prob.dim() == label.dim() + 1
-            hint = '; of a softmax give the foreground alone, [:, 1]'
-            raise ValueError(
-                f'the map has shape {tuple(prob.shape)} but the mask '
-                f'{tuple(label.shape)}: give both as (H, W), resized to one size'
-                f'{hint if of_softmax else ""}'
-            )
-
+        _check_shapes(prob, label)
         label = label.reshape(-1, *prob.shape[-2:]).to(prob.device)
         prob = prob.reshape(label.shape)
-        label, valid = split_labels(label, ignore_index)
-        # What is ignored may hold anything.
-        checked(prob if valid is None else prob[valid], logits)
-        kind = label.byte()
-        if valid is not None:
-            kind.masked_fill_(~valid, 2)
-        del label, valid  # of a volume they are large
+        kind = _kinds_of_pixels(prob, label, ignore_index, logits)
+        del label  # of a volume it is large
         if not (kind < 2).any():
             return  # an image without a label is not a case
         if key is None:
@@ -160,10 +148,11 @@ class CalibrationTables:
 
         Of processes each may have running means of its own: those here are kept.
         """
-        if other is self or not isinstance(other, CalibrationTables):
+        if other is self:
+            raise ValueError('merge takes another CalibrationTables, not itself')
+        if not isinstance(other, CalibrationTables):
             raise ValueError(
-                'merge takes another CalibrationTables, not '
-                f'{"itself" if other is self else type(other).__name__}'
+                f'merge takes another CalibrationTables, not {type(other).__name__}'
             )
 
         self.keys |= other.keys
@@ -189,6 +178,35 @@ def _is_softmax(logit: Tensor, label: Tensor) -> bool:
         and len(logit) == 2
         and _long_axes(logit[0]) == _long_axes(label)
     )
+
+
+def _check_shapes(prob: Tensor, label: Tensor) -> None:
+    """Refuse a map and a mask of other shapes, but for axes of one."""
+    fits = prob.dim() > 1 and prob.shape[-2:] == label.shape[-2:]
+    if fits and prob.numel() and _long_axes(prob) == _long_axes(label):
+        return
+
+    hint = ''
+    if prob.shape[0] == 2 and prob.dim() == label.dim() + 1:
+        hint = '; of a softmax give the foreground alone, [:, 1]'
+    raise ValueError(
+        f'the map has shape {tuple(prob.shape)} but the mask {tuple(label.shape)}: '
+        f'give both as (H, W), resized to one size{hint}'
+    )
+
+
+def _kinds_of_pixels(
+    prob: Tensor, label: Tensor, ignore_index: int, logits: bool
+) -> Tensor:
+    """Labels 0 and 1 as bytes, and 2 of what is ignored, which may hold anything."""
+    label, valid = split_labels(label, ignore_index)
+    kind = label.byte()
+    if valid is None:
+        checked(prob, logits)
+    else:
+        checked(prob[valid], logits)
+        kind.masked_fill_(~valid, 2)
+    return kind
 
 
 def _long_axes(values: Tensor) -> list[int]:

@@ -109,7 +109,7 @@ def test_whole_checkpoints_pass(tmp_path):
 
 
 def test_damaged_checkpoints(tmp_path):
-    """tests/hostile/test_unclear.py has files of other kinds."""
+    """tests/test_commands/test_messages.py has files of other kinds."""
     torch.save({'a': torch.full((99,), 7, dtype=torch.uint8)}, tmp_path / 'a.pth')
     data = (tmp_path / 'a.pth').read_bytes()
     path = tmp_path / 'b.pth'

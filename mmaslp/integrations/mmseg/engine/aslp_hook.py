@@ -32,6 +32,7 @@ from ....levels.rules import Rule, make_rule
 from ....losses.perturbations import check_alpha
 from ....report.diagrams import alpha_histogram
 from ....training.sessions import (
+    BAND_LEVELS,
     ENOUGH,
     WARMUP,
     LevelsSession,
@@ -454,7 +455,7 @@ class ImageTraining:
 
 
 # Values of the hook's argument ``levels``; 'image' is the paper's.
-KINDS = ('image_band', 'band', 'image', None)
+KINDS = (*BAND_LEVELS, 'image', None)
 
 
 def make_training(kind: str | None, **options: Any) -> Any:

@@ -219,9 +219,7 @@ class ReviewHook(ScoresHook):
                 print_log(
                     str(comparison),
                     'current',
-                    logging.WARNING
-                    if comparison.differs or comparison.withheld
-                    else logging.INFO,
+                    logging.WARNING if comparison.alarm else logging.INFO,
                 )
             print_log(f'review: {self.out}', 'current')
 

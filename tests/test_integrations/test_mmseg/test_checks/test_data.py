@@ -1,4 +1,4 @@
-"""Built datasets; tests/hostile/test_silent.py trains and tests on wrong ones."""
+"""Built datasets; ../test_odd_data.py trains and tests on wrong ones."""
 
 import numpy as np
 import pytest

@@ -15,9 +15,10 @@ from mmaslp import ASLPHook, Calibrator, SCBCELoss
 from mmaslp.integrations.mmseg.checkpoint import allow_history_buffers
 from mmaslp.integrations.mmseg.checks.run import measuring_metric
 from mmaslp.integrations.mmseg.engine.aslp_hook import ImageTraining
-from mmaslp.levels import BandLevels, ImageLevels, update_alpha
+from mmaslp.levels import BandLevels, ImageLevels
 from mmaslp.metrics import BandTable
 from tests.scripts import run_script
+from tests.test_levels.reference import implicit_mc
 
 # A validation after every other iteration, so that levels by band arrive.
 OFTEN = dict(max_iters=20, val_interval=2)
@@ -129,14 +130,7 @@ def test_levels_by_image_follow_the_rule_after_warm_up(toy, tmp_path, by_epoch):
             for name, value in zip(step['ids'], margin.tolist()):
                 by_image.setdefault(name, []).append(value)
             for name, values in by_image.items():
-                levels[name] = update_alpha(
-                    torch.tensor([levels[name]], dtype=torch.float64),
-                    torch.tensor([np.mean(values)]),
-                    accuracy=accuracy,
-                    beta=2.0,
-                    eta=0.002,
-                    lam=2000.0,
-                ).item()
+                levels[name] = implicit_mc(levels[name], np.mean(values), accuracy)
         assert levels_then == pytest.approx(levels, abs=1e-8)
     assert min(levels.values()) > 0
     for step in recorder.iters:  # one draw for both heads

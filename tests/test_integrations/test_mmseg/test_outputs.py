@@ -1,7 +1,4 @@
-"""Hostile places: no file of the user is replaced or cut.
-
-``tests/test_common/test_outputs.py`` has the rule itself; here all commands obey it.
-"""
+"""Trainings and tests of MMSegmentation replace and cut no file of the user."""
 
 import os
 import re
@@ -10,140 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-from mmaslp import Calibrator, ReviewHook, fit_calibrator
-from mmaslp.commands import COMMANDS
-from mmaslp.common.outputs import write_output
-from mmaslp.evaluation.evaluator import Evaluator
-from mmaslp.evaluation.result import save_result
-from mmaslp.files.prob_maps import write_prob_map
+from mmaslp import ReviewHook, fit_calibrator
 from mmaslp.integrations.mmseg import training
 from mmaslp.integrations.mmseg.testing import EvaluationOptions, evaluate, sets_of_test
 from mmaslp.integrations.mmseg.training import prepare_training
-from mmaslp.report.diagrams import save_figure
+from tests.evil import command, write_evil
 from tests.grids import pairs
-from tests.hostile.evil import command, on_a_full_disk, write_evil
-from tests.map_folders import write_set
-
-CALIBRATOR = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
 
 
 def contents(folder):
     files = [path for path in Path(folder).rglob('*') if path.is_file()]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-# ---- commands ----
-
-# Every command that writes beside a training: its words, and all that it writes.
-WRITES = {
-    'eval-maps': (
-        'maps masks --json r.json --plot p.png --report r.html',
-        'r.json p.png p_bands.png r.html r.report.json',
-    ),
-    'fit': ('maps masks --out c.json', 'c.json'),
-    'apply': ('cal.json maps --out out --masks keep', 'out/003.png out_masks/011.png'),
-    'review': (
-        'maps --calibrator cal.json --out r.csv --objects o.csv --report r.html',
-        'r.csv o.csv r.html',
-    ),
-    'compare': ('a.json a.json --json c.json', 'c.json'),
-    'report': ('a.json -o p.html', 'p.html p.report.json'),
-    'drift': ('maps2 --calibrator cal.json --json d.json', 'd.json'),
-}
-# A training has a work directory, a test is below, the demo has tests of its own, the
-# doctor writes a new file only, and prepare leaves a set that is divided as it is.
-ELSEWHERE = {'train', 'test', 'demo', 'doctor', 'prepare'}
-
-
-@pytest.fixture(scope='module')
-def made(tmp_path_factory):
-    """The inputs of all commands."""
-    folder = tmp_path_factory.mktemp('made')
-    write_set(folder, 12)
-    os.rename(folder / 'maps', folder / 'maps2')
-    os.rename(folder / 'masks', folder / 'masks2')
-    write_set(folder, 12)
-    os.mkdir(folder / 'set')
-    os.rename(folder / 'masks2', folder / 'set' / 'masks')
-    os.mkdir(folder / 'set' / 'images')
-    for path in (folder / 'maps').iterdir():
-        (folder / 'set' / 'images' / path.name).write_bytes(path.read_bytes())
-    words = ('fit', folder / 'maps', folder / 'masks', '--out', folder / 'cal.json')
-    assert command(*words) == 0
-    words = ('eval-maps', folder / 'maps', folder / 'masks')
-    assert command(*words, '--json', folder / 'a.json') == 0
-    return folder
-
-
-@pytest.fixture
-def here(made, tmp_path, monkeypatch):
-    """A folder of links to the inputs; lists are written into ``set``."""
-    for path in made.iterdir():
-        if path.name != 'set':
-            (tmp_path / path.name).symlink_to(path)
-    os.mkdir(tmp_path / 'set')
-    for kind in ('images', 'masks'):
-        (tmp_path / 'set' / kind).symlink_to(made / 'set' / kind)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_all_commands_are_tried():
-    assert {*WRITES} | ELSEWHERE == {*COMMANDS}
-
-
-@pytest.mark.parametrize('name', WRITES)
-def test_a_file_is_replaced_with_overwrite_only(here, capsys, name):
-    """A file of the user in the last place stops the command before the first."""
-    words, written = (text.split() for text in WRITES[name])
-    for place in reversed(written):
-        Path(place).parent.mkdir(parents=True, exist_ok=True)
-        Path(place).write_text('mine')
-        before = contents(here)
-        assert command(name, *words) == 2
-        assert place in capsys.readouterr().err
-        assert contents(here) == before
-
-        os.unlink(place)
-    for place in written:
-        Path(place).write_text('mine')
-    assert command(name, *words, '--overwrite') in (0, 1)
-    assert all(Path(place).read_bytes() != b'mine' for place in written)
-    assert not list(here.rglob('.mmaslp*'))
-
-
-@pytest.mark.parametrize(
-    ('words', 'file'),
-    [
-        ('eval-maps maps masks --json maps/000.png', 'maps/000.png'),
-        ('eval-maps maps masks --json link.png', 'maps/000.png'),
-        ('fit maps masks --out masks/x.json', 'masks/000.png'),
-        ('apply cal.json maps --out maps', 'maps/000.png'),
-        ('apply cal.json maps --out maps/sub', 'maps/000.png'),
-        ('review maps --calibrator cal.json --out cal.json', 'cal.json'),
-        ('review maps --calibrator cal.json --out r.csv --objects ./r.csv', 'cal.json'),
-        ('compare a.json a.json --json a.json', 'a.json'),
-        ('report a.json -o a.html', 'a.json'),
-        ('prepare set --val-list set/val.txt', 'set/val.txt'),
-    ],
-)
-def test_an_input_is_never_replaced(here, capsys, words, file):
-    Path('set/val.txt').write_text('000\n')
-    os.symlink('maps/000.png', 'link.png')
-    os.symlink('a.json', 'a.report.json')
-    before = contents(here)
-    assert command(*words.split(), '--overwrite') == 2
-    assert 'error:' in capsys.readouterr().err
-    assert contents(here) == before
-    assert Path(file).is_file()
-
-
-# ---- a test of MMSegmentation ----
 
 
 @pytest.fixture
@@ -345,9 +223,6 @@ def test_a_training_in_a_used_work_directory_goes_on_as_in_mmsegmentation(run_he
     assert Path('calibrator.json').read_bytes() != first
 
 
-# ---- the work directory of a training: what is there, and what happens ----
-
-
 class Built(Exception):
     """The checks let the training begin."""
 
@@ -490,46 +365,3 @@ def test_overwrite_removes_the_earlier_training_only(toy):
         *('mine.pth', 'epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth')
     }
     assert {'mine.pth', 'deep'} <= set(os.listdir('run'))
-
-
-# ---- a full disk, a device ----
-
-
-def a_figure():
-    figure = Figure(figsize=(2, 2))
-    figure.add_subplot().plot([0, 1])
-    return figure
-
-
-def write_result(path):
-    result = Evaluator().result('', '')
-    save_result(path, result, overwrite=True)
-
-
-WRITERS = {
-    'result.json': write_result,
-    'text.csv': lambda path: write_output(path, 'x' * 200, True),
-    'map.png': lambda path: write_prob_map(
-        path, np.random.default_rng(0).random((32, 32)), overwrite=True
-    ),
-    'figure.pdf': lambda path: save_figure(a_figure(), path, True),
-}
-
-
-@pytest.mark.parametrize(('name', 'there'), pairs([*WRITERS], [None, b'', b'mine']))
-def test_a_full_disk_leaves_what_was_there(tmp_path, name, there):
-    if there is not None:
-        (tmp_path / name).write_bytes(there)
-    before = contents(tmp_path)
-    said = on_a_full_disk(WRITERS[name], tmp_path / name)
-    assert str(tmp_path / name) in said
-    assert contents(tmp_path) == before
-
-
-def test_a_device_stays_a_device(tmp_path):
-    os.mkfifo(tmp_path / 'x')
-    reader = os.open(tmp_path / 'x', os.O_RDONLY | os.O_NONBLOCK)
-    CALIBRATOR.save(tmp_path / 'x')
-    assert b'mmaslp calibrator' in os.read(reader, 10**6)
-    assert (tmp_path / 'x').is_fifo()
-    os.close(reader)

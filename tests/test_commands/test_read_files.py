@@ -9,9 +9,38 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.files.datasets import list_pairs, locate
-from tests.hostile.evil import command, payloads
+from tests.evil import command, payloads
 from tests.map_folders import write_set
+
+
+def script(path):
+    path.write_bytes(b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n')
+
+
+def turned(path):
+    image = Image.open(path)
+    image.load()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(path, exif=exif)
+
+
+@pytest.mark.parametrize('attack', [script, turned], ids=lambda each: each.__name__)
+@pytest.mark.parametrize('kind', ['maps', 'masks'])
+def test_an_image_of_another_kind(tmp_path, monkeypatch, capsys, kind, attack):
+    """No program such as Ghostscript is run, and nothing lies otherwise than shown."""
+    monkeypatch.chdir(tmp_path)
+    write_set(tmp_path, 2)
+    (tmp_path / 'bin').mkdir()
+    (tmp_path / 'bin' / 'gs').write_text(f'#!/bin/sh\nmkdir {tmp_path}/hit\n')
+    (tmp_path / 'bin' / 'gs').chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tmp_path}/bin:{os.environ["PATH"]}')
+    monkeypatch.setattr('PIL.EpsImagePlugin.gs_binary', None)
+    attack(tmp_path / kind / '000.png')
+    assert command('eval-maps', 'maps', 'masks') == 2
+    assert f'{kind}/000.png' in capsys.readouterr().err
+    assert not (tmp_path / 'hit').exists()
+
 
 # The file, as SECURITY.md lists them, and a command that reads it.
 MAPS = ('eval-maps', 'maps', 'masks')
@@ -131,21 +160,6 @@ def test_a_bomb_is_refused_before_it_is_unpacked(here, capsys, monkeypatch, suff
     said = capsys.readouterr().err
     assert path.name in said
     assert ('goes on behind' if 'behind' in suffix else 'unpacks to 4,194') in said
-
-
-def test_a_pipe_among_the_photographs_of_a_training(here):
-    Path('set/images/000.png').unlink()
-    os.mkfifo('set/images/000.png')
-    with pytest.raises(ValueError, match=r'000\.png: not a file'):
-        list_pairs(('set/images', 'set/masks'))
-
-
-@pytest.mark.parametrize('attack', [pipe, device, folder])
-def test_a_list_of_a_part_that_is_not_a_file(here, attack):
-    attack(Path('set/train.txt'), None)
-    with pytest.raises(ValueError, match=r'train\.txt: not a file'):
-        folders, list_file = locate('set', None, 'train')
-        list_pairs(folders, list_file=list_file)
 
 
 def test_a_pattern_that_does_not_end(here, capsys, monkeypatch):

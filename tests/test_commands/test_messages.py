@@ -15,27 +15,10 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from PIL import Image
 
-from mmaslp import (
-    BandLevels,
-    BandTable,
-    CalibrationHistogram,
-    Calibrator,
-    ImageLevels,
-    SelfCalibratingBCE,
-    dice_optimal_mask,
-    fit_calibrator,
-)
 from mmaslp.commands import main
+from mmaslp.files.prob_maps import MapReader, write_prob_map
+from tests.map_folders import write_set
 from tests.toy import Toy
-
-ODD = {
-    'dollar': 'a$b$c',
-    'line break': 'new\nline',
-    'no UTF-8': os.fsdecode(b'lat\xff'),
-    'braces': '{x}',
-    'markup': '<script>',
-    'escape': '\x1b[31mred',
-}
 
 
 def configs():
@@ -78,7 +61,7 @@ def checkpoints(model):
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     """A data set, a config, weights, and one bad file of each kind."""
-    root = tmp_path_factory.mktemp('unclear')
+    root = tmp_path_factory.mktemp('mistakes')
     before = Path.cwd()
     os.chdir(root)
     try:
@@ -250,6 +233,16 @@ def test_an_image_above_the_limit_of_pillow(ends, tmp_path, monkeypatch):
     assert 'exceeds limit of 2 pixels' in ends(['eval-maps', pred, gt])
 
 
+ODD = {
+    'dollar': 'a$b$c',
+    'line break': 'new\nline',
+    'no UTF-8': os.fsdecode(b'lat\xff'),
+    'braces': '{x}',
+    'markup': '<script>',
+    'escape': '\x1b[31mred',
+}
+
+
 @pytest.mark.parametrize('kind', ODD)
 def test_odd_names_work_and_are_shown_escaped(ends, kind, tmp_path, capsys):
     """Maps, their folder and the outputs have the name; then one map has no mask."""
@@ -300,58 +293,6 @@ def test_interruptions_say_what_is_kept(ends, number, monkeypatch):
     monkeypatch.undo()
 
 
-GOOD = torch.zeros(2, 4, 4)
-IDENTITY = Calibrator('identity', 'single', 'confidence', [([0, 1], [0, 1])])
-
-
-@pytest.mark.parametrize(
-    'odd',
-    [
-        *(None, 'abc', {}, len, np.array([None]), GOOD.to('meta'), GOOD.to_sparse()),
-        torch.nested.nested_tensor([torch.zeros(4, 4), torch.zeros(5, 5)]),
-    ],
-    ids=['None', 'text', 'dict', 'function', 'objects', 'meta', 'sparse', 'nested'],
-)
-@pytest.mark.parametrize(
-    'call',
-    [
-        lambda odd: CalibrationHistogram().update(odd, GOOD),
-        lambda odd: CalibrationHistogram().update(GOOD, odd),
-        lambda odd: BandTable().update(odd, GOOD),
-        lambda odd: fit_calibrator([odd] * 12, [GOOD] * 12),
-        lambda odd: fit_calibrator([GOOD] * 12, [odd] * 12),
-        lambda odd: SelfCalibratingBCE()(odd, GOOD),
-        lambda odd: SelfCalibratingBCE()(GOOD, odd),
-        IDENTITY,
-        dice_optimal_mask,
-    ],
-)
-def test_what_is_no_map(call, odd):
-    with pytest.raises(ValueError, match=r'(prob|label|logits|labels) must be'):
-        call(odd)
-
-
-@pytest.mark.parametrize('odd', [None, 'abc', {}, len, 3])
-@pytest.mark.parametrize(
-    'call',
-    [
-        BandLevels().load_state_dict,
-        BandLevels().observe,
-        ImageLevels(['a']).load_state_dict,
-        ImageLevels(['a']).update,
-        BandTable().merge,
-        CalibrationHistogram().merge,
-        IDENTITY.wrap,
-        lambda odd: fit_calibrator(odd, len),
-        lambda odd: Calibrator('identity', 'single', 'confidence', odd),
-        lambda odd: Calibrator('identity', odd, 'confidence', [([0, 1], [0, 1])]),
-    ],
-)
-def test_what_is_no_object_of_ours(call, odd):
-    with pytest.raises(ValueError):
-        call(odd)
-
-
 @pytest.mark.parametrize('option', ['--json', '--plot', '--report'])
 def test_an_option_of_nothing(capsys, option):
     with pytest.raises(SystemExit):
@@ -371,3 +312,71 @@ def test_no_process_at_all(capsys, number):
     with pytest.raises(SystemExit):
         main(['fit', 'maps', 'masks', '--out', 'x.json', '--workers', number])
     assert 'name 1 to' in capsys.readouterr().err
+
+
+def test_masks_in_the_place_of_maps_are_said(tmp_path, capsys):
+    maps, masks = write_set(tmp_path, 4)
+    again = tmp_path / 'again'
+    os.rename(maps, again)
+    for path in again.iterdir():  # maps that pass for masks
+        Image.open(masks / path.name).save(path)
+    assert main(['eval-maps', str(masks), str(again)]) == 0
+    assert 'All probabilities are 0 or 1, as of masks' in capsys.readouterr().out
+
+
+def test_more_workers_than_processors(capsys):
+    with pytest.raises(SystemExit):
+        main(['eval-maps', 'm', 'g', '--workers', '100000'])
+    assert '100000: name 1 to' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('words', 'culprit'),
+    [
+        ('eval-maps maps masks --key a', '--key'),
+        ('fit maps masks --out c.json --channel 1', '--channel'),
+        ('fit maps masks --out c.json --windows', '--windows'),
+        ('fit maps masks --out c.json --data set', '--data'),
+        ('fit c.py x.pth --out c.json --logits', '--logits'),
+        ('eval-maps maps masks --max-value 1e9', '--max-value'),
+        ('compare r.json r.json --resamples 1', '--resamples'),
+        ('compare r.json ./r.json --fail-if-worse', 'given twice'),
+        ('fit c.py x.pth --out c.json --max-value 0', '--max-value'),
+        ('fit maps masks --out c.json --groups ^0', 'finds only 0 in the names'),
+        ('fit maps masks --out c.json --groups (z)?', 'matches nothing in'),
+        ('review maps --calibrator c.json --report x.csv', 'ends with .html'),
+        ('fit maps masks --out c.json --channel ²', 'channel'),
+        ('doctor --data maps', '`mmaslp prepare FOLDER`'),
+        ('doctor --patch new.py', '--patch change a config'),
+        ('test mmaslp::demo/bce.py x.pth --cfg-options load_from=y.pth', 'load_from'),
+    ],
+)
+def test_what_had_no_effect_on_files(words, culprit, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_set(tmp_path, 12)
+    assert main(['eval-maps', 'maps', 'masks', '--json', 'r.json']) == 0
+    assert main(words.split()) == 2
+    assert culprit in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        (lambda prob: prob, ''),
+        (lambda prob: np.round(prob), 'all probabilities are 0 or 1'),
+    ],
+)
+@pytest.mark.parametrize('workers', [1, 2])
+def test_what_no_network_gives_is_said_where_it_is_applied(
+    tmp_path, recwarn, change, said, workers
+):
+    maps, masks = write_set(tmp_path, 12)
+    calibrator = tmp_path / 'c.json'
+    assert main(['fit', str(maps), str(masks), '--out', str(calibrator)]) == 0
+    for path in maps.iterdir():
+        changed = change(MapReader().read(path))
+        write_prob_map(path, changed, bits=16, overwrite=True)
+    recwarn.clear()
+    words = ['apply', str(calibrator), str(maps), '--out', str(tmp_path / 'out')]
+    assert main([*words, '--workers', str(workers)]) == 0
+    assert [said in str(each.message) for each in recwarn] == [True] * bool(said)

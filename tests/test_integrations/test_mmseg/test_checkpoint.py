@@ -1,30 +1,56 @@
-"""Hostile files: nothing of a file that is read may run, and none costs the memory."""
+"""Hostile checkpoints: nothing of them may run, and none costs the memory."""
 
 import io
-import json
 import os
+import shutil
 import zipfile
 from argparse import Namespace
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
 from mmengine.runner import Runner
 
-from mmaslp import SCBCELoss
 from mmaslp.evaluation.result import load_results
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.integrations.mmseg.checkpoint import (
     check_checkpoint,
+    load_safely,
     safe_loading,
 )
 from mmaslp.integrations.mmseg.testing import EvaluationOptions, evaluate, sets_of_test
 from mmaslp.integrations.mmseg.training import run_training
-from tests.configs import load_config
+from tests.evil import CONTAINERS, growth, payloads, write_evil
 from tests.grids import pairs
-from tests.hostile.evil import CONTAINERS, command, growth, payloads, write_evil
 
-MEGABYTE = 2**20
+
+@pytest.mark.parametrize('place', ['load_from', 'pretrained'])
+def test_a_checkpoint_that_is_fetched(tmp_path, monkeypatch, place):
+    """It is read as one of the disk is."""
+    from mmengine.runner import CheckpointLoader
+
+    write_evil(tmp_path / 'x.pth', tmp_path / 'hit')
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.setattr(
+        'torch.hub.download_url_to_file',
+        lambda url, to, *rest, **options: shutil.copy(tmp_path / 'x.pth', to),
+    )
+    scheme = {
+        'load_from': 'https://x.org/x.pth',
+        'pretrained': 'torchvision://resnet18',
+    }
+    with safe_loading(), pytest.raises(ValueError, match=r'posix\.mkdir'):
+        CheckpointLoader.load_checkpoint(scheme[place], 'cpu')
+    assert not (tmp_path / 'hit').exists()
+
+
+def test_a_checkpoint_that_cannot_be_fetched():
+    def refuse(*words, **options):
+        raise URLError('no such host')
+
+    with pytest.raises(ValueError, match=r'x\.pth is damaged, or cannot be fetched \('):
+        load_safely('https://x.org/x.pth', read=refuse)
 
 
 @pytest.fixture
@@ -148,9 +174,10 @@ def test_an_old_file_of_ones_own_is_tested(toy, tmp_path):
     assert 0 <= results['test'].metrics['acc'] <= 1
 
 
+MEGABYTE = 2**20
+
+
 # Each writes a file, and gives what reads it. A bomb costs a message, and no memory.
-
-
 def checkpoint_bomb(folder):
     path = folder / 'x.pth'
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -184,30 +211,3 @@ def test_a_bomb_costs_a_message(tmp_path, hit, bomb):
     assert message
     assert len(message) < 1000
     assert peak < 40 * MEGABYTE
-
-
-@pytest.mark.parametrize('name', ['x.pkl', 'x.yaml', 'x.npy'])
-def test_class_weights_come_from_no_file(name):
-    with pytest.raises(ValueError, match=r'class_weight, .* must be numbers'):
-        SCBCELoss(class_weight=name)
-
-
-@pytest.mark.parametrize('suffix', ['yaml', 'yml', 'json'])
-@pytest.mark.parametrize('named', [False, True])
-def test_a_config_that_looks_like_data_is_refused(tmp_path, hit, suffix, named):
-    evil = f'!!python/object/apply:os.mkdir [{str(hit)!r}]'
-    if named:  # MMEngine calls it with the other keys
-        evil = json.dumps(dict(type='os.mkdir', path=str(hit)))
-    (tmp_path / f'e.{suffix}').write_text(f'{{"model": {evil}}}\n')
-    name = f'e.{suffix}'
-    for depth in range(3):  # it is the config, its base, and the base of its base
-        with pytest.raises(ValueError, match=rf'e\.{suffix}: a config is a Python'):
-            load_config(str(tmp_path / name))
-        assert command('doctor', tmp_path / name) == 1
-        for words in ('train', 'test'):
-            checkpoint = ['x.pth'] * (words == 'test')
-            assert command(words, tmp_path / name, *checkpoint) == 2
-
-        (tmp_path / f'{depth}.py').write_text(f'_base_ = [{name!r}]\n')
-        name = f'{depth}.py'
-    assert not hit.exists()

@@ -1,0 +1,184 @@
+"""Objects of a set whose alarm rings have no probability, whatever shows them."""
+
+import base64
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.special import expit, logit
+
+from mmaslp.calibration import Calibrator, fit_calibrator
+from mmaslp.calibration.sets import SetComparison
+from mmaslp.commands import run_command
+from mmaslp.files.object_volumes import COLOURS, UNKNOWN
+from mmaslp.files.prob_maps import write_prob_map
+from tests.test_calibration.object_scenes import discs, write_scenes
+
+
+@pytest.fixture(scope='module')
+def calibrator():
+    return fit_calibrator(*zip(*(discs(k) for k in range(60))))
+
+
+def sharper(prob, factor=2.5):
+    return expit(factor * logit(prob.clip(1e-5, 1 - 1e-5)))
+
+
+def judged(calibrator, change):
+    return [calibrator.judge(change(discs(k)[0])) for k in range(100, 140)]
+
+
+def test_no_object_of_another_set_is_called_sure(calibrator):
+    """Before, they kept the probability that the fit had learned, some above .9."""
+    rows = judged(calibrator, sharper)
+    shipped = np.concatenate([table.probability for _, table in rows])
+    assert (shipped > 0.9).any()
+
+    comparison, _ = calibrator.compare_set([estimate for estimate, _ in rows])
+    assert comparison.alarm
+    for _, table in rows:
+        told = comparison.objects(table)
+        assert np.isnan([told.probability, told.low, told.high]).all()
+        assert np.array_equal(told.mean, table.mean)
+        assert np.array_equal(told.labels, table.labels)
+    assert 'the probability of each object' in str(comparison)
+
+
+def test_objects_of_a_set_like_the_fit_keep_their_probability(calibrator):
+    rows = judged(calibrator, lambda prob: prob)
+    comparison, _ = calibrator.compare_set([estimate for estimate, _ in rows])
+    assert not comparison.alarm
+    for _, table in rows:
+        assert comparison.objects(table) is table
+
+
+@pytest.mark.parametrize(
+    ('auc', 'p_value', 'differs', 'alarm'),
+    [
+        (0.55, 0.0005, True, True),  # bounds are weighted
+        (0.7, 0.01, False, True),  # bounds are withheld
+        (0.55, 0.01, False, False),
+        (0.7, 0.02, False, False),
+    ],
+)
+def test_when_the_alarm_rings(calibrator, auc, p_value, differs, alarm):
+    comparison = SetComparison((60, 40), auc, p_value, differs, {}, 60.0, 0.9)
+    _, table = calibrator.judge(discs(3)[0])
+    assert comparison.alarm == alarm
+    assert np.isnan(comparison.objects(table).probability).all() == alarm
+    assert ('withheld' in str(comparison)) == alarm
+
+
+def test_a_calibrator_without_objects_tells_all_else(calibrator):
+    prob, _ = discs(3)
+    estimate, table = calibrator.judge(prob)
+    same, silent = calibrator.without_objects().judge(prob)
+    assert same == estimate
+    assert np.isnan(silent.probability).all()
+    assert np.array_equal(silent.mean, table.mean)
+    assert calibrator.decisions.objects is not None
+
+
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+    """A calibrator, maps like those of its fit, and sharper ones."""
+    root = tmp_path_factory.mktemp('elsewhere')
+    val = write_scenes(root / 'val', 40)
+    file = root / 'c.json'
+    assert run_command('fit', [*map(str, val), '--out', str(file)]) == 0
+    maps, _ = write_scenes(root / 'test', 20, first=500)
+    other = root / 'other'
+    other.mkdir()
+    for path in maps.iterdir():
+        prob = np.asarray(Image.open(path)) / 65535
+        write_prob_map(other / path.name, sharper(prob), bits=16)
+    return file, maps, other
+
+
+def rows_of(path):
+    with open(path, newline='') as file:
+        return [*csv.DictReader(file)]
+
+
+def colours_of(page):
+    """Colours of outlines that occur in the pictures of a page."""
+    seen = set()
+    for data in re.findall(r'data:image/webp;base64,([^"]+)', page):
+        picture = Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB')
+        pixels = np.asarray(picture).astype(int)
+        for colour in (*(colour for _, colour in COLOURS), UNKNOWN):
+            if (np.abs(pixels - colour).max(-1) < 12).any():
+                seen.add(colour)
+    return seen
+
+
+def test_files_of_a_review_have_no_probabilities_after_an_alarm(
+    folders, tmp_path, capsys
+):
+    pytest.importorskip('pycocotools')
+    file, maps, other = folders
+    coloured = {colour for _, colour in COLOURS}
+    for folder, rings in ((maps, False), (other, True)):
+        out = tmp_path / folder.name
+        out.mkdir()
+        args = [str(folder), '--calibrator', str(file)]
+        args += ['--out', str(out / 'r.csv'), '--objects', str(out / 'o.csv')]
+        args += ['--coco', str(out / 'c.json'), '--report', str(out / 'p.html')]
+        assert run_command('review', args) == 0
+        assert ('objects without probabilities' in capsys.readouterr().out) == rings
+
+        objects = rows_of(out / 'o.csv')
+        assert len(objects) > 20
+        assert all((row['probability'] == '') == rings for row in objects)
+        assert all(row['mean_p'] for row in objects)
+        for row in rows_of(out / 'r.csv'):
+            assert row['objects'] == '0' or (row['least_object'] == '') == rings
+
+        coco = json.loads((out / 'c.json').read_text())
+        assert len(coco['annotations']) == len(objects)
+        assert all(('score' not in each) == rings for each in coco['annotations'])
+
+        shown = colours_of((out / 'p.html').read_text())
+        assert (coloured & shown == set()) == rings
+
+
+def test_tables_of_volumes_have_no_probabilities_after_an_alarm(tmp_path):
+    nibabel = pytest.importorskip('nibabel')
+    options = dict(depth=6, size=32)
+    scenes = [discs(k, **options) for k in range(30)]
+    calibrator = fit_calibrator(*zip(*scenes))
+    calibrator.save(tmp_path / 'c.json')
+    assert Calibrator.load(tmp_path / 'c.json').decisions.objects is not None
+
+    for name, change in (('alike', lambda prob: prob), ('other', sharper)):
+        maps = tmp_path / name
+        maps.mkdir()
+        for k in range(100, 120):
+            values = change(discs(k, **options)[0]).astype(np.float32)
+            volume = nibabel.Nifti1Image(values.T, np.diag([0.5, 0.5, 2, 1]))
+            nibabel.save(volume, maps / f'{k}.nii.gz')
+
+        out = tmp_path / f'{name}_objects'
+        args = [str(maps), '--calibrator', str(tmp_path / 'c.json')]
+        assert run_command('review', [*args, '--objects-out', str(out)]) == 0
+        tables = [path.read_text() for path in sorted(out.glob('*.label.txt'))]
+        assert len(tables) == 20
+        has_unknown = ['real with unknown' in table for table in tables]
+        has_number = ['real with 0' in table for table in tables]
+        if name == 'other':
+            assert any(has_unknown)
+            assert not any(has_number)
+        else:
+            assert not any(has_unknown)
+            assert any(has_number)
+
+
+def test_the_order_is_that_of_the_review(calibrator):
+    """What is withheld of objects moves no image."""
+    rows = judged(calibrator.without_objects(), sharper)
+    scores = [estimate.score for estimate, _ in rows]
+    assert scores == [estimate.score for estimate, _ in judged(calibrator, sharper)]
