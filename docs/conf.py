@@ -44,8 +44,8 @@ extensions = [
 ]
 templates_path = ['_templates']
 # Of docs/api, which GitHub shows, the site takes the commands: it has a reference of
-# its own.
-exclude_patterns = ['_templates', *(f'api/{name}' for name in API_PAGES)]
+# its own. Builds of earlier versions left .rst there.
+exclude_patterns = ['_templates', 'api/*.rst', *(f'api/{name}' for name in API_PAGES)]
 
 myst_enable_extensions = ['attrs_inline', 'colon_fence']
 myst_heading_anchors = 3
