@@ -44,8 +44,8 @@ extensions = [
 ]
 templates_path = ['_templates']
 # Of docs/api, which GitHub shows, the site takes the commands: it has a reference of
-# its own.
-exclude_patterns = ['_templates', *(f'api/{name}' for name in API_PAGES)]
+# its own. Builds of earlier versions left .rst there.
+exclude_patterns = ['_templates', 'api/*.rst', *(f'api/{name}' for name in API_PAGES)]
 
 myst_enable_extensions = ['attrs_inline', 'colon_fence']
 myst_heading_anchors = 3
@@ -84,7 +84,8 @@ def offer_files_of_the_repository(app, docname, source):
         outside = HERE not in (page.parent / match[1]).resolve().parents
         return f'](path:{match[1]})' if outside else match[0]
 
-    source[0] = re.sub(r'\]\((\.\./[^)#]*\.md)\)', link, source[0])
+    # A file that is downloaded has no headings to go to.
+    source[0] = re.sub(r'\]\((\.\./[^)#]*\.md)(?:#[^)]*)?\)', link, source[0])
 
 
 def link_to_the_reference(app, docname, source):
