@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-transformers = pytest.importorskip('transformers')
+pytest.importorskip('transformers')
 pytest.importorskip('accelerate')
 pytest.importorskip('torchvision')
+
+import transformers
 
 from mmaslp import Calibrator, fit_calibrator
 from mmaslp.integrations.transformers import (
@@ -126,9 +128,8 @@ def model_of(family, num_labels=2):
     """Random weights, whose masks are not all of one class."""
     torch.manual_seed(1)
     model = FAMILIES[family][0](num_labels).eval()
-    head = {name: value for name, value in model.named_parameters()}
     with torch.no_grad():
-        for name, value in head.items():
+        for name, value in model.named_parameters():
             if 'class_predictor' in name or 'class_embed' in name:
                 value.mul_(30)
     return model
