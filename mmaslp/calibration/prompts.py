@@ -157,6 +157,7 @@ class PromptTable:
     """Features and true IoU of the masks of prompts, image by image.
 
     Example:
+        >>> import torch
         >>> table = PromptTable()
         >>> logits = torch.full((1, 1, 8, 8), -4.0)
         >>> logits[..., 2:6, 2:6] = 4.0
