@@ -32,8 +32,7 @@ def block_of(page):
     """The block of a page that gives a validation to the levels."""
     text = (ROOT / page).read_text()
     blocks = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
-    (block,) = (b for b in blocks if 'levels.observe(' in b)
-    return block
+    return next(block for block in blocks if 'levels.observe(' in block)
 
 
 class Network:

@@ -13,6 +13,7 @@ from .decisions import Decisions
 from .estimates import ImageEstimate, ObjectTable
 from .masks import dice_optimal_mask
 from .module import CalibratedModule
+from .prompts import PromptEstimates, PromptJudge, PromptTable, fit_prompts
 from .sets import SetComparison
 
 if TYPE_CHECKING:
@@ -27,9 +28,13 @@ __all__ = [
     'Decisions',
     'ImageEstimate',
     'ObjectTable',
+    'PromptEstimates',
+    'PromptJudge',
+    'PromptTable',
     'SetComparison',
     'dice_optimal_mask',
     'fit_calibrator',
+    'fit_prompts',
     'fit_tables',
 ]
 

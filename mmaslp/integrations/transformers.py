@@ -15,7 +15,7 @@ from transformers.trainer_callback import ExportableState, TrainerCallback
 from ..augmentation.windows import resized
 from ..calibration.calibrator import CALIBRATOR_FILE, Calibrator, loaded
 from ..calibration.module import fingerprint_of, same_weights
-from ..common.arguments import check_text
+from ..common.arguments import check_choice, check_text
 from ..common.arrays import at_least_float32, one_logit
 from ..common.processes import joined
 from ..levels.bands import BandLevels
@@ -27,23 +27,180 @@ from ..training.sessions import (
     LevelsSession,
 )
 
-__all__ = ['SelfCalibration', 'calibrated']
+__all__ = [
+    'SelfCalibration',
+    'calibrate_scores',
+    'calibrated',
+    'foreground_logits',
+    'logits_of_scores',
+]
+
+
+# A share of a pixel stays so far from 0 and 1, as its logit is read.
+EDGE = 1e-6
+# Logit of a query that is sure of its class: the others get less than 1e-25.
+SURE = 30.0
+# What `post_process_semantic_segmentation` gives as scores, by the family of models.
+SCORES = ('logits', 'probabilities')
 
 
 def foreground_logits(outputs: Any, size: Sequence[int]) -> Tensor:
-    """Logits ``(N, H, W)`` of the foreground, at least float32, of a given size."""
+    """Read the logits of the foreground from what a model returns.
+
+    A model has logits for each pixel; or, as MaskFormer, Mask2Former and OneFormer,
+    queries with a class and a mask. The score of a class is then the sum over the
+    queries of the probability of the class times the sigmoid of the mask, as in
+    ``post_process_semantic_segmentation``. Of two classes the larger score wins there,
+    so the logit is the log of the ratio of the two. Source of the queries: `Cheng et
+    al., Per-Pixel Classification is Not All You Need for Semantic Segmentation
+    <https://arxiv.org/abs/2107.06278>`_.
+
+    Args:
+        outputs (Any): What the model returns. It knows one label, the foreground, or
+            two, background and foreground.
+        size (Sequence[int]): Height and width of the logits.
+
+    Returns:
+        Tensor: ``(N, H, W)``, at least float32.
+
+    Raises:
+        ValueError: If the model does not segment one or two labels.
+    """
+    if has_queries(outputs):
+        scores = scores_of_queries(outputs)
+        return logits_of_shares(resized(scores, *size))
+
     logits = outputs[0] if isinstance(outputs, tuple | list) else outputs
     if isinstance(outputs, Mapping):
         logits = outputs.get('logits')
     shape = tuple(getattr(logits, 'shape', ()))
     if len(shape) != 4 or shape[1] > 2:
         raise ValueError(
-            'SelfCalibration needs one or two logits per pixel, (N, 1, H, W) or '
+            'mmaslp needs one or two logits per pixel, (N, 1, H, W) or '
             f'(N, 2, H, W), but the model returns {shape or type(outputs).__name__}: '
             'load a model for semantic segmentation with num_labels=2'
         )
 
     return resized(one_logit(at_least_float32(logits)).unsqueeze(1), *size).squeeze(1)
+
+
+def has_queries(outputs: Any) -> bool:
+    """Whether a model returns queries, each with a class and a mask."""
+    return isinstance(outputs, Mapping) and 'class_queries_logits' in outputs
+
+
+def scores_of_queries(outputs: Mapping[str, Tensor]) -> Tensor:
+    """``(N, C, H, W)`` scores of one or two classes, at the size of the masks."""
+    of_classes = at_least_float32(outputs['class_queries_logits'])
+    masks = at_least_float32(outputs['masks_queries_logits'])
+    classes = of_classes.softmax(-1)[..., :-1]  # the last is that of no object
+    number = classes.shape[-1]
+    if number > 2:
+        raise ValueError(
+            'mmaslp needs a model of one or two labels, but the model has '
+            f'{number}: load it with num_labels=2'
+        )
+    return torch.einsum('bqc, bqhw -> bchw', classes, masks.sigmoid())
+
+
+def logits_of_shares(scores: Tensor) -> Tensor:
+    """Logits ``(N, H, W)`` of scores ``(N, C, H, W)`` that are not negative.
+
+    Of one channel it is the probability; of two, background and foreground, the
+    foreground's share of both. So the larger of two still decides.
+    """
+    scores = at_least_float32(scores)
+    share = scores[:, 0]
+    if scores.shape[1] == 2:
+        floor = torch.finfo(scores.dtype).tiny
+        share = scores[:, 1] / scores.sum(1).clamp_min(floor)
+    return torch.logit(share, EDGE)
+
+
+def with_foreground_logits(outputs: Any, logits: Tensor) -> Any:
+    """Let outputs with queries give these ``(N, H, W)`` logits.
+
+    The queries become one for each label, which is sure of its class.
+    """
+    number = outputs['class_queries_logits'].shape[-1] - 1
+    sure = SURE * (2 * torch.eye(number, number + 1, device=logits.device) - 1)
+    outputs.class_queries_logits = sure.expand(len(logits), -1, -1)
+    masks = [logits] if number == 1 else [-logits, logits]
+    outputs.masks_queries_logits = torch.stack(masks, 1)
+    return outputs
+
+
+def logits_of_scores(processed: Sequence[Any], scores: str = 'logits') -> list[Tensor]:
+    """Read the logits of the foreground from scores of a processor.
+
+    Args:
+        processed (Sequence): What ``processor.post_process_semantic_segmentation(...,
+            return_segmentation_scores=True)`` gives.
+        scores (str): What the processor gives as scores: 'logits' (SegFormer, UPerNet,
+            BEiT, DPT), or 'probabilities' (MaskFormer, Mask2Former, OneFormer, EoMT,
+            SAM 3). Defaults to 'logits'.
+
+    Returns:
+        list[Tensor]: ``(H, W)`` of each image, at least float32.
+
+    Raises:
+        ValueError: If there are no scores, or not those of one or two labels.
+    """
+    check_choice('scores', scores, SCORES)
+    return [_logits_of(image, scores) for image in processed]
+
+
+def _logits_of(image: Any, scores: str) -> Tensor:
+    """Logits ``(H, W)`` of one image."""
+    values = getattr(image, 'segmentation_scores', None)
+    if not isinstance(values, Tensor) or values.dim() != 3 or len(values) > 2:
+        shape = tuple(getattr(values, 'shape', ()))
+        raise ValueError(
+            'give what post_process_semantic_segmentation(..., '
+            'return_segmentation_scores=True) returns for a model of one or two '
+            f'labels, not scores {shape or type(image).__name__}'
+        )
+    if scores == 'logits':
+        return one_logit(at_least_float32(values), 0)
+    return logits_of_shares(values[None])[0]
+
+
+def calibrate_scores(
+    processed: Sequence[Any],
+    calibrator: Calibrator | str | Path,
+    scores: str = 'logits',
+) -> list[Any]:
+    """Calibrate the scores of a processor, and give them back in their form.
+
+    The calibrator was fitted to :func:`logits_of_scores`, at the size of the images.
+
+    Args:
+        processed (Sequence): As in :func:`logits_of_scores`; so ``scores``.
+        calibrator (Calibrator | str | Path): The calibrator, or its file.
+        scores (str): Defaults to 'logits'.
+
+    Returns:
+        list: For each image an object of the same class: ``segmentation_scores`` are
+        ``(2, H, W)`` for background and foreground, calibrated logits or probabilities,
+        and ``segmentation`` is where the foreground's are larger.
+
+    Example:
+        >>> images = processor.post_process_semantic_segmentation(  # doctest: +SKIP
+        ...     outputs, target_sizes=sizes, return_segmentation_scores=True
+        ... )
+        >>> images = calibrate_scores(images, 'out/calibrator.json')  # doctest: +SKIP
+        >>> prob = images[0].segmentation_scores.softmax(0)[1]  # doctest: +SKIP
+    """
+    calibrator = loaded('calibrator', calibrator)
+    calibrated_images = []
+    for image, logits in zip(processed, logits_of_scores(processed, scores)):
+        values = calibrator.logits(logits)
+        both = torch.stack([-values / 2, values / 2])
+        if scores == 'probabilities':
+            both = torch.stack([-values, values]).sigmoid()
+        data = dict(segmentation=(values > 0).long(), segmentation_scores=both)
+        calibrated_images.append(type(image)(data=data))
+    return calibrated_images
 
 
 @torch.no_grad()
@@ -97,11 +254,12 @@ Model = TypeVar('Model', bound=nn.Module)
 def calibrated(model: Model, calibrator: Calibrator | str | Path) -> Model:
     """Let a model return calibrated logits, of the size of its input.
 
-    The model, with one or two logits per pixel, is changed in place and stays of its
-    class, so that ``pipeline`` and ``post_process_semantic_segmentation`` take it.
-    Bands of distance are those of the mask at the size of the input. A ``loss`` that
-    the model returns stays that of its raw logits. Weights are compared with those of
-    the fit now, and not again.
+    The model, with one or two labels, is changed in place and stays of its class, so
+    that ``pipeline`` and ``post_process_semantic_segmentation`` take it. A model with
+    queries, such as Mask2Former, returns one query for each label instead of its own,
+    which tells nothing of instances. Bands of distance are those of the mask at the
+    size of the input. A ``loss`` that the model returns stays that of its raw logits.
+    Weights are compared with those of the fit now, and not again.
 
     Args:
         model (PreTrainedModel): The model, which is returned.
@@ -132,6 +290,9 @@ def _calibrate_outputs(
 ) -> Any:
     """The hook of a calibrated model, of a module so that it can be pickled."""
     pixels = kwargs['pixel_values'] if 'pixel_values' in kwargs else args[0]
+    if has_queries(outputs):
+        logits = foreground_logits(outputs, pixels.shape[-2:]).unsqueeze(1)
+        return with_foreground_logits(outputs, calibrate(logits).squeeze(1))
     if not hasattr(outputs, 'logits'):
         raise ValueError('the model returns no logits: leave out return_dict=False')
     outputs.logits = calibrate(resized(outputs.logits, *pixels.shape[-2:]))

@@ -111,7 +111,7 @@ def test_the_uses_of_a_calibrator(tmp_path, monkeypatch):
 
 def test_a_loop_of_ones_own():
     found = blocks('docs/pytorch.md')
-    (block,) = (block for block in found if 'levels.observe' in block)
+    block = next(block for block in found if 'levels.observe' in block)
     names = training()
     exec(block, names)
     assert names['levels'].validations == 24
@@ -120,8 +120,6 @@ def test_a_loop_of_ones_own():
 @pytest.mark.parametrize(
     ('word', 'library'),
     [
-        ('segmentation_models_pytorch', 'segmentation_models_pytorch'),
-        ('monai', 'monai'),
         ('torchvision', 'torchvision'),
         ('mmaslp.integrations.torchmetrics', 'torchmetrics'),
     ],
@@ -141,6 +139,22 @@ def test_other_libraries_in_a_loop(word, library):
         assert 0 <= names['figures']['val_ece'] <= 1
     else:
         assert 0 < names['loss'].item() < 10
+
+
+@pytest.mark.parametrize('library', ['segmentation_models_pytorch', 'monai'])
+def test_from_a_training_to_a_review(library):
+    pytest.importorskip(library)
+    [block] = [block for block in blocks('docs/pytorch.md') if library in block]
+    names = training(images=12, size=64)
+    data = names['loader'].dataset
+    files = [dict(image=image, label=label[None]) for image, label in data]
+    names.update(train_files=files, val_files=files, epochs=6)
+    names['new_images'] = data.tensors[0][:3]
+    exec(block, names)
+    assert names['levels'].validations == 6
+    assert names['calibrator'].record['images'] == 12
+    assert 0 < names['loss'].item() < 10
+    assert len(names['review']) == 3
 
 
 def test_the_config(toy, tmp_path):

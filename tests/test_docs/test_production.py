@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmaslp import Calibrator, fit_calibrator
+from mmaslp import fit_calibrator
 from mmaslp.commands import main
 from mmaslp.files.prob_maps import MapReader, write_prob_map
 from tests.map_folders import write_set
@@ -19,59 +19,12 @@ from tests.test_docs.test_doors import ROOT, blocks, probabilities
 PAGE = 'docs/production.md'
 
 
-@pytest.fixture
-def hugging_face(tmp_path, monkeypatch):
-    """Names of the blocks that fit to a network, and load it with its calibrator."""
-    pytest.importorskip('transformers')
-    from tests.transformers_toy import Squares, segformer
-
-    monkeypatch.chdir(tmp_path)
-    segformer().save_pretrained('net')
-    data = Squares(12)
-    fit, load, *_ = blocks(PAGE)
-    names = dict(val_loader=torch.utils.data.DataLoader(data, batch_size=4))
-    exec(fit, names)
-    names.update(raw=names['model'], images=data.images)
-    exec(load, names)
-    return names
-
-
-def test_a_network_of_hugging_face(hugging_face):
-    calibrator = Calibrator.load('net/calibrator.json')
-    assert calibrator.record['images'] == 12
-    assert calibrator.record['network'] is not None
-    raw, found = (
-        hugging_face[name](pixel_values=hugging_face['images']).logits.detach()
-        for name in ('raw', 'model')
-    )
-    raw = nn.functional.interpolate(raw, (32, 32), mode='bilinear')
-    assert not torch.equal(found, raw)
-    torch.testing.assert_close(found, calibrator.wrap(nn.Identity())(raw))
-
-
-@pytest.mark.release
-@pytest.mark.filterwarnings('ignore')
-def test_a_network_of_hugging_face_is_exported(hugging_face):
-    runtime = pytest.importorskip('onnxruntime')
-    pytest.importorskip('onnxscript')
-    images = hugging_face['images']
-    export = blocks(PAGE)[2]
-    exec(export.replace('64, 64', '32, 32'), hugging_face)
-    session = runtime.InferenceSession('net.onnx')
-    (given,) = session.get_inputs()
-    for number in (2, 3):
-        (found,) = session.run(None, {given.name: images[:number].numpy()})
-        with torch.no_grad():
-            expected = hugging_face['model'](pixel_values=images[:number]).logits
-        np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
-
-
 @pytest.mark.filterwarnings('ignore')
 def test_any_number_and_any_size(tmp_path, monkeypatch):
     runtime = pytest.importorskip('onnxruntime')
     pytest.importorskip('onnxscript')
     monkeypatch.chdir(tmp_path)
-    *_, export = blocks(PAGE)
+    [export] = blocks(PAGE)
     calibrator = fit_calibrator(*probabilities(), by='single', method='temperature')
     names = dict(calibrator=calibrator, raw_network=nn.Conv2d(3, 1, 3), torch=torch)
     exec(export, names)
