@@ -204,13 +204,6 @@ def test_levels_of_0_train_as_torch_does_bit_for_bit(recorded):
         assert torch.equal(weights[0], weights[2])
 
 
-def test_the_method_takes_four_lines():
-    lines = [
-        line for line in block_of('README.md').splitlines() if 'import' not in line
-    ]
-    assert sum(bool(re.search(r'\b(levels|criterion|table)\b', s)) for s in lines) == 4
-
-
 def test_what_begins_in_inference_mode_goes_on_outside():
     label = torch.zeros(4, 16, 16)
     label[..., 8:] = 1

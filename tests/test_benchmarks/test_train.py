@@ -48,7 +48,7 @@ def start(data, monkeypatch):
             train_images=None, patches=False, full=False, beta='HI', alpha=0.05,
             disturb=None, disturb_objects=False,
             replace=replace, add=add, doubt=doubt, begin=0.0, eta=None, smallest=0.25,
-            epochs=epochs, seed=0, swap=False, out=out,
+            epochs=epochs, seed=0, swap=False, wrong=0, out=out,
         )  # fmt: skip
         return train.Run(args)
 

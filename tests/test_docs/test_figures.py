@@ -254,6 +254,43 @@ def of_windows(row, above):
     ]
 
 
+def of_patients(row, above):
+    network = next(line[0] for line in [row, *reversed(above)] if line[0])
+    data = {
+        'steel defects': 'sd_saliency_900',
+        'nuclei': 'dsb2018_nuclei_native',
+        **SET,
+    }[network]
+    found = load('patients')[f'{data}/bce/seed0'][row[1]]
+    values = [found['ece_band']]
+    if '(' in row[3]:
+        values.append(found['ece_band_raw'])
+    return [*values, found['dice_error'], found['held'], found['width']]
+
+
+def of_prompts(row, above):
+    """The least and the largest figure of the networks of a row, or all of two."""
+    start = {
+        'steel defects, 3': 'sd_saliency_900',
+        'polyps, 6': 'kvasir_seg_320',
+        'nuclei, 3': 'dsb2018_nuclei_native',
+        'people, 3': 'ccp_person_320',
+        'people, two published networks': ('mediapipe', 'sinet'),
+    }[row[0]]
+    chosen = [v for name, v in load('prompts').items() if name.startswith(start)]
+    columns = [
+        [min(v['line_of_mean'], v['line_of_stability']) for v in chosen],
+        *([v[key] for v in chosen] for key in ('error', 'ratio', 'held')),
+    ]
+    if len(chosen) == 2:
+        return [value for column in columns for value in column]
+    values = []
+    for decimals, column in zip((3, 3, 2, 2), columns):
+        ends = sorted({round(min(column), decimals), round(max(column), decimals)})
+        values += ends
+    return values
+
+
 @dataclass(frozen=True)
 class Source:
     """Where the figures of a table come from.
@@ -287,6 +324,8 @@ SOURCES = (
     Source('decisions.md', '| maps | differ | AUC |', of_elsewhere),
     Source('alternatives.md', '| calibrator | ECE |', of_calibrators),
     Source('alternatives.md', '| library | ECE |', of_libraries),
+    Source('nnunet.md', '| network | patients |', of_patients),
+    Source('sam.md', '| networks | prompts, fit / test |', of_prompts),
     Source('support.md', '| what | time | memory |', of_costs),
     Source('windows.md', '| set | NLL: BCE | windows |', of_windows),
     Source(

@@ -20,6 +20,10 @@ from ...common.inputs import check_unpacked, naming
 from ...common.replacing import replaced
 from ...files.names import some
 
+TRUST = (
+    'If it is your own file, or you trust its author, add --trust-checkpoint (in '
+    'Python: trust_checkpoint=True)'
+)
 # What the message of torch names of a pickle that it refuses.
 _NAMED = re.compile(r'GLOBAL ([\w.]+)')
 
@@ -93,13 +97,15 @@ def _refusal(path: str, error: Exception) -> Exception:
     wanted = _NAMED.findall(str(error))
     if wanted or 'Unsupported oper' in str(error):
         # A file of another kind may look so too, such as an image or safetensors.
-        asks = f'asks for {", ".join(wanted[:3])}'
         if not wanted:
-            asks = 'is no checkpoint, or asks for more than tensors and plain values'
+            return ValueError(
+                f'{path} is no checkpoint, or asks for more than tensors and plain '
+                'values, which can run any code; it was refused, and nothing of it '
+                f'ran. {TRUST}'
+            )
         return ValueError(
-            f'{path} {asks}, which can run any code; it was refused, '
-            'and nothing of it ran. If it is your own file, or you trust its author, '
-            'add --trust-checkpoint (in Python: trust_checkpoint=True)'
+            f'{path} asks for {", ".join(wanted[:3])}, which can run any code; it was '
+            f'refused, and nothing of it ran. {TRUST}'
         )
 
     reason = re.split(r'\n|\. ', str(error))[0] or type(error).__name__
