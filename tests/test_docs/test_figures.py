@@ -291,6 +291,14 @@ def of_prompts(row, above):
     return values
 
 
+def of_mmseg(row, above):
+    """Means of the two seeds of a training in MMSegmentation."""
+    runs = load('mmseg_levels')['runs']
+    seeds = [runs[f'{row[0].split(",")[0].strip("`")}/seed{seed}'] for seed in (0, 1)]
+    keys = ('acc', 'ece', 'nll', 'aurc', 'dice', 'dice_error')
+    return [sum(seed[key] for seed in seeds) / 2 for key in keys]
+
+
 @dataclass(frozen=True)
 class Source:
     """Where the figures of a table come from.
@@ -313,6 +321,7 @@ SOURCES = (
     Source('levels.md', '| training | accuracy | ECE | NLL | AURC |', of_levels),
     Source('levels.md', '| | to BCE | to levels by band |', of_differences),
     Source('levels.md', '| set, seeds | ECE: BCE | levels |', of_other_sets),
+    Source('levels.md', '| `doctor --levels` |', of_mmseg),
     Source('aslp.md', '| set, training | accuracy | ECE |', of_paper),
     Source('results.md', '| network | ECE by band | ECE | NLL | Brier', of_mediapipe),
     Source('results.md', '| network | calibrator | ECE by band |', of_published),
