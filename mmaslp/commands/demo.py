@@ -9,6 +9,7 @@ Example:
 import argparse
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,10 +68,9 @@ def run(args: argparse.Namespace) -> None:
     page = args.work_dir / 'report.html'
     review = args.work_dir / 'review.html'
     picture = args.work_dir / 'bands.png'
-    trainings = [
-        path for folder in folders for path in folder.rglob('*') if path.is_file()
-    ]
-    files = [review, review.with_suffix('.csv'), picture, *trainings]
+    files = [review, review.with_suffix('.csv'), picture]
+    for folder in folders:
+        files += filter(Path.is_file, folder.rglob('*'))
     check_outputs(
         {**page_outputs(str(page), '--work-dir, the page'), '--work-dir': files},
         overwrite=args.overwrite,
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
         train(name, folder, args.epochs, args.seed, write_maps=name == names[0])
         for name, folder in zip(names, folders)
     )
-    results = [result for of_one in rows for result in of_one]
+    results = list(chain.from_iterable(rows))
     write_report(page, results, title='Demo', overwrite=True)
     save_figure(
         band_figure({row.model: row for row in results if not row.no_foreground}),

@@ -242,14 +242,19 @@ def compare_within(results: Sequence[Measured]) -> list[Comparison]:
 def baselines(measured: Measured, group: Sequence[Measured]) -> list[Measured]:
     """What a model is compared with: the first of its kind, and its raw one."""
     is_calibrated = measured.result.is_calibrated
-    alike = [row for row in group if row.result.is_calibrated == is_calibrated]
+    alike, raw = [], []
+    for row in group:
+        if row.result.is_calibrated == is_calibrated:
+            alike.append(row)
+        if not row.result.is_calibrated:
+            raw.append(row)
+
     first = []
     if measured is not alike[0]:
         first = [alike[0]]
     if not is_calibrated:
         return first
 
-    raw = [row for row in group if not row.result.is_calibrated]
     without = [row for row in raw if row.network == measured.network]
     if not first and not without:
         without = raw

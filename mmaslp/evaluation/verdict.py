@@ -373,22 +373,29 @@ def _errors(comparison: Comparison) -> list[_Error]:
 
 def _directions(errors: Sequence[_Error]) -> str:
     """Say how sure and how right each model is, and what follows for the networks."""
-    known = [error for error in errors if not isnan(error.excess)]
-    sentences = []
-    for error in known:
+    sentences: list[str] = []
+    too_sure: list[str] = []
+    not_sure: list[str] = []
+    is_calibrated = False
+    for error in errors:
+        if isnan(error.excess):
+            continue
         sure = _sure_and_right(error.confidence, error.accuracy)
         sentences.append(f'{error.model}: {sure}.')
-    raw = [error for error in known if not error.is_calibrated]
-    is_calibrated = len(raw) < len(known)
+        if error.is_calibrated:
+            is_calibrated = True
+        elif error.excess > LEAST_EXCESS:
+            too_sure.append(error.model)
+        elif error.excess < -LEAST_EXCESS:
+            not_sure.append(error.model)
 
-    too_sure = [error.model for error in raw if error.excess > LEAST_EXCESS]
+    models = len(sentences)
     if too_sure:
-        words = f'{_all_of(too_sure, len(known))} too sure'
+        words = f'{_all_of(too_sure, models)} too sure'
         training = 'training with larger levels'
         sentences.append(_remedy(words, training, is_calibrated))
-    not_sure = [error.model for error in raw if error.excess < -LEAST_EXCESS]
     if not_sure:
-        words = f'{_all_of(not_sure, len(known))} not sure enough'
+        words = f'{_all_of(not_sure, models)} not sure enough'
         training = 'training with smaller levels or without smoothed labels'
         sentences.append(_remedy(words, training, is_calibrated))
     return _joined(sentences)

@@ -310,10 +310,9 @@ def count_files(
             an option of the reader cannot be right; the message lists all problems.
     """
     names = list(files.pairs)
-    chunks = [names[first : first + chunk] for first in range(0, len(names), chunk)]
     jobs = []
-    for chunk_of_names in chunks:
-        pairs = {name: files.pairs[name] for name in chunk_of_names}
+    for first in range(0, len(names), chunk):
+        pairs = {name: files.pairs[name] for name in names[first : first + chunk]}
         jobs.append(joblib.delayed(_count)(new_counter, add, reader, calibrated, pairs))
 
     whole = _Counted(new_counter(), add, list(files.problems))

@@ -276,7 +276,9 @@ def review_image(
         smallest=smallest,
         calibrator=calibrator,
     )
-    made = {key: make(image) for key, make in (extras or {}).items()}
+    made = {}
+    for key, make in (extras or {}).items():
+        made[key] = make(image)
 
     # Without the map, since processes send the table.
     table = replace(objects, labels=np.zeros((0,) * prob.ndim, np.int32))
@@ -395,7 +397,7 @@ def write_review(
     path: str | Path, rows: Sequence[Reviewed], overwrite: bool = False
 ) -> None:
     """Write a row an image, in the order of the review; empty where nothing is told."""
-    with_volumes = any(row.grid is not None for row in rows)
+    with_volumes = _any_volume(rows)
     lines = [_image_columns(row, with_volumes) for row in rows]
     write_csv(path, lines, ('image', 'dice'), overwrite)
 
@@ -432,16 +434,19 @@ OBJECT_COLUMNS = (
 )
 
 
+def _any_volume(rows: Sequence[Reviewed]) -> bool:
+    return any(row.grid is not None for row in rows)
+
+
 def write_objects(
     path: str | Path, rows: Sequence[Reviewed], overwrite: bool = False
 ) -> None:
     """Write a row an object, images in the order of the review."""
-    with_volumes = any(row.grid is not None for row in rows)
-    lines = [
-        _object_columns(row, k, with_volumes)
-        for row in rows
-        for k in range(len(row.objects))
-    ]
+    with_volumes = _any_volume(rows)
+    lines = []
+    for row in rows:
+        for k in range(len(row.objects)):
+            lines.append(_object_columns(row, k, with_volumes))
     write_csv(path, lines, OBJECT_COLUMNS, overwrite)
 
 

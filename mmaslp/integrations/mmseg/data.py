@@ -91,9 +91,13 @@ def inputs_of(cfg: Config, datasets: Iterable[Any]) -> list[str]:
     Configs and their bases, lists of images, folders of images and of masks.
     """
     # The text of a config names each file that it was read from, on its first line.
-    inputs = {line for line in (cfg.text or '').splitlines() if line.endswith('.py')}
+    inputs = set()
+    for line in (cfg.text or '').splitlines():
+        if line.endswith('.py'):
+            inputs.add(line)
     for dataset in datasets:
-        inputs |= {os.path.dirname(path) for path in data_files(dataset)}
+        for path in data_files(dataset):
+            inputs.add(os.path.dirname(path))
         for leaf in leaf_sets(dataset):
             inputs.add(getattr(leaf, 'list_file', getattr(leaf, 'ann_file', '')))
     return sorted(inputs)
