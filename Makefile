@@ -60,9 +60,9 @@ docs: $(VENV)/.dev
 	@echo "build/docs/index.html"
 
 # The stamps are written last, so that an interrupted installation is taken up again.
-# MMEngine's yapf writes a cache when it is first imported: once, and not by all workers of
+# yapf, which MMEngine uses, writes a cache when it is first imported: once, and not by all workers of
 # a test run at a time, of which one would read half of it.
-WARM = -c 'import mmengine'
+WARM = -c 'from yapf.yapflib import yapf_api'
 $(VENV)/.host: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m $(PIP) -e '.[onedl]'
