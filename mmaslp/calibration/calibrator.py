@@ -1,7 +1,7 @@
 """A fitted calibrator: its maps, the module that wraps a network, and its file."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -347,15 +347,18 @@ class Calibrator:
         return [self.judge(image, logits, level) for image in images]
 
     def compare_set(
-        self, estimates: Iterable[ImageEstimate]
+        self,
+        estimates: Iterable[ImageEstimate],
+        groups: Iterable[Hashable] | None = None,
     ) -> tuple[SetComparison, list[ImageEstimate]]:
         """Compare a whole set of judged images with the images of the fit.
 
         Returns what differs, and the estimates with the bounds that hold then; see
         :func:`~mmaslp.calibration.sets.compare_set`. ``objects`` of what differs gives
-        the objects of an image of this set what holds of them.
+        the objects of an image of this set what holds of them. ``groups`` are the
+        patient, video or place of each image, as in a fit.
         """
-        return compare_set(self.need_decisions(), estimates)
+        return compare_set(self.need_decisions(), estimates, groups)
 
     def scores(
         self,
@@ -428,6 +431,9 @@ class Calibrator:
     def to_dict(self) -> dict[str, Any]:
         """Give it as numbers, texts, lists and dicts, for any checkpoint."""
         content = asdict(self)
+        if self.decisions is not None and self.decisions.groups is None:
+            # Versions that know no groups read what has none.
+            del content['decisions']['groups']
         for key in ('maps', 'mask_maps'):
             curves = []
             for knots, levels in content[key]:

@@ -163,6 +163,8 @@ class Decisions:
             nothing.
         cuts (list[list[float]]): For ascending least probabilities of an object: the
             share of real objects kept, false objects left per image, mean Dice.
+        groups (list[int] | None): Number of the group of each image of the fit, such as
+            its patient. None: each is on its own.
         record (dict): What the fit says of itself.
     """
 
@@ -181,6 +183,7 @@ class Decisions:
     empty: list[int] = field(default_factory=lambda: [0, 0])
     cuts: list[list[float]] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
+    groups: list[int] | None = None
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> 'Decisions':
@@ -210,6 +213,11 @@ class Decisions:
             )
             if content['objects'] and not content['cuts']:
                 raise ValueError('there are no cuts of objects')
+            if content.get('groups') is not None:
+                last = max(images - 1, 0)
+                check_array(
+                    'groups', content['groups'], (images,), int, low=0, high=last
+                )
             check_bool('relative', content['relative'])
             check_choice('area_from', content['area_from'], IMAGE_PREDICTORS[:2])
             check_choice('area_unit', content['area_unit'], UNITS)
@@ -224,6 +232,13 @@ class Decisions:
     def inputs(self) -> np.ndarray:
         """``(I, 17)`` inputs of the images of the fit, see :func:`domain_inputs`."""
         return domain_inputs(self._features)
+
+    @property
+    def group_of_image(self) -> np.ndarray:
+        """``(I,)`` number of the group of each image of the fit, without gaps."""
+        if self.groups is None:
+            return np.arange(len(self.features))
+        return np.unique(self.groups, return_inverse=True)[1]
 
     @cached_property
     def masked(self) -> np.ndarray:

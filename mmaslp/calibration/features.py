@@ -40,6 +40,8 @@ class ImageCounts:
         object_codes (np.ndarray): ``(E,)`` codes of the pixels of objects.
         object_counts (np.ndarray): ``(E, 3)`` as ``counts``.
         num_objects (int): O.
+        key (int | None): Number of the patient, video or place that it is of, or its
+            own; groups join some where there are many. None: not known.
     """
 
     group: int
@@ -49,6 +51,7 @@ class ImageCounts:
     object_codes: np.ndarray
     object_counts: np.ndarray
     num_objects: int
+    key: int | None = None
 
     @cached_property
     def pixels(self) -> np.ndarray:

@@ -3,7 +3,7 @@
 Where the sets differ, bounds are weighted or withheld, and no object has a probability.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain, count, islice
 from math import comb
@@ -47,10 +47,12 @@ class SetComparison:
         differs (bool): Whether the sets differ beyond chance.
         means (dict[str, tuple[float, float]]): Mean of each feature in the fit and in
             the new set, those that differ most come first.
-        effective (float): How many images of the fit the weights leave.
+        effective (float): How many images, or groups, of the fit the weights leave.
         dice (float): Mean Dice to expect of the new images, corrected by the weighted
             errors of the fit; nan where no image has an expected Dice, or it is
             withheld.
+        groups (tuple[int, int] | None): Number of groups of each set, which count then,
+            and not images. None: no image is in a group with another one.
     """
 
     images: tuple[int, int]
@@ -60,6 +62,7 @@ class SetComparison:
     means: dict[str, tuple[float, float]]
     effective: float
     dice: float
+    groups: tuple[int, int] | None = None
 
     @classmethod
     def of(
@@ -89,8 +92,9 @@ class SetComparison:
             p_value=division.p_value,
             differs=division.differs,
             means=means,
-            effective=float(weights.sum() ** 2 / (weights**2).sum()),
+            effective=division.effective(weights),
             dice=dice,
+            groups=division.groups,
         )
         if comparison.withheld:
             return replace(comparison, dice=np.nan)
@@ -125,16 +129,16 @@ class SetComparison:
 
     def __str__(self) -> str:
         """Say whether the sets differ, in what, and what that means."""
-        fitted, new = self.images
+        fitted, new = self._sizes()
         figures = f'AUC {self.auc:.2f}, p {self.p_value:.2g}'
         if not self.alarm:
             text = (
-                f'No difference is seen between the {new} images and the {fitted} of '
-                f'the fit ({figures}).'
+                f'No difference is seen between the {new} and the {fitted} of the fit '
+                f'({figures}).'
             )
-            if min(fitted, new) < 50:
+            if min(self.groups or self.images) < 50:
                 text += ' So few may hide one.'
-            return text
+            return text + self._hint()
 
         if self.withheld:
             result = (
@@ -154,15 +158,105 @@ class SetComparison:
         if self.differs:
             verb = 'differ'
         return (
-            f'The {new} images {verb} from the {fitted} of the fit ({figures}): '
+            f'The {new} {verb} from the {fitted} of the fit ({figures}): '
             f'{", ".join(most[:3])}. So {result}. Fit to images like these, in files '
             'of as many bits. If `apply` wrote these maps, review those of the network '
-            'instead.'
+            f'instead.{self._hint()}'
+        )
+
+    def _sizes(self) -> tuple[str, str]:
+        """Say how many images both sets have, and of how many groups."""
+        fitted, new = [str(number) for number in self.images]
+        new += ' images'
+        if self.groups is not None:
+            if self.groups[0] < self.images[0]:
+                fitted += f' of {self.groups[0]} groups'
+            if self.groups[1] < self.images[1]:
+                new += f' of {self.groups[1]} groups'
+        return fitted, new
+
+    def _hint(self) -> str:
+        """Say what to do where groups of one set alone are known; '' elsewhere."""
+        if self.groups is None:
+            return ''
+        is_grouped = [
+            groups < images for groups, images in zip(self.groups, self.images)
+        ]
+        if all(is_grouped):
+            return ''
+        return (
+            ' Groups of one set alone are known, so one image of each of them counts: '
+            'if images of the other set belong together, name their groups too.'
         )
 
 
+@dataclass(frozen=True)
+class ImageSet:
+    """The images of one set, and which of them belong together.
+
+    Attributes:
+        inputs (np.ndarray): ``(N, 17)`` see :func:`domain_inputs`.
+        group (np.ndarray): ``(N,)`` number of the group of each, without gaps.
+    """
+
+    inputs: np.ndarray
+    group: np.ndarray
+
+    @property
+    def num_groups(self) -> int:
+        """int: Number of its groups."""
+        return len(np.unique(self.group))
+
+    @property
+    def usual_size(self) -> int:
+        """int: Median number of images of a group."""
+        return int(np.median(np.bincount(self.group)))
+
+    def at_most(self, number: int) -> np.ndarray:
+        """``(N,)`` whether an image is one of so many of its group, at random."""
+        order = np.random.default_rng(0).permutation(len(self.group))
+        by_group = order[np.argsort(self.group[order], kind='stable')]
+        sizes = np.bincount(self.group)
+        place_in_group = np.arange(len(order)) - np.repeat(
+            np.cumsum(sizes) - sizes, sizes
+        )
+
+        chosen = np.zeros(len(order), bool)
+        chosen[by_group[place_in_group < number]] = True
+        return chosen
+
+
+def set_of_estimates(
+    estimates: list[ImageEstimate], groups: Iterable[Hashable] | None
+) -> ImageSet:
+    """New images, in an order that neither images nor names of groups change.
+
+    Raises:
+        ValueError: There are not as many groups as images.
+    """
+    names: list[Hashable] = list(range(len(estimates)))
+    if groups is not None:
+        names = list(groups)
+    if len(names) != len(estimates):
+        raise ValueError(
+            f'there are {len(names)} groups for {len(estimates)} images: give one for '
+            'each'
+        )
+
+    rows_by_group: dict[Hashable, list[tuple[float, ...]]] = {}
+    for name, estimate in zip(names, estimates):
+        rows_by_group.setdefault(name, []).append(tuple(estimate.features))
+    ordered = sorted(sorted(rows) for rows in rows_by_group.values())
+
+    features = np.array(list(chain.from_iterable(ordered)))
+    sizes = [len(rows) for rows in ordered]
+    return ImageSet(domain_inputs(features), np.repeat(np.arange(len(sizes)), sizes))
+
+
 def compare_set(
-    decisions: Decisions, estimates: Iterable[ImageEstimate]
+    decisions: Decisions,
+    estimates: Iterable[ImageEstimate],
+    groups: Iterable[Hashable] | None = None,
 ) -> tuple[SetComparison, list[ImageEstimate]]:
     """Compare new images with those of the fit; if they differ, weight their bounds.
 
@@ -175,11 +269,18 @@ def compare_set(
     the effective sample is below 20 or the AUC 0.6 and more, and that from a p of .01
     on: an answer may be left out ten times as often as an alarm may ring for nothing.
 
+    ``groups`` are the patient, video or place of each new image; the fit keeps those of
+    its own. Whole groups are divided at random then, and form folds. Of each group as
+    many images count as groups of the other set have, in the median of the set of
+    smaller groups, so that groups of both sets are alike; without groups in one set
+    that is one.
+
     Raises:
         TooFewImages: An alarm could not ring; the message names the least number.
+        ValueError: There are not as many groups as images.
     """
     estimates = check_members('estimates', estimates, ImageEstimate)
-    division = Division.of(decisions, estimates)
+    division = Division.of(decisions, estimates, groups)
     weights = np.ones(len(decisions.features))
     if division.differs:
         weights = division.weights()
@@ -210,24 +311,52 @@ class Division:
     Attributes:
         inputs (np.ndarray): ``(I + N, 17)`` standardised inputs of both sets.
         is_new (np.ndarray): ``(I + N,)`` whether an image is a new one.
+        group (np.ndarray): ``(I + N,)`` number of the group of each.
         auc (float): See :class:`SetComparison`; also ``p_value``.
     """
 
     inputs: np.ndarray
     is_new: np.ndarray
+    group: np.ndarray
     auc: float
     p_value: float
 
     @classmethod
-    def of(cls, decisions: Decisions, estimates: list[ImageEstimate]) -> 'Division':
+    def of(
+        cls,
+        decisions: Decisions,
+        estimates: list[ImageEstimate],
+        groups: Iterable[Hashable] | None = None,
+    ) -> 'Division':
         """Divide images of the fit and new ones; TooFewImages if that tells nothing."""
-        fitted = len(decisions.inputs)
-        check_enough(fitted, len(estimates))
-        new = domain_inputs(sorted_features(estimates))
-        inputs = np.concatenate([decisions.inputs, new])
+        fit = ImageSet(decisions.inputs, decisions.group_of_image)
+        new = set_of_estimates(estimates, groups)
+        check_enough(fit, new)
+
+        inputs = np.concatenate([fit.inputs, new.inputs])
         inputs = (inputs - inputs.mean(0)) / (inputs.std(0) + 1e-9)
-        is_new = np.arange(len(inputs)) >= fitted
-        return cls(inputs, is_new, *permutation_test(inputs, is_new))
+        is_new = np.arange(len(inputs)) >= len(fit.inputs)
+        group = np.concatenate([fit.group, fit.num_groups + new.group])
+
+        most = min(fit.usual_size, new.usual_size)
+        counts = np.concatenate([fit.at_most(most), new.at_most(most)])
+        auc, p_value = permutation_test(inputs[counts], is_new[counts], group[counts])
+        return cls(inputs, is_new, group, auc, p_value)
+
+    @property
+    def groups(self) -> tuple[int, int] | None:
+        """tuple[int, int] | None: See :class:`SetComparison`."""
+        fitted = len(np.unique(self.group[~self.is_new]))
+        new = len(np.unique(self.group[self.is_new]))
+        if fitted + new == len(self.group):
+            return None
+        return fitted, new
+
+    def effective(self, weights: np.ndarray) -> float:
+        """How many groups of the fit ``(I,)`` weights leave, by Kish's formula."""
+        group = self.group[~self.is_new]
+        mean = np.bincount(group, weights) / np.bincount(group)
+        return float(mean.sum() ** 2 / (mean**2).sum())
 
     @property
     def differs(self) -> bool:
@@ -251,8 +380,13 @@ class Division:
         return prob / (1 - prob)
 
 
-def check_enough(fitted: int, new: int) -> None:
-    """Refuse so few images of the fit and new ones that no alarm could ring."""
+def check_enough(fit: ImageSet, of_new: ImageSet) -> None:
+    """Refuse so few images, or groups, of both sets that no alarm could ring."""
+    fitted = fit.num_groups
+    new = of_new.num_groups
+    name = 'images'
+    if fitted + new < len(fit.group) + len(of_new.group):
+        name = 'groups'
     least = next(
         number
         for number in count(FOLDS)
@@ -260,16 +394,25 @@ def check_enough(fitted: int, new: int) -> None:
     )
     if fitted < FOLDS or new < least:
         raise TooFewImages(
-            f'{new} images beside {fitted} of the fit are too few to tell whether '
+            f'{new} {name} beside {fitted} of the fit are too few to tell whether '
             f'they are alike: take {least} or, better, a hundred'
         )
 
 
-def permutation_test(inputs: np.ndarray, is_new: np.ndarray) -> tuple[float, float]:
-    """AUC of a cross-validated ridge regression, and its p among random divisions."""
+def permutation_test(
+    inputs: np.ndarray, is_new: np.ndarray, group: np.ndarray | None = None
+) -> tuple[float, float]:
+    """AUC of a cross-validated ridge regression, and its p among random divisions.
+
+    Groups are divided, numbered without gaps; None: each image is on its own.
+    """
+    if group is None:
+        group = np.arange(len(inputs))
     rng = np.random.default_rng(0)
-    fold = rng.permutation(len(inputs)) % FOLDS
-    at_random = (rng.permutation(is_new) for _ in range(DRAWS))
+    is_new_group = np.zeros(group.max() + 1, bool)
+    is_new_group[group[is_new]] = True
+    fold = (rng.permutation(len(is_new_group)) % FOLDS)[group]
+    at_random = (rng.permutation(is_new_group)[group] for _ in range(DRAWS))
     divisions = chain([is_new], at_random)
 
     aucs: list[float] = []

@@ -10,6 +10,7 @@ Example:
 import argparse
 
 from .arguments import add_map_options, map_reader
+from .fit import groups_by_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('maps', help='folder of maps, as the network gives them')
     add('--calibrator', required=True, metavar='FILE', help='file of `mmaslp fit`')
     add('--json', metavar='FILE', help='write the comparison')
+    add(
+        '--groups',
+        metavar='PATTERN',
+        help='regular expression of what names of one patient or video share, as in '
+        'fit: groups are compared, and not images',
+    )
     add_map_options(parser)
 
 
@@ -28,14 +35,18 @@ def run(args: argparse.Namespace) -> int:
     from ..calibration.calibrator import Calibrator
     from ..common.outputs import check_outputs, write_output
     from ..evaluation.result import strict_json
+    from ..files.map_pairs import MapFiles
     from ..files.review import range_said, review_maps
 
     check_outputs({'--json': args.json}, [args.maps, args.calibrator], args.overwrite)
+    files = MapFiles.of(args.maps)
+    groups = groups_by_name(args.groups, list(files.pairs))
     calibrator = Calibrator.load(args.calibrator)
-    rows = review_maps(
-        calibrator, args.maps, reader=map_reader(args), workers=args.workers
-    )
-    comparison, _ = calibrator.compare_set([row.estimate for row in rows])
+    rows = review_maps(calibrator, files, reader=map_reader(args), workers=args.workers)
+    group_of_row = None
+    if groups is not None:
+        group_of_row = [groups[row.name] for row in rows]
+    comparison, _ = calibrator.compare_set([row.estimate for row in rows], group_of_row)
 
     print(f'{"mean over images":<48}{"fit":>10}{"new":>10}')
     for name, (of_fit, new) in comparison.means.items():

@@ -164,6 +164,14 @@ def group_numbers(
     return list(numbers_of(groups))
 
 
+def groups_by_name(text: str | None, names: Sequence[str]) -> dict[str, int] | None:
+    """Number the group of each name by ``--groups``; None without that option."""
+    pattern = read_pattern(text)
+    if pattern is None:
+        return None
+    return dict(zip(names, group_numbers(pattern, names, fits=False)))
+
+
 def _group_of(match: re.Match | None) -> str:
     """What a pattern finds, or what its parentheses hold; '' of nothing."""
     if match is None:

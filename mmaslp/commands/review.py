@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..files.names import display_name, some, warn_of_others
 from .arguments import add_map_options, map_reader
-from .fit import group_numbers, read_pattern
+from .fit import groups_by_name
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator
@@ -63,7 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--groups',
         metavar='PATTERN',
         help='regular expression of what names of one patient or video share, as in '
-        'fit: with --truth, intervals are over groups',
+        'fit: groups are compared with those of the fit, and intervals of --truth are '
+        'over groups',
     )
     add('--labels', metavar='DIR', help='folder of masks of which some may be wrong')
     add(
@@ -97,12 +98,8 @@ def run(args: argparse.Namespace) -> None:
 
     check_number('--smallest', args.smallest, at_least=0)
     check_number('--level', args.level, above=0, below=1)
-    pattern = read_pattern(args.groups)
     files = MapFiles.of(args.maps, args.labels or args.truth, args.suffix or '')
-    groups = None
-    if pattern is not None:
-        names = list(files.pairs)
-        groups = dict(zip(names, group_numbers(pattern, names, fits=False)))
+    groups = groups_by_name(args.groups, list(files.pairs))
     _check_outputs(args, files)
     calibrator = Calibrator.load(args.calibrator)
     review = partial(
@@ -115,9 +112,10 @@ def run(args: argparse.Namespace) -> None:
         workers=args.workers,
     )
     extras = _extras(args, files)
-    comparison, rows = compare_review(calibrator, review(calibrator, extras=extras))
+    rows = review(calibrator, extras=extras)
+    comparison, rows = compare_review(calibrator, rows, groups)
     verdict = (
-        comparison or f'{len(rows)} images are too few to compare them with the fit.'
+        comparison or f'{_number(rows, groups)} are too few to compare with the fit.'
     )
     print(verdict)
     alarm = comparison is not None and comparison.alarm
@@ -127,6 +125,13 @@ def run(args: argparse.Namespace) -> None:
     if args.truth:
         _print_proof(rows, groups)
     _write(args, rows, calibrator, str(verdict), alarm)
+
+
+def _number(rows: 'list[Reviewed]', groups: dict[str, int] | None) -> str:
+    """Say how many images there are, or groups of them."""
+    if groups is None:
+        return f'{len(rows)} images'
+    return f'{len(set(groups.values()))} groups'
 
 
 def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
@@ -145,8 +150,6 @@ def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
     if bool(args.labels) != bool(args.suspects) or (args.labels and args.truth):
         raise ValueError('--labels and --suspects go together, and without --truth')
 
-    if args.groups and not args.truth:
-        raise ValueError('--groups are for the intervals of --truth: name the masks')
     if args.objects_out:
         outputs['--objects-out'] = files_of(args.objects_out, files.pairs)
     inputs = [args.maps, args.truth, args.labels, args.calibrator, args.images]

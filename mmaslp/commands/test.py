@@ -163,8 +163,10 @@ def _check(
 
     if args.report and not measured:
         raise ValueError('--report needs the metrics of calibration: add --eval ece')
-    if args.groups and not measured:
-        raise ValueError('--groups needs the metrics of calibration: add --eval ece')
+    if args.groups and not (measured or args.review):
+        raise ValueError(
+            '--groups needs the metrics of calibration: add --eval ece, or --review'
+        )
     if args.review:
         if calibrator is None:
             raise ValueError(

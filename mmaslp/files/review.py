@@ -319,15 +319,23 @@ def _as_stored(objects: ObjectTable, slice_axis: int) -> ObjectTable:
 
 
 def compare_review(
-    calibrator: Calibrator, rows: Sequence[Reviewed]
+    calibrator: Calibrator,
+    rows: Sequence[Reviewed],
+    groups: Mapping[str, int] | None = None,
 ) -> tuple[SetComparison | None, list[Reviewed]]:
     """Compare the images as a set with those of the fit, and give what holds of them.
 
     That are bounds, and probabilities of objects. None says that there are too few
-    images to tell.
+    images to tell. ``groups`` has the number of the group of each name, such as its
+    patient: groups are compared then.
     """
+    group_of_row = None
+    if groups is not None:
+        group_of_row = [groups[row.name] for row in rows]
     try:
-        comparison, estimates = calibrator.compare_set([row.estimate for row in rows])
+        comparison, estimates = calibrator.compare_set(
+            [row.estimate for row in rows], group_of_row
+        )
     except TooFewImages:
         return None, list(rows)
     compared = []

@@ -12,6 +12,7 @@ from mmaslp.calibration import fit_calibrator
 from mmaslp.calibration.decisions import Decisions
 from mmaslp.calibration.features import DOMAIN_FEATURES
 from mmaslp.calibration.sets import (
+    ImageSet,
     SetComparison,
     TooFewImages,
     _auc,
@@ -231,6 +232,119 @@ def test_equal_sets_ring_as_seldom_as_promised():
     ]
     assert min(values) > 0.001
     assert 0.25 < np.mean(values) < 0.75
+
+
+def test_groups_that_are_alike_ring_as_seldom_as_promised():
+    """Five slices of a patient are not five images: those that are alike ring."""
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(30), 5)
+    by_groups = []
+    by_images = []
+    for _ in range(20):
+        inputs = rng.normal(size=(30, 9))[group] + 0.1 * rng.normal(size=(150, 9))
+        by_groups.append(permutation_test(inputs, group < 15, group)[1])
+        by_images.append(permutation_test(inputs, group < 15)[1])
+
+    assert min(by_groups) > 0.001
+    assert 0.25 < np.mean(by_groups) < 0.75
+    assert np.mean(np.array(by_images) <= 0.001) > 0.5
+
+
+def slices(first, patients, number=4, change=lambda prob: prob):
+    """Maps of patients, of which slices are nearly alike, and masks and groups."""
+    for patient in range(first, first + patients):
+        prob, mask = discs(patient)
+        for k in range(number):
+            noise = np.random.default_rng(k).normal(0, 0.003, prob.shape)
+            yield change((prob + noise).clip(0, 1)), mask, f'patient {patient}'
+
+
+@pytest.fixture(scope='module')
+def grouped():
+    maps, masks, groups = zip(*slices(0, 24))
+    return fit_calibrator(maps, masks, groups=groups)
+
+
+def test_groups_of_new_images_are_compared_with_those_of_the_fit(grouped, tmp_path):
+    maps, _, groups = zip(*slices(100, 12))
+    estimates = [grouped.image(prob) for prob in maps]
+    comparison, same = grouped.compare_set(estimates, groups)
+    assert comparison.groups == (24, 12)
+    assert comparison.p_value > 0.05
+    assert same == estimates
+    assert comparison.effective == pytest.approx(24)
+    assert 'between the 48 images of 12 groups and the 96 of 24 groups' in str(
+        comparison
+    )
+    assert 'So few may hide one.' in str(comparison)
+    # By images the same maps rang.
+    alone = replace(grouped.decisions, groups=None)
+    assert compare_set(alone, estimates)[0].p_value < comparison.p_value / 10
+
+    # Neither the order nor what groups are called tells anything.
+    assert grouped.compare_set(estimates[::-1], groups[::-1])[0] == comparison
+    assert grouped.compare_set(estimates, [k // 4 for k in range(48)])[0] == comparison
+
+    grouped.save(tmp_path / 'c.json')
+    again = type(grouped).load(tmp_path / 'c.json')
+    assert again.compare_set(estimates, groups)[0] == comparison
+
+
+def test_groups_that_differ_are_seen(grouped):
+    maps, _, groups = zip(*slices(100, 12, change=lambda prob: changed(prob, 2.5)))
+    estimates = [grouped.image(prob) for prob in maps]
+    comparison, _ = grouped.compare_set(estimates, groups)
+    assert comparison.differs
+    assert 'The 48 images of 12 groups differ from the 96 of 24 groups' in str(
+        comparison
+    )
+
+
+def test_groups_of_one_set_count_as_one_image_each(grouped):
+    estimates = [grouped.image(prob) for prob, _, _ in slices(100, 20, number=1)]
+    comparison, _ = grouped.compare_set(estimates)
+    assert comparison.groups == (24, 20)
+    assert comparison.p_value > 0.05
+    assert 'Groups of one set alone are known' in str(comparison)
+
+    alone = fit_calibrator(*zip(*(pair[:2] for pair in slices(0, 24, number=1))))
+    maps, _, groups = zip(*slices(100, 20))
+    comparison, _ = alone.compare_set(map(alone.image, maps), groups)
+    assert comparison.groups == (24, 20)
+    assert comparison.p_value > 0.05
+    assert 'Groups of one set alone are known' in str(comparison)
+
+
+def test_too_few_groups_and_groups_of_other_images(grouped):
+    maps, _, groups = zip(*slices(100, 3))
+    estimates = [grouped.image(prob) for prob in maps]
+    with pytest.raises(TooFewImages, match='3 groups beside 24 of the fit'):
+        grouped.compare_set(estimates, groups)
+    with pytest.raises(ValueError, match='11 groups for 12 images: give one for each'):
+        grouped.compare_set(estimates, groups[1:])
+
+
+def test_more_patients_than_a_table_has_groups_are_kept_apart():
+    maps, masks, groups = zip(*slices(0, 110, number=2))
+    small = [values[::3, ::3] for values in maps]
+    decisions = fit_calibrator(small, [m[::3, ::3] for m in masks], groups=groups)
+    of_image = np.array(decisions.decisions.groups)
+    assert len(of_image) == 220
+    assert (np.bincount(of_image) == 2).all()
+
+
+def test_images_on_their_own_have_no_groups(calibrator):
+    assert calibrator.decisions.groups is None
+    assert 'groups' not in calibrator.to_dict()['decisions']
+
+
+def test_of_a_group_some_images_count():
+    group = np.array([0, 1, 1, 1, 2, 2, 2, 2, 1])
+    images = ImageSet(np.zeros((9, 17)), group)
+    assert (images.num_groups, images.usual_size) == (3, 4)
+    for most in (1, 2, 4):
+        counted = images.at_most(most)
+        assert np.bincount(group[counted]).tolist() == [1, most, most]
 
 
 def auc_by_pairs(scores, is_new):

@@ -60,6 +60,8 @@ def damaged(content, path, value):
         ('decisions.features.0.2', '0.5'),
         ('decisions.dice.0', True),
         ('decisions.empty', [5.5, 2.2]),
+        ('decisions.groups', [0, 0]),
+        ('decisions.groups', [7]),
         ('decisions.empty', [True, True]),
         ('decisions.empty', [1, 2]),
         ('decisions.cuts', []),

@@ -96,6 +96,38 @@ def test_a_review_says_it_first_and_withholds_its_answers(folders, tmp_path, cap
     assert {row['dice'] for row in rows} == {''}  # what it expects may be wrong too
 
 
+def test_slices_of_patients_that_are_alike_do_not_drift(tmp_path, capsys):
+    """By images they did: four slices of a patient are nearly one."""
+    for name, first, patients in (('val', 0, 24), ('new', 500, 16)):
+        maps, masks = write_scenes(tmp_path / name, patients, first=first)
+        for path in [*maps.iterdir(), *masks.iterdir()]:
+            for k in range(4):
+                copy = path.with_name(f'{path.stem}_{k}.png')
+                if path.parent == masks:
+                    shutil.copy(path, copy)
+                else:
+                    prob = MapReader().read(path)
+                    noise = np.random.default_rng(k).normal(0, 0.003, prob.shape)
+                    write_prob_map(copy, (prob + noise).clip(0, 1), bits=16)
+            path.unlink()
+
+    file = tmp_path / 'c.json'
+    groups = ['--groups', '^[^_]+']
+    val = [str(tmp_path / 'val' / part) for part in ('maps', 'masks')]
+    assert run_command('fit', [*val, '--out', str(file), *groups]) == 0
+    found = tmp_path / 'd.json'
+    args = [str(tmp_path / 'new' / 'maps'), '--calibrator', str(file)]
+    assert drift([*args, *groups, '--json', str(found)]) == 0
+    said = capsys.readouterr().out
+    assert 'between the 64 images of 16 groups and the 96 of 24 groups' in said
+    assert json.loads(found.read_text())['groups'] == [24, 16]
+    assert drift([*args, '--groups', '^']) == 2
+
+    out = ['--out', str(tmp_path / 'r.csv')]
+    assert run_command('review', [*args, *groups, *out]) == 0
+    assert 'images of 16 groups and the 96 of 24' in capsys.readouterr().out
+
+
 def test_an_alarm_that_cannot_ring_is_refused(folders, tmp_path, capsys):
     file = folders[0]
     few, _ = write_scenes(tmp_path / 'few', 4, first=500)

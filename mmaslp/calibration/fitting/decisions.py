@@ -160,8 +160,17 @@ def fit_decisions(
         area_unit=area.area_unit,
         empty=[len(empty), _holding_nothing(empty)],
         cuts=objects.cuts,
+        groups=groups_of([cases[row].image for row in kept]),
         record=record,
     )
+
+
+def groups_of(images: Sequence[ImageCounts]) -> list[int] | None:
+    """Numbers of the groups of images; None if each is, or may be, on its own."""
+    keys = [image.key for image in images]
+    if None in keys or len(set(keys)) == len(keys):
+        return None
+    return np.unique(np.array(keys, int), return_inverse=True)[1].tolist()
 
 
 def images_of(cases: Sequence[Measured]) -> list[ImageCounts]:

@@ -1,5 +1,6 @@
 """The table that calibrators are fitted from: counts by band and narrow cell of p."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -128,7 +129,7 @@ class CalibrationTables:
             self.contents = None
         if self.contents is not None:
             self.axes.add(prob.dim())
-            self.contents.append(image)
+            self.contents.append(replace(image, key=int(key)))
 
     def add_negative_crop(
         self, prob: Tensor | np.ndarray, logits: bool = False

@@ -470,7 +470,9 @@ def _register_outputs(runner: Any, run: Config, options: EvaluationOptions) -> N
     if options.out_prob is not None:
         runner.register_hook(ProbMapHook(options.out_prob, **shared))
     if options.review is not None:
-        runner.register_hook(ReviewHook(options.review, **shared))
+        runner.register_hook(
+            ReviewHook(options.review, groups=options.groups, **shared)
+        )
 
 
 def _calibrated_row(

@@ -2,7 +2,7 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,9 @@ class ReviewHook(ScoresHook):
         calibrator (str | Calibrator): File of ``mmaslp fit``.
         scores (str): See ``ScoreReader``. Defaults to 'auto'.
         overwrite (bool): Replace a file that is there. Defaults to False.
+        groups (Callable, optional): Numbers images by the group of each, such as a
+            patient, from their names: groups are compared with those of the fit then.
+            Defaults to None.
 
     Raises:
         ValueError: An argument is out of its range, the calibrator knows nothing of
@@ -179,8 +182,10 @@ class ReviewHook(ScoresHook):
         calibrator: str | Calibrator,
         scores: str = 'auto',
         overwrite: bool = False,
+        groups: Callable[[Sequence[str]], Sequence[int]] | None = None,
     ) -> None:
         super().__init__(scores, overwrite)
+        self.groups = groups
         self.out = Path(check_path('out', out))
         self.calibrator = loaded('calibrator', calibrator)
         self.calibrator.need_decisions()
@@ -221,7 +226,12 @@ class ReviewHook(ScoresHook):
             for part in parts:
                 rows |= part
             ordered = most_doubtful_first([rows[path] for path in sorted(rows)])
-            comparison, ordered = compare_review(self.calibrator, ordered)
+            groups = None
+            if self.groups is not None:
+                paths = sorted(rows)
+                names = [rows[path].name for path in paths]
+                groups = dict(zip(names, self.groups(paths)))
+            comparison, ordered = compare_review(self.calibrator, ordered, groups)
             write_review(self.out, ordered, self.overwrite)
             if comparison is not None:
                 level = logging.INFO
