@@ -8,8 +8,10 @@ Example:
 """
 
 import argparse
+from functools import partial
 
 from .arguments import add_map_options, map_reader
+from .fit import group_numbers, read_pattern
 
 MASKS = ('keep', 'accuracy', 'dice')
 
@@ -43,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='choose it by the false objects that an image may keep, in the mean',
     )
+    parser.add_argument(
+        '--groups',
+        metavar='PATTERN',
+        help='with these three, which compare the maps with those of the fit: regular '
+        'expression of what names of one patient or video share, as in fit',
+    )
     add_map_options(parser)
 
 
@@ -51,12 +59,21 @@ def run(args: argparse.Namespace) -> None:
     from ..calibration.calibrator import Calibrator
     from ..files.calibrated_maps import apply_calibrator
 
+    pattern = read_pattern(args.groups)
+    groups = None
+    if pattern is not None:
+        groups = partial(group_numbers, pattern, fits=False)
     calibrator = Calibrator.load(args.calibrator)
     least = args.min_object_prob
     if args.keep_real is not None or args.max_false is not None:
         calibrator.check_objects()
         least = calibrator.need_decisions().least_probability(
             args.keep_real, args.max_false
+        )
+    if groups is not None and least is None:
+        raise ValueError(
+            '--groups are for the set that objects are left out of: give '
+            '--min-object-prob, --keep-real or --max-false, or leave --groups out'
         )
     folders = apply_calibrator(
         calibrator,
@@ -68,6 +85,7 @@ def run(args: argparse.Namespace) -> None:
         workers=args.workers,
         overwrite=args.overwrite,
         calibrator_file=args.calibrator,
+        groups=groups,
     )
 
     if least != args.min_object_prob:

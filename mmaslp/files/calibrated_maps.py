@@ -2,7 +2,8 @@
 
 import tempfile
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -11,7 +12,9 @@ import numpy as np
 import torch
 
 from ..calibration.calibrator import Calibrator, loaded
+from ..calibration.estimates import ImageEstimate, ObjectTable
 from ..calibration.masks import MASKS
+from ..calibration.sets import TooFewImages
 from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.inputs import sha256_of
 from ..common.outputs import check_outputs, resolved_folder, write_output
@@ -45,6 +48,7 @@ def apply_calibrator(
     workers: int | None = 1,
     overwrite: bool = False,
     calibrator_file: str | Path | None = None,
+    groups: Callable[[Sequence[str]], Sequence[int]] | None = None,
 ) -> dict[str, tuple[Path, int]]:
     """Write the calibrated maps of a folder: 16-bit PNG of images, others as read.
 
@@ -52,8 +56,10 @@ def apply_calibrator(
     and 255, of volumes and for nnU-Net of 0 and 1: 'keep' the network's decision,
     'accuracy' where the calibrated probability is above 1/2, 'dice' of the largest
     expected Dice. ``min_object_prob`` leaves objects out of 'keep' that are
-    real with a smaller probability. Existing files are replaced with ``overwrite``
-    only, and ``calibrator_file``, which the calibrator was read from, never.
+    real with a smaller probability; the maps are compared as a set with the images of
+    the fit then, by ``groups`` that a function numbers from their names, if it is
+    given. Existing files are replaced with ``overwrite`` only, and ``calibrator_file``,
+    which the calibrator was read from, never.
 
     Returns:
         dict[str, tuple[Path, int]]: Folder and number of 'maps' and, if asked for,
@@ -62,11 +68,16 @@ def apply_calibrator(
     Raises:
         FileExistsError: An output is there already, and ``overwrite`` is False.
         ValueError: A folder or a file does not serve; or an output is an input; or the
-            calibrator cannot tell which objects are real. Nothing is written then.
+            calibrator cannot tell which objects are real, or not on such maps, which
+            differ from those of the fit. Nothing is written then.
     """
     calibrator = loaded('calibrator', calibrator)
     _check_masks(calibrator, masks, min_object_prob)
     files = MapFiles.of(maps)
+    names = list(files.pairs)
+    group_of_name = None
+    if groups is not None:
+        group_of_name = dict(zip(names, groups(names)))
     plan = _Plan.of(
         Path(maps), files, Path(check_path('out', out)), calibrator_file, overwrite
     )
@@ -92,6 +103,8 @@ def apply_calibrator(
             what='applying',
             chunk=1,
         )
+        if min_object_prob is not None:
+            _check_set(calibrator, writer.estimates, group_of_name)
         for sentence in writer.doubts(len(files.pairs)):
             warnings.warn(sentence, stacklevel=2)
         return plan.publish(folders)
@@ -111,6 +124,26 @@ def _check_masks(
             'the masks of the network: give --masks keep'
         )
     calibrator.check_objects()
+
+
+def _check_set(
+    calibrator: Calibrator,
+    estimates: dict[str, ImageEstimate],
+    groups: dict[str, int] | None,
+) -> None:
+    """Refuse to leave objects out of a set in which none has a probability."""
+    group_of_image = None
+    if groups is not None:
+        group_of_image = [groups[name] for name in estimates]
+    try:
+        comparison, _ = calibrator.compare_set(estimates.values(), group_of_image)
+    except TooFewImages:
+        return
+    if comparison.alarm:
+        raise ValueError(
+            f'{comparison} Nothing is written: leave out --min-object-prob, '
+            '--keep-real and --max-false, and the masks keep all objects'
+        )
 
 
 @dataclass(frozen=True)
@@ -235,6 +268,8 @@ class _Writer:
     is_soft: bool = False  # whether a value lies between 0 and 1
     has_foreground: bool = False  # whether the network's mask has a pixel
     outside: int = 0  # images outside of the range of the fit, of new masks
+    # By name what to expect of an image, where objects are left out.
+    estimates: dict[str, ImageEstimate] = field(default_factory=dict)
 
     def add(self, name: str, path: Path, given: np.ndarray, label: None) -> None:
         self.is_soft = (
@@ -247,7 +282,12 @@ class _Writer:
             self.has_foreground = bool((given > cut).any())
         self.calibrator.check_axes(given.ndim, '; of channels save one alone')
         if self.masks:
-            self._write_mask(path, self._mask(given, self.masks))
+            mask = self.calibrator.masks(given, self.masks, self.reader.logits)
+            if self.min_object_prob is not None:
+                estimate, objects = self.calibrator.judge(given, self.reader.logits)
+                self.estimates[name] = estimate
+                mask &= self._is_kept(objects).reshape(mask.shape)
+            self._write_mask(path, mask)
         if self.masks not in (None, 'keep') and self.calibrator.decisions:
             self.outside += self.calibrator.image(
                 given, self.reader.logits
@@ -258,6 +298,7 @@ class _Writer:
         self.is_soft |= other.is_soft
         self.has_foreground |= other.has_foreground
         self.outside += other.outside
+        self.estimates |= other.estimates
 
     def doubts(self, images: int) -> list[str]:
         """Say what is odd about the maps as a whole, or may make masks worse."""
@@ -281,15 +322,10 @@ class _Writer:
             )
         return sentences
 
-    def _mask(self, given: np.ndarray, kind: str) -> np.ndarray:
-        logits = self.reader.logits
-        mask = self.calibrator.masks(given, kind, logits)
-        if self.min_object_prob is None:
-            return mask
-        objects = self.calibrator.objects(given, logits)
-        return mask & ~np.isin(
-            objects.labels, objects.label[objects.probability < self.min_object_prob]
-        ).reshape(mask.shape)
+    def _is_kept(self, objects: ObjectTable) -> np.ndarray:
+        """Pixels of no object that is less probable than asked for."""
+        improbable = objects.label[objects.probability < self.min_object_prob]
+        return ~np.isin(objects.labels, improbable)
 
     def _calibrated(self, given: np.ndarray) -> np.ndarray:
         if not self.reader.logits:

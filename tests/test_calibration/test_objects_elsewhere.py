@@ -182,3 +182,43 @@ def test_the_order_is_that_of_the_review(calibrator):
     rows = judged(calibrator.without_objects(), sharper)
     scores = [estimate.score for estimate, _ in rows]
     assert scores == [estimate.score for estimate, _ in judged(calibrator, sharper)]
+
+
+@pytest.mark.parametrize('option', ['--min-object-prob', '--keep-real', '--max-false'])
+def test_no_mask_leaves_objects_out_after_an_alarm(folders, tmp_path, capsys, option):
+    """Before, it left out objects by probabilities that a review withholds."""
+    file, maps, other = folders
+    options = ['--masks', 'keep', option, '0.6']
+    for folder, code in ((maps, 0), (other, 2)):
+        out = tmp_path / folder.name
+        args = [str(file), str(folder), '--out', str(out), *options]
+        assert run_command('apply', args) == code
+        assert out.exists() == (code == 0)
+        assert (tmp_path / f'{folder.name}_masks').exists() == (code == 0)
+
+    error = capsys.readouterr().err
+    assert 'The 20 images differ from the 40 of the fit' in error
+    assert 'leave out --min-object-prob, --keep-real and --max-false' in error
+    args = [str(file), str(other), '--out', str(out), '--masks', 'keep']
+    assert run_command('apply', args) == 0
+
+
+def test_so_few_maps_that_no_alarm_can_ring_may_leave_objects_out(folders, tmp_path):
+    file, maps, _ = folders
+    some = tmp_path / 'some'
+    some.mkdir()
+    for path in sorted(maps.iterdir())[:2]:
+        (some / path.name).write_bytes(path.read_bytes())
+    args = [str(file), str(some), '--out', str(tmp_path / 'out'), '--masks', 'keep']
+    assert run_command('apply', [*args, '--min-object-prob', '0.5']) == 0
+
+
+def test_groups_of_maps_that_objects_are_left_out_of(folders, tmp_path, capsys):
+    file, _, other = folders
+    args = [str(file), str(other), '--out', str(tmp_path / 'out'), '--masks', 'keep']
+    assert run_command('apply', [*args, '--groups', '^..']) == 2
+    assert '--groups are for the set' in capsys.readouterr().err
+    args += ['--min-object-prob', '0.5', '--groups']
+    # Two groups are too few for an alarm.
+    assert run_command('apply', [*args, '^..']) == 0
+    assert run_command('apply', [*args, '(', '--overwrite']) == 2
