@@ -216,6 +216,26 @@ def of_images(row, above):
     return [decision(row[0], key) for key in keys]
 
 
+def of_dice_masks(row, above):
+    """Mean Dice of three masks, and what a calibrator's gains, or loses, by image."""
+    name = {
+        'MediaPipe, its maps': 'mediapipe',
+        'SINet': 'sinet',
+        'ISNet, 46 frames of 10 videos': 'isnet',
+        'U-Net, people': 'ccp_person_320-bce',
+        'U-Net, polyps': 'kvasir_seg_320-bce',
+        'U-Net, polyps, levels': 'kvasir_seg_320-image_band',
+        'U-Net, steel defects': 'sd_saliency_900-bce',
+        'U-Net, nuclei': 'dsb2018_nuclei_native-bce',
+    }.get(row[0]) or row[0].rpartition(' ')[2].lower()
+    found = load('dice_masks')['sets'][name]
+    masks = ('half', 'RankSEG', 'calibrator, Dice')
+    values = [found['dice'][mask][0] for mask in masks]
+    for mask in masks[:2]:
+        values += [*found['gain'][mask], found['losses'][mask]]
+    return values
+
+
 def of_elsewhere(row, above):
     found = load('elsewhere')['sets']['sinet'][row[0].partition(' (')[0]]
     keys = ['auc', 'above_bound', 'aurc', 'aurc_soft_dice']
@@ -328,6 +348,7 @@ SOURCES = (
     Source('results.md', '| regime | calibrator | ECE by band |', of_recipe),
     Source('results.md', '| network | ECE of objects', of_objects),
     Source('results.md', '| network | error of Dice', of_images),
+    Source('results.md', '| network | Dice: p > 1/2 |', of_dice_masks),
     Source('results.md', '| training, with our calibrator |', of_rivals),
     Source('results.md', '| training | calibrator | ECE by band |', of_shift),
     Source('decisions.md', '| maps | differ | AUC |', of_elsewhere),
