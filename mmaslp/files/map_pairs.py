@@ -338,14 +338,14 @@ def count_files(
 
 
 def _warn_of_copies(files: MapFiles, reader: MapReader) -> None:
-    """Say which maps with masks are there twice, under two names.
+    """Say which maps with masks are there twice, under two names, whatever the masks.
 
     Maps of one value may be equal by chance: those of empty scenes.
     """
     with_masks = {}
     for name, (path, mask) in files.pairs.items():
         if mask is not None:
-            with_masks[name] = (path, mask)
+            with_masks[name] = [path]
 
     copies: dict[str, str] = {}
     for first, *others in find_copies(with_masks):
@@ -508,6 +508,7 @@ def read_pair(
         label = read_binary_array(gt)
     else:
         label = read_binary_mask(gt)
+        _check_no_map(prob, pred, gt)
 
     slices = reader.slices_first(label, pred)
     if prob.shape != slices.shape:
@@ -530,6 +531,20 @@ def read_pair(
                 'affine of their image'
             )
     return prob, slices
+
+
+def _check_no_map(prob: np.ndarray, pred: Path, gt: Path) -> None:
+    """Refuse a copy of a map in the place of its mask.
+
+    The map of a sure network looks like a mask with soft edges.
+    """
+    if pred.stat().st_size != gt.stat().st_size:
+        return
+    is_soft = ((prob > 0) & (prob < 1)).any()
+    if is_soft and pred.read_bytes() == gt.read_bytes():
+        raise ValueError(
+            f'{pred}: its mask {gt} is a copy of it, byte by byte: give the mask'
+        )
 
 
 def _advice_on_shapes(shape: tuple[int, ...], of_mask: tuple[int, ...]) -> str:
