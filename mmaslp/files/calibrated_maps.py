@@ -1,5 +1,6 @@
 """Writing calibrated maps, and masks, of a folder of maps."""
 
+import os
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.inputs import sha256_of
 from ..common.outputs import check_outputs, resolved_folder, write_output
 from .images import CALIBRATED, MARK, marked_arrays, write_picture
-from .map_pairs import MapFiles, count_files
+from .map_pairs import OF_FULL_DISK, MapFiles, count_files
 from .names import warn_of_others
 from .nnunet_maps import with_foreground
 from .prob_maps import (
@@ -63,6 +64,7 @@ def apply_calibrator(
         FileExistsError: An output is there already, and ``overwrite`` is False.
         ValueError: A folder or a file does not serve; or an output is an input; or the
             calibrator cannot tell which objects are real. Nothing is written then.
+        OSError: A file cannot be read, or the disk is full; names the file or ``out``.
     """
     calibrator = loaded('calibrator', calibrator)
     _check_masks(calibrator, masks, min_object_prob)
@@ -74,6 +76,25 @@ def apply_calibrator(
     if masks:
         plan.check_masks_of(files)
 
+    try:
+        return _apply(calibrator, files, plan, masks, min_object_prob, reader, workers)
+    except OSError as error:
+        if error.errno not in OF_FULL_DISK:
+            raise
+        # What waits has names that the user never sees.
+        raise OSError(error.errno, os.strerror(error.errno), str(out)) from error
+
+
+def _apply(
+    calibrator: Calibrator,
+    files: MapFiles,
+    plan: '_Plan',
+    masks: str | None,
+    min_object_prob: float | None,
+    reader: MapReader,
+    workers: int | None,
+) -> dict[str, tuple[Path, int]]:
+    """Calibrate all maps, then move them to where they go."""
     # A map is read once, so what is made of it waits until all could be read.
     with tempfile.TemporaryDirectory(prefix='.mmaslp.', dir=plan.above()) as waiting:
         folders = _Folders(Path(waiting, 'maps'), Path(waiting, 'masks'))

@@ -1,5 +1,6 @@
 """Maps and masks of two folders, matched by name; counting them, also in parallel."""
 
+import errno
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ FIRST_CHANNEL = '_0000'
 LITTER = ('thumbs.db', 'desktop.ini')
 # So far from the cut maps of half precision, as nnU-Net's, may lie beside their masks.
 AT_CUT = 1e-3
+# Errors of a disk that takes no more; reading raises none of them.
+OF_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # Pairs that a process reads before it hands its counts over, which costs as much as a
 # few small maps. The number of processes changes nothing.
 CHUNK = 16
@@ -308,6 +311,7 @@ def count_files(
     Raises:
         ValueError: A folder or a file is not usable, images and volumes are mixed, or
             an option of the reader cannot be right; the message lists all problems.
+        OSError: The disk is full, for a counter that writes.
     """
     names = list(files.pairs)
     jobs = []
@@ -427,6 +431,8 @@ def _count(
             try:
                 counted.add(reader, name, pred, gt)
             except OSError as error:
+                if error.errno in OF_FULL_DISK:
+                    raise  # no other map fares better
                 # Not a file of our own that holds what becomes of a map for a while.
                 file = (
                     error.filename if error.filename in (str(pred), str(gt)) else pred
