@@ -489,6 +489,15 @@ PROMISES = [
             'test_expected_iou_and_its_bound_hold_for_other_images',
         ),
         (
+            'A calibrator may be given as its file, or as the folder that holds '
+            '`calibrator.json`, wherever one is asked for.',
+            f'{HERE}::test_a_calibrator_is_given_as_its_folder',
+        ),
+        (
+            '`--groups` that finds one text;',
+            'tests/test_commands/test_compare.py::test_patients_are_told_by_their_names',
+        ),
+        (
             'A test holds the tables of README and docs against their JSON files.',
             'tests/test_docs/test_figures.py::'
             'test_every_table_with_results_has_a_source',
@@ -1014,3 +1023,13 @@ def test_levels_by_image_and_band_are_the_default():
                     defaults[node.name] = default_of(method, 'levels')
     names = ('ASLPHook', 'ASLPCallback', 'SelfCalibration', 'check_settings')
     assert {defaults[name] for name in names} == {'image_band'}
+
+
+def test_a_calibrator_is_given_as_its_folder(here):
+    Path('run').mkdir()
+    os.rename('c.json', 'run/calibrator.json')
+    assert command('apply', 'run', 'maps', '--out', 'out') == 0
+    words = ('maps', '--calibrator', 'run')
+    assert command('review', *words, '--out', 'r.csv') == 0
+    assert command('drift', *words, '--json', 'run/d.json') == 0
+    assert command('drift', *words, '--json', 'run/calibrator.json') == 2

@@ -9,14 +9,19 @@ Example:
 
 import argparse
 
-from .arguments import add_map_options, map_reader
+from .arguments import add_map_options, judging_calibrator, map_reader
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
     add('maps', help='folder of maps, as the network gives them')
-    add('--calibrator', required=True, metavar='FILE', help='file of `mmaslp fit`')
+    add(
+        '--calibrator',
+        required=True,
+        metavar='FILE',
+        help='file of `mmaslp fit`, or its folder',
+    )
     add('--json', metavar='FILE', help='write the comparison')
     add_map_options(parser)
 
@@ -25,13 +30,14 @@ def run(args: argparse.Namespace) -> int:
     """Compare, print a row for each feature, say whether they differ."""
     from dataclasses import asdict
 
-    from ..calibration.calibrator import Calibrator
+    from ..calibration.calibrator import file_of
     from ..common.outputs import check_outputs, write_output
     from ..evaluation.result import strict_json
     from ..files.review import range_said, review_maps
 
+    args.calibrator = file_of(args.calibrator)
     check_outputs({'--json': args.json}, [args.maps, args.calibrator], args.overwrite)
-    calibrator = Calibrator.load(args.calibrator)
+    calibrator = judging_calibrator(args.calibrator)
     rows = review_maps(
         calibrator, args.maps, reader=map_reader(args), workers=args.workers
     )
