@@ -597,7 +597,14 @@ def loaded(name: str, given: 'Calibrator | str | Path') -> 'Calibrator':
     """Take a calibrator, or load it from its file, or from the folder that has it."""
     if isinstance(given, Calibrator):
         return given
-    path = Path(check_path(f'{name} (a Calibrator, its file or its folder)', given))
+    return Calibrator.load(
+        file_of(check_path(f'{name} (a Calibrator, its file or its folder)', given))
+    )
+
+
+def file_of(given: str | Path) -> Path:
+    """Return the file of a calibrator that is given as its file, or as its folder."""
+    path = Path(given)
     if path.is_dir():
-        path = path / CALIBRATOR_FILE
-    return Calibrator.load(path)
+        return path / CALIBRATOR_FILE
+    return path

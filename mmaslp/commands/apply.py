@@ -18,7 +18,7 @@ MASKS = ('keep', 'accuracy', 'dice')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument('calibrator', help='file of `mmaslp fit`')
+    parser.add_argument('calibrator', help='file of `mmaslp fit`, or its folder')
     parser.add_argument('maps', help='folder of maps')
     parser.add_argument('--out', required=True, metavar='DIR', help='where to')
     parser.add_argument(
@@ -56,13 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read every map once, then write them calibrated."""
-    from ..calibration.calibrator import Calibrator
+    from ..calibration.calibrator import Calibrator, file_of
     from ..files.calibrated_maps import apply_calibrator
 
     pattern = read_pattern(args.groups)
     groups = None
     if pattern is not None:
         groups = partial(group_numbers, pattern, fits=False)
+    args.calibrator = file_of(args.calibrator)
     calibrator = Calibrator.load(args.calibrator)
     least = args.min_object_prob
     if args.keep_real is not None or args.max_false is not None:

@@ -11,6 +11,7 @@ from .. import register_components
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+    from ..calibration.calibrator import Calibrator
     from ..files.prob_maps import MapReader
 
 CONFIG_HELP = 'file, or a config of the package such as mmaslp::demo/bce.py'
@@ -257,3 +258,14 @@ def map_reader(args: argparse.Namespace) -> 'MapReader':
         args.key,
         int(channel) if channel and channel.isdecimal() else channel,
     )
+
+
+def judging_calibrator(file: Path) -> 'Calibrator':
+    """Load a calibrator that knows images; the error of another one names the file."""
+    from ..calibration.calibrator import Calibrator
+    from ..common.inputs import naming
+
+    calibrator = Calibrator.load(file)
+    with naming(file):
+        calibrator.need_decisions()
+    return calibrator

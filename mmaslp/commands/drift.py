@@ -9,7 +9,7 @@ Example:
 
 import argparse
 
-from .arguments import add_map_options, map_reader
+from .arguments import add_map_options, judging_calibrator, map_reader
 from .fit import groups_by_name
 
 
@@ -17,7 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
     add('maps', help='folder of maps, as the network gives them')
-    add('--calibrator', required=True, metavar='FILE', help='file of `mmaslp fit`')
+    add(
+        '--calibrator',
+        required=True,
+        metavar='FILE',
+        help='file of `mmaslp fit`, or its folder',
+    )
     add('--json', metavar='FILE', help='write the comparison')
     add(
         '--groups',
@@ -32,16 +37,17 @@ def run(args: argparse.Namespace) -> int:
     """Compare, print a row for each feature, say whether they differ."""
     from dataclasses import asdict
 
-    from ..calibration.calibrator import Calibrator
+    from ..calibration.calibrator import file_of
     from ..common.outputs import check_outputs, write_output
     from ..evaluation.result import strict_json
     from ..files.map_pairs import MapFiles
     from ..files.review import range_said, review_maps
 
+    args.calibrator = file_of(args.calibrator)
     check_outputs({'--json': args.json}, [args.maps, args.calibrator], args.overwrite)
     files = MapFiles.of(args.maps)
     groups = groups_by_name(args.groups, list(files.pairs))
-    calibrator = Calibrator.load(args.calibrator)
+    calibrator = judging_calibrator(args.calibrator)
     rows = review_maps(calibrator, files, reader=map_reader(args), workers=args.workers)
     group_of_row = None
     if groups is not None:

@@ -150,6 +150,11 @@ def group_numbers(
             )
 
     different = list(dict.fromkeys(groups))
+    if len(different) == 1:
+        raise ValueError(
+            f'--groups {pattern.pattern}: finds only {different[0]} in the names, and '
+            'one group has no interval: leave --groups out, or find more'
+        )
     if fits and len(different) < LEAST_CASES:
         raise ValueError(
             f'--groups {pattern.pattern}: finds only {", ".join(different)} '

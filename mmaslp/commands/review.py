@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name, some, warn_of_others
-from .arguments import add_map_options, map_reader
+from .arguments import add_map_options, judging_calibrator, map_reader
 from .fit import groups_by_name
 
 if TYPE_CHECKING:
@@ -40,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
     add('maps', help='folder of maps')
-    add('--calibrator', required=True, metavar='FILE', help='file of `mmaslp fit`')
+    add(
+        '--calibrator',
+        required=True,
+        metavar='FILE',
+        help='file of `mmaslp fit`, or its folder',
+    )
     add('--suffix', help='what each map is named beyond its mask, such as _prob')
     add('--out', metavar='FILE', help='a row for each image, the review (CSV)')
     add('--objects', metavar='FILE', help='how probable each object is (CSV)')
@@ -91,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Review every map, write the files, say what is doubtful."""
-    from ..calibration.calibrator import Calibrator
+    from ..calibration.calibrator import file_of
     from ..common.arguments import check_number
     from ..files.map_pairs import MapFiles
     from ..files.review import compare_review, review_maps
@@ -100,8 +105,9 @@ def run(args: argparse.Namespace) -> None:
     check_number('--level', args.level, above=0, below=1)
     files = MapFiles.of(args.maps, args.labels or args.truth, args.suffix or '')
     groups = groups_by_name(args.groups, list(files.pairs))
+    args.calibrator = file_of(args.calibrator)
     _check_outputs(args, files)
-    calibrator = Calibrator.load(args.calibrator)
+    calibrator = judging_calibrator(args.calibrator)
     review = partial(
         review_maps,
         maps=files,

@@ -173,6 +173,10 @@ class Result:
         metrics = {key: content[key] for key in content if key not in _NO_METRICS}
         metrics = _metrics(metrics)
         _check_sums(images, metrics)
+        no_foreground = check_bool('no_foreground', content['no_foreground'])
+        masks = images.masks
+        if no_foreground and masks is not None and masks.foreground.any():
+            raise ValueError('no_foreground is true, but masks of images hold some')
         return cls(
             images,
             settings,
@@ -181,7 +185,7 @@ class Result:
             positive=_metrics(content.get('positive', {})),
             model=content['model'],
             dataset=content['dataset'],
-            no_foreground=check_bool('no_foreground', content['no_foreground']),
+            no_foreground=no_foreground,
             measures=_numbers(content.get('measures', {}), at_least=0),
             files=[_file(entry) for entry in content.get('files', [])],
         )
@@ -339,6 +343,7 @@ def load_files(paths: Sequence[str]) -> list[Result]:
     files_of_network: dict[tuple[str, str], set[str]] = {}
     for path, name in names.items():
         for row in load_results(path):
+            _check_names(path, row)
             rows.append((name, row))
             files_of_network.setdefault(_network(row), set()).add(name)
 
@@ -348,6 +353,15 @@ def load_files(paths: Sequence[str]) -> list[Result]:
             row = replace(row, model=f'{name}: {row.model}')
         results.append(row)
     return results
+
+
+def _check_names(path: str, result: Result) -> None:
+    """Refuse an image that is there twice: no row pairs with it."""
+    names = result.images.names
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f'{path}: the same image is in it more than once: measure each once'
+        )
 
 
 def _network(result: Result) -> tuple[str, str]:

@@ -1,8 +1,10 @@
 """Writing calibrated maps, and masks, of a folder of maps."""
 
+import os
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +21,7 @@ from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.inputs import sha256_of
 from ..common.outputs import check_outputs, resolved_folder, write_output
 from .images import CALIBRATED, MARK, marked_arrays, write_picture
-from .map_pairs import MapFiles, count_files
+from .map_pairs import OF_FULL_DISK, MapFiles, count_files
 from .names import warn_of_others
 from .nnunet_maps import with_foreground
 from .prob_maps import (
@@ -70,6 +72,7 @@ def apply_calibrator(
         ValueError: A folder or a file does not serve; or an output is an input; or the
             calibrator cannot tell which objects are real, or not on such maps, which
             differ from those of the fit. Nothing is written then.
+        OSError: A file cannot be read, or the disk is full; names the file or ``out``.
     """
     calibrator = loaded('calibrator', calibrator)
     _check_masks(calibrator, masks, min_object_prob)
@@ -86,7 +89,10 @@ def apply_calibrator(
         plan.check_masks_of(files)
 
     # A map is read once, so what is made of it waits until all could be read.
-    with tempfile.TemporaryDirectory(prefix='.mmaslp.', dir=plan.above()) as waiting:
+    with (
+        _full_disk_named(out),
+        tempfile.TemporaryDirectory(prefix='.mmaslp.', dir=plan.above()) as waiting,
+    ):
         folders = _Folders(Path(waiting, 'maps'), Path(waiting, 'masks'))
         folders.maps.mkdir()
         folders.masks.mkdir()
@@ -108,6 +114,17 @@ def apply_calibrator(
         for sentence in writer.doubts(len(files.pairs)):
             warnings.warn(sentence, stacklevel=2)
         return plan.publish(folders)
+
+
+@contextmanager
+def _full_disk_named(out: str | Path) -> Iterator[None]:
+    """Name ``out`` where the disk is full: what waits has names that no user sees."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in OF_FULL_DISK:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(out)) from error
 
 
 def _check_masks(

@@ -1,5 +1,6 @@
 """Maps and masks of two folders, matched by name; counting them, also in parallel."""
 
+import errno
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ FIRST_CHANNEL = '_0000'
 LITTER = ('thumbs.db', 'desktop.ini')
 # So far from the cut maps of half precision, as nnU-Net's, may lie beside their masks.
 AT_CUT = 1e-3
+# Errors of a disk that takes no more; reading raises none of them.
+OF_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # Pairs that a process reads before it hands its counts over, which costs as much as a
 # few small maps. The number of processes changes nothing.
 CHUNK = 16
@@ -308,6 +311,7 @@ def count_files(
     Raises:
         ValueError: A folder or a file is not usable, images and volumes are mixed, or
             an option of the reader cannot be right; the message lists all problems.
+        OSError: The disk is full, for a counter that writes.
     """
     names = list(files.pairs)
     jobs = []
@@ -338,14 +342,14 @@ def count_files(
 
 
 def _warn_of_copies(files: MapFiles, reader: MapReader) -> None:
-    """Say which maps with masks are there twice, under two names.
+    """Say which maps with masks are there twice, under two names, whatever the masks.
 
     Maps of one value may be equal by chance: those of empty scenes.
     """
     with_masks = {}
     for name, (path, mask) in files.pairs.items():
         if mask is not None:
-            with_masks[name] = (path, mask)
+            with_masks[name] = [path]
 
     copies: dict[str, str] = {}
     for first, *others in find_copies(with_masks):
@@ -427,6 +431,8 @@ def _count(
             try:
                 counted.add(reader, name, pred, gt)
             except OSError as error:
+                if error.errno in OF_FULL_DISK:
+                    raise  # no other map fares better
                 # Not a file of our own that holds what becomes of a map for a while.
                 file = (
                     error.filename if error.filename in (str(pred), str(gt)) else pred
@@ -508,6 +514,7 @@ def read_pair(
         label = read_binary_array(gt)
     else:
         label = read_binary_mask(gt)
+        _check_no_map(prob, pred, gt)
 
     slices = reader.slices_first(label, pred)
     if prob.shape != slices.shape:
@@ -530,6 +537,20 @@ def read_pair(
                 'affine of their image'
             )
     return prob, slices
+
+
+def _check_no_map(prob: np.ndarray, pred: Path, gt: Path) -> None:
+    """Refuse a copy of a map in the place of its mask.
+
+    The map of a sure network looks like a mask with soft edges.
+    """
+    if pred.stat().st_size != gt.stat().st_size:
+        return
+    is_soft = ((prob > 0) & (prob < 1)).any()
+    if is_soft and pred.read_bytes() == gt.read_bytes():
+        raise ValueError(
+            f'{pred}: its mask {gt} is a copy of it, byte by byte: give the mask'
+        )
 
 
 def _advice_on_shapes(shape: tuple[int, ...], of_mask: tuple[int, ...]) -> str:

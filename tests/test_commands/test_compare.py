@@ -213,6 +213,9 @@ def test_patients_are_told_by_their_names(tmp_path, capsys):
     assert 'too few to tell: a test of all these metrics takes' in said
     assert compare([*files, '--groups', '(']) == 2
     assert compare([*files, '--groups', 'x']) == 2
+    capsys.readouterr()
+    assert compare([*files, '--groups', '^p']) == 2
+    assert '--groups ^p: finds only p in the names' in capsys.readouterr().err
 
 
 def test_of_several_models_the_best_is_said_first(folders, tmp_path, capsys):

@@ -37,6 +37,17 @@ def test_maps_like_those_of_the_fit_do_not_drift(folders, capsys):
     assert 'No difference is seen between the 40 images' in capsys.readouterr().out
 
 
+def test_a_calibrator_that_knows_no_images_is_named(folders, tmp_path, capsys):
+    file, maps, _ = folders
+    content = json.loads(file.read_text())
+    content['mask_maps'] = []
+    (tmp_path / 'x.json').write_text(json.dumps(content))
+    words = [str(maps), '--calibrator', str(tmp_path / 'x.json')]
+    for command in (['drift', *words], ['review', *words, '--out', 'r.csv']):
+        assert run_command(command[0], command[1:]) == 2
+        assert f'{tmp_path}/x.json: this calibrator knows' in capsys.readouterr().err
+
+
 def test_maps_that_are_too_sure_drift(folders, tmp_path, capsys):
     file, _, hot = folders
     path = tmp_path / 'd.json'

@@ -207,3 +207,25 @@ def test_an_edited_metric_is_refused_by_every_command(tmp_path, capsys):
         assert run_command(command[0], command[1:]) == 2
         assert 'other.json: is not a result file' in capsys.readouterr().err
     assert not Path(page).exists()
+
+
+def test_a_set_that_is_said_to_hold_nothing_holds_nothing(tmp_path):
+    path = tmp_path / 'x.json'
+    save_result(path, measured('A'))
+    content = json.loads(path.read_text())
+    content['no_foreground'] = True
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'x\.json.*no_foreground is true'):
+        load_results(path)
+
+
+def test_a_page_of_an_image_that_is_there_twice_names_the_file(tmp_path, capsys):
+    paths = [str(tmp_path / name) for name in ('one.json', 'other.json')]
+    for path, model in zip(paths, 'AB'):
+        save_result(path, measured(model))
+    content = json.loads(Path(paths[1]).read_text())
+    names = content['images']['names']
+    names[1] = names[0]
+    Path(paths[1]).write_text(json.dumps(content))
+    assert run_command('report', [*paths, '-o', str(tmp_path / 'x.html')]) == 2
+    assert 'other.json: the same image is in it more than' in capsys.readouterr().err

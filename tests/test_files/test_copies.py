@@ -43,6 +43,22 @@ def test_a_copy_under_another_name_is_told(command, tmp_path):
         assert run_command(command, args) == 0
 
 
+def test_a_copy_of_a_map_beside_another_mask_is_told(tmp_path):
+    """No network gives two images the same map."""
+    maps, masks = write_set(tmp_path, 12)
+    shutil.copy(maps / '003.png', maps / '004.png')
+    with pytest.warns(UserWarning, match='1 of 12 images .*such as 004 of 003: '):
+        assert run_command('eval-maps', [str(maps), str(masks)]) == 0
+
+
+def test_a_map_in_the_place_of_its_mask_is_refused(tmp_path, capsys):
+    """Of a sure network it looks like a mask with soft edges."""
+    maps, masks = write_set(tmp_path, 12)
+    shutil.copy(maps / '003.png', masks / '003.png')
+    assert run_command('eval-maps', [str(maps), str(masks)]) == 2
+    assert f'its mask {masks / "003.png"} is a copy of it' in capsys.readouterr().err
+
+
 def test_empty_scenes_are_no_copies(tmp_path):
     maps, masks = write_set(tmp_path, 6)
     for name in ('x', 'y'):
