@@ -132,7 +132,9 @@ def _add_hook(cfg: Config, levels: str) -> Iterator[Finding]:
         levels = 'none'
     hook = dict(HOOKS_OF_LEVELS[levels])
     yield Finding(
-        'note', f'trains without ASLPHook; the patch adds levels={levels!r}', PATCH
+        'note',
+        f'trains without ASLPHook; the patch adds it with levels={hook["levels"]!r}',
+        PATCH,
     )
     hooks = listed(cfg.get('custom_hooks'))
     hooks.append(hook)
@@ -170,7 +172,7 @@ def _too_short(cfg: Config) -> bool:
 
 
 def _validate_often(cfg: Config) -> Iterator[Finding]:
-    """Lower the interval of validations, which levels by band follow."""
+    """Lower the interval of validations, which levels follow."""
     schedule = cfg.get('train_cfg') or {}
     end = schedule.get('max_iters') or schedule.get('max_epochs')
     interval = schedule.get('val_interval', 1)
@@ -181,8 +183,8 @@ def _validate_often(cfg: Config) -> Iterator[Finding]:
 
     yield Finding(
         'note',
-        f'train_cfg.val_interval is {interval}, and levels by band take about {ENOUGH} '
-        f'validations to arrive; the patch sets it to {wanted}',
+        f'train_cfg.val_interval is {interval}, and levels need up to {ENOUGH} '
+        f'validations; the patch sets it to {wanted}',
         PATCH,
     )
     cfg.train_cfg.val_interval = wanted
