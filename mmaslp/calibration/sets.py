@@ -129,11 +129,11 @@ class SetComparison:
         figures = f'AUC {self.auc:.2f}, p {self.p_value:.2g}'
         if not self.alarm:
             text = (
-                f'No difference is seen between the {new} images and the {fitted} of '
-                f'the fit ({figures}).'
+                f'No difference is seen between the {new} new images and the {fitted} '
+                f'images of the fit ({figures}).'
             )
             if min(fitted, new) < 50:
-                text += ' So few may hide one.'
+                text += ' With so few images one may be missed.'
             return text
 
         if self.withheld:
@@ -150,14 +150,14 @@ class SetComparison:
         most = []
         for name, (of_fit, of_new) in self.means.items():
             most.append(f'{name} {of_fit:.3g} -> {of_new:.3g}')
-        verb = 'may differ (an alarm takes a p of .001)'
+        verb = 'may differ (an alarm needs a p of .001)'
         if self.differs:
             verb = 'differ'
         return (
-            f'The {new} images {verb} from the {fitted} of the fit ({figures}): '
-            f'{", ".join(most[:3])}. So {result}. Fit to images like these, in files '
-            'of as many bits. If `apply` wrote these maps, review those of the network '
-            'instead.'
+            f'The {new} new images {verb} from the {fitted} images of the fit '
+            f'({figures}): {", ".join(most[:3])}. Therefore {result}. Fit to images '
+            'like the new ones, stored with the same number of bits. If `apply` wrote '
+            "these maps, review the network's own maps instead."
         )
 
 
@@ -260,8 +260,8 @@ def check_enough(fitted: int, new: int) -> None:
     )
     if fitted < FOLDS or new < least:
         raise TooFewImages(
-            f'{new} images beside {fitted} of the fit are too few to tell whether '
-            f'they are alike: take {least} or, better, a hundred'
+            f'{new} new images are too few to compare with the {fitted} images of the '
+            f'fit: give at least {least}, better a hundred'
         )
 
 

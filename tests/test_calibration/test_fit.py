@@ -90,7 +90,7 @@ def test_calibrated_maps_stay_as_they_are():
     prob, label = maps(30, sharp=1.0)
     calibrator = fit_calibrator(prob, label)
     assert calibrator.method == 'identity'
-    assert '30 images cannot tell' in calibrator.summary()
+    assert '30 images do not show' in calibrator.summary()
     assert np.array_equal(calibrator(prob), prob)
 
 

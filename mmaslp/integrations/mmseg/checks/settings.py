@@ -54,11 +54,11 @@ def check_settings(cfg: Config, levels: str = 'image_band') -> Iterator[Finding]
     if 'ObjectFreeCrop' not in str(cfg.get('train_dataloader')):
         yield Finding(
             'note',
-            'if all training images hold an object, what the network finds in images '
-            'without one is left to chance',
+            'if all training images contain an object, what the network finds in '
+            'images without one is left to chance',
             "train_dataloader.dataset.pipeline: dict(type='ObjectFreeCrop') after the "
-            'masks are loaded, if it will be asked about such images; docs/windows.md '
-            'has its price',
+            'masks are loaded, if the network will meet such images; docs/windows.md '
+            'gives its price',
         )
 
 

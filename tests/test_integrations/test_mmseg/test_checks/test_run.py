@@ -300,7 +300,7 @@ CASES = {
         lambda cfg: [
             cfg.pop(f'val_{key}') for key in ('dataloader', 'cfg', 'evaluator')
         ],
-        'the levels of ASLPHook follow a validation',
+        'ASLPHook needs a validation',
     ),
 }
 
