@@ -331,7 +331,7 @@ class Source:
 SOURCES = (
     Source('README.md', '| training | accuracy | ECE | NLL | AURC |', of_levels),
     Source('levels.md', '| training | accuracy | ECE | NLL | AURC |', of_levels),
-    Source('levels.md', '| | to BCE | to levels by band |', of_differences),
+    Source('levels.md', '| | from BCE | from levels by band |', of_differences),
     Source('levels.md', '| set, seeds | ECE: BCE | levels |', of_other_sets),
     Source('levels.md', '| `doctor --levels` |', of_mmseg),
     Source('aslp.md', '| set, training | accuracy | ECE |', of_paper),
