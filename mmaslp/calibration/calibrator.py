@@ -127,8 +127,8 @@ def refuse_calibrated(given: Any) -> None:
     """Refuse a map that says that it is calibrated, see :func:`.module.marked`."""
     if getattr(given, 'is_calibrated', False):
         raise ValueError(
-            'these maps are calibrated: give those of the network, such as the first '
-            'output of wrap(network, with_raw=True)'
+            "these maps are calibrated already: give the network's own maps, such as "
+            'the first output of wrap(network, with_raw=True)'
         )
 
 
@@ -489,8 +489,9 @@ class Calibrator:
         """Return what is known of objects and images; ValueError if that is nothing."""
         if self.decisions is None or not self.mask_maps:
             raise ValueError(
-                'this calibrator knows nothing of objects and images, as those of '
-                'several channels: fit it again with `mmaslp fit` or fit_calibrator'
+                'this calibrator was not fitted to objects and images (calibrators of '
+                'several channels never are): fit it again with `mmaslp fit` or '
+                'fit_calibrator'
             )
         return self.decisions
 
@@ -520,9 +521,9 @@ class Calibrator:
         """Refuse to judge objects where the validation images could not tell."""
         if self.need_decisions().objects is None:
             raise ValueError(
-                'this calibrator cannot tell which objects are real: fit it with '
-                '`mmaslp fit` to images with five objects or more of either kind, from '
-                'several images, patients or groups'
+                'this calibrator cannot judge objects: fit it with `mmaslp fit` to at '
+                'least five real and five false objects, from several images, patients '
+                'or groups'
             )
 
     @cached_property

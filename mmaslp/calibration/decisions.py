@@ -270,8 +270,8 @@ class Decisions:
         if not few:
             least = min((false for _, _, false, _ in self.cuts), default=np.nan)
             raise ValueError(
-                f'whatever is left out, an image keeps more than {most:g} false '
-                f'objects in the mean (the least is {least:g}): raise --max-false'
+                f'no threshold leaves as few as {most:g} false objects per image on '
+                f'average (the lowest is {least:g}): raise --max-false'
             )
         return min(few)
 

@@ -137,7 +137,7 @@ class SetComparison:
                 f'({figures}).'
             )
             if min(self.groups or self.images) < 50:
-                text += ' So few may hide one.'
+                text += ' With so few images one may be missed.'
             return text + self._hint()
 
         if self.withheld:
@@ -154,20 +154,20 @@ class SetComparison:
         most = []
         for name, (of_fit, of_new) in self.means.items():
             most.append(f'{name} {of_fit:.3g} -> {of_new:.3g}')
-        verb = 'may differ (an alarm takes a p of .001)'
+        verb = 'may differ (an alarm needs a p of .001)'
         if self.differs:
             verb = 'differ'
         return (
             f'The {new} {verb} from the {fitted} of the fit ({figures}): '
-            f'{", ".join(most[:3])}. So {result}. Fit to images like these, in files '
-            'of as many bits. If `apply` wrote these maps, review those of the network '
-            f'instead.{self._hint()}'
+            f'{", ".join(most[:3])}. Therefore {result}. Fit to images like the new '
+            'ones, stored with the same number of bits. If `apply` wrote these maps, '
+            f"review the network's own maps instead.{self._hint()}"
         )
 
     def _sizes(self) -> tuple[str, str]:
         """Say how many images both sets have, and of how many groups."""
-        fitted, new = [str(number) for number in self.images]
-        new += ' images'
+        fitted = f'{self.images[0]} images'
+        new = f'{self.images[1]} new images'
         if self.groups is not None:
             if self.groups[0] < self.images[0]:
                 fitted += f' of {self.groups[0]} groups'
@@ -185,8 +185,8 @@ class SetComparison:
         if all(is_grouped):
             return ''
         return (
-            ' Groups of one set alone are known, so one image of each of them counts: '
-            'if images of the other set belong together, name their groups too.'
+            ' Only one of the two sets has groups, so one image of each group counts. '
+            'If images of the other set belong together, name its groups too.'
         )
 
 
@@ -394,8 +394,8 @@ def check_enough(fit: ImageSet, of_new: ImageSet) -> None:
     )
     if fitted < FOLDS or new < least:
         raise TooFewImages(
-            f'{new} {name} beside {fitted} of the fit are too few to tell whether '
-            f'they are alike: take {least} or, better, a hundred'
+            f'{new} new {name} are too few to compare with the {fitted} of the fit: '
+            f'give at least {least}, better a hundred'
         )
 
 

@@ -102,11 +102,11 @@ def run(args: argparse.Namespace) -> None:
     for name, (folder, number) in folders.items():
         print(f'{number} {name} in {folder}')
     print(
-        'Probabilities hold for images like those of the fit: `mmaslp drift` on the '
-        'same maps tells whether these are.'
+        'The probabilities are right for images like those of the fit. Run `mmaslp '
+        'drift` on the same maps to check.'
     )
     if args.masks in ('accuracy', 'dice') and calibrator.target == 'confidence':
         print(
-            'The maps keep the decisions of the network: cut at 1/2 they give the '
-            f'masks of --masks keep, not those of --masks {args.masks}.'
+            "The maps keep the network's decisions. Thresholded at 1/2 they give the "
+            f'masks of --masks keep, not of --masks {args.masks}.'
         )

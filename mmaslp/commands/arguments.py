@@ -157,8 +157,8 @@ def _check_data_root(args: argparse.Namespace, cfg: 'Config') -> None:
             if str(dataset.get('data_root')).startswith(str(root)):
                 return
     raise ValueError(
-        f'--cfg-options data_root={root} comes after the data sets have taken that '
-        'of the config: name images and masks of your own with --data FOLDER'
+        f'--cfg-options data_root={root} has no effect, because the data sets have '
+        "read the config's data_root already: use --data FOLDER"
     )
 
 

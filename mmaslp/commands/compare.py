@@ -121,8 +121,8 @@ def _print(comparison: 'Comparison') -> None:
     print(f'{images}, 95 % intervals over {units.name}, not over trainings')
     if comparison.needed:
         print(
-            f'too few to tell: a test of all these metrics takes {comparison.needed} '
-            f'{units.name}'
+            f'too few {units.name}: a test of all these metrics needs '
+            f'{comparison.needed}'
         )
     else:
         print('* more than chance, tested for all these metrics together')

@@ -59,9 +59,9 @@ def run(args: argparse.Namespace) -> None:
 
     number = sum(map(len, found.parts.values()))
     if found.without_object:
-        print(f'{found.without_object} of {number} images hold no object')
+        print(f'{found.without_object} of {number} images contain no object')
     else:
         print(
-            f'all {number} images hold an object: if the network will be asked about '
-            'images without one, train with ObjectFreeCrop (docs/windows.md)'
+            f'all {number} images contain an object: if the network will meet images '
+            'without one, train with ObjectFreeCrop (docs/windows.md)'
         )

@@ -178,8 +178,9 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
     alone = [display_name(name) for name in files.pairs if name not in photos]
     if args.images and alone:
         print(
-            f'{len(alone)} of {len(files.pairs)} images lack a photograph or scan in '
-            f'{display_name(args.images)}, so the map takes its place: {some(alone)}'
+            f'{len(alone)} of {len(files.pairs)} images have no photograph or scan in '
+            f'{display_name(args.images)}, so the page shows their maps instead: '
+            f'{some(alone)}'
         )
     extras: dict[str, Extra] = {}
     if args.report:
@@ -237,8 +238,8 @@ def _print_review(rows: 'list[Reviewed]') -> None:
     silent = sum(math.isnan(row.estimate.dice) for row in rows)
     if silent:
         print(
-            f'{silent} of {len(rows)} images: no Dice is told, since the images of the '
-            'fit cannot tell it, or are not like these'
+            f'{silent} of {len(rows)} images have no expected Dice: the fit had too '
+            'few images for it, or these images differ from those of the fit'
         )
 
     sentence = range_said(rows)

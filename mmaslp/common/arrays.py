@@ -416,10 +416,10 @@ def split_labels(
     all_allowed, all_valid = torch.stack([allowed.all(), valid.all()]).tolist()
     if not all_allowed:
         raise ValueError(
-            f'label holds {_first_values(labels[~allowed])}: only '
+            f'label contains {_first_values(labels[~allowed])}, but only '
             f'{", ".join(map(str, range(num_classes)))} and '
-            f'ignore_index={ignore_index} are allowed: {REMEDY}; what resizing or '
-            'mixing has softened must be cut, mask > 0.5; labels come after maps'
+            f'ignore_index={ignore_index} are allowed: {REMEDY}; threshold masks that '
+            'resizing or mixing has softened (mask > 0.5), and pass labels after maps'
         )
     labels = labels.masked_fill(~valid, 0)
     if all_valid:

@@ -174,8 +174,8 @@ def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[Beyond]:
     told = []
     for key, text in beyond.items():
         if key in changes and not units.can_tell(tests):
-            needed = f'{units.text}, and a test takes {units.needed(tests)}'
-            told.append(Beyond(f'{text}; too few to tell: {needed}', rings=True))
+            needed = f'{units.text}, and a test needs {units.needed(tests)}'
+            told.append(Beyond(f'{text}; too few to judge: {needed}', rings=True))
         elif key not in changes or not changes[key].is_tested:
             told.append(Beyond(f'{text}; it is not tested over images', rings=True))
         elif changes[key].differs:

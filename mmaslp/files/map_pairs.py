@@ -40,7 +40,7 @@ BESIDE_NPZ = ('.pkl', '.json', '.nii.gz', '.nii')
 PREDICT_NPZ = (
     'of nnU-Net give the .npz that --save_probabilities writes (in a training --npz)'
 )
-DATASET_NPZ = 'if these are of nnU-Net, lay its dataset.json beside the maps'
+DATASET_NPZ = 'if these are from nnU-Net, put its dataset.json next to the maps'
 # nnU-Net numbers the channels of a scan; the first one is shown.
 FIRST_CHANNEL = '_0000'
 # Files of file managers; hidden files are left out too.
@@ -532,9 +532,9 @@ def read_pair(
         is_turned = grid.orientation != of_mask.orientation
         if is_turned or not grid.same_place(shape, of_mask, shape):
             raise ValueError(
-                f'{pred}: its voxels lie elsewhere than those of its mask {gt} '
-                f'({_grid_text(grid)}, and {_grid_text(of_mask)}): save both with the '
-                'affine of their image'
+                f'{pred}: its voxels are not in the same place as those of its mask '
+                f'{gt} ({_grid_text(grid)}, and {_grid_text(of_mask)}): save both with '
+                'the affine of their image'
             )
     return prob, slices
 

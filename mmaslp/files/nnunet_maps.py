@@ -81,7 +81,7 @@ def _read_dataset(place: Path, dataset: Stamp, plans: Stamp | None) -> NNUNetDat
     """Read the two files of a folder, again only if they have changed."""
     form = (
         "is not of nnU-Net v2, with labels such as {'background': 0, 'tumour': 1}; if "
-        'the maps are not either, lay them elsewhere'
+        'the maps are not either, move them to another folder'
     )
     with reading(f'{place / "dataset.json"} {form}'):
         labels = _json(place / 'dataset.json')['labels']
@@ -170,9 +170,9 @@ def read_label(
         strange = strange.difference(*channels)
         if strange:
             raise ValueError(
-                f'has the labels {sorted(strange)}, which no dataset.json beside the '
-                'maps, or two folders above them, describes: if the maps are not of '
-                'nnU-Net, lay them elsewhere'
+                f'has the labels {sorted(strange)}, which no dataset.json next to the '
+                'maps, or two folders above them, describes: if the maps are not from '
+                'nnU-Net, move them to another folder'
             )
 
         values = channels[dataset.index(channel)]
@@ -186,8 +186,9 @@ def described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDatase
     """The channels of a map by its dataset, or by whether they add up to 1."""
     if dataset is not None and len(dataset.channels) != len(values):
         raise ValueError(
-            f'has {len(values)} channels, its dataset.json describes '
-            f'{len(dataset.channels)}: lay that of these maps beside them'
+            f'has {len(values)} channels, but its dataset.json describes '
+            f'{len(dataset.channels)}: put the dataset.json of these maps into the '
+            'same folder'
         )
     if dataset is not None and dataset.regions:
         return dataset
@@ -202,8 +203,8 @@ def described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDatase
     if overlap:
         raise ValueError(
             'its channels do not add up to 1, and its dataset.json describes classes '
-            'that exclude each other: lay that of these maps beside them, and leave '
-            '--max-value out'
+            'that exclude each other: put the dataset.json of these maps into the same '
+            'folder, and leave --max-value out'
         )
     return dataset
 

@@ -136,9 +136,9 @@ class MapReader:
         least = 0.4 if images and self.max_value is None else 0.01
         if not self.logits and 0 < highest <= least:
             raise ValueError(
-                f'the largest probability of all maps is {highest:.3g}: give by '
-                '--max-value the stored value that stands for probability 1 (255 of 8 '
-                'bits, 65535 of 16 bits, if the maps are right so)'
+                f'the largest probability in all maps is {highest:.3g}: say with '
+                '--max-value which stored value means probability 1 (255 for 8 bits, '
+                '65535 for 16 bits if the maps are right as they are)'
             )
 
     def slices_first(self, values: np.ndarray, path: Path) -> np.ndarray:

@@ -250,7 +250,7 @@ class BandLevels(Levels):
         """See :class:`~mmaslp.losses.Levels`."""
         if perturbed.alpha or perturbed.deterministic or perturbed.per_pixel:
             raise ValueError(
-                'levels by band give the smoothing of every pixel: leave alpha, eps, '
+                'these levels give the smoothing of every pixel: leave alpha, eps, '
                 'deterministic and per_pixel out of the loss'
             )
         return SmoothedByBand(self)

@@ -170,9 +170,9 @@ class ImageLevels(Levels):
         for name in names:
             if name not in self._row_of:
                 raise ValueError(
-                    f'the batch holds {name!r}, which is not an image of the training '
-                    f'set: ImageLevels were given {len(self.ids)} ids, such as '
-                    f'{self.ids[0]!r}; batches must name images alike'
+                    f'the batch contains {name!r}, which is not an image of the '
+                    f'training set: ImageLevels got {len(self.ids)} ids, such as '
+                    f'{self.ids[0]!r}; use the same names in batches'
                 )
 
         rows = np.array([self._row_of[name] for name in names], np.int64)

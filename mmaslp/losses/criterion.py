@@ -101,7 +101,8 @@ class SelfCalibratingBCE(nn.Module):
         0.6931
 
     Source: Liu et al., `Model Calibration in Dense Classification with Adaptive Label
-    Perturbation <https://arxiv.org/abs/2307.13539>`_; levels by band are ours.
+    Perturbation <https://arxiv.org/abs/2307.13539>`_; levels by band, and
+    by image and band, are ours.
     """
 
     def __init__(

@@ -272,8 +272,8 @@ def _scan_of(
     if not fits:
         size = ' x '.join(str(number) for number in shape[::-1])
         raise ValueError(
-            f'{scan}: its voxels lie elsewhere than those of the map of {size}: take '
-            'the scan of this map'
+            f'{scan}: its voxels are not in the same place as those of the map of '
+            f'{size}: take the scan of this map'
         )
 
     if of_scan.is_placed:

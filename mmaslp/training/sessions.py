@@ -37,7 +37,7 @@ METRICS = ('ece_band', 'ece_band_true', 'acc', 'conf', 'iou')
 
 @dataclass(frozen=True)
 class Plan:
-    """When a training validates, as far as levels by band are concerned.
+    """When a training validates, as far as levels are concerned.
 
     Args:
         validations (int): Validations that training steps follow.
@@ -63,9 +63,9 @@ class Plan:
 
     def __str__(self) -> str:
         return (
-            f'levels by band move after validations only: {self.left} lie between the '
-            'end of the warm-up and that of the training, and the levels take about '
-            f'{ENOUGH} to arrive'
+            f'levels move after validations only: {self.left} are between the end of '
+            'the warm-up and the end of the training, and the levels need up to '
+            f'{ENOUGH}'
         )
 
     def check(

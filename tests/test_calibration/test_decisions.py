@@ -163,7 +163,7 @@ def test_calibrated_maps_are_not_judged(calibrator):
         lambda: calibrator.judge_batch(calibrated, logits=True),
         lambda: calibrator.image(calibrator(prob)),
     ):
-        with pytest.raises(ValueError, match='give those of the network'):
+        with pytest.raises(ValueError, match="give the network's own maps"):
             call()
 
 
@@ -248,9 +248,9 @@ def nothing_found():
 def test_what_cannot_be_told_is_said(scenes):
     prob, label = zip(*scenes())
     found = fit_calibrator(prob, label)
-    assert 'cannot tell which objects are real' in found.summary()
+    assert 'not enough to judge which are real' in found.summary()
     assert np.isnan(found.objects(discs(50)[0]).probability).all()
-    with pytest.raises(ValueError, match='cannot tell which objects are real'):
+    with pytest.raises(ValueError, match='cannot judge objects'):
         found.check_objects()
     told = found.image(discs(50)[0])
     assert np.isnan(told.dice) == (scenes is nothing_found)
@@ -267,7 +267,7 @@ def test_no_dice_is_told_where_a_sure_mask_of_the_fit_is_wrong():
     assert np.isnan([told[1].dice, told[1].dice_low, told[1].iou]).all()
     assert 0 < told[1].score < 1  # the order stays
     assert told[1].area_low < told[1].area
-    assert 'two sure ones lie' in found[1].summary()
+    assert 'two confident ones are' in found[1].summary()
     assert found[1].decisions.record['images']['below'] > 0.3
 
 
@@ -282,7 +282,7 @@ def test_an_empty_mask_is_told_by_others_like_it():
     found = fit_calibrator([p for p, _ in scenes], [m for _, m in scenes])
     assert found.decisions.empty == [8, 7]
     assert found.image(nothing).dice == pytest.approx(7.5 / 9)
-    assert '8 images without an object found, 7 of them hold none' in found.summary()
+    assert 'in 8 images the network found nothing, and in 7 of them' in found.summary()
 
     # Of a weak network a mean would be one of empty masks alone.
     scenes = [
@@ -430,7 +430,7 @@ def test_few_images_have_no_interval_of_the_area_and_say_so():
     for images, few in ((18, True), (19, False)):
         calibrator = fitted(images)
         assert np.isnan(calibrator.image(discs(100)[0]).area_low) == few
-        assert ('an interval of 90 % takes 19 images' in calibrator.summary()) == few
+        assert ('an interval of 90 % needs 19 images' in calibrator.summary()) == few
         assert f'Areas: by {calibrator.decisions.area_from}' in calibrator.summary()
 
 

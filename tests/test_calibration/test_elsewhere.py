@@ -78,7 +78,7 @@ def test_a_set_like_the_fit_keeps_its_bounds(calibrator):
     assert not comparison.differs
     assert same == estimates
     assert calibrator.compare_set(estimates[::-1])[0] == comparison
-    assert 'and the 60 of the fit' in str(comparison)
+    assert 'and the 60 images of the fit' in str(comparison)
 
 
 def squares(seed, side, number=60):
@@ -179,7 +179,7 @@ def test_a_set_that_is_near_has_weighted_bounds(calibrator):
 
 
 def test_a_fit_without_an_image_is_compared_with_nothing(calibrator):
-    with pytest.raises(ValueError, match='beside 0 of the fit are too few'):
+    with pytest.raises(ValueError, match='too few to compare with the 0 images'):
         compare_set(Decisions(), judged(calibrator, 8))
 
 
@@ -197,7 +197,7 @@ def test_bounds_are_withheld_before_the_alarm_rings(calibrator):
     assert not comparison.differs
     assert comparison.withheld
     assert all(np.isnan(image.dice_low) for image in bounded)
-    assert 'may differ (an alarm takes a p of .001) from the 60' in str(comparison)
+    assert 'may differ (an alarm needs a p of .001) from the 60' in str(comparison)
 
 
 @pytest.mark.parametrize(
@@ -217,8 +217,8 @@ def test_when_bounds_are_withheld(auc, p_value, effective, withheld):
 def test_an_alarm_that_cannot_ring_is_refused(calibrator):
     with pytest.raises(TooFewImages, match='too few') as error:
         calibrator.compare_set(judged(calibrator, 3))
-    least = int(re.search(r'take (\d+) or', str(error.value))[1])
-    with pytest.raises(TooFewImages, match=f'take {least} or'):
+    least = int(re.search(r'at least (\d+), better', str(error.value))[1])
+    with pytest.raises(TooFewImages, match=f'give at least {least}, '):
         calibrator.compare_set(judged(calibrator, least - 1))
     far = judged(calibrator, least, lambda prob: changed(prob, 3.0))
     assert calibrator.compare_set(far)[0].differs

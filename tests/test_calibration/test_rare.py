@@ -60,7 +60,7 @@ def test_objects_of_one_fold_cannot_be_told_and_pixels_are_calibrated(
 
     assert calibrator.decisions.objects is None
     assert calibrator.decisions.cuts == []
-    assert 'cannot tell which objects are real' in calibrator.summary()
+    assert 'not enough to judge which are real' in calibrator.summary()
     assert np.isfinite(calibrator(maps[0])).all()
 
     last_ill = groups.index(max(ill))
@@ -68,7 +68,7 @@ def test_objects_of_one_fold_cannot_be_told_and_pixels_are_calibrated(
     assert len(objects) > 0
     assert np.isnan(objects.probability).all()
     assert math.isnan(estimate.dice)
-    with pytest.raises(ValueError, match='cannot tell which objects are real'):
+    with pytest.raises(ValueError, match='cannot judge objects'):
         calibrator.check_objects()
 
 

@@ -301,7 +301,7 @@ def test_a_fit_to_masks_says_so():
     [
         (lambda: IDENTITY.masks(SMALL_PROB[0], logits='no'), 'logits must be'),
         (lambda: IDENTITY.wrap(torch.nn.Identity(), with_raw='no'), 'with_raw must be'),
-        (lambda: IDENTITY.scores(SMALL_PROB[0], SMALL_LABEL[0] * 7), 'label holds 7'),
+        (lambda: IDENTITY.scores(SMALL_PROB[0], SMALL_LABEL[0] * 7), 'label contains'),
         (
             lambda: IDENTITY.scores(SMALL_PROB[0], SMALL_LABEL[0].reshape(2, 8)),
             'they must have one',

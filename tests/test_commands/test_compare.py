@@ -210,7 +210,7 @@ def test_patients_are_told_by_their_names(tmp_path, capsys):
     few = compare([*files, '--resamples', '50', '--groups', '^p[01]'])
     assert few == 0
     said = capsys.readouterr().out
-    assert 'too few to tell: a test of all these metrics takes' in said
+    assert 'too few groups: a test of all these metrics needs' in said
     assert compare([*files, '--groups', '(']) == 2
     assert compare([*files, '--groups', 'x']) == 2
     capsys.readouterr()

@@ -34,7 +34,7 @@ def folders(tmp_path_factory):
 def test_maps_like_those_of_the_fit_do_not_drift(folders, capsys):
     file, maps, _ = folders
     assert drift([str(maps), '--calibrator', str(file)]) == 0
-    assert 'No difference is seen between the 40 images' in capsys.readouterr().out
+    assert 'No difference is seen between the 40 new images' in capsys.readouterr().out
 
 
 def test_a_calibrator_that_knows_no_images_is_named(folders, tmp_path, capsys):
@@ -52,7 +52,7 @@ def test_maps_that_are_too_sure_drift(folders, tmp_path, capsys):
     file, _, hot = folders
     path = tmp_path / 'd.json'
     assert drift([str(hot), '--calibrator', str(file), '--json', str(path)]) == 1
-    assert 'The 40 images differ from the 40 of the fit' in capsys.readouterr().out
+    assert 'The 40 new images differ from the 40 images of' in capsys.readouterr().out
     found = json.loads(path.read_text())
     assert found['differs'] is True
     assert found['p_value'] <= 0.001
@@ -98,7 +98,7 @@ def test_a_review_says_it_first_and_withholds_its_answers(folders, tmp_path, cap
     args = [str(hot), '--calibrator', str(file), '--out', str(out)]
     assert run_command('review', [*args, '--report', str(page)]) == 0
     first = capsys.readouterr().out.splitlines()[0]
-    assert first.startswith('The 40 images differ from the 40 of the fit')
+    assert first.startswith('The 40 new images differ from the 40 images of the fit')
     assert first.split(':')[0] in page.read_text()
     assert 'How many to look at' not in page.read_text()  # there is nothing to add up
     with open(out, newline='') as stream:
@@ -143,4 +143,4 @@ def test_an_alarm_that_cannot_ring_is_refused(folders, tmp_path, capsys):
     file = folders[0]
     few, _ = write_scenes(tmp_path / 'few', 4, first=500)
     assert drift([str(few), '--calibrator', str(file)]) == 2
-    assert '4 images beside 40 of the fit are too few' in capsys.readouterr().err
+    assert '4 new images are too few to compare with the 40' in capsys.readouterr().err

@@ -311,7 +311,7 @@ def test_a_page_shows_every_image_and_escapes_names(folders, tmp_path):
 @pytest.mark.parametrize(
     ('ending', 'content', 'code', 'said'),
     [
-        ('.jpg', None, 0, '19 of 20 images lack a photograph'),
+        ('.jpg', None, 0, '19 of 20 images have no photograph'),
         ('.jpg', b'', 2, r'its photograph \S*500\.jpg: cannot be read'),
         ('.webp', b'', 2, r'500\.webp: not a photograph; known endings are \.jpg'),
     ],
@@ -407,15 +407,15 @@ def test_maps_of_another_kind_are_said(folders, tmp_path, capsys, kind):
     assert ('no bound is given' in page.read_text()) == (kind != 'like')
     said = capsys.readouterr().out
     # A set that differs from that of the fit is said first, here and on the page.
-    words = 'No difference is seen' if kind == 'like' else 'The 5 images differ'
+    words = 'No difference is seen' if kind == 'like' else 'The 5 new images differ'
     assert said.startswith(words)
     header = page.read_text().split('</header>')[0]
-    assert ('class="notice">The 5 images differ' in header) == (kind != 'like')
+    assert ('class="notice">The 5 new images differ' in header) == (kind != 'like')
     assert ('<p>No difference is seen' in header) == (kind == 'like')
     assert ('5 of 5 images are outside of the range' in header) == (kind != 'like')
     assert 'nan to nan' not in page.read_text()
     assert ('outside of the range of the fit' in said) == (kind != 'like')
-    assert ('no Dice is told' in said) == (kind != 'like')
+    assert ('have no expected Dice' in said) == (kind != 'like')
     assert {row['out_of_range'] for row in rows_of(tmp_path / 'r.csv')} == {
         '0' if kind == 'like' else '1'
     }

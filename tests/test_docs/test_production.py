@@ -114,7 +114,7 @@ def test_the_check_of_each_night(base, tmp_path, monkeypatch, capsys, state):
     assert night() == (1 if state == 'too sure' else 0)
     said = capsys.readouterr()
     if state != 'too sure':
-        assert 'and the 60 of the fit' in said.out
+        assert 'and the 60 images of the fit' in said.out
     assert not said.err
 
 

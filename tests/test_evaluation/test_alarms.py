@@ -94,7 +94,7 @@ def test_limits_ring_and_stay_silent():
     assert all(limit.rings for limit in beyond)
     texts = [limit.text for limit in beyond]
     assert all(
-        'too few to tell: 4 images, and a test takes 7' in text for text in texts
+        'too few to judge: 4 images, and a test needs 7' in text for text in texts
     )
     assert [text.split(' is ')[0] for text in texts] == ['A: ece', 'A: dice']
     assert 'above its limit' in texts[0]
@@ -122,13 +122,13 @@ def test_a_limit_counts_groups_where_they_are_known():
     limits = read_limits([f'dice={result.metrics["dice"] + 0.1}'])
     images = result.images.grouped(np.arange(40) // 10)
     [beyond] = beyond_limits(replace(result, images=images), limits)
-    assert 'too few to tell: 4 groups, and a test takes 6' in beyond.text
+    assert 'too few to judge: 4 groups, and a test needs 6' in beyond.text
 
 
 def test_a_limit_of_one_image_rings():
     [beyond] = beyond_limits(helper.result(gain=2.0, number=1), {'dice': 0.999})
     assert beyond.rings
-    assert 'too few to tell: 1 images, and a test takes 6' in beyond.text
+    assert 'too few to judge: 1 images, and a test needs 6' in beyond.text
 
 
 def test_limits_of_equal_networks_hold_their_level():

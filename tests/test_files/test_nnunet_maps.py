@@ -141,7 +141,7 @@ def test_pairs_of_a_fold(tmp_path):
     _, problems = pair_files(maps, labels)
     assert any('mask other: ' in each for each in problems)
     assert (
-        'the same name as case.npz; if these are of nnU-Net, lay its dataset.json'
+        'the same name as case.npz; if these are from nnU-Net, put its dataset.json'
         in ('\n'.join(problems))
     )
     (tmp_path / 'x.json').rename(tmp_path / 'dataset.json')

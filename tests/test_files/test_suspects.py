@@ -116,7 +116,7 @@ def test_the_file_is_in_order_and_the_page_says_out_of_fold(calibrator, tmp_path
 
 def test_masks_of_other_labels_or_shapes_are_refused(calibrator):
     prob, label = discs(0)
-    with pytest.raises(ValueError, match='label holds 7'):
+    with pytest.raises(ValueError, match='label contains 7'):
         review_image(calibrator, 'a', prob, 7 * label)
     with pytest.raises(ValueError, match='must have one shape'):
         review_image(calibrator, 'a', prob, label.reshape(-1))

@@ -37,7 +37,7 @@ SOFTMAX = torch.rand(5, 2, 16, 16).softmax(1)
             lambda: SelfCalibratingLoss(SelfCalibratingBCE(), Targets(False))(
                 SOFTMAX, LABELS[:, None] - 1
             ),
-            'label holds -1',
+            'label contains -1',
         ),
     ],
 )

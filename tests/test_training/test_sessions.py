@@ -49,9 +49,9 @@ def test_too_few_validations_are_refused_and_few_are_said(caplog):
     Plan(30, 10).check('train on', LOGGER)
     assert not caplog.text
     Plan(29, 10).check('train on', LOGGER)
-    assert '19 lie between' in caplog.text
+    assert '19 are between' in caplog.text
     for plan in (Plan(14, 10), Plan(3, 10)):
-        with pytest.raises(ValueError, match=f'{plan.left} lie between.*; train on'):
+        with pytest.raises(ValueError, match=f'{plan.left} are between.*; train on'):
             plan.check('train on', LOGGER)
 
 

@@ -75,10 +75,10 @@ def fit_calibrator(
         by (str): 'band': a map for each band of distance from the border of the
             predicted mask; 'single': one for all. Defaults to 'auto'.
         method (str): 'identity', 'temperature', 'platt' or 'isotonic'. Defaults to
-            'auto', which also draws the map of few images, volumes or groups towards
-            none: of twelve half-way, of a hundred by a hundredth. Each method sees
-            .003 of an image, or of a group, of wrong pixels at the surest logits: no
-            pixel is certain, and the fewer they are, the higher is a temperature.
+            'auto', which also shrinks the map towards no change if images, volumes or
+            groups are few: by half with twelve, by 1 % with a hundred. As a prior, each
+            method sees .003 images' (or groups') worth of wrong pixels at the most
+            confident logits, so a temperature is higher if images are few.
         target (str): 'confidence' keeps every decision p > 1/2; 'probability' gives the
             probability of label 1 as on these images, and may move decisions. Defaults
             to 'confidence'.
@@ -230,16 +230,16 @@ def choose(
             better[candidate] = metrics
     if better:
         return simplest(better), (
-            'Of the maps whose NLL or Brier score is better than that of none '
-            '(identity) by more than a standard error, and which make nothing worse, '
-            'the simplest that is no worse than the best. Few images or groups draw '
-            f'it towards none: {HALFWAY_IMAGES:.0f} half-way, a hundred by a hundredth.'
+            'This is the simplest map that is as good as the best. It improves the NLL '
+            'or the Brier score by more than a standard error, and worsens nothing. '
+            'With few images or groups it is shrunk towards no change: by half with '
+            f'{HALFWAY_IMAGES:.0f}, by 1 % with a hundred.'
         )
 
     return IDENTITY, (
-        f'{size} cannot tell that any map is better than none and makes nothing '
-        'worse, so probabilities stay as they are. Fit to more images, or name a '
-        'method to have it without proof.'
+        f'{size} do not show that any map improves something and worsens nothing, so '
+        'probabilities stay as they are. Fit to more images, or name a method to get '
+        'it without proof.'
     )
 
 
@@ -266,7 +266,7 @@ def _warn_of_maps(counts: np.ndarray) -> None:
     """Warn of maps that are masks, and of those that tell nothing of the labels."""
     if not counts[:, :, 1:-1].any():
         warnings.warn(
-            'all probabilities are 0 or 1, as of masks: give those before the cut',
+            'all probabilities are 0 or 1, like a mask: give them before the threshold',
             stacklevel=4,
         )
 
@@ -284,9 +284,9 @@ def _warn_of_maps(counts: np.ndarray) -> None:
             'foreground is hardly more frequent where the maps see it than elsewhere'
         )
     warnings.warn(
-        f'{fault}: check that maps and masks belong together and lie alike, that maps '
-        'are the probability of the foreground, of a softmax [:, 1], with one sigmoid, '
-        'and that masks hold 1 there',
+        f'{fault}: check that maps and masks belong together and have the same '
+        'orientation, that maps are probabilities of the foreground (of a softmax '
+        '[:, 1]; apply a sigmoid only once), and that masks are 1 in the foreground',
         stacklevel=4,
     )
 
@@ -295,8 +295,8 @@ def _check_enough(counts: np.ndarray, cases: int, number: str) -> None:
     labels = counts.sum((0, 1, 2))
     if cases < LEAST_CASES and labels.any():
         raise ValueError(
-            f'{number} are too few: a calibrator takes {LEAST_CASES} images, volumes '
-            'or groups or, better, a hundred'
+            f'{number} are too few: a calibrator needs at least {LEAST_CASES} images, '
+            'volumes or groups, and better a hundred'
         )
 
     if not labels.all():
@@ -306,8 +306,8 @@ def _check_enough(counts: np.ndarray, cases: int, number: str) -> None:
         elif labels[1]:
             only = 'foreground'
         raise ValueError(
-            f'all pixels are {only}: check that some mask holds an object, '
-            'that arrays hold 0 and 1, not 0 and 255'
+            f'all pixels are {only}: check that some masks contain an object, and that '
+            'arrays are 0 and 1, not 0 and 255'
         )
 
 
@@ -352,8 +352,8 @@ def _pairs(
     loader = getattr(prob, 'iterable', prob)  # in a progress bar of tqdm
     if in_order and _shuffles(loader):
         raise ValueError(
-            'the loader shuffles, so groups in the order of the set are not those of '
-            'its images: make it with shuffle=False'
+            'the loader shuffles the images, so the groups do not match them: create '
+            'it with shuffle=False'
         )
     return _pairs_of_items(prob, _zipped(prob, label), _gives_batches(loader))
 

@@ -51,7 +51,7 @@ class PixelFacts:
         remarks = []
         if self.target == 'probability':
             remarks.append(
-                'Its probabilities hold where objects fill about '
+                'Its probabilities are right for images in which objects fill about '
                 f'{self.foreground:.0%} of the pixels, as here.'
             )
         if self.correct <= max(self.foreground, 1 - self.foreground):
@@ -62,8 +62,8 @@ class PixelFacts:
             )
         if self.cases < 30:
             remarks.append(
-                f'{self.cases} images or groups are few: do not trust the intervals, '
-                'of which one fit may hold far fewer than it says, and fit to more.'
+                f'{self.cases} images or groups are few, so the intervals may be too '
+                'narrow: do not rely on them, and fit to more.'
             )
         return remarks
 
@@ -144,7 +144,7 @@ _IMAGES = {
 
 
 def decisions_in_words(decisions: Decisions) -> list[str]:
-    """Say what was learned of objects and images, and what cannot be told."""
+    """Say what was learned of objects and images, and what was not."""
     return [
         *_objects_in_words(decisions),
         _images_in_words(decisions),
@@ -159,13 +159,13 @@ def _objects_in_words(decisions: Decisions) -> list[str]:
     objects = decisions.record['objects']
     number = f'{objects["number"]} objects, {objects["real"]} of them real'
     if decisions.objects is None:
-        return [f'Objects: {number}: they cannot tell which objects are real.']
+        return [f'Objects: {number}. That is not enough to judge which are real.']
 
     lines = [
         f'Objects: {number}. Whether one is real: {_OBJECTS[objects["chosen"]]} '
         f'({_against(objects, "nll", "NLL")}).',
         'What apply --min-object-prob costs, on images that it was not fitted to:',
-        '  least probability   real objects kept   false ones left an image   Dice',
+        '  threshold           real objects kept   false objects per image    Dice',
     ]
     for cut, kept, false, dice in decisions.cuts:
         if cut in _CUTS_SHOWN:
@@ -182,11 +182,13 @@ def _images_in_words(decisions: Decisions) -> str:
             f'({_against(images, "error", "mean error")}).'
         )
 
-    reason = ''
     below = images.get('below', 0.0)
     if below:
-        reason = f': two sure ones lie {below:.2f} below the expected'
-    return f'Images: {number}: they cannot tell the Dice of an image{reason}.'
+        return (
+            f'Images: {number}, but two confident ones are {below:.2f} below their '
+            'expected Dice: no Dice is given.'
+        )
+    return f'Images: {number}: too few to estimate the Dice of an image.'
 
 
 def _masks_in_words(decisions: Decisions) -> str:
@@ -200,19 +202,19 @@ def _areas_in_words(decisions: Decisions) -> str:
     line = f'Areas: by {decisions.area_from} probabilities'
     # A quantile of .95 takes the largest of 19 errors, of .9 that of nine.
     if len(decisions.features) < 19:
-        line += '; an interval of 90 % takes 19 images, of 80 % nine'
+        line += '; an interval of 90 % needs 19 images, of 80 % nine'
     return f'{line}.'
 
 
 def _empty_masks_in_words(decisions: Decisions) -> str:
     empty, nothing = decisions.empty
     line = (
-        f'Empty masks: {empty} images without an object found, {nothing} of them hold '
-        'none'
+        f'Empty masks: in {empty} images the network found nothing, and in {nothing} '
+        'of them there is nothing.'
     )
     if empty < LEAST_EMPTY:
-        line += ': they cannot tell about such images'
-    return f'{line}.'
+        line += ' That is too few to judge empty masks.'
+    return line
 
 
 def _crops_in_words(decisions: Decisions) -> list[str]:

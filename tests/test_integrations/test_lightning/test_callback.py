@@ -317,9 +317,9 @@ def test_the_warm_up_by_default_is_a_third_of_the_validations(tmp_path):
     ('levels', 'epochs', 'options', 'match'),
     [
         ('band', 9, dict(limit_val_batches=0), 'give fit.. validation images'),
-        ('band', 6, {}, '4 lie between the end of the warm-up'),
+        ('band', 6, {}, '4 are between the end of the warm-up'),
         ('band', 40, dict(check_val_every_n_epoch=10), 'a lower val_check_interval'),
-        (BandLevels(warmup=50), 20, {}, ' 0 lie between'),
+        (BandLevels(warmup=50), 20, {}, ' 0 are between'),
     ],
 )
 def test_levels_that_cannot_move_are_an_error(tmp_path, levels, epochs, options, match):

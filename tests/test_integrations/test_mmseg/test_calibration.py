@@ -214,7 +214,7 @@ def test_weights_that_no_checkpoint_holds_are_told(toy, tmp_path, settings, held
     assert found[-1:] in ([held], [])
     [log] = (tmp_path / 'run').glob('*/*.log')
     said = (
-        'WARNING - The calibrator is that of the weights at the end' in log.read_text()
+        'WARNING - The calibrator belongs to the weights at the end' in log.read_text()
     )
     assert said is not held
 
@@ -345,7 +345,7 @@ def test_windows_tell_when_an_empty_mask_is_right(toy, tmp_path):
     assert 1 <= len(more.negative_crops) <= 5
     decisions = fit_decisions(more.contents, more.negative_crops)
     assert decisions.empty == [5 + len(more.negative_crops), len(more.negative_crops)]
-    assert f'{len(more.negative_crops)} of them hold none' in '\n'.join(
+    assert f'in {len(more.negative_crops)} of them there is nothing' in '\n'.join(
         decisions_in_words(decisions)
     )
 

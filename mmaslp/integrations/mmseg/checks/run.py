@@ -58,9 +58,9 @@ def check_validation(runner: Any) -> Iterator[Finding]:
     if runner.val_loop is None or measuring_metric(runner) is None:
         yield Finding(
             'error',
-            'the levels of ASLPHook follow a validation, but val_dataloader, val_cfg '
-            'and val_evaluator make none that measures the network: it takes a '
-            "CalibrationMetric with mode='top_label', protocol='raw' and without a "
+            'ASLPHook needs a validation that measures the raw network, but '
+            'val_dataloader, val_cfg and val_evaluator do not define one: add a '
+            "CalibrationMetric with mode='top_label' and protocol='raw', without a "
             'calibrator',
             _VALIDATION,
         )
@@ -172,9 +172,9 @@ def mixed_images(dataset: Any, preprocessor: Any) -> Iterator[Finding]:
         if _MIXING.search(name) or hasattr(step, 'get_indices'):
             yield Finding(
                 'error',
-                f'the training pipeline holds {name}, which makes one image of several,'
-                ' and a level by image belongs to one image',
-                f"remove {name}\nor ASLPHook(levels='band'), which needs no images",
+                f'the training pipeline contains {name}, which makes one image out of '
+                'several, but a level by image belongs to one image',
+                f"remove {name}\nor ASLPHook(levels='image_band'), which may mix them",
             )
 
 

@@ -54,11 +54,11 @@ def check_settings(cfg: Config, levels: str = 'image_band') -> Iterator[Finding]
     if 'ObjectFreeCrop' not in str(cfg.get('train_dataloader')):
         yield Finding(
             'note',
-            'if all training images hold an object, what the network finds in images '
-            'without one is left to chance',
+            'if all training images contain an object, what the network finds in '
+            'images without one is left to chance',
             "train_dataloader.dataset.pipeline: dict(type='ObjectFreeCrop') after the "
-            'masks are loaded, if it will be asked about such images; docs/windows.md '
-            'has its price',
+            'masks are loaded, if the network will meet such images; docs/windows.md '
+            'gives its price',
         )
 
 
@@ -132,7 +132,9 @@ def _add_hook(cfg: Config, levels: str) -> Iterator[Finding]:
         levels = 'none'
     hook = dict(HOOKS_OF_LEVELS[levels])
     yield Finding(
-        'note', f'trains without ASLPHook; the patch adds levels={levels!r}', PATCH
+        'note',
+        f'trains without ASLPHook; the patch adds it with levels={hook["levels"]!r}',
+        PATCH,
     )
     hooks = listed(cfg.get('custom_hooks'))
     hooks.append(hook)
@@ -170,7 +172,7 @@ def _too_short(cfg: Config) -> bool:
 
 
 def _validate_often(cfg: Config) -> Iterator[Finding]:
-    """Lower the interval of validations, which levels by band follow."""
+    """Lower the interval of validations, which levels follow."""
     schedule = cfg.get('train_cfg') or {}
     end = schedule.get('max_iters') or schedule.get('max_epochs')
     interval = schedule.get('val_interval', 1)
@@ -181,8 +183,8 @@ def _validate_often(cfg: Config) -> Iterator[Finding]:
 
     yield Finding(
         'note',
-        f'train_cfg.val_interval is {interval}, and levels by band take about {ENOUGH} '
-        f'validations to arrive; the patch sets it to {wanted}',
+        f'train_cfg.val_interval is {interval}, and levels need up to {ENOUGH} '
+        f'validations; the patch sets it to {wanted}',
         PATCH,
     )
     cfg.train_cfg.val_interval = wanted

@@ -64,7 +64,7 @@ class Schedule:
         iters_per_visit (int): Iterations in which every image comes about once.
         warmup (float): Iterations before the levels begin to move.
         validations (list[int]): Iterations of the validations before the end.
-        plan (Plan): When levels by band move.
+        plan (Plan): When levels move after validations.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Schedule:
             )
 
     def findings(self) -> Iterator[Finding]:
-        """Refuse a schedule under which levels by band cannot arrive."""
+        """Refuse a schedule with too few validations for the levels."""
         if self.plan.problem is not None:
             left = self.end - math.ceil(self.warmup / self.unit)
             yield Finding(
@@ -204,8 +204,8 @@ class BandTraining(LevelsSession):
         if _has_alpha(find_losses(runner.model)):
             yield Finding(
                 'error',
-                'levels by band give the smoothing of every pixel, and SCBCELoss has '
-                'an alpha or eps of its own',
+                'the levels of ASLPHook give the smoothing of every pixel, and '
+                'SCBCELoss has an alpha or eps of its own',
                 "no alpha and eps in loss_decode, or ASLPHook(levels='image', "
                 "rule='fixed')",
             )
@@ -533,9 +533,9 @@ class ASLPHook(Hook):
             Defaults to None.
         log_interval (int): Iterations between two records of the levels in the training
             log. Defaults to 10.
-        **options: For levels by band the ``gain``. For ``'image'`` ``rule`` (``'MC'``,
-            the default, ``'ME'``, ``'FB'`` or ``'fixed'``) and its options (``eta``,
-            ``lam`` and ``solver`` of :class:`~mmaslp.levels.MC` and
+        **options: For ``'image_band'`` and ``'band'`` the ``gain``. For ``'image'``
+            ``rule`` (``'MC'``, the default, ``'ME'``, ``'FB'`` or ``'fixed'``) and its
+            options (``eta``, ``lam`` and ``solver`` of :class:`~mmaslp.levels.MC` and
             :class:`~mmaslp.levels.ME`; ``landmark`` of ME; ``gain`` of
             :class:`~mmaslp.levels.FB`); ``alpha``, the level that every image starts
             with; ``draw_histogram``, whether to send a histogram of the levels to the
@@ -550,7 +550,8 @@ class ASLPHook(Hook):
         >>> custom_hooks = [dict(type='ASLPHook')]
 
     Source: `Model Calibration in Dense Classification with Adaptive Label Perturbation
-    <https://arxiv.org/abs/2307.13539>`_; levels by band are ours.
+    <https://arxiv.org/abs/2307.13539>`_; levels by band, and by image and band, are
+    ours.
     """
 
     # After the hooks that set up an iteration, and before logger (BELOW_NORMAL) and

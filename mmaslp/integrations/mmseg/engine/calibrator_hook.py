@@ -120,9 +120,10 @@ class CalibratorHook(Hook):
             osp.isfile(path) and keep_in_checkpoint(path, calibrator, runner.iter)
         ):
             print_log(
-                'The calibrator is that of the weights at the end of this training, '
-                'and no checkpoint holds them. See save_last of CheckpointHook, or '
-                'fit one to a checkpoint: `mmaslp fit CONFIG CHECKPOINT --out FILE`',
+                'The calibrator belongs to the weights at the end of this training, '
+                'but no checkpoint contains these weights. Set save_last in '
+                'CheckpointHook, or fit a calibrator to a checkpoint: `mmaslp fit '
+                'CONFIG CHECKPOINT --out FILE`',
                 logger='current',
                 level=logging.WARNING,
             )

@@ -18,7 +18,7 @@ def said(toy, tmp_path, pipeline=()):
 def test_object_free_windows_are_proposed(toy, tmp_path):
     crop = dict(type='ObjectFreeCrop')
     assert "dict(type='ObjectFreeCrop')" in said(toy, tmp_path)
-    assert 'hold an object' not in said(toy, tmp_path, [crop])
+    assert 'contain an object' not in said(toy, tmp_path, [crop])
 
 
 class Leaf:
@@ -63,5 +63,5 @@ def test_prepare_counts_images_without_one(tmp_path, capsys, empty):
         Image.new('RGB', (8, 8)).save(tmp_path / 'images' / f'{k}.png')
     assert main(['prepare', str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    expected = '2 of 10 images hold no' if empty else 'all 10 images hold an object'
+    expected = '2 of 10 images contain no' if empty else 'all 10 images contain an'
     assert expected in printed

@@ -151,6 +151,7 @@ def test_a_training_too_short_for_levels_gets_binary_cross_entropy(toy, tmp_path
     cfg = toy.config(tmp_path / 'run', custom_hooks=[])
     cfg.model.decode_head.loss_decode = SIGMOID
     assert 'too short for levels' in words_of(cfg, 'warning')
+    assert 'the patch adds it with levels=None' in words_of(cfg, 'note')
     _, mended = findings_of(cfg)
     assert mended.custom_hooks == [dict(type='ASLPHook', levels=None)]
 
@@ -163,7 +164,8 @@ def test_a_config_without_aslp_gets_levels_by_image_and_band(toy, tmp_path):
     cfg.train_cfg.max_epochs = 60
     cfg.train_cfg.val_interval = 10
     found = words_of(cfg)
-    assert "trains without ASLPHook; the patch adds levels='image_band'" in found
+    assert 'trains without ASLPHook' in found
+    assert "the patch adds it with levels='image_band'" in found
     assert 'train_cfg.val_interval is 10' in found
     _, mended = findings_of(cfg)
     assert mended.custom_hooks == [dict(type='ASLPHook', levels='image_band')]
@@ -298,7 +300,7 @@ CASES = {
         lambda cfg: [
             cfg.pop(f'val_{key}') for key in ('dataloader', 'cfg', 'evaluator')
         ],
-        'the levels of ASLPHook follow a validation',
+        'ASLPHook needs a validation',
     ),
 }
 

@@ -93,7 +93,7 @@ def test_too_few_validations_for_levels_by_band(loop, warmup, level, steps, line
     findings = [*timed.findings()]
     assert [finding.level for finding in findings] == ([level] if level else [])
     for finding in findings:
-        assert f'only: {steps} lie between' in finding.message
+        assert f'only: {steps} are between' in finding.message
         assert line in finding.remedy
 
 
