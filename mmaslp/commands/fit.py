@@ -153,7 +153,7 @@ def group_numbers(
     if fits and len(different) < LEAST_CASES:
         raise ValueError(
             f'--groups {pattern.pattern}: finds only {", ".join(different)} '
-            f'in the names, and a fit takes {LEAST_CASES} groups'
+            f'in the names, and a fit needs {LEAST_CASES} groups'
         )
     if len(different) == len(groups):
         raise ValueError(

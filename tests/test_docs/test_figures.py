@@ -340,9 +340,7 @@ SOURCES = (
     Source('results.md', '| regime | calibrator | ECE by band |', of_recipe),
     Source('results.md', '| network | ECE of objects', of_objects),
     Source('results.md', '| network | error of Dice', of_images),
-    Source(
-        BENCHMARKS, '| training | ECE by band | without a calibrator |', of_rivals
-    ),
+    Source(BENCHMARKS, '| training | ECE by band | without a calibrator |', of_rivals),
     Source('results.md', '| training | calibrator | ECE by band |', of_shift),
     Source('decisions.md', '| maps | differ | AUC |', of_elsewhere),
     Source('alternatives.md', '| calibrator | ECE |', of_calibrators),
@@ -433,9 +431,7 @@ def test_every_table_with_results_has_a_source():
     missing = [
         f'{table.page}: {table.header}'
         for table in tables()
-        if table.page != BENCHMARKS
-        and shows_results(table)
-        and not sources_of(table)
+        if table.page != BENCHMARKS and shows_results(table) and not sources_of(table)
     ]
     assert not missing
 
