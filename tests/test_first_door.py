@@ -119,7 +119,7 @@ def test_a_data_root_that_comes_too_late_is_refused(tmp_path, monkeypatch, capsy
         ('--data parts', 'parts has train, and no val to validate on'),
         (
             '--data mine --work-dir mine/images/00.png',
-            'lies in mine/images, which is read',
+            'is in mine/images, which is read',
         ),
     ],
 )

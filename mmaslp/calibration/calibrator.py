@@ -452,8 +452,8 @@ class Calibrator:
                 saved = content.pop(key, None)
                 if saved is None:
                     raise ValueError(
-                        f'it lacks {key!r}; a checkpoint may hold a calibrator as its '
-                        "entry 'calibrator'"
+                        f'it lacks {key!r}; a checkpoint may contain a calibrator as '
+                        "its entry 'calibrator'"
                     )
                 if saved != value:
                     raise ValueError(f'its {key} is {saved!r}, not {value!r}')

@@ -128,8 +128,8 @@ class CalibratedModule(nn.Module):
             for layer in module.modules()
         ):
             raise ValueError(
-                'wrap takes a module that is not wrapped, nor holds one that is, got '
-                f'{module!r:.100}'
+                'wrap needs a module that is not wrapped and contains no wrapped one, '
+                f'got {module!r:.100}'
             )
 
         self.module = module

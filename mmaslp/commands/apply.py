@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument('calibrator', help='file of `mmaslp fit`, or its folder')
     parser.add_argument('maps', help='folder of maps')
-    parser.add_argument('--out', required=True, metavar='DIR', help='where to')
+    parser.add_argument('--out', required=True, metavar='DIR', help='where to write')
     parser.add_argument(
         '--masks', choices=MASKS, help='write masks too, into the folder DIR_masks'
     )
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--max-false',
         type=float,
         metavar='N',
-        help='choose it by the false objects that an image may keep, in the mean',
+        help='choose it by the false objects that an image may keep on average',
     )
     parser.add_argument(
         '--groups',

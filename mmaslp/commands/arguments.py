@@ -94,7 +94,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--work-dir', help='where to put logs, checkpoints and results')
     add_data_option(parser)
     parser.add_argument(
-        '--launcher', choices=['none', *_LAUNCHERS], default='none', help='of processes'
+        '--launcher',
+        choices=['none', *_LAUNCHERS],
+        default='none',
+        help='how processes start',
     )
     # torch.distributed.launch passes --local-rank, older ones --local_rank.
     parser.add_argument(
@@ -107,8 +110,8 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--data',
         metavar='FOLDER',
-        help='images and masks in place of those of the config; undivided ones are '
-        'divided, or tested whole',
+        help="images and masks that replace the config's; a folder without parts is "
+        'divided, or tested as a whole',
     )
 
 

@@ -35,18 +35,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='extend',
         nargs='*',
         metavar='METRIC',
-        help='end with 1 if one of these metrics is worse beyond chance, by default '
-        'one of those in tables, oe or ue',
+        help='exit with 1 if one of these metrics is worse beyond chance; default: '
+        'the metrics of the tables, oe and ue',
     )
     add(
         '--groups',
         metavar='PATTERN',
-        help='regular expression of what names of one patient or video share, as in '
-        'fit: patients count, and not images',
+        help='regular expression of the part of a name that one patient or video has, '
+        'as in fit: patients count, and not images',
     )
     add('--json', metavar='FILE', help='write the comparison')
     add_overwrite(parser)
-    add('--resamples', type=int, default=1000, help='of the bootstrap; default 1000')
+    add(
+        '--resamples',
+        type=int,
+        default=1000,
+        help='resamples of the bootstrap; default 1000',
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """Compare new maps with the images of a fit, without masks: are they alike?
 
-It ends with 1 if a classifier can tell the new images from those of the fit. Of sets
-that are alike at most one in a thousand ends with 1.
+It exits with 1 if a classifier can separate the new images from the images of the fit.
+If the sets are alike, that happens at most once in a thousand times.
 
 Example:
     mmaslp drift maps_of_today --calibrator calibrator.json

@@ -34,8 +34,8 @@ def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:
     if onedl and openmmlab:
         names = ' '.join(onedl + openmmlab)
         text = (
-            f'two distributions of MMSegmentation lie over each other ({names}): what '
-            'is imported is a mixture'
+            'two distributions of MMSegmentation are installed over each other '
+            f'({names}): what is imported is a mixture'
         )
         advice = f'pip uninstall -y {names}\n{_INSTALL}'
         findings.append(Finding('error', text, advice))

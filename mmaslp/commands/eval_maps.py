@@ -30,13 +30,13 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         '--plot',
         metavar='FILE',
-        help='write reliability diagrams (.png, .pdf, .svg), and beside them those by '
+        help='write reliability diagrams (.png, .pdf, .svg), over all pixels and by '
         'band',
     )
     add(
         '--report',
         metavar='FILE',
-        help='write an HTML report, and its JSON file beside it',
+        help='write an HTML report, and its JSON file next to it',
     )
 
     add(
@@ -48,19 +48,24 @@ def add_arguments(parser: CommandParser) -> None:
     )
     add_map_options(parser)
     add('--bins', type=int, default=10, help='default 10')
-    add('--resamples', type=int, default=1000, help='of the bootstrap; default 1000')
+    add(
+        '--resamples',
+        type=int,
+        default=1000,
+        help='resamples of the bootstrap; default 1000',
+    )
     add(
         '--groups',
         metavar='PATTERN',
-        help='regular expression of what names of one patient or video share, as in '
-        'fit: intervals are over groups',
+        help='regular expression of the part of a name that one patient or video has, '
+        'as in fit: intervals are over groups',
     )
     add(
         '--limit',
         action='extend',
         nargs='+',
         metavar='METRIC=VALUE',
-        help='end with 1 if a metric is beyond its limit, such as ece_band=.01 '
+        help='exit with 1 if a metric is beyond its limit, such as ece_band=.01 '
         'dice=.8, unless that may be chance',
     )
 

@@ -41,13 +41,13 @@ def add_arguments(parser: CommandParser) -> None:
     add = parser.add_argument
     add('source', help='folder of maps, or a config')
     add('labels', help='folder of masks, or a checkpoint')
-    add('--out', required=True, metavar='FILE', help='where to (JSON)')
+    add('--out', required=True, metavar='FILE', help='where to write (JSON)')
     add(
         '--method',
         metavar='NAME',
         default='auto',
         help='identity, temperature, platt, isotonic or one of your own; by default '
-        'chosen out of fold',
+        'chosen by cross-validation',
     )
     add(
         '--by',
@@ -65,8 +65,8 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         '--groups',
         metavar='PATTERN',
-        help='regular expression of what names of one patient or video share, in '
-        "parentheses if any, such as '^[^_]+'",
+        help='regular expression of the part of a name that one patient or video has, '
+        "in parentheses if there are any, such as '^[^_]+'",
     )
     add(
         '--windows',
@@ -158,7 +158,7 @@ def group_numbers(
     if fits and len(different) < LEAST_CASES:
         raise ValueError(
             f'--groups {pattern.pattern}: finds only {", ".join(different)} '
-            f'in the names, and a fit takes {LEAST_CASES} groups'
+            f'in the names, and a fit needs {LEAST_CASES} groups'
         )
     if len(different) == len(groups):
         raise ValueError(

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--layout',
         choices=LAYOUTS,
-        help='published set; by default the names of the folders tell',
+        help='published set; by default found by the names of the folders',
     )
 
     split = parser.add_mutually_exclusive_group().add_argument
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help='share of test images; default 0.2, 0 with a published --layout',
     )
-    add('--seed', type=int, default=0, help='of the random split')
+    add('--seed', type=int, default=0, help='seed of the random split')
     add_overwrite(parser)
 
 

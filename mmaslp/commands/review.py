@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FILE',
         help='file of `mmaslp fit`, or its folder',
     )
-    add('--suffix', help='what each map is named beyond its mask, such as _prob')
+    add('--suffix', help='what map names have after the name of the mask: _prob')
     add('--out', metavar='FILE', help='a row for each image, the review (CSV)')
     add('--objects', metavar='FILE', help='how probable each object is (CSV)')
     add('--report', metavar='FILE', help='a page of pictures (HTML)')
@@ -67,11 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--groups',
         metavar='PATTERN',
-        help='regular expression of what names of one patient or video share, as in '
-        'fit: groups are compared with those of the fit, and intervals of --truth are '
-        'over groups',
+        help='regular expression of the part of a name that one patient or video has, '
+        'as in fit: groups are compared instead of images, and intervals of --truth '
+        'are over groups',
     )
-    add('--labels', metavar='DIR', help='folder of masks of which some may be wrong')
+    add('--labels', metavar='DIR', help='folder of masks, some of which may be wrong')
     add(
         '--suspects',
         metavar='FILE',
@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--level',
         type=float,
         default=0.9,
-        help='share of images that a bound holds for; default 0.9',
+        help='share of images for which a bound is right; default 0.9',
     )
     add_map_options(parser)
 

@@ -42,21 +42,21 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         '--out-prob',
         metavar='DIR',
-        help='write probability maps, of a calibrator if there is one',
+        help='write probability maps, calibrated if there is a calibrator',
     )
     add(
         '--report',
         metavar='FILE',
-        help='write an HTML report, and its JSON file beside it',
+        help='write an HTML report, and its JSON file next to it',
     )
 
     add(
         '--groups',
         metavar='PATTERN',
-        help='regular expression of what names of one patient or video share, as in '
-        'fit: intervals and comparisons are over groups',
+        help='regular expression of the part of a name that one patient or video has, '
+        'as in fit: intervals and comparisons are over groups',
     )
-    add('--name', help='of the model in the report; else the config')
+    add('--name', help='name of the model in the report; default: the config')
     add('--out', help='folder that the metrics write predictions to')
     add('--show-dir', help='folder for painted images')
     add(
@@ -69,10 +69,10 @@ def add_arguments(parser: CommandParser) -> None:
     one_of(
         '--calibrator',
         metavar='FILE',
-        help='file of `mmaslp fit`, by default that of the checkpoint: also measure '
-        'and write calibrated probabilities',
+        help='file of `mmaslp fit`; default: the calibrator in the checkpoint. Also '
+        'measures and writes calibrated probabilities',
     )
-    one_of('--raw', action='store_true', help='leave out that of the checkpoint')
+    one_of('--raw', action='store_true', help='ignore the calibrator in the checkpoint')
     add(
         '--review',
         metavar='FILE',

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help=CONFIG_HELP)
     flag('--resume', help='resume from the latest checkpoint in the work directory')
     flag('--amp', help='train with automatic mixed precision')
-    flag('--overwrite', help='replace an earlier training by the first checkpoint')
+    flag('--overwrite', help='replace an earlier training when a checkpoint is written')
     add_run_options(parser)
 
 

@@ -76,8 +76,8 @@ def binary_pixels(
     check_foreground(prob, label, axis=1)
     if valid is not None and valid.any() and not label.any():
         warnings.warn(
-            f'labels hold 0 and {ignore_index} (ignored) and never 1: divide a mask of '
-            '0 and 255 by 255, else its objects are not counted',
+            f'labels contain 0 and {ignore_index} (ignored) and never 1: divide a mask '
+            'of 0 and 255 by 255, else its objects are not counted',
             stacklevel=5,
         )
     return prob, label, valid
@@ -244,7 +244,7 @@ def checked(prob: Tensor, logits: bool = False) -> Tensor:
 
     if low < -ROUNDING or high > 1 + ROUNDING:
         raise ValueError(
-            f'prob must lie in [0, 1], but lies in [{low:.8g}, {high:.8g}]: apply '
+            f'prob must be in [0, 1], but is in [{low:.8g}, {high:.8g}]: apply '
             'sigmoid (one channel) or softmax to logits first; divide pixel values by '
             'their largest'
         )
@@ -258,7 +258,7 @@ def warn_of_probabilities(low: float | Tensor, high: float | Tensor) -> None:
     """Warn of logits that all lie in [0, 1], by their least and their largest."""
     if 0 <= low < high <= 1:
         warnings.warn(
-            'all logits lie in [0, 1]: if they are probabilities, do not give them as '
+            'all logits are in [0, 1]: if they are probabilities, do not give them as '
             'logits, or leave the sigmoid out of the network',
             stacklevel=5,
         )
@@ -292,8 +292,8 @@ class LabelWatch:
         """Refuse ``at_least`` labels or more without an object."""
         if self.images is not None and self.images >= at_least:
             raise ValueError(
-                f'the labels of all {self.images} training images so far hold only 0 '
-                f'and ignore_index, never 1: {REMEDY}'
+                f'the labels of all {self.images} training images so far contain only '
+                f'0 and ignore_index, never 1: {REMEDY}'
             )
 
 

@@ -101,7 +101,7 @@ def check_output(path: str | Path, overwrite: bool = False, name: str = '') -> N
     if overwrite or empty or _is_stream(path) or not os.path.lexists(path):
         return
     raise FileExistsError(
-        f'{name} {path} is there already: replace it with --overwrite (in Python '
+        f'{name} {path} exists already: replace it with --overwrite (in Python '
         'overwrite=True), or name another'.lstrip()
     )
 
@@ -180,13 +180,13 @@ def resolved_folder(path: str | Path) -> Path:
 
 
 def _check_folder(folder: Path, read: Mapping[object, str | Path], name: str) -> None:
-    """Refuse a folder that is read, lies in one, or cannot be written to."""
+    """Refuse a folder that is read, is in one, or cannot be written to."""
     folders = [folder, *folder.parents]
     for above in folders:
         identity = _identity(above)
         if identity in read:
             raise ValueError(
-                f'{name} lies in {read[identity]}, which is read: write elsewhere'
+                f'{name} is in {read[identity]}, which is read: write elsewhere'
             )
     there = next(above for above in folders if os.path.lexists(above))
     if not os.path.isdir(there) or not os.access(there, os.W_OK):

@@ -311,7 +311,7 @@ def sets_of_file(
     """
     sets = by_images(_rows_of(path, resamples, groups))
     if all(len(alike) == 1 for alike in sets):
-        raise ValueError(f'{path} holds one model: name a second file')
+        raise ValueError(f'{path} contains one model: name a second file')
     return sets
 
 

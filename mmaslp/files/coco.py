@@ -30,7 +30,7 @@ def encode_image(photos: Mapping[str, Path], image: Judged) -> dict[str, Any]:
     """
     rle = import_extra('pycocotools.mask', 'coco', '--coco')
     if image.prob.ndim != 2:
-        raise ValueError('COCO holds images: write volumes with --objects-out')
+        raise ValueError('COCO is for images: write volumes with --objects-out')
 
     labels = image.objects.labels
     photo = photos.get(image.name, image.path)

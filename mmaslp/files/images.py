@@ -254,7 +254,7 @@ def _check_grey(grey: np.ndarray, lossy: bool) -> None:
         return
     odd = strange if len(strange) else np.setdiff1d(levels, (0, 255))
     raise ValueError(
-        f'not a binary mask of 0 and 255: it holds {some([*map(str, odd)])}. '
+        f'not a binary mask of 0 and 255: it contains {some([*map(str, odd)])}. '
         f'{_REWRITE}; if it is a map, the folders are in the wrong order; votes '
         '(PASCAL-S) are read with graded=True, by `mmaslp prepare --layout PASCAL-S`'
     )

@@ -209,7 +209,7 @@ def _list(folder: _Folder, problems: list[str]) -> dict[str, Path]:
             files[stem] = path
     if not files and not problems:
         raise ValueError(
-            f'{folder.folder}: holds not one {folder.what}; {folder.endings}'
+            f'{folder.folder}: contains no {folder.what}; {folder.endings}'
         )
     return files
 
@@ -604,5 +604,7 @@ def read_binary_array(path: Path) -> np.ndarray:
 
         if not labels <= {0, 1} and not labels <= {0, 255}:
             listed = some([f'{value:g}' for value in sorted(labels)])
-            raise ValueError(f'holds {listed}: a mask holds 0 and 1, or 0 and 255')
+            raise ValueError(
+                f'contains {listed}: a mask is of 0 and 1, or of 0 and 255'
+            )
     return (values > 0.5).astype(np.uint8)

@@ -50,8 +50,8 @@ def unpaired(
         mask = Path(str(next(iter(masks.values())))).name
         return [
             f'{one} and {other}: no name matches at all, such as {file} and {mask}: a '
-            'mask needs the name of its image or map, but for the ending: rename them, '
-            'or name the right folder'
+            'mask needs the name of its image or map, except for the ending: rename '
+            'them, or name the right folder'
         ]
 
     problems = []
@@ -75,7 +75,7 @@ def warn_of_others(folder: Path, written: Iterable[Path]) -> None:
     left = sorted(there - {path.name for path in written})
     if left:
         warnings.warn(
-            f'{folder} holds other files too, which stay, maybe of an earlier run: '
+            f'{folder} contains other files too, which stay, maybe of an earlier run: '
             f'{some(left)}',
             stacklevel=3,
         )

@@ -39,7 +39,7 @@ def write_volume(folder: str | Path, image: Judged, overwrite: bool = False) -> 
         raise ValueError('--objects-out is for volumes: write images with --coco')
     if image.grid is None:
         raise ValueError(
-            'where its voxels lie is not known: keep the NIfTI file of the scan or '
+            'where its voxels are is not known: keep the NIfTI file of the scan or '
             'of the mask beside it, under the same name'
         )
 

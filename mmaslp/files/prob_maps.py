@@ -191,8 +191,8 @@ class MapReader:
         values = read_array(path, self.key)
         if values.dtype.kind not in ('f' if self.logits else 'biuf'):
             raise ValueError(
-                f'holds {values.dtype}; maps are floating point in [0, 1] or logits, '
-                'or integers whose scale you state with --max-value'
+                f'contains {values.dtype}; maps are floating point in [0, 1] or '
+                'logits, or integers whose scale you state with --max-value'
             )
         if self.channel is not None and values.ndim != 4:
             raise ValueError(
@@ -220,7 +220,7 @@ class MapReader:
             top = self.max_value
         if top is None:
             raise ValueError(
-                f'holds {values.dtype} up to {values.max(initial=0)}: state with '
+                f'contains {values.dtype} up to {values.max(initial=0)}: state with '
                 '--max-value which of them stands for probability 1'
             )
 
@@ -279,8 +279,8 @@ def _chosen_key(names: Sequence[str], key: str | None) -> str:
         key = names[0] if len(names) == 1 else 'probabilities'
     if key not in names:
         raise ValueError(
-            f'it holds {", ".join(names) or "no array"}, not {key}: name that of maps '
-            'with --key, and save masks alone'
+            f'it contains {", ".join(names) or "no array"}, not {key}: name the array '
+            'of maps with --key, and save masks alone'
         )
     return key
 
@@ -338,7 +338,7 @@ def _check_range(values: np.ndarray, top: float) -> None:
     high = values.max()
     if low < -top * ROUNDING or high > top * (1 + ROUNDING):
         raise ValueError(
-            f'values lie in [{low:.6g}, {high:.6g}], not in [0, {top:g}]: give '
+            f'values are in [{low:.6g}, {high:.6g}], not in [0, {top:g}]: give '
             '--logits if they are logits (for eval-maps apply sigmoid first); else say '
             'with --max-value which value stands for probability 1 (of per cent '
             '--max-value 100)'

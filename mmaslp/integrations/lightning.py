@@ -192,8 +192,8 @@ class ASLPCallback(Callback):
             return
         if trainer.global_step and not self._step:
             raise ValueError(
-                'the checkpoint holds no levels of ASLPCallback: train from the start, '
-                'or go on from a training with it'
+                'the checkpoint contains no levels of ASLPCallback: train from the '
+                'start, or go on from a training with it'
             )
         number = validations(trainer)
 

@@ -395,7 +395,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self._called = True
         if not isinstance(labels, Tensor):
             raise ValueError(
-                'the batch holds no labels: name the column of the masks labels'
+                'the batch contains no labels: name the column of the masks labels'
             )
         # As the Trainer counts, on one device or (DataParallel) for each.
         share = (
@@ -442,7 +442,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         )
         if self._calibrators and file.exists() and not trained:
             raise FileExistsError(
-                f'{file} is there already, beside no checkpoint: it is yours, or '
+                f'{file} exists already, next to no checkpoint: it is yours, or '
                 "of a training with save_strategy='no'. Move or delete it, or name "
                 'another output_dir'
             )

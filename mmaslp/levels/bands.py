@@ -318,7 +318,7 @@ class BandLevels(Levels):
         self._observed = observed
         self._count_validation()
         if table.one_class:
-            self._held = 'the labels of the validation set hold one class only'
+            self._held = 'the labels of the validation set contain one class only'
             return
 
         self._recent = self._recent[-2:]
@@ -351,7 +351,7 @@ class BandLevels(Levels):
         if self._idle == 2:
             warnings.warn(
                 'two validations came without a batch of training between them: the '
-                'loss that is trained must hold these levels, as '
+                'loss that is trained must contain these levels, as '
                 'SelfCalibratingBCE(levels), and be in train() mode',
                 stacklevel=3,
             )
@@ -414,7 +414,7 @@ def _figures_of(table: BandTable) -> dict[str, Any]:
     figures = table.compute()
     if not table.count:
         raise ValueError(
-            'the table of the validation holds no pixel: call update(prob, label) '
+            'the table of the validation contains no pixel: call update(prob, label) '
             'for every image (Lightning: of the metric, in validation_step), then '
             'observe(table)'
         )

@@ -65,7 +65,7 @@ METRICS = (
         None,
         'higher',
         'weighted F',
-        'An F-measure of the map itself that weighs errors by where they lie.',
+        'An F-measure of the map itself that weighs errors by where they are.',
         of='maps',
     ),
     Metric(

@@ -396,7 +396,7 @@ PIXEL_METRICS = (
         resolution,
         'higher',
         'Brier, resolution',
-        'How far the accuracies of the bins lie apart.',
+        'How far the accuracies of the bins are apart.',
         of='pixels',
         low=-1.0,
     ),

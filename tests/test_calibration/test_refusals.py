@@ -179,7 +179,7 @@ def test_a_batch_of_a_loader_is_as_many_images():
         assert fit_calibrator(loader) == expected
     batches = [(prob[k : k + 4], label[k : k + 4]) for k in (0, 4, 8)]
     assert fit_calibrator(batches) == expected
-    with pytest.raises(ValueError, match='a batch holds 4 maps but 3 masks'):
+    with pytest.raises(ValueError, match='a batch contains 4 maps but 3 masks'):
         fit_calibrator([(prob[:4], label[:3])] * 3)
 
 
@@ -239,7 +239,7 @@ def test_images_and_volumes_of_a_list_are_what_they_seem(recwarn):
 
 
 SAID = {
-    r'all logits lie in \[0, 1\]': lambda: HALVING.logits(torch.rand(8, 8)),
+    r'all logits are in \[0, 1\]': lambda: HALVING.logits(torch.rand(8, 8)),
     'call eval': lambda: fit_calibrator(BETTER, LABELS, network=nn.BatchNorm2d(1)),
     'is read as one volume': lambda: fit_calibrator((BETTER, LABELS) for _ in range(5)),
     'is in training mode': lambda: HALVING.wrap(nn.BatchNorm2d(1))(
@@ -322,7 +322,7 @@ def test_a_fit_to_masks_says_so():
         (lambda: Decisions().least_probability(max_false=np.nan), 'max_false must'),
         (lambda: IDENTITY.save('x.json', overwrite='no'), 'overwrite must be'),
         (lambda: HALVING.wrap(nn.Conv2d(1, 3, 1))(torch.rand(1, 1, 4, 4)), '3 chan'),
-        (lambda: HALVING.masks(torch.full((4, 4), 7.0), 'keep'), 'prob must lie'),
+        (lambda: HALVING.masks(torch.full((4, 4), 7.0), 'keep'), 'prob must be in'),
         (lambda: HALVING.wrap(HALVING.wrap(nn.Identity())), 'is not wrapped'),
         (
             lambda: HALVING.wrap(nn.Sequential(HALVING.wrap(nn.Identity()))),

@@ -94,7 +94,7 @@ def bad(prob, label, where, value, to='prob'):
     [
         (np.nan, 'prob', 'NaN'),
         (-3.0, 'prob', 'logits'),
-        (7, 'label', 'holds 7'),
+        (7, 'label', 'contains 7'),
     ],
 )
 def test_bad_values_count_nothing(value, to, message):

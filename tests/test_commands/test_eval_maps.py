@@ -182,7 +182,7 @@ BAD = {
     'NaN': (npy(np.where(np.eye(*SIZE) > 0, np.nan, 0.5)), r'10 NaN'),
     'infinite': (npy(GOOD * np.inf), r'not in \[0, 1\]'),
     'bytes': (npy(GREY), r'uint8 up to (.|\n)*--max-value'),
-    'complex': (npy(GOOD + 0j), r'holds complex128'),
+    'complex': (npy(GOOD + 0j), r'contains complex128'),
     'objects': (npy(np.array([[None]], dtype=object)), r'1\.npy: cannot be read'),
     'two channels': (npy(np.stack([GOOD] * 2)), r'\(2, 12, 10\)'),
     'no pixel': (npy(np.zeros((0, 3))), r'1\.npy: has no pixels'),

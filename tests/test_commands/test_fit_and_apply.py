@@ -193,10 +193,10 @@ def test_maps_of_an_earlier_run_are_said(folders, tmp_path, recwarn):
     assert run_command('apply', [*args, '--overwrite']) == 0
     assert not recwarn.list
     min(copies.iterdir()).unlink()
-    with pytest.warns(match=r'out holds other files too.*: 000\.png$'):
+    with pytest.warns(match=r'out contains other files too.*: 000\.png$'):
         assert run_command('apply', [*args, '--overwrite']) == 0
     shutil.rmtree(out)
-    with pytest.warns(match=r'out_masks holds other files too.*: 000\.png$'):
+    with pytest.warns(match=r'out_masks contains other files too.*: 000\.png$'):
         assert run_command('apply', [*args, '--overwrite']) == 0
 
 
@@ -209,9 +209,9 @@ def test_masks_of_the_user_stay_apart(folders, tmp_path, capsys, recwarn, name):
     args = [str(root / 'cal.json'), str(maps), '--out', str(tmp_path / 'day')]
     stays = name.startswith('000')
     assert run_command('apply', [*args, '--masks', 'keep']) == 2 * stays
-    assert (f'--masks {mine} is there already' in capsys.readouterr().err) == stays
+    assert (f'--masks {mine} exists already' in capsys.readouterr().err) == stays
     assert (tmp_path / 'day').exists() != stays  # asked before a map was read
-    warned = any('day_masks holds other files' in str(w.message) for w in recwarn)
+    warned = any('day_masks contains other files' in str(w.message) for w in recwarn)
     assert warned != stays
     assert mine.read_text() == 'mine'
 

@@ -39,18 +39,18 @@ def test_arrays_and_shapes():
 @pytest.mark.parametrize(
     'prob, label, words',
     [
-        ([0.5, 1.5], [0, 1], 'must lie in .0, 1.*sigmoid'),
-        ([-0.1, 0.5], [0, 1], 'must lie in .0, 1.'),
+        ([0.5, 1.5], [0, 1], 'must be in .0, 1.*sigmoid'),
+        ([-0.1, 0.5], [0, 1], 'must be in .0, 1.'),
         ([float('nan'), 0.5], [0, 1], '1 NaN'),
-        ([float('inf'), 0.5], [0, 1], 'must lie in'),
+        ([float('inf'), 0.5], [0, 1], 'must be in'),
         ([0, 1], [0, 1], 'floating point.*divide'),
         ([0.5, 0.5], [0], 'shape'),
         ([[0.5, 0.5]], [0, 1], 'shape'),
-        ([0.5, 0.5], [0, 2], 'label.*holds 2'),
-        ([0.5, 0.5], [-1, 1], 'label.*holds -1'),
-        ([0.5, 0.5], [0, 254], 'holds 254.*255'),
-        ([0.5, 0.5], [0.3, 1.0], 'holds 0.3'),
-        ([0.5, 0.5], [float('nan'), 1.0], 'holds nan'),
+        ([0.5, 0.5], [0, 2], 'label.*contains 2'),
+        ([0.5, 0.5], [-1, 1], 'label.*contains -1'),
+        ([0.5, 0.5], [0, 254], 'contains 254.*255'),
+        ([0.5, 0.5], [0.3, 1.0], 'contains 0.3'),
+        ([0.5, 0.5], [float('nan'), 1.0], 'contains nan'),
     ],
 )
 def test_bad_input_says_what_and_counts_nothing(prob, label, words):

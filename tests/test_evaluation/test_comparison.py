@@ -148,7 +148,7 @@ def test_a_file_of_several_models_is_read_and_drawn_once(tmp_path, monkeypatch):
     assert found.of_calibrator
     assert (len(read), len(drawn)) == (1, 2)
     save_result(path, raw, overwrite=True)
-    with pytest.raises(ValueError, match='holds one model: name a second file'):
+    with pytest.raises(ValueError, match='contains one model: name a second file'):
         compare_files(str(path))
 
 

@@ -204,5 +204,5 @@ def test_a_mask_of_a_scaled_file_is_a_mask(tmp_path):
         np.save(tmp_path / 'mask.npy', mask * top + off)
         assert np.array_equal(read_binary_array(tmp_path / 'mask.npy'), mask)
     np.save(tmp_path / 'mask.npy', mask * 0.999)
-    with pytest.raises(ValueError, match=r'holds 0, 0\.999'):
+    with pytest.raises(ValueError, match=r'contains 0, 0\.999'):
         read_binary_array(tmp_path / 'mask.npy')

@@ -238,9 +238,9 @@ def test_units_and_affine_give_the_size_of_a_voxel(tmp_path, unit, size):
 @pytest.mark.parametrize(
     ('values', 'message'),
     [
-        (np.array([[0, 1], [2, 1]]), 'holds 0, 1, 2'),
-        (np.array([[0, 1], [255, 1]]), 'holds 0, 1, 255'),
-        (np.array([[0, 0.5], [1, 1]]), r'holds 0, 0\.5, 1'),
+        (np.array([[0, 1], [2, 1]]), 'contains 0, 1, 2'),
+        (np.array([[0, 1], [255, 1]]), 'contains 0, 1, 255'),
+        (np.array([[0, 0.5], [1, 1]]), r'contains 0, 0\.5, 1'),
         (np.zeros((2, 2, 2, 2)), r'a mask is \(H, W\) or \(D, H, W\)'),
     ],
 )

@@ -122,5 +122,5 @@ def test_a_calibrated_model_is_not_calibrated_twice():
     model = segformer()
     calibrator = fit_calibrator(torch.rand(12, 8, 8), torch.rand(12, 8, 8) > 0.5)
     calibrated(model, calibrator)
-    with pytest.raises(ValueError, match='not wrapped, nor holds one that is'):
+    with pytest.raises(ValueError, match='not wrapped and contains no wrapped'):
         calibrator.wrap(nn.Sequential(model))

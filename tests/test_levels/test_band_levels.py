@@ -240,6 +240,6 @@ def test_a_refused_validation_leaves_the_figures():
     table.update(0.1 + 0.8 * label, label)
     levels.observe(table)
     before = levels.figures
-    with pytest.raises(ValueError, match='holds no pixel'):
+    with pytest.raises(ValueError, match='contains no pixel'):
         levels.observe(BandTable())
     assert levels.figures is before

@@ -401,8 +401,8 @@ def _pairs_of_items(
         if is_batch and batched is not None:
             if len(image) != len(mask):
                 raise ValueError(
-                    f'a batch holds {len(image)} maps but {len(mask)} masks: give both '
-                    'as (N, ..., H, W)'
+                    f'a batch contains {len(image)} maps but {len(mask)} masks: give '
+                    'both as (N, ..., H, W)'
                 )
             yield from zip(image, mask, repeat(has_channels(image)))
             continue

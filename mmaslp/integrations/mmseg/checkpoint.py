@@ -170,7 +170,7 @@ def _check_file(path: str) -> None:
         mmap = True
 
     if not isinstance(load_safely(path, mmap=mmap), dict):
-        raise ValueError(f'{path} holds something else: a checkpoint is a dict')
+        raise ValueError(f'{path} contains something else: a checkpoint is a dict')
 
 
 def _check_archive(path: str) -> None:

@@ -20,7 +20,7 @@ from ...files.datasets import (
 from .config import type_of
 
 WAYS_ON = (
-    'your own images and masks with the same config: add `--data FOLDER`; it holds '
+    'your own images and masks with the same config: add `--data FOLDER`; it contains '
     'images and masks, or img_dir and ann_dir, divided (train/images or images/train) '
     'or not',
     'without any data: `mmaslp demo`',

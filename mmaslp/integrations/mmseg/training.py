@@ -276,7 +276,7 @@ def _check_folder(
     if left and not overwrite and not (resume and from_here):
         names = [os.path.basename(file) for file in left]
         raise ValueError(
-            f'{folder} holds a training already ({some(names, 3)}): go on from its '
+            f'{folder} contains a training already ({some(names, 3)}): go on from its '
             'last_checkpoint by --resume (if that names no file that is there, or for '
             'another one, also --cfg-options load_from=FILE), name another folder with '
             '--work-dir, or replace it by --overwrite'
@@ -285,4 +285,4 @@ def _check_folder(
 
 def _refuse_images(folder: str) -> None:
     if any(path.suffix.lower() in IMAGE_SUFFIXES for path in Path(folder).glob('*')):
-        raise ValueError(f'{folder} holds images: name another --work-dir')
+        raise ValueError(f'{folder} contains images: name another --work-dir')

@@ -102,7 +102,7 @@ def check_replaceable(runner: Any, path: str | Path) -> None:
         check_output(path, replaces or written_by_training(path))
     except FileExistsError as error:
         raise FileExistsError(
-            f'{path} is there already, and it is not as a training wrote it; this '
+            f'{path} exists already, and it is not as a training wrote it; this '
             'training would replace it: move it elsewhere, or name another --work-dir'
         ) from error
 

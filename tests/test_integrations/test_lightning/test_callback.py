@@ -92,7 +92,7 @@ def test_the_seed_is_that_of_seed_everything(
 
 def test_levels_do_not_begin_in_the_middle_of_a_training(tmp_path):
     toy.train(tmp_path, 3, Callback())
-    with pytest.raises(ValueError, match='holds no levels of ASLPCallback'):
+    with pytest.raises(ValueError, match='contains no levels of ASLPCallback'):
         run(tmp_path / 'then', BandLevels, EPOCHS, tmp_path / 'epoch=1.ckpt')
 
 
@@ -365,7 +365,7 @@ class Masks(toy.Segmenter):
         (NoMetric, {}, r'BinaryBandCalibration .* NoMetric has none: make one'),
         (TwoMetrics, {}, 'calibration, train_calibration: .*name one of several'),
         (TwoMetrics, dict(metric='valid'), 'name one of several'),
-        (Silent, {}, 'holds no pixel: call update'),
+        (Silent, {}, 'contains no pixel: call update'),
         (Masks, {}, 'masks of 0 and 255'),
     ],
 )

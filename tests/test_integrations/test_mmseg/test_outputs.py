@@ -208,7 +208,7 @@ def test_a_calibrator_without_an_effect(run_here, capsys, metric):
 @pytest.mark.parametrize('part', ['images', 'masks'])
 def test_a_training_into_the_data(run_here, capsys, part):
     assert command('train', 'c.py', '--work-dir', f'toy/train/{part}') == 2
-    assert 'holds images: name another --work-dir' in capsys.readouterr().err
+    assert 'contains images: name another --work-dir' in capsys.readouterr().err
 
 
 def test_a_training_in_a_used_work_directory_goes_on_as_in_mmsegmentation(run_here):
@@ -268,7 +268,9 @@ def test_a_used_work_directory_stops(begin, make, there):
     make(f'run/{there}')
     with pytest.raises(ValueError, match=r'--work-dir.*--overwrite'):
         begin()
-    with pytest.raises(ValueError, match=r'holds a training already|not a file|utf-8'):
+    with pytest.raises(
+        ValueError, match=r'contains a training already|not a file|utf-8'
+    ):
         whole('other/epoch_9.pth')
         begin(resume=True, cfg=dict(load_from='other/epoch_9.pth'))
 
@@ -315,7 +317,7 @@ def test_resume_where_nothing_is_lost_starts_anew(begin):
         (cut, 'epoch_1.pth', 'epoch_1.pth is damaged'),
         (write_evil, 'epoch_1.pth', 'asks for'),
         (None, 'epoch_1.pth', 'no checkpoint at'),
-        (whole, 'best_x_epoch_3.pth', 'holds a training already'),
+        (whole, 'best_x_epoch_3.pth', 'contains a training already'),
     ],
 )
 def test_resume_stops_where_the_last_is_not_whole(begin, tmp_path, make, name, words):

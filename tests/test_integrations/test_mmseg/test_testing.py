@@ -227,7 +227,7 @@ def test_a_review_of_a_config_is_that_of_its_maps(config, tmp_path, recwarn):
     evaluate(cfg, sets_of_test(cfg), again)
     assert not any('other files' in str(each.message) for each in recwarn)
     (tmp_path / 'maps' / 'old.png').touch()
-    with pytest.warns(match=r'maps holds other files too.*: old\.png$'):
+    with pytest.warns(match=r'maps contains other files too.*: old\.png$'):
         evaluate(cfg, sets_of_test(cfg), again)
 
     file.write_text('mine')

@@ -70,7 +70,7 @@ def test_a_resumed_training_replaces_its_own_calibrator(toy):
 def test_a_resumed_training_refuses_a_calibrator_that_a_person_made(toy):
     run_training(with_calibrator(toy))
     Path('run/calibrator.json').write_text('{"mine": 1}')
-    with pytest.raises(FileExistsError, match=r'calibrator\.json is there already'):
+    with pytest.raises(FileExistsError, match=r'calibrator\.json exists already'):
         run_training(with_calibrator(toy, 4), resume=True)
     assert Path('run/calibrator.json').read_text() == '{"mine": 1}'
     assert not Path('run/epoch_4.pth').exists()

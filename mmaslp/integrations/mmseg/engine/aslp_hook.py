@@ -708,7 +708,7 @@ class ASLPHook(Hook):
     def _restore(self, saved: dict | None) -> None:
         if saved is None:
             print_log(
-                'the checkpoint holds no state of ASLPHook (it was trained without '
+                'the checkpoint contains no state of ASLPHook (it was trained without '
                 'it): all levels start anew',
                 'current',
                 logging.WARNING,

@@ -78,8 +78,8 @@ class SCBCELoss(nn.Module):
         self.avg_non_ignore = check_bool('avg_non_ignore', avg_non_ignore)
         if 'loss' not in check_text('loss_name', loss_name):
             raise ValueError(
-                f"loss_name must hold 'loss', got {loss_name!r}: MMSegmentation adds "
-                f"up these values of a head only, take 'loss_{loss_name}'"
+                f"loss_name must contain 'loss', got {loss_name!r}: MMSegmentation "
+                f"adds up these values of a head only, take 'loss_{loss_name}'"
             )
 
         self.loss_name = loss_name

@@ -325,7 +325,7 @@ def test_resume_without_state_says_so(toy, tmp_path):
     Runner.from_cfg(cfg).train()
     cfg = toy.config(tmp_path / 'run', resume=True, train_cfg=dict(max_epochs=2))
     Runner.from_cfg(cfg).train()
-    assert 'holds no state of ASLPHook' in log_of(tmp_path / 'run')
+    assert 'contains no state of ASLPHook' in log_of(tmp_path / 'run')
 
 
 def test_nan_in_one_image_costs_only_that_image_its_step(toy, tmp_path):

@@ -33,7 +33,7 @@ def test_a_training_run_does_not_end_by_positive_logits(monkeypatch):
         ({'seg_logits': dict(data=torch.full((1, 17, 9), np.nan))}, '5.jpg.*NaN'),
         (
             {'gt_sem_seg': dict(data=torch.full((1, 17, 9), 7))},
-            '5.jpg.*holds 7.*0 and 255',
+            '5.jpg.*contains 7.*0 and 255',
         ),
     ],
 )

@@ -230,7 +230,7 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="take 'loss_x'"):
         SCBCELoss(loss_name='x')
     labels[0, 0, 0] = 2
-    with pytest.raises(ValueError, match=r'holds 2: .*LoadBinaryAnnotations'):
+    with pytest.raises(ValueError, match=r'contains 2, .*LoadBinaryAnnotations'):
         loss(logits, labels)
     managed(loss, [True, False])
     with pytest.raises(ValueError, match='the sample is for a batch of 2 images'):
