@@ -179,10 +179,9 @@ class SetComparison:
         """Say what to do where groups of one set alone are known; '' elsewhere."""
         if self.groups is None:
             return ''
-        is_grouped = [
-            groups < images for groups, images in zip(self.groups, self.images)
-        ]
-        if all(is_grouped):
+        fit_is_grouped = self.groups[0] < self.images[0]
+        new_is_grouped = self.groups[1] < self.images[1]
+        if fit_is_grouped and new_is_grouped:
             return ''
         return (
             ' Only one of the two sets has groups, so one image of each group counts. '
@@ -246,11 +245,12 @@ def set_of_estimates(
     rows_by_group: dict[Hashable, list[tuple[float, ...]]] = {}
     for name, estimate in zip(names, estimates):
         rows_by_group.setdefault(name, []).append(tuple(estimate.features))
-    ordered = sorted(sorted(rows) for rows in rows_by_group.values())
-
-    features = np.array(list(chain.from_iterable(ordered)))
-    sizes = [len(rows) for rows in ordered]
-    return ImageSet(domain_inputs(features), np.repeat(np.arange(len(sizes)), sizes))
+    features: list[tuple[float, ...]] = []
+    group: list[int] = []
+    for number, rows in enumerate(sorted(map(sorted, rows_by_group.values()))):
+        features += rows
+        group += [number] * len(rows)
+    return ImageSet(domain_inputs(np.array(features)), np.array(group))
 
 
 def compare_set(
