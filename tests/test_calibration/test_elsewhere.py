@@ -179,7 +179,7 @@ def test_a_set_that_is_near_has_weighted_bounds(calibrator):
 
 
 def test_a_fit_without_an_image_is_compared_with_nothing(calibrator):
-    with pytest.raises(ValueError, match='too few to compare with the 0 images'):
+    with pytest.raises(ValueError, match='too few to compare with the 0 of the fit'):
         compare_set(Decisions(), judged(calibrator, 8))
 
 
@@ -273,7 +273,7 @@ def test_groups_of_new_images_are_compared_with_those_of_the_fit(grouped, tmp_pa
     assert comparison.p_value > 0.05
     assert same == estimates
     assert comparison.effective == pytest.approx(24)
-    assert 'between the 48 images of 12 groups and the 96 of 24 groups' in str(
+    assert 'between the 48 new images of 12 groups and the 96 images of 24 groups' in str(
         comparison
     )
     assert 'So few may hide one.' in str(comparison)
@@ -295,7 +295,7 @@ def test_groups_that_differ_are_seen(grouped):
     estimates = [grouped.image(prob) for prob in maps]
     comparison, _ = grouped.compare_set(estimates, groups)
     assert comparison.differs
-    assert 'The 48 images of 12 groups differ from the 96 of 24 groups' in str(
+    assert 'The 48 new images of 12 groups differ from the 96 images of 24 groups' in str(
         comparison
     )
 
@@ -305,20 +305,20 @@ def test_groups_of_one_set_count_as_one_image_each(grouped):
     comparison, _ = grouped.compare_set(estimates)
     assert comparison.groups == (24, 20)
     assert comparison.p_value > 0.05
-    assert 'Groups of one set alone are known' in str(comparison)
+    assert 'Only one of the two sets has groups' in str(comparison)
 
     alone = fit_calibrator(*zip(*(pair[:2] for pair in slices(0, 24, number=1))))
     maps, _, groups = zip(*slices(100, 20))
     comparison, _ = alone.compare_set(map(alone.image, maps), groups)
     assert comparison.groups == (24, 20)
     assert comparison.p_value > 0.05
-    assert 'Groups of one set alone are known' in str(comparison)
+    assert 'Only one of the two sets has groups' in str(comparison)
 
 
 def test_too_few_groups_and_groups_of_other_images(grouped):
     maps, _, groups = zip(*slices(100, 3))
     estimates = [grouped.image(prob) for prob in maps]
-    with pytest.raises(TooFewImages, match='3 groups beside 24 of the fit'):
+    with pytest.raises(TooFewImages, match='3 new groups are too few to compare with the 24'):
         grouped.compare_set(estimates, groups)
     with pytest.raises(ValueError, match='11 groups for 12 images: give one for each'):
         grouped.compare_set(estimates, groups[1:])

@@ -197,7 +197,7 @@ def test_no_mask_leaves_objects_out_after_an_alarm(folders, tmp_path, capsys, op
         assert (tmp_path / f'{folder.name}_masks').exists() == (code == 0)
 
     error = capsys.readouterr().err
-    assert 'The 20 images differ from the 40 of the fit' in error
+    assert 'The 20 new images differ from the 40 images of the fit' in error
     assert 'leave out --min-object-prob, --keep-real and --max-false' in error
     args = [str(file), str(other), '--out', str(out), '--masks', 'keep']
     assert run_command('apply', args) == 0
