@@ -273,10 +273,11 @@ def test_groups_of_new_images_are_compared_with_those_of_the_fit(grouped, tmp_pa
     assert comparison.p_value > 0.05
     assert same == estimates
     assert comparison.effective == pytest.approx(24)
-    assert 'between the 48 new images of 12 groups and the 96 images of 24 groups' in str(
-        comparison
+    assert (
+        'between the 48 new images of 12 groups and the 96 images of 24 groups'
+        in str(comparison)
     )
-    assert 'So few may hide one.' in str(comparison)
+    assert 'With so few images one may be missed.' in str(comparison)
     # By images the same maps rang.
     alone = replace(grouped.decisions, groups=None)
     assert compare_set(alone, estimates)[0].p_value < comparison.p_value / 10
@@ -295,8 +296,9 @@ def test_groups_that_differ_are_seen(grouped):
     estimates = [grouped.image(prob) for prob in maps]
     comparison, _ = grouped.compare_set(estimates, groups)
     assert comparison.differs
-    assert 'The 48 new images of 12 groups differ from the 96 images of 24 groups' in str(
-        comparison
+    assert (
+        'The 48 new images of 12 groups differ from the 96 images of 24 groups'
+        in str(comparison)
     )
 
 
@@ -318,7 +320,9 @@ def test_groups_of_one_set_count_as_one_image_each(grouped):
 def test_too_few_groups_and_groups_of_other_images(grouped):
     maps, _, groups = zip(*slices(100, 3))
     estimates = [grouped.image(prob) for prob in maps]
-    with pytest.raises(TooFewImages, match='3 new groups are too few to compare with the 24'):
+    with pytest.raises(
+        TooFewImages, match='3 new groups are too few to compare with the 24'
+    ):
         grouped.compare_set(estimates, groups)
     with pytest.raises(ValueError, match='11 groups for 12 images: give one for each'):
         grouped.compare_set(estimates, groups[1:])
