@@ -24,15 +24,21 @@ from ..common.arrays import (
     Map,
     add_up,
     as_floats,
-    as_tensor,
-    binary_pixels,
     check_places,
     checked,
-    fill_ignored,
     one_logit,
 )
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.inputs import read_file
+from ..common.maps import (
+    CHANNELS,
+    IMAGES,
+    VOLUMES,
+    LabelledMap,
+    ProbMap,
+    not_one_map,
+    refuse_calibrated,
+)
 from ..common.outputs import write_output
 from ..metrics.objects import MaskTable, MaskTruth
 from .decisions import Decisions
@@ -60,7 +66,7 @@ _HEAD = dict(format='mmaslp calibrator', version=2, edges=list(BORDER_EDGES))
 
 
 # What a calibrator was fitted to, by the axes that its record holds.
-_KINDS = {2: 'images', 3: 'volumes', None: 'channels'}
+_KINDS = {2: IMAGES, 3: VOLUMES, None: CHANNELS}
 
 
 @dataclass(frozen=True)
@@ -121,15 +127,6 @@ def _checked_maps(
     if len(maps) not in numbers:
         raise ValueError(f'it needs {numbers[-1]} {key}')
     return maps
-
-
-def refuse_calibrated(given: Any) -> None:
-    """Refuse a map that says that it is calibrated, see :func:`.module.marked`."""
-    if getattr(given, 'is_calibrated', False):
-        raise ValueError(
-            'these maps are calibrated: give those of the network, such as the first '
-            'output of wrap(network, with_raw=True)'
-        )
 
 
 # Pixels at a time: the temporaries stay in the cache.
@@ -302,24 +299,24 @@ class Calibrator:
     ) -> tuple[ImageEstimate, ObjectTable]:
         """Give :meth:`image` and :meth:`objects` in one pass."""
         check_number('level', level, above=0, below=1)
-        decisions = self.need_decisions()
+        self.need_decisions()
         refuse_calibrated(given)
-        values = checked(as_floats(given), logits)
-        if values.dim() not in (2, 3) or not values.numel():
-            raise ValueError(
-                'give one image (H, W) or one volume (D, H, W), not '
-                f'{tuple(values.shape)}'
-            )
+        return self.judge_map(ProbMap.from_array(given, logits=logits), level)
+
+    def judge_map(
+        self, given: ProbMap, level: float = 0.9
+    ) -> tuple[ImageEstimate, ObjectTable]:
+        """Give :meth:`judge` of a map that is checked."""
+        decisions = self.need_decisions()
         hint = (
             '; a batch (N, 1, H, W), and two logits, go to judge_batch; of channels '
             'give one'
         )
-        kind = 'images'
-        if values.dim() == 3 and len(values) > 1:
-            kind = 'volumes'
-        self.check_kind(kind, hint)
+        if not given.values.numel():
+            raise not_one_map(given.values.shape)
+        self.check_kind(given.kind, hint)
 
-        image, labels = count_image(values, logits)
+        image, labels = count_image(given)
         prob = self._code_probabilities
         return (
             estimate_image(decisions, image, prob, level),
@@ -366,18 +363,15 @@ class Calibrator:
     ) -> MaskTable:
         """Say what :meth:`judge` says of one image, beside what is true."""
         refuse_calibrated(given)
-        values, _, valid = binary_pixels(given, label, ignore_index)
-        if valid is not None:
-            values = fill_ignored(values, valid, logits)
-        estimate, objects = self.judge(values, logits)
+        labelled = LabelledMap.from_arrays(given, label, ignore_index, logits=logits)
+        labelled = labelled.filled()
+        estimate, objects = self.judge_map(labelled.without_labels())
 
-        mask = (values > (0 if logits else 0.5)).cpu().numpy()
         truth = MaskTruth.of(
-            mask,
-            as_tensor(label, 'label').cpu().numpy(),
+            labelled.cpu(),
+            labelled.mask.cpu().numpy(),
             objects.labels,
             len(objects),
-            ignore_index,
         )
         return MaskTable.of_image(
             truth, objects.probability, estimate.dice, estimate.score
