@@ -362,6 +362,7 @@ class Calibrator:
         logits: bool = False,
     ) -> MaskTable:
         """Say what :meth:`judge` says of one image, beside what is true."""
+        self.need_decisions()
         refuse_calibrated(given)
         labelled = LabelledMap.from_arrays(given, label, ignore_index, logits=logits)
         labelled = labelled.filled()
