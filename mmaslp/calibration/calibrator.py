@@ -20,23 +20,21 @@ from ..common.arguments import (
     optional,
     reading,
 )
-from ..common.arrays import (
-    Map,
-    add_up,
-    as_floats,
-    check_places,
-    checked,
-    one_logit,
-)
+from ..common.arrays import Map, add_up, checked
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.inputs import read_file
 from ..common.maps import (
     CHANNELS,
     IMAGES,
+    UNKNOWN,
     VOLUMES,
     LabelledMap,
+    MapBatch,
     ProbMap,
+    maps_of_batch,
+    mask_of,
     not_one_map,
+    planes_of,
     refuse_calibrated,
 )
 from ..common.outputs import write_output
@@ -50,7 +48,7 @@ from .estimates import (
 )
 from .features import count_image, probabilities
 from .maps import LIMIT, TARGETS, Knots, as_logits, look_up, segments
-from .masks import MASK_KIND, MASKS, dice_optimal_mask
+from .masks import MASK_KIND, MASKS, cut_for_dice
 from .module import CalibratedModule, check_weights, marked
 from .sets import SetComparison, compare_set
 
@@ -82,7 +80,7 @@ class FitRecord:
         summary (str | None): What the fit says of itself.
     """
 
-    kind: str = 'unknown'
+    kind: str = UNKNOWN
     images: int | None = None
     network: Any = None
     summary: str | None = None
@@ -92,7 +90,7 @@ class FitRecord:
         """Read the record of a calibrator; ValueError if it is none."""
         if not isinstance(record, dict):
             raise ValueError('it needs a record')
-        kind = 'unknown'
+        kind = UNKNOWN
         if 'axes' in record:
             kind = _KINDS[check_choice('axes', record['axes'], (*_KINDS,))]
         return cls(
@@ -237,35 +235,25 @@ class Calibrator:
         """
         check_choice('choice', choice, MASKS)
         refuse_calibrated(given)
-        values = as_floats(given)
-        volumes = values.dim() == 5 or (values.dim() == 3 and len(values) > 1)
-        kind = 'images'
-        if volumes:
-            kind = 'volumes'
-        self.check_kind(kind, '; a batch of images is (N, 1, H, W)')
-        self._check_channels(values, logits)
+        of_volumes = self.fit_record.kind == VOLUMES
+        maps = MapBatch.of_maps(given, logits=logits, volumes=of_volumes)
+        self.check_kind(maps.kind, '; a batch of images is (N, 1, H, W)')
+        self._check_channels(maps)
         if choice == 'keep':
-            checked(values, logits)
-            return given > (0 if logits else 0.5)
+            checked(maps.values, logits)
+            return _like(given, maps.mask)
 
         # The map of 'probability' is one of label 1 by itself.
         source = self.mask_calibrator
         if choice == 'accuracy' and self.target == 'probability':
             source = self
-        prob = torch.as_tensor(source._apply(given, logits))
+        source._check_channels(maps)
+        prob = source._calibrated(maps)
         if logits:
             prob = prob.sigmoid()
-
-        mask: Any
         if choice == 'accuracy':
-            mask = prob > 0.5
-        elif prob.dim() == 3:  # a volume, whose slices have one threshold
-            mask = dice_optimal_mask(prob[None, None])[0, 0]
-        else:
-            mask = dice_optimal_mask(prob)
-        if isinstance(given, np.ndarray):
-            return mask.numpy()
-        return mask
+            return _like(given, prob > 0.5)
+        return _like(given, cut_for_dice(prob, maps.kind))
 
     def objects(self, given: Map, logits: bool = False) -> ObjectTable:
         """Find the objects of one image, and how probable it is that each is real.
@@ -332,16 +320,9 @@ class Calibrator:
         of a softmax, ``(N, 2, ...)``.
         """
         refuse_calibrated(given)
-        values = as_floats(given)
-        is_batch = values.dim() > 3 and values.shape[1] == 1
-        is_softmax = values.dim() > 3 and values.shape[1] == 2 and logits
-        if not (is_batch or is_softmax):
-            raise ValueError(
-                'give a batch (N, 1, H, W) or (N, 1, D, H, W), or two logits, not '
-                f'{tuple(values.shape)}'
-            )
-        images = one_logit(checked(values, logits))
-        return [self.judge(image, logits, level) for image in images]
+        maps = maps_of_batch(given, logits=logits)
+        check_number('level', level, above=0, below=1)
+        return [self.judge_map(one, level) for one in maps]
 
     def compare_set(
         self, estimates: Iterable[ImageEstimate]
@@ -362,7 +343,6 @@ class Calibrator:
         logits: bool = False,
     ) -> MaskTable:
         """Say what :meth:`judge` says of one image, beside what is true."""
-        self.need_decisions()
         refuse_calibrated(given)
         labelled = LabelledMap.from_arrays(given, label, ignore_index, logits=logits)
         labelled = labelled.filled()
@@ -393,9 +373,9 @@ class Calibrator:
         return CalibratedModule(
             module,
             self.table,
-            independent=independent or fit.kind == 'channels',
+            independent=independent or fit.kind == CHANNELS,
             with_raw=with_raw,
-            volumes=fit.kind != 'images',
+            volumes=fit.kind != IMAGES,
             network=fit.network,
         )
 
@@ -495,7 +475,7 @@ class Calibrator:
     def check_kind(self, kind: str, hint: str = '') -> None:
         """Refuse 'images' if it was fitted to volumes, and 'volumes' if to images."""
         fitted = self.fit_record.kind
-        if fitted in ('images', 'volumes') and fitted != kind:
+        if kind != UNKNOWN and fitted in (IMAGES, VOLUMES) and fitted != kind:
             raise ValueError(
                 f'this calibrator was fitted to {fitted}, and not to {kind}: fit one '
                 f'to {kind} with `mmaslp fit`{hint}'
@@ -523,43 +503,35 @@ class Calibrator:
 
     def _apply(self, given: Map, logits: bool) -> Map:
         refuse_calibrated(given)
-        values = as_floats(given)
-        # Other numbers of axes may be those of images or of slices.
-        if values.dim() == 2:
-            self.check_kind('images')
-        elif values.dim() == 5:
-            self.check_kind('volumes')
-        self._check_channels(values, logits)
+        of_volumes = self.fit_record.kind == VOLUMES
+        maps = MapBatch.of_planes(given, logits=logits, volumes=of_volumes)
+        self.check_kind(maps.kind)
+        self._check_channels(maps)
+        return _like(given, marked(self._calibrated(maps)))
 
-        maps = checked(values[None].flatten(0, -3), logits)
-        calibrated = maps.clone(memory_format=torch.contiguous_format)
+    def _calibrated(self, maps: MapBatch) -> Tensor:
+        """Check the values of maps and calibrate them."""
+        planes = checked(planes_of(maps.values), maps.logits)
+        calibrated = planes.clone(memory_format=torch.contiguous_format)
         if self.method != 'identity':
-            self._calibrate(calibrated, logits)
-        calibrated = calibrated.view(values.shape)
-        if isinstance(given, np.ndarray):
-            return calibrated.numpy()
-        return marked(calibrated)
+            self._calibrate(calibrated, maps.logits)
+        return calibrated.view(maps.values.shape)
 
-    def _check_channels(self, values: Tensor, logits: bool) -> None:
+    def _check_channels(self, maps: MapBatch) -> None:
         """Refuse background and foreground, of which each would be a binary map."""
-        check_places(values)
-        axes = values.dim()
-        if axes == 2 or (axes == 3 and self.fit_record.kind == 'volumes'):
-            return  # one image, or slices of a volume
-
-        axis = 1
-        if axes == 3:
-            axis = 0
-        channels = values.shape[axis]
+        if maps.channel_axis is None:
+            return
+        values = maps.values
+        channels = values.shape[maps.channel_axis]
         has_decisions = self.decisions is not None  # those of a fit to one channel
         refused = has_decisions
         if channels <= 2:
             # Two are calibrated alike as long as no decision moves.
             refused = self.target == 'probability'
-        two_logits = (logits and has_decisions and channels == 2) and (
-            axes > 3 or torch.corrcoef(values.flatten(1))[0, 1] < MIRRORED
-        )
-        if two_logits or (refused and add_up(values, axis)):
+        two_logits = maps.logits and has_decisions and channels == 2
+        if two_logits and maps.channel_axis == 0:  # or two images
+            two_logits = bool(torch.corrcoef(values.flatten(1))[0, 1] < MIRRORED)
+        if two_logits or (refused and add_up(values, maps.channel_axis)):
             raise ValueError(
                 'background and foreground of a softmax are calibrated together: give '
                 'the foreground alone, of logits the difference of the two, or wrap '
@@ -572,7 +544,7 @@ class Calibrator:
         pieces = values.flatten().split(_CHUNK)
         bands: Any = [None] * len(pieces)
         if self.by == 'band':
-            mask = values > (0 if logits else 0.5)
+            mask = mask_of(values, logits)
             bands = border_bands(mask).flatten().split(_CHUNK)
         for piece, band in zip(pieces, bands):
             if logits:
@@ -580,6 +552,13 @@ class Calibrator:
             else:
                 calibrated = look_up(as_logits(piece), band, table)
                 piece.copy_(calibrated.sigmoid_())
+
+
+def _like(given: Map, values: Tensor) -> Any:
+    """Give values as an array, if an array was given."""
+    if isinstance(given, np.ndarray):
+        return values.numpy()
+    return values
 
 
 def loaded(name: str, given: 'Calibrator | str | Path') -> 'Calibrator':

@@ -24,6 +24,7 @@ from .arrays import (
     checked,
     fill_ignored,
     matched,
+    one_logit,
     split_labels,
 )
 
@@ -31,6 +32,7 @@ from .arrays import (
 IMAGES = 'images'
 VOLUMES = 'volumes'
 CHANNELS = 'channels'
+UNKNOWN = 'unknown'
 
 
 def kind_of(shape: Sequence[int]) -> str:
@@ -47,6 +49,13 @@ def refuse_calibrated(given: Any) -> None:
             'these maps are calibrated: give those of the network, such as the first '
             'output of wrap(network, with_raw=True)'
         )
+
+
+def mask_of(values: Tensor, logits: bool) -> Tensor:
+    """Bool, where p > 1/2, of probabilities or logits."""
+    if logits:
+        return values > 0
+    return values > 0.5
 
 
 def planes_of(values: Tensor) -> Tensor:
@@ -94,9 +103,7 @@ class ProbMap:
     @property
     def mask(self) -> Tensor:
         """Bool, where p > 1/2."""
-        if self.logits:
-            return self.values > 0
-        return self.values > 0.5
+        return mask_of(self.values, self.logits)
 
     @property
     def planes(self) -> Tensor:
@@ -106,6 +113,99 @@ class ProbMap:
     def pixel_kinds(self) -> Tensor | None:
         """What the labels say of each pixel; None: there are no labels."""
         return None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MapBatch:
+    """One map or a batch of maps, of which only the type and the axes are checked.
+
+    Attributes:
+        values (Tensor): ``(..., H, W)``, float32 or float64.
+        kind (str): 'images' or 'volumes'; 'unknown' where the axes do not tell.
+        channel_axis (int | None): The axis that may hold background and foreground;
+            None if there is none.
+        logits (bool): Whether the values are logits, and no probabilities.
+    """
+
+    values: Tensor
+    kind: str
+    channel_axis: int | None
+    logits: bool = False
+
+    @classmethod
+    def of_planes(
+        cls, given: Tensor | np.ndarray, *, logits: bool = False, volumes: bool = False
+    ) -> 'MapBatch':
+        """Read what is calibrated plane by plane.
+
+        That is one image ``(H, W)``, images ``(N, H, W)``, images or slices
+        ``(N, C, H, W)``, or volumes ``(N, C, D, H, W)``. Where the calls are those of
+        ``volumes``, ``(D, H, W)`` is one.
+        """
+        values = as_floats(given)
+        check_places(values)
+        kind = UNKNOWN
+        if values.dim() == 2:
+            kind = IMAGES
+        elif values.dim() == 5:
+            kind = VOLUMES
+        axis = _channel_axis(values, volumes)
+        return cls(values=values, kind=kind, channel_axis=axis, logits=logits)
+
+    @classmethod
+    def of_maps(
+        cls, given: Tensor | np.ndarray, *, logits: bool = False, volumes: bool = False
+    ) -> 'MapBatch':
+        """Read what is cut map by map.
+
+        That is one image ``(H, W)``, one volume ``(D, H, W)``, images ``(N, C, H, W)``
+        or volumes ``(N, C, D, H, W)``.
+        """
+        values = as_floats(given)
+        check_places(values)
+        if values.dim() > 5:
+            raise ValueError(
+                'give (H, W), (D, H, W), (N, C, H, W) or (N, C, D, H, W), not '
+                f'{tuple(values.shape)}'
+            )
+        kind = kind_of(values.shape)
+        if values.dim() == 5:
+            kind = VOLUMES
+        axis = _channel_axis(values, volumes)
+        return cls(values=values, kind=kind, channel_axis=axis, logits=logits)
+
+    @property
+    def mask(self) -> Tensor:
+        """Bool, where p > 1/2."""
+        return mask_of(self.values, self.logits)
+
+
+def _channel_axis(values: Tensor, volumes: bool) -> int | None:
+    if values.dim() > 3:
+        return 1
+    if values.dim() == 3 and not volumes:
+        return 0
+    return None  # one image, or slices of a volume
+
+
+def maps_of_batch(
+    given: Tensor | np.ndarray, *, logits: bool = False
+) -> 'list[ProbMap]':
+    """Check every map of a batch of one channel, or of the two logits of a softmax.
+
+    ``given`` is ``(N, 1, H, W)`` or ``(N, 1, D, H, W)``; of two logits ``(N, 2, ...)``.
+    """
+    values = as_floats(given)
+    channels = 0
+    if values.dim() > 3:
+        channels = values.shape[1]
+    if channels != 1 and not (channels == 2 and logits):
+        raise ValueError(
+            'give a batch (N, 1, H, W) or (N, 1, D, H, W), or two logits, not '
+            f'{tuple(values.shape)}'
+        )
+    images = one_logit(checked(values, logits))
+    return [ProbMap.from_array(image, logits=logits) for image in images]
 
 
 # What `LabelledMap.pixel_kinds` says of a pixel without a label.

@@ -7,12 +7,15 @@ import torch
 from mmaslp import fit_calibrator
 from mmaslp.common.maps import (
     IMAGES,
+    UNKNOWN,
     VOLUMES,
     LabelledMap,
     LabelledPlanes,
+    MapBatch,
     PixelScores,
     ProbMap,
     kind_of,
+    maps_of_batch,
 )
 from mmaslp.evaluation.evaluator import Evaluator
 from tests.test_calibration.object_scenes import discs
@@ -125,3 +128,33 @@ def test_images_are_measured_together_with_volumes_of_one_slice():
     assert result.images.masks.objects[0].tolist() == (
         result.images.masks.objects[1].tolist()
     )
+
+
+def test_a_batch_says_what_its_axes_may_be():
+    prob = np.full((2, 3, 4, 6), 0.2)
+    for shape, kind, axis in (
+        ((4, 6), IMAGES, None),
+        ((3, 4, 6), UNKNOWN, 0),
+        ((2, 3, 4, 6), UNKNOWN, 1),
+        ((1, 2, 3, 4, 6), VOLUMES, 1),
+    ):
+        planes = MapBatch.of_planes(np.full(shape, 0.2))
+        assert (planes.kind, planes.channel_axis) == (kind, axis)
+    assert MapBatch.of_planes(prob[0], volumes=True).channel_axis is None
+    assert MapBatch.of_maps(prob[0]).kind == VOLUMES
+    assert MapBatch.of_maps(prob[0, :1]).kind == MapBatch.of_maps(prob).kind == IMAGES
+    with pytest.raises(ValueError, match=r'\(N, C, D, H, W\)'):
+        MapBatch.of_maps(prob[None, None])
+
+
+@pytest.mark.parametrize(('channels', 'logits'), [(1, False), (1, True), (2, True)])
+def test_a_batch_becomes_maps(channels, logits):
+    values = np.arange(2.0 * channels * 12).reshape(2, channels, 3, 4) / 48
+    maps = maps_of_batch(values, logits=logits)
+    expected = values[:, 0]
+    if channels == 2:
+        expected = values[:, 1] - values[:, 0]
+    assert np.array_equal([one.values for one in maps], expected)
+    assert {(one.kind, one.logits) for one in maps} == {(IMAGES, logits)}
+    with pytest.raises(ValueError, match='give a batch'):
+        maps_of_batch(np.full((2, 3, 3, 4), 0.2), logits=logits)
