@@ -448,10 +448,11 @@ def checked_where(values: Tensor, valid: Tensor | None, logits: bool = False) ->
     """Check the values that are not ignored, and leave the others as they are."""
     if valid is None:
         return checked(values, logits)
-    labelled = values[valid]
-    if checked(labelled, logits) is labelled:
+    usable = values.where(valid, 0.5)  # to pick the values out would take longer
+    clamped = checked(usable, logits)
+    if clamped is usable:
         return values
-    return torch.where(valid, values.clamp(0, 1), values)
+    return torch.where(valid, clamped, values)
 
 
 def check_one_map(shape: Sequence[int]) -> None:
