@@ -234,11 +234,9 @@ class Calibrator:
             Tensor | np.ndarray: Bool, same kind and shape.
         """
         check_choice('choice', choice, MASKS)
-        refuse_calibrated(given)
         of_volumes = self.fit_record.kind == VOLUMES
         maps = MapBatch.of_maps(given, logits=logits, volumes=of_volumes)
-        self.check_kind(maps.kind, '; a batch of images is (N, 1, H, W)')
-        self._check_channels(maps)
+        self._check(maps, '; a batch of images is (N, 1, H, W)')
         if choice == 'keep':
             checked(maps.values, logits)
             return _like(given, maps.mask)
@@ -247,7 +245,7 @@ class Calibrator:
         source = self.mask_calibrator
         if choice == 'accuracy' and self.target == 'probability':
             source = self
-        source._check_channels(maps)
+        source._check(maps)
         prob = source._calibrated(maps)
         if logits:
             prob = prob.sigmoid()
@@ -288,13 +286,13 @@ class Calibrator:
         """Give :meth:`image` and :meth:`objects` in one pass."""
         check_number('level', level, above=0, below=1)
         self.need_decisions()
-        refuse_calibrated(given)
         return self.judge_map(ProbMap.from_array(given, logits=logits), level)
 
     def judge_map(
         self, given: ProbMap, level: float = 0.9
     ) -> tuple[ImageEstimate, ObjectTable]:
-        """Give :meth:`judge` of a map that is checked."""
+        """Give :meth:`judge` of a :class:`~mmaslp.common.maps.ProbMap`."""
+        refuse_calibrated(given)
         decisions = self.need_decisions()
         hint = (
             '; a batch (N, 1, H, W), and two logits, go to judge_batch; of channels '
@@ -319,7 +317,6 @@ class Calibrator:
         ``given`` is ``(N, 1, H, W)``, of volumes ``(N, 1, D, H, W)``; or the two logits
         of a softmax, ``(N, 2, ...)``.
         """
-        refuse_calibrated(given)
         maps = maps_of_batch(given, logits=logits)
         check_number('level', level, above=0, below=1)
         return [self.judge_map(one, level) for one in maps]
@@ -343,7 +340,6 @@ class Calibrator:
         logits: bool = False,
     ) -> MaskTable:
         """Say what :meth:`judge` says of one image, beside what is true."""
-        refuse_calibrated(given)
         labelled = LabelledMap.from_arrays(given, label, ignore_index, logits=logits)
         labelled = labelled.filled()
         estimate, objects = self.judge_map(labelled.without_labels())
@@ -502,20 +498,16 @@ class Calibrator:
         return json.dumps(self.to_dict(), indent=1, allow_nan=False) + '\n'
 
     def _apply(self, given: Map, logits: bool) -> Map:
-        refuse_calibrated(given)
         of_volumes = self.fit_record.kind == VOLUMES
         maps = MapBatch.of_planes(given, logits=logits, volumes=of_volumes)
-        self.check_kind(maps.kind)
-        self._check_channels(maps)
+        self._check(maps)
         return _like(given, marked(self._calibrated(maps)))
 
-    def _calibrated(self, maps: MapBatch) -> Tensor:
-        """Check the values of maps and calibrate them."""
-        planes = checked(planes_of(maps.values), maps.logits)
-        calibrated = planes.clone(memory_format=torch.contiguous_format)
-        if self.method != 'identity':
-            self._calibrate(calibrated, maps.logits)
-        return calibrated.view(maps.values.shape)
+    def _check(self, maps: MapBatch, hint: str = '') -> None:
+        """Refuse maps that this calibrator was not made for."""
+        refuse_calibrated(maps)
+        self.check_kind(maps.kind, hint)
+        self._check_channels(maps)
 
     def _check_channels(self, maps: MapBatch) -> None:
         """Refuse background and foreground, of which each would be a binary map."""
@@ -538,20 +530,26 @@ class Calibrator:
                 'the network. Give two channels of their own one by one'
             )
 
-    def _calibrate(self, values: Tensor, logits: bool) -> None:
-        """Calibrate ``(M, H, W)`` maps in place, piece by piece."""
-        table = self.table.to(values)
-        pieces = values.flatten().split(_CHUNK)
+    def _calibrated(self, maps: MapBatch) -> Tensor:
+        """Check the values of maps and calibrate them, piece by piece."""
+        planes = checked(planes_of(maps.values), maps.logits)
+        calibrated = planes.clone(memory_format=torch.contiguous_format)
+        if self.method == 'identity':
+            return calibrated.view(maps.values.shape)
+
+        table = self.table.to(calibrated)
+        pieces = calibrated.flatten().split(_CHUNK)
         bands: Any = [None] * len(pieces)
         if self.by == 'band':
-            mask = mask_of(values, logits)
+            mask = mask_of(planes, maps.logits)
             bands = border_bands(mask).flatten().split(_CHUNK)
         for piece, band in zip(pieces, bands):
-            if logits:
+            if maps.logits:
                 piece.copy_(look_up(piece, band, table))
             else:
-                calibrated = look_up(as_logits(piece), band, table)
-                piece.copy_(calibrated.sigmoid_())
+                prob = look_up(as_logits(piece), band, table).sigmoid_()
+                piece.copy_(prob)
+        return calibrated.view(maps.values.shape)
 
 
 def _like(given: Map, values: Tensor) -> Any:

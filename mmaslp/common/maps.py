@@ -9,7 +9,6 @@ it takes is said in its docstring.
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -42,9 +41,14 @@ def kind_of(shape: Sequence[int]) -> str:
     return IMAGES
 
 
-def refuse_calibrated(given: Any) -> None:
-    """Refuse a map that says that it is calibrated, see :func:`.module.marked`."""
-    if getattr(given, 'is_calibrated', False):
+def says_calibrated(given: object) -> bool:
+    """Whether a map says that it is calibrated, as tensors of calibrators do."""
+    return bool(getattr(given, 'is_calibrated', False))
+
+
+def refuse_calibrated(given: object) -> None:
+    """Refuse a map that says that it is calibrated."""
+    if says_calibrated(given):
         raise ValueError(
             'these maps are calibrated: give those of the network, such as the first '
             'output of wrap(network, with_raw=True)'
@@ -97,7 +101,7 @@ class ProbMap:
             values=values,
             kind=kind_of(values.shape),
             logits=logits,
-            is_calibrated=getattr(given, 'is_calibrated', False),
+            is_calibrated=says_calibrated(given),
         )
 
     @property
@@ -124,13 +128,16 @@ class MapBatch:
         kind (str): 'images' or 'volumes'; 'unknown' where the axes do not tell.
         channel_axis (int | None): The axis that may hold background and foreground;
             None if there is none.
-        logits (bool): Whether the values are logits, and no probabilities.
+        logits (bool): Whether the values are logits, and no probabilities. Defaults to
+            False.
+        is_calibrated (bool): Whether a calibrator made it. Defaults to False.
     """
 
     values: Tensor
     kind: str
     channel_axis: int | None
     logits: bool = False
+    is_calibrated: bool = False
 
     @classmethod
     def of_planes(
@@ -150,7 +157,13 @@ class MapBatch:
         elif values.dim() == 5:
             kind = VOLUMES
         axis = _channel_axis(values, volumes)
-        return cls(values=values, kind=kind, channel_axis=axis, logits=logits)
+        return cls(
+            values=values,
+            kind=kind,
+            channel_axis=axis,
+            logits=logits,
+            is_calibrated=says_calibrated(given),
+        )
 
     @classmethod
     def of_maps(
@@ -172,7 +185,13 @@ class MapBatch:
         if values.dim() == 5:
             kind = VOLUMES
         axis = _channel_axis(values, volumes)
-        return cls(values=values, kind=kind, channel_axis=axis, logits=logits)
+        return cls(
+            values=values,
+            kind=kind,
+            channel_axis=axis,
+            logits=logits,
+            is_calibrated=says_calibrated(given),
+        )
 
     @property
     def mask(self) -> Tensor:
@@ -204,8 +223,11 @@ def maps_of_batch(
             'give a batch (N, 1, H, W) or (N, 1, D, H, W), or two logits, not '
             f'{tuple(values.shape)}'
         )
-    images = one_logit(checked(values, logits))
-    return [ProbMap.from_array(image, logits=logits) for image in images]
+    maps = []
+    for image in one_logit(checked(values, logits)):
+        one = ProbMap.from_array(image, logits=logits)
+        maps.append(replace(one, is_calibrated=says_calibrated(given)))
+    return maps
 
 
 # What `LabelledMap.pixel_kinds` says of a pixel without a label.
@@ -248,7 +270,7 @@ class LabelledMap(ProbMap):
             values=values,
             kind=kind_of(values.shape),
             logits=logits,
-            is_calibrated=getattr(prob, 'is_calibrated', False),
+            is_calibrated=says_calibrated(prob),
             foreground=foreground,
             valid=valid,
         )

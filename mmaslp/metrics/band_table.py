@@ -225,7 +225,7 @@ class BandTable:
         self.update_planes(LabelledPlanes.from_arrays(prob, label, ignore_index))
 
     def update_planes(self, planes: LabelledPlanes) -> None:
-        """Count the planes of images of one size, which are checked."""
+        """Count images of one size, see :class:`~mmaslp.common.maps.LabelledPlanes`."""
         if not planes.values.numel():
             return
         self.totals = self.totals.to(planes.values.device)

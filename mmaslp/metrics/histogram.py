@@ -240,7 +240,7 @@ class CalibrationHistogram:
         )
 
     def update_scores(self, scores: PixelScores) -> None:
-        """Count pixels that are checked."""
+        """Count pixels, see :class:`~mmaslp.common.maps.PixelScores`."""
         self.counts = self.counts.to(scores.score.device)
         self.nll = self.nll.to(scores.score.device)
         for codes, nll in _coded(scores):

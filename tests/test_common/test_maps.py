@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp import fit_calibrator
+from mmaslp import Calibrator, fit_calibrator
 from mmaslp.common.maps import (
     IMAGES,
     UNKNOWN,
@@ -63,6 +63,26 @@ def test_a_map_says_what_it_holds():
     assert logits.values.dtype == torch.float32
     assert logits.mask.tolist() == [[True, False]]
     assert logits.pixel_kinds() is None
+    assert not logits.is_calibrated
+
+
+def test_a_map_says_that_it_is_calibrated():
+    calibrator = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
+    prob = calibrator(torch.full((2, 1, 4, 6), 0.9))
+    assert all(one.is_calibrated for one in maps_of_batch(prob))
+    assert MapBatch.of_planes(prob).is_calibrated
+    assert not MapBatch.of_planes(prob.numpy()).is_calibrated
+
+    one = calibrator(torch.full((4, 6), 0.9))
+    assert ProbMap.from_array(one).is_calibrated
+    assert LabelledMap.from_arrays(one, np.eye(4, 6)).is_calibrated
+    for call in (
+        lambda: calibrator.judge_batch(prob),
+        lambda: calibrator.judge_map(ProbMap.from_array(one)),
+        lambda: calibrator.scores(one, np.eye(4, 6)),
+    ):
+        with pytest.raises(ValueError, match='these maps are calibrated'):
+            call()
 
 
 def test_what_is_ignored_stays_until_it_is_filled():
