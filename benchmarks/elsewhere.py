@@ -20,7 +20,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from common import Pair, of_folder, of_run
 from scipy.special import expit, logit
 
@@ -28,6 +27,7 @@ from mmaslp.calibration import Calibrator, fit_calibrator
 from mmaslp.calibration.estimates import mask_estimates
 from mmaslp.calibration.features import count_image, domain_features, domain_inputs
 from mmaslp.calibration.sets import ALARM, permutation_test
+from mmaslp.common.maps import LabelledMap, ProbMap
 from mmaslp.metrics.image_metrics import aurc
 
 TOP = 10
@@ -49,7 +49,7 @@ def measure(calibrator: Calibrator, pairs: list[Pair], draws: int) -> dict:
     """Measure a set, and halves of it."""
     estimates = [calibrator.image(prob) for prob, _ in pairs]
     comparison, bounded = calibrator.compare_set(estimates)
-    scores = [mask_estimates(*pair) for pair in pairs]
+    scores = [mask_estimates(LabelledMap.from_arrays(*pair)) for pair in pairs]
     dice = np.array([each.dice[0] for each in scores])
     told = np.array([each.dice for each in estimates])
     low = np.array([each.dice_low for each in bounded])
@@ -80,7 +80,7 @@ def measure(calibrator: Calibrator, pairs: list[Pair], draws: int) -> dict:
 
 def halves(pairs: list[Pair], draws: int) -> list[int]:
     """Divide images at random: how often it rings, of how many draws."""
-    counts = [count_image(torch.from_numpy(prob), logits=False) for prob, _ in pairs]
+    counts = [count_image(ProbMap.from_array(prob)) for prob, _ in pairs]
     inputs = domain_inputs(np.array([domain_features(image) for image, _ in counts]))
     inputs = (inputs - inputs.mean(0)) / (inputs.std(0) + 1e-9)
     rings = 0

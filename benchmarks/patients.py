@@ -18,14 +18,14 @@ from common import of_run
 
 from mmaslp import BandTable, fit_calibrator
 from mmaslp.calibration.features import count_image, has_mask, true_dice
+from mmaslp.common.maps import LabelledMap
 
 NUMBERS = (10, 20, 40)
 
 
 def dice_of(prob: np.ndarray, label: np.ndarray) -> float:
     """Dice of the mask p > 1/2."""
-    kind = torch.as_tensor(label).byte()[None]
-    image, _ = count_image(torch.as_tensor(prob), False, kind)
+    image, _ = count_image(LabelledMap.from_arrays(prob, label, None))
     return true_dice(image)
 
 

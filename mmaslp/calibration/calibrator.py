@@ -20,19 +20,23 @@ from ..common.arguments import (
     optional,
     reading,
 )
-from ..common.arrays import (
-    Map,
-    add_up,
-    as_floats,
-    as_tensor,
-    binary_pixels,
-    check_places,
-    checked,
-    fill_ignored,
-    one_logit,
-)
+from ..common.arrays import Map, add_up, checked
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.inputs import read_file
+from ..common.maps import (
+    CHANNELS,
+    IMAGES,
+    UNKNOWN,
+    VOLUMES,
+    LabelledMap,
+    MapBatch,
+    ProbMap,
+    maps_of_batch,
+    mask_of,
+    not_one_map,
+    planes_of,
+    refuse_calibrated,
+)
 from ..common.outputs import write_output
 from ..metrics.objects import MaskTable, MaskTruth
 from .decisions import Decisions
@@ -44,7 +48,7 @@ from .estimates import (
 )
 from .features import count_image, probabilities
 from .maps import LIMIT, TARGETS, Knots, as_logits, look_up, segments
-from .masks import MASK_KIND, MASKS, dice_optimal_mask
+from .masks import MASK_KIND, MASKS, cut_for_dice
 from .module import CalibratedModule, check_weights, marked
 from .sets import SetComparison, compare_set
 
@@ -60,7 +64,7 @@ _HEAD = dict(format='mmaslp calibrator', version=2, edges=list(BORDER_EDGES))
 
 
 # What a calibrator was fitted to, by the axes that its record holds.
-_KINDS = {2: 'images', 3: 'volumes', None: 'channels'}
+_KINDS = {2: IMAGES, 3: VOLUMES, None: CHANNELS}
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class FitRecord:
         summary (str | None): What the fit says of itself.
     """
 
-    kind: str = 'unknown'
+    kind: str = UNKNOWN
     images: int | None = None
     network: Any = None
     summary: str | None = None
@@ -86,7 +90,7 @@ class FitRecord:
         """Read the record of a calibrator; ValueError if it is none."""
         if not isinstance(record, dict):
             raise ValueError('it needs a record')
-        kind = 'unknown'
+        kind = UNKNOWN
         if 'axes' in record:
             kind = _KINDS[check_choice('axes', record['axes'], (*_KINDS,))]
         return cls(
@@ -121,15 +125,6 @@ def _checked_maps(
     if len(maps) not in numbers:
         raise ValueError(f'it needs {numbers[-1]} {key}')
     return maps
-
-
-def refuse_calibrated(given: Any) -> None:
-    """Refuse a map that says that it is calibrated, see :func:`.module.marked`."""
-    if getattr(given, 'is_calibrated', False):
-        raise ValueError(
-            "these maps are calibrated already: give the network's own maps, such as "
-            'the first output of wrap(network, with_raw=True)'
-        )
 
 
 # Pixels at a time: the temporaries stay in the cache.
@@ -239,36 +234,24 @@ class Calibrator:
             Tensor | np.ndarray: Bool, same kind and shape.
         """
         check_choice('choice', choice, MASKS)
-        refuse_calibrated(given)
-        values = as_floats(given)
-        volumes = values.dim() == 5 or (values.dim() == 3 and len(values) > 1)
-        kind = 'images'
-        if volumes:
-            kind = 'volumes'
-        self.check_kind(kind, '; a batch of images is (N, 1, H, W)')
-        self._check_channels(values, logits)
+        of_volumes = self.fit_record.kind == VOLUMES
+        maps = MapBatch.of_maps(given, logits=logits, volumes=of_volumes)
+        self._check(maps, '; a batch of images is (N, 1, H, W)')
         if choice == 'keep':
-            checked(values, logits)
-            return given > (0 if logits else 0.5)
+            checked(maps.values, logits)
+            return _like(given, maps.mask)
 
         # The map of 'probability' is one of label 1 by itself.
         source = self.mask_calibrator
         if choice == 'accuracy' and self.target == 'probability':
             source = self
-        prob = torch.as_tensor(source._apply(given, logits))
+        source._check(maps)
+        prob = source._calibrated(maps)
         if logits:
             prob = prob.sigmoid()
-
-        mask: Any
         if choice == 'accuracy':
-            mask = prob > 0.5
-        elif prob.dim() == 3:  # a volume, whose slices have one threshold
-            mask = dice_optimal_mask(prob[None, None])[0, 0]
-        else:
-            mask = dice_optimal_mask(prob)
-        if isinstance(given, np.ndarray):
-            return mask.numpy()
-        return mask
+            return _like(given, prob > 0.5)
+        return _like(given, cut_for_dice(prob, maps.kind))
 
     def objects(self, given: Map, logits: bool = False) -> ObjectTable:
         """Find the objects of one image, and how probable it is that each is real.
@@ -302,24 +285,24 @@ class Calibrator:
     ) -> tuple[ImageEstimate, ObjectTable]:
         """Give :meth:`image` and :meth:`objects` in one pass."""
         check_number('level', level, above=0, below=1)
-        decisions = self.need_decisions()
+        self.need_decisions()
+        return self.judge_map(ProbMap.from_array(given, logits=logits), level)
+
+    def judge_map(
+        self, given: ProbMap, level: float = 0.9
+    ) -> tuple[ImageEstimate, ObjectTable]:
+        """Give :meth:`judge` of a :class:`~mmaslp.common.maps.ProbMap`."""
         refuse_calibrated(given)
-        values = checked(as_floats(given), logits)
-        if values.dim() not in (2, 3) or not values.numel():
-            raise ValueError(
-                'give one image (H, W) or one volume (D, H, W), not '
-                f'{tuple(values.shape)}'
-            )
+        decisions = self.need_decisions()
         hint = (
             '; a batch (N, 1, H, W), and two logits, go to judge_batch; of channels '
             'give one'
         )
-        kind = 'images'
-        if values.dim() == 3 and len(values) > 1:
-            kind = 'volumes'
-        self.check_kind(kind, hint)
+        if not given.values.numel():
+            raise not_one_map(given.values.shape)
+        self.check_kind(given.kind, hint)
 
-        image, labels = count_image(values, logits)
+        image, labels = count_image(given)
         prob = self._code_probabilities
         return (
             estimate_image(decisions, image, prob, level),
@@ -334,17 +317,9 @@ class Calibrator:
         ``given`` is ``(N, 1, H, W)``, of volumes ``(N, 1, D, H, W)``; or the two logits
         of a softmax, ``(N, 2, ...)``.
         """
-        refuse_calibrated(given)
-        values = as_floats(given)
-        is_batch = values.dim() > 3 and values.shape[1] == 1
-        is_softmax = values.dim() > 3 and values.shape[1] == 2 and logits
-        if not (is_batch or is_softmax):
-            raise ValueError(
-                'give a batch (N, 1, H, W) or (N, 1, D, H, W), or two logits, not '
-                f'{tuple(values.shape)}'
-            )
-        images = one_logit(checked(values, logits))
-        return [self.judge(image, logits, level) for image in images]
+        maps = maps_of_batch(given, logits=logits)
+        check_number('level', level, above=0, below=1)
+        return [self.judge_map(one, level) for one in maps]
 
     def compare_set(
         self,
@@ -368,19 +343,15 @@ class Calibrator:
         logits: bool = False,
     ) -> MaskTable:
         """Say what :meth:`judge` says of one image, beside what is true."""
-        refuse_calibrated(given)
-        values, _, valid = binary_pixels(given, label, ignore_index)
-        if valid is not None:
-            values = fill_ignored(values, valid, logits)
-        estimate, objects = self.judge(values, logits)
+        labelled = LabelledMap.from_arrays(given, label, ignore_index, logits=logits)
+        labelled = labelled.filled()
+        estimate, objects = self.judge_map(labelled.without_labels())
 
-        mask = (values > (0 if logits else 0.5)).cpu().numpy()
         truth = MaskTruth.of(
-            mask,
-            as_tensor(label, 'label').cpu().numpy(),
+            labelled.cpu(),
+            labelled.mask.cpu().numpy(),
             objects.labels,
             len(objects),
-            ignore_index,
         )
         return MaskTable.of_image(
             truth, objects.probability, estimate.dice, estimate.score
@@ -401,9 +372,9 @@ class Calibrator:
         return CalibratedModule(
             module,
             self.table,
-            independent=independent or fit.kind == 'channels',
+            independent=independent or fit.kind == CHANNELS,
             with_raw=with_raw,
-            volumes=fit.kind != 'images',
+            volumes=fit.kind != IMAGES,
             network=fit.network,
         )
 
@@ -507,7 +478,7 @@ class Calibrator:
     def check_kind(self, kind: str, hint: str = '') -> None:
         """Refuse 'images' if it was fitted to volumes, and 'volumes' if to images."""
         fitted = self.fit_record.kind
-        if fitted in ('images', 'volumes') and fitted != kind:
+        if kind != UNKNOWN and fitted in (IMAGES, VOLUMES) and fitted != kind:
             raise ValueError(
                 f'this calibrator was fitted to {fitted}, and not to {kind}: fit one '
                 f'to {kind} with `mmaslp fit`{hint}'
@@ -534,64 +505,65 @@ class Calibrator:
         return json.dumps(self.to_dict(), indent=1, allow_nan=False) + '\n'
 
     def _apply(self, given: Map, logits: bool) -> Map:
-        refuse_calibrated(given)
-        values = as_floats(given)
-        # Other numbers of axes may be those of images or of slices.
-        if values.dim() == 2:
-            self.check_kind('images')
-        elif values.dim() == 5:
-            self.check_kind('volumes')
-        self._check_channels(values, logits)
+        of_volumes = self.fit_record.kind == VOLUMES
+        maps = MapBatch.of_planes(given, logits=logits, volumes=of_volumes)
+        self._check(maps)
+        return _like(given, marked(self._calibrated(maps)))
 
-        maps = checked(values[None].flatten(0, -3), logits)
-        calibrated = maps.clone(memory_format=torch.contiguous_format)
-        if self.method != 'identity':
-            self._calibrate(calibrated, logits)
-        calibrated = calibrated.view(values.shape)
-        if isinstance(given, np.ndarray):
-            return calibrated.numpy()
-        return marked(calibrated)
+    def _check(self, maps: MapBatch, hint: str = '') -> None:
+        """Refuse maps that this calibrator was not made for."""
+        refuse_calibrated(maps)
+        self.check_kind(maps.kind, hint)
+        self._check_channels(maps)
 
-    def _check_channels(self, values: Tensor, logits: bool) -> None:
+    def _check_channels(self, maps: MapBatch) -> None:
         """Refuse background and foreground, of which each would be a binary map."""
-        check_places(values)
-        axes = values.dim()
-        if axes == 2 or (axes == 3 and self.fit_record.kind == 'volumes'):
-            return  # one image, or slices of a volume
-
-        axis = 1
-        if axes == 3:
-            axis = 0
-        channels = values.shape[axis]
+        if maps.channel_axis is None:
+            return
+        values = maps.values
+        channels = values.shape[maps.channel_axis]
         has_decisions = self.decisions is not None  # those of a fit to one channel
         refused = has_decisions
         if channels <= 2:
             # Two are calibrated alike as long as no decision moves.
             refused = self.target == 'probability'
-        two_logits = (logits and has_decisions and channels == 2) and (
-            axes > 3 or torch.corrcoef(values.flatten(1))[0, 1] < MIRRORED
-        )
-        if two_logits or (refused and add_up(values, axis)):
+        two_logits = maps.logits and has_decisions and channels == 2
+        if two_logits and maps.channel_axis == 0:  # or two images
+            two_logits = bool(torch.corrcoef(values.flatten(1))[0, 1] < MIRRORED)
+        if two_logits or (refused and add_up(values, maps.channel_axis)):
             raise ValueError(
                 'background and foreground of a softmax are calibrated together: give '
                 'the foreground alone, of logits the difference of the two, or wrap '
                 'the network. Give two channels of their own one by one'
             )
 
-    def _calibrate(self, values: Tensor, logits: bool) -> None:
-        """Calibrate ``(M, H, W)`` maps in place, piece by piece."""
-        table = self.table.to(values)
-        pieces = values.flatten().split(_CHUNK)
+    def _calibrated(self, maps: MapBatch) -> Tensor:
+        """Check the values of maps and calibrate them, piece by piece."""
+        planes = checked(planes_of(maps.values), maps.logits)
+        calibrated = planes.clone(memory_format=torch.contiguous_format)
+        if self.method == 'identity':
+            return calibrated.view(maps.values.shape)
+
+        table = self.table.to(calibrated)
+        pieces = calibrated.flatten().split(_CHUNK)
         bands: Any = [None] * len(pieces)
         if self.by == 'band':
-            mask = values > (0 if logits else 0.5)
+            mask = mask_of(planes, maps.logits)
             bands = border_bands(mask).flatten().split(_CHUNK)
         for piece, band in zip(pieces, bands):
-            if logits:
+            if maps.logits:
                 piece.copy_(look_up(piece, band, table))
             else:
-                calibrated = look_up(as_logits(piece), band, table)
-                piece.copy_(calibrated.sigmoid_())
+                prob = look_up(as_logits(piece), band, table).sigmoid_()
+                piece.copy_(prob)
+        return calibrated.view(maps.values.shape)
+
+
+def _like(given: Map, values: Tensor) -> Any:
+    """Give values as an array, if an array was given."""
+    if isinstance(given, np.ndarray):
+        return values.numpy()
+    return values
 
 
 def loaded(name: str, given: 'Calibrator | str | Path') -> 'Calibrator':

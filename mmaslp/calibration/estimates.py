@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from torch import Tensor
 
-from ..common.arrays import as_floats, as_tensor, checked, fill_ignored, known_pixels
+from ..common.maps import LabelledMap
 from ..metrics.objects import MaskTable, MaskTruth, find_objects
 from .decisions import LEAST_EMPTY, MARGIN, Decisions, Predictor, weighted_quantile
 from .features import (
@@ -272,25 +271,18 @@ def table_of_objects(
     )
 
 
-def mask_estimates(
-    prob: Tensor | np.ndarray,
-    label: Tensor | np.ndarray,
-    ignore_index: int | None = 255,
-) -> MaskTable:
-    """Estimate the mask of one map ``(H, W)`` or ``(D, H, W)``, beside its truth.
+def mask_estimates(labelled: LabelledMap) -> MaskTable:
+    """Estimate the mask of one map, beside its truth.
 
     An object is as probable as the mean of its pixels. The expected Dice, and what
     orders images, is the Soft Dice Confidence, which tells nothing of an empty mask.
     Source: `Borges et al. <https://arxiv.org/abs/2402.10665>`_.
     """
-    prob = as_floats(prob).cpu()
-    labels = as_tensor(label, 'label').cpu().reshape(prob.shape)
-    known = known_pixels(labels, ignore_index)
-    values = checked(fill_ignored(prob, known)).numpy()
+    labelled = labelled.cpu().filled()
+    values = labelled.values.numpy()
     valid: Any = True
-    if not known.all():
-        valid = known.numpy()
-    del known  # of a volume it is large
+    if labelled.valid is not None:
+        valid = labelled.valid.numpy()
     mask = values > 0.5
     objects, number = find_objects(mask)
 
@@ -304,6 +296,8 @@ def mask_estimates(
     size = np.count_nonzero(valid_inside)
     mass_inside = inside.sum(where=valid_inside, dtype=np.float64)
     total = values.sum(where=valid, dtype=np.float64)
-    expected = float(2 * mass_inside / (size + total)) if size else np.nan
-    truth = MaskTruth.of(mask, labels.numpy(), objects, number, ignore_index)
+    expected = np.nan
+    if size:
+        expected = float(2 * mass_inside / (size + total))
+    truth = MaskTruth.of(labelled, mask, objects, number)
     return MaskTable.of_image(truth, mass / pixels, expected, expected)

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import special
-from torch import Tensor
 
 from ..common.arrays import ROUNDING
 from ..common.bands import NUM_BANDS, border_bands
+from ..common.maps import ProbMap
 from ..metrics.objects import find_objects
 from .maps import CELLS, CENTRES, SIDE, Knots, as_logits, cell_numbers, evaluate
 from .masks import MASK_KIND
@@ -82,18 +82,13 @@ class ImageCounts:
         return labels
 
 
-def count_image(
-    values: Tensor, logits: bool, kind: Tensor | None = None, group: int = 0
-) -> tuple[ImageCounts, np.ndarray]:
-    """Count an image ``(H, W)`` or a volume ``(D, H, W)``; also number its objects.
+def count_image(given: ProbMap, group: int = 0) -> tuple[ImageCounts, np.ndarray]:
+    """Count a map, also by its labels if it has some, and number its objects.
 
-    Args as those of :func:`count_pixels`; the labels of the objects have the shape of
-    the values.
+    The numbers of the objects have the shape of the map.
     """
-    mixed, mask, counts = count_pixels(
-        values.reshape(-1, *values.shape[-2:]), logits, kind
-    )
-    labels, number = find_objects(mask.reshape(values.shape))
+    mixed, mask, counts = count_pixels(given)
+    labels, number = find_objects(mask.reshape(given.values.shape))
     owner = labels.reshape(mask.shape)[mask]  # few pixels of a volume are in its mask
     codes = np.flatnonzero(counts.any(1))
 
@@ -119,16 +114,17 @@ def count_image(
     )
 
 
-def count_pixels(
-    values: Tensor, logits: bool, kind: Tensor | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Code every pixel of ``(M, H, W)`` maps by band, cell and kind, and count codes.
+def count_pixels(given: ProbMap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Code every pixel of a map by band, cell and kind, and count codes.
 
     Returns:
         tuple[np.ndarray, np.ndarray, np.ndarray]: int16 of each pixel of the mask
-        p > 1/2, 4 times the code plus the kind, by default 0 (0 and 1 are the labels, 2
-        is ignored); the mask; and ``(CODES, 4)`` how often each code and kind occurs.
+        p > 1/2, 4 times the code plus the kind, without labels 0 (0 and 1 are the
+        labels, 2 is ignored); the mask ``(M, H, W)``; and ``(CODES, 4)`` how often each
+        code and kind occurs.
     """
+    values = given.planes
+    kinds = given.pixel_kinds()
     mixed = []
     mask = np.empty(values.shape, bool)
     counts = torch.zeros(4 * CODES, dtype=torch.int64)
@@ -137,11 +133,13 @@ def count_pixels(
     step = max(1, 2**18 // max(1, values[0].numel()))
     for start in range(0, len(values), step):
         some = slice(start, start + step)
-        logit = values[some] if logits else as_logits(values[some])
+        logit = values[some]
+        if not given.logits:
+            logit = as_logits(logit)
         inside = logit > 0
         code = border_bands(inside).int().mul_(CELLS).add_(cell_numbers(logit)).mul_(4)
-        if kind is not None:
-            code.add_(kind[some])
+        if kinds is not None:
+            code.add_(kinds[some])
         counts += torch.bincount(code.flatten(), minlength=4 * CODES).cpu()
         mixed.append(code[inside].short().cpu().numpy())
         mask[some] = inside.cpu()

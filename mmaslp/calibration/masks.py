@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..common.arrays import as_floats, check_places, checked
+from ..common.maps import IMAGES, VOLUMES
 
 PIECE = 2**20  # pixels that are summed up at a time
 
@@ -65,18 +66,29 @@ def dice_optimal_mask(prob: Tensor | np.ndarray) -> Tensor | np.ndarray:
             'prob[None, None]'
         )
 
-    axes = 2
+    kind = IMAGES
     if values.dim() == 5:
-        axes = 3
-    pixels = math.prod(values.shape[-axes:])
-    flat = values.reshape(-1, pixels) if values.numel() else values.flatten(1)
-    masks = torch.empty_like(flat, dtype=torch.bool)
-    for image, mask in zip(flat, masks):
-        torch.gt(image, dice_threshold(image), out=mask)
-    masks = masks.view(values.shape)
+        kind = VOLUMES
+    masks = cut_for_dice(values, kind)
     if isinstance(prob, np.ndarray):
         return masks.numpy()
     return masks
+
+
+# Axes of the pixels that share a threshold.
+_AXES = {IMAGES: 2, VOLUMES: 3}
+
+
+def cut_for_dice(prob: Tensor, kind: str) -> Tensor:
+    """Cut images ``(..., H, W)`` or volumes ``(..., D, H, W)``, which are checked."""
+    flat = prob.flatten(1)
+    if prob.numel():
+        pixels = math.prod(prob.shape[-_AXES[kind] :])
+        flat = prob.reshape(-1, pixels)
+    masks = torch.empty_like(flat, dtype=torch.bool)
+    for image, mask in zip(flat, masks):
+        torch.gt(image, dice_threshold(image), out=mask)
+    return masks.view(prob.shape)
 
 
 def dice_threshold(prob: Tensor, pixels: Tensor | None = None) -> float:

@@ -27,6 +27,7 @@ from ..common.arguments import (
 )
 from ..common.arrays import Map, as_floats, as_tensor, checked
 from ..common.inputs import read_file
+from ..common.maps import IMAGES, ProbMap
 from ..common.outputs import write_output
 from .decisions import unit_of_dice, weighted_quantile
 from .features import UNCALIBRATED, count_image, image_features, logit
@@ -115,7 +116,7 @@ def features_of(logits: Tensor, box: np.ndarray, scores: np.ndarray) -> np.ndarr
     crop, area = crop_to_box(logits, box)
     if not crop.numel() or not (crop > 0).any():
         return np.full(len(CROP_FEATURES) + len(scores), np.nan)
-    image, _ = count_image(crop.contiguous(), logits=True)
+    image, _ = count_image(ProbMap(values=crop.contiguous(), kind=IMAGES, logits=True))
     expected, mean, confidence, _ = image_features(image, UNCALIBRATED)
 
     size = int((crop > 0).sum())

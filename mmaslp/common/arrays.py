@@ -40,49 +40,6 @@ def matched(score: Tensor, label: Tensor, name: str = 'prob') -> Tensor:
     )
 
 
-def binary_scores(
-    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
-) -> tuple[Tensor, Tensor]:
-    """Flatten the valid pixels of a two-class map."""
-    prob, label, valid = binary_pixels(prob, label, ignore_index)
-    if valid is not None:
-        prob = prob[valid]
-        label = label[valid]
-    return checked(prob.flatten()), label.flatten()
-
-
-def binary_maps(
-    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Check two-class maps whose pixels keep their places, as ``(N, M, H, W)``."""
-    prob, label, valid = binary_pixels(prob, label, ignore_index)
-    check_places(prob)
-    if valid is None:
-        prob = checked(prob)
-    else:
-        prob = torch.where(valid, checked(prob.where(valid, 0.5)), prob)
-        valid = _as_maps(valid)
-    return _as_maps(prob), _as_maps(label == 1), valid
-
-
-def binary_pixels(
-    prob: Tensor | np.ndarray, label: Tensor | np.ndarray, ignore_index: int | None
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """A map, its labels and which pixels are valid, None if all are; of one shape."""
-    prob = as_floats(prob)
-    label = as_tensor(label, 'label').to(prob.device)
-    prob = matched(prob, label)
-    label, valid = split_labels(label, ignore_index)
-    check_foreground(prob, label, axis=1)
-    if valid is not None and valid.any() and not label.any():
-        warnings.warn(
-            f'labels contain 0 and {ignore_index} (ignored) and never 1: divide a mask '
-            'of 0 and 255 by 255, else its objects are not counted',
-            stacklevel=5,
-        )
-    return prob, label, valid
-
-
 def check_foreground(prob: Tensor, label: Tensor, axis: int) -> None:
     """Refuse background and foreground, of which the foreground is meant.
 
@@ -117,52 +74,6 @@ def check_places(values: Tensor) -> None:
             'if the last axis is one of channels, give the one of the foreground, '
             '[..., k]'
         )
-
-
-def _as_maps(values: Tensor) -> Tensor:
-    """Bring maps of every supported shape into one."""
-    if values.dim() not in (2, 3, 4, 5):
-        raise ValueError(
-            'prob must be (H, W), (N, H, W), (N, C, H, W) or (N, C, D, H, W), got '
-            f'{tuple(values.shape)}'
-        )
-    if values.dim() == 2:
-        values = values[None]
-    return values.unsqueeze(1).flatten(1, -3)
-
-
-def top_label_scores(
-    prob: Tensor | np.ndarray,
-    label: Tensor | np.ndarray,
-    ignore_index: int | None,
-    num_classes: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Flatten the valid pixels of a map of several classes."""
-    prob = as_floats(prob)
-    label = as_tensor(label, 'label').to(prob.device)
-    wanted = (num_classes, *label.shape)
-    if prob.shape != wanted:
-        raise ValueError(
-            f'prob has shape {tuple(prob.shape)}, but {num_classes} classes and '
-            f'labels of shape {tuple(label.shape)} need {wanted}'
-        )
-
-    label, valid = split_labels(label, ignore_index, num_classes)
-    if valid is not None:
-        prob = prob[:, valid]
-        label = label[valid]
-    prob = checked(prob.flatten(1))
-    label = label.flatten().long()
-    off = (prob.sum(0) - 1).abs()
-    if off.numel() and off.max() > SUM_TOLERANCE:
-        raise ValueError(
-            'the probabilities of a pixel must add up to 1, but are off by up to '
-            f'{off.max().item():.3g}: apply softmax to logits first'
-        )
-
-    top, predicted = prob.max(0)
-    right = (predicted == label).long()
-    return top, right, prob.gather(0, label[None])[0]
 
 
 def as_floats(score: Tensor | np.ndarray) -> Tensor:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..calibration.calibrator import refuse_calibrated
 from ..calibration.estimates import mask_estimates
 from ..common.arguments import (
     check_bool,
@@ -19,6 +18,13 @@ from ..common.arguments import (
     optional,
 )
 from ..common.inputs import naming
+from ..common.maps import (
+    LabelledMap,
+    PixelScores,
+    check_one_map,
+    kind_of,
+    refuse_calibrated,
+)
 from ..metrics.band_table import BandTable
 from ..metrics.bins import BinTable, check_bins, equal_width
 from ..metrics.bootstrap import check_resamples, resample
@@ -71,30 +77,43 @@ def evaluate_image(
     ``estimates`` are those of a calibrator; by default what the probabilities tell. Of
     C > 2 classes ``prob`` is ``(C, H, W)``.
     """
-    pixels = PixelCounts.of(prob, label, ignore_index, num_classes)
+    if num_classes > 2:
+        check_one_map(np.shape(label))
+        scores = PixelScores.from_arrays(prob, label, ignore_index, num_classes)
+        pixels = PixelCounts.of_scores(scores, num_classes)
+        row = _row_of_pixels(name, pixels, mask_checksum(label), bins, mode)
+        return EvaluatedImage(pixels, row, bands=None)
+
+    labelled = LabelledMap.from_arrays(prob, label, ignore_index)
+    pixels = PixelCounts.of_scores(labelled.scores())
+    row = _row_of_pixels(name, pixels, mask_checksum(label), bins, mode)
+    if mode == 'positive':
+        return EvaluatedImage(pixels, row, bands=None)
+
+    bands = BandTable()
+    bands.update_planes(labelled.labelled_planes())
+    if estimates is None:
+        estimates = mask_estimates(labelled)
+    row = replace(row, band_sums=bands.sums[None].cpu().numpy(), masks=estimates)
+    return EvaluatedImage(pixels, row, bands.totals.cpu().numpy())
+
+
+def _row_of_pixels(
+    name: str, pixels: PixelCounts, checksum: int, bins: int, mode: str
+) -> ImageTable:
+    """The row of an image, as far as its pixels tell it."""
     scores = pixels.score_table(mode)
     table = equal_width(scores, bins)
     brier = 0.0
     if scores.total:
         brier = brier_score(scores) * scores.total
-    row = ImageTable(
+    return ImageTable(
         names=[check_text('name', name)],
         table=BinTable(table.count[None], table.correct[None], table.conf[None]),
         nll=np.array([pixels.nll / NLL_UNIT]),
         brier=np.array([brier]),
-        checksums=np.array([mask_checksum(label)], np.int64),
+        checksums=np.array([checksum], np.int64),
     )
-    if mode == 'positive' or num_classes > 2:
-        return EvaluatedImage(pixels, row, bands=None)
-
-    bands = BandTable()
-    # A volume gets an axis of images, an image needs none.
-    axis = (None,) * (prob.ndim - 2)
-    bands.update(prob[axis], label[axis], ignore_index)
-    if estimates is None:
-        estimates = mask_estimates(prob, label, ignore_index)
-    row = replace(row, band_sums=bands.sums[None].cpu().numpy(), masks=estimates)
-    return EvaluatedImage(pixels, row, bands.totals.cpu().numpy())
 
 
 def _check_estimates(estimates: MaskTable, measured: MaskTable) -> None:
@@ -169,7 +188,7 @@ class Evaluator:
         }
         self.raw = ImageSet(CalibrationHistogram(num_classes))
         self.calibrated = ImageSet(CalibrationHistogram(num_classes))
-        self._axes: set[int] = set()  # of a map
+        self._kinds: set[str] = set()  # images or volumes
 
     def add(
         self,
@@ -197,10 +216,6 @@ class Evaluator:
         """
         if calibrated is None and estimates is not None:
             raise ValueError('estimates are of calibrated maps: give calibrated too')
-        if np.ndim(label) not in (2, 3):
-            raise ValueError(
-                f'give one image (H, W) or one volume (D, H, W), not {np.shape(label)}'
-            )
 
         raw = evaluate_image(name, prob, label, **self.options)
         if estimates is not None and raw.row.masks is not None:
@@ -214,13 +229,13 @@ class Evaluator:
                     )
                 )
         self.raw.add(raw)
-        self._axes.add(prob.ndim)
+        self._kinds.add(kind_of(label.shape))
 
     def merge(self, other: 'Evaluator') -> None:
         """Add the images of another evaluator of the same settings."""
         if other is self or getattr(other, 'options', None) != self.options:
             raise ValueError(f'merge takes another evaluator, of {self.options}')
-        self._axes |= other._axes
+        self._kinds |= other._kinds
         self.raw.merge(other.raw)
         self.calibrated.merge(other.calibrated)
 
@@ -255,7 +270,7 @@ class Evaluator:
                 :attr:`names`, such as a patient, over which intervals are. Defaults to
                 none: each image is a group of its own.
         """
-        if len(self._axes) > 1:
+        if len(self._kinds) > 1:
             raise ValueError('images and volumes are mixed: measure each kind alone')
         calibrated = check_bool('calibrated', calibrated)
         table = self._table(calibrated, groups)

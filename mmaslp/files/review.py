@@ -15,7 +15,7 @@ from ..calibration.calibrator import Calibrator, loaded
 from ..calibration.estimates import ImageEstimate, ObjectTable
 from ..calibration.sets import SetComparison, TooFewImages
 from ..common.arguments import check_number
-from ..common.arrays import binary_pixels
+from ..common.maps import LabelledMap
 from ..metrics.bootstrap import draw_weights, percentiles
 from ..metrics.image_metrics import (
     aurc_of,
@@ -260,8 +260,8 @@ def review_image(
 
     truth = None
     if label is not None:
-        binary_pixels(p, label, IGNORED)
-        truth = MaskTruth.of(mask, label, objects.labels, len(objects), IGNORED)
+        labelled = LabelledMap.from_arrays(p, label, IGNORED)
+        truth = MaskTruth.of(labelled, mask, objects.labels, len(objects))
 
     image = Judged(
         stored.path,

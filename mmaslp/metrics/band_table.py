@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ..common.arguments import check_choice
-from ..common.arrays import CHUNK, binary_maps
+from ..common.arrays import CHUNK
 from ..common.bands import NUM_BANDS, border_cells, lines_of_cells
+from ..common.maps import LabelledPlanes
 from .bins import BinTable, ratio, signed_gap
 from .errors import accuracy, binned_error, confidence
 
@@ -221,54 +222,50 @@ class BandTable:
                 type, has NaN or values outside [0, 1], or ``label`` has other values.
                 Nothing of the call has been counted then.
         """
-        prob, label, valid = binary_maps(prob, label, ignore_index)
-        if not prob.numel():
+        self.update_planes(LabelledPlanes.from_arrays(prob, label, ignore_index))
+
+    def update_planes(self, planes: LabelledPlanes) -> None:
+        """Count images of one size, see :class:`~mmaslp.common.maps.LabelledPlanes`."""
+        if not planes.values.numel():
             return
-        images = len(prob)
-        size = prob[0].numel()
-        if valid is not None:
-            valid = valid.flatten(0, 1)
-        maps = _Maps(prob.flatten(0, 1), label.flatten(0, 1), valid)
-
-        self.totals = self.totals.to(prob.device)
+        self.totals = self.totals.to(planes.values.device)
         # Some slices of a volume at a time, to bound the memory.
-        step = max(1, 2**24 // max(1, maps.prob[0].numel()))
-        areas = np.concatenate([self._count(slices) for slices in maps.split(step)], 1)
-        predicted, foreground, correct, known = areas.reshape(
-            len(areas), images, -1
+        step = max(1, 2**24 // planes.values[0].numel())
+        areas = np.concatenate([self._count(part) for part in planes.split(step)], 1)
+        predicted, foreground, correct, valid = areas.reshape(
+            len(areas), planes.images, -1
         ).sum(2)
-        moments = ImageMoments.of_images(size, predicted, foreground, correct, known)
-        self.moments.add_(moments.as_row().to(prob.device))
+        size = planes.values.numel() // planes.images
+        moments = ImageMoments.of_images(size, predicted, foreground, correct, valid)
+        self.moments.add_(moments.as_row().to(self.totals.device))
 
-    def _count(self, maps: '_Maps') -> np.ndarray:
-        """Count ``(M, H, W)`` maps; return areas for the moments.
+    def _count(self, planes: LabelledPlanes) -> np.ndarray:
+        """Count planes; return areas for the moments.
 
         They are ``(4, M)`` numbers of valid pixels of the predicted mask, of the label,
         of those that are correct, and of all.
         """
-        predicted = maps.prob > 0.5
-        valid = maps.valid
+        predicted = planes.values > 0.5
+        foreground = planes.foreground
+        valid = planes.valid
         usable = None
         if valid is not None:
             # An ignored pixel makes no true border, but it may make a predicted one.
             usable = torch.cat([torch.ones_like(valid), valid])
         # Both borders at once: small maps pay by the call.
-        bands, cell = border_cells(torch.cat([predicted, maps.outcome]), usable)
-        # In strips of cells whose temporaries stay in the cache.
-        rows = max(CHUNK // (maps.prob[:, 0].numel() * cell), 1) * cell
-        correct = predicted == maps.outcome
-        strips = _Maps(maps.prob, correct, valid).split(rows, axis=1)
-        sums = torch.cat([_sums(cell, strip) for strip in strips], 1)
+        bands, cell = border_cells(torch.cat([predicted, foreground]), usable)
+        correct = predicted == foreground
+        sums = _sums_of_cells(cell, planes.values, correct, valid)
         for by_band, band in zip(self.sums, bands.chunk(len(BORDERS))):
             by_band.index_add_(0, band.flatten().long(), sums.view(-1, 3))
 
         areas = []
-        for mask in (predicted, maps.outcome, correct):
+        for mask in (predicted, foreground, correct):
             if valid is not None:
                 mask = mask & valid
             areas.append(_area(mask))
         if valid is None:
-            areas.append(torch.full_like(areas[0], maps.prob[0].numel()))
+            areas.append(torch.full_like(areas[0], planes.values[0].numel()))
         else:
             areas.append(_area(valid))
         return torch.stack(areas).long().cpu().numpy()
@@ -351,30 +348,6 @@ def band_scalars(table: BinTable) -> dict[str, float]:
     return scalars
 
 
-@dataclass(frozen=True)
-class _Maps:
-    """Maps ``(M, H, W)`` of a class or an outcome.
-
-    Attributes:
-        prob (Tensor): Of foreground.
-        outcome (Tensor): bool, foreground in the label, or whether a pixel is right.
-        valid (Tensor | None): bool, pixels that are not ignored; None if all are.
-    """
-
-    prob: Tensor
-    outcome: Tensor
-    valid: Tensor | None
-
-    def split(self, size: int, axis: int = 0) -> list['_Maps']:
-        """Cut the maps into parts of so many rows of an axis."""
-        probs = self.prob.split(size, axis)
-        outcomes = self.outcome.split(size, axis)
-        if self.valid is None:
-            return [_Maps(prob, right, None) for prob, right in zip(probs, outcomes)]
-        parts = zip(probs, outcomes, self.valid.split(size, axis))
-        return [_Maps(prob, right, valid) for prob, right, valid in parts]
-
-
 def _area(mask: Tensor) -> Tensor:
     """Number of pixels of each mask, ``(M,)`` int32.
 
@@ -383,16 +356,30 @@ def _area(mask: Tensor) -> Tensor:
     return mask.byte().flatten(1).sum(1, dtype=torch.int32)
 
 
-def _sums(cell: int, maps: _Maps) -> Tensor:
-    """Sums of ``(N, H, W)`` maps per cell of side s: ``(N, H / s, W / s, 3)`` int64."""
-    conf = torch.maximum(maps.prob, 1 - maps.prob)
+def _sums_of_cells(
+    cell: int, prob: Tensor, correct: Tensor, valid: Tensor | None
+) -> Tensor:
+    """Sums of ``(M, H, W)`` planes per cell of side s: ``(M, H / s, W / s, 3)``."""
+    # In strips of cells whose temporaries stay in the cache.
+    rows = max(CHUNK // (prob[:, 0].numel() * cell), 1) * cell
+    sums = []
+    for top in range(0, prob.shape[1], rows):
+        strip = slice(top, top + rows)
+        valid_strip = None
+        if valid is not None:
+            valid_strip = valid[:, strip]
+        sums.append(_sums(cell, prob[:, strip], correct[:, strip], valid_strip))
+    return torch.cat(sums, 1)
+
+
+def _sums(cell: int, prob: Tensor, correct: Tensor, valid: Tensor | None) -> Tensor:
+    """Pixels, correct ones and confidence of each cell, int64."""
+    conf = torch.maximum(prob, 1 - prob)
     conf = conf.mul_(BandTable.UNIT).round_().int()
-    if maps.valid is None:
-        valid = torch.ones_like(maps.outcome)
-        correct = maps.outcome
+    if valid is None:
+        valid = torch.ones_like(correct)
     else:
-        valid = maps.valid
-        correct = maps.outcome & valid
+        correct = correct & valid
         conf = conf.masked_fill_(~valid, 0)
     return torch.stack(
         [

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..common.arguments import check_array, check_choice, check_integer, reading
-from ..common.arrays import CHUNK, binary_scores, top_label_scores
+from ..common.arrays import CHUNK
+from ..common.maps import PixelScores
 from .bins import ScoreTable, check_bins
 from .errors import Pixels, pixel_metrics
 
@@ -48,16 +49,22 @@ class PixelCounts:
         ignore_index: int | None = 255,
         num_classes: int = 2,
     ) -> 'PixelCounts':
-        """Count one image, see :meth:`CalibrationHistogram.update`.
+        """Count one image, see :meth:`CalibrationHistogram.update`."""
+        scores = PixelScores.from_arrays(prob, label, ignore_index, num_classes)
+        return cls.of_scores(scores, num_classes)
+
+    @classmethod
+    def of_scores(cls, scores: PixelScores, num_classes: int = 2) -> 'PixelCounts':
+        """Count pixels that are checked.
 
         A small image needs no histogram of all cells.
         """
-        if np.prod(np.shape(label)) > SMALL:
+        if scores.score.numel() > SMALL:
             histogram = CalibrationHistogram(num_classes)
-            histogram.update(prob, label, ignore_index)
+            histogram.update_scores(scores)
             return histogram.pixels()
 
-        [(codes, nll)] = _coded(_valid_scores(prob, label, ignore_index, num_classes))
+        [(codes, nll)] = _coded(scores)
         code, number = np.unique(codes.cpu().numpy(), return_counts=True)
         return cls(_score_table(code, number), int(nll), num_classes)
 
@@ -102,28 +109,17 @@ def _score_table(code: np.ndarray, number: np.ndarray) -> ScoreTable:
     return ScoreTable(cells, counts.sum(1), counts[:, 1], 2 * STEPS)
 
 
-def _valid_scores(
-    prob: Tensor | np.ndarray,
-    label: Tensor | np.ndarray,
-    ignore_index: int | None,
-    num_classes: int,
-) -> tuple[Tensor, ...]:
-    """Scores, outcomes and, of more than two classes, p of the true class."""
-    if num_classes == 2:
-        return binary_scores(prob, label, ignore_index)
-    return top_label_scores(prob, label, ignore_index, num_classes)
-
-
-def _coded(scores: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
+def _coded(scores: PixelScores) -> Iterator[tuple[Tensor, Tensor]]:
     """Number pixels by cell and outcome, and sum their NLL, a chunk at a time."""
-    pieces = [values.split(CHUNK) for values in scores]
-    for number, score in enumerate(pieces[0]):
-        outcome = pieces[1][number]
-        if len(pieces) > 2:
-            true = pieces[2][number]
-        else:
+    outcomes = scores.outcome.split(CHUNK)
+    for number, score in enumerate(scores.score.split(CHUNK)):
+        outcome = outcomes[number]
+        if scores.prob_of_label is None:
             # y - 1 first: p + y would round a small p away.
             true = (outcome.to(score) - 1 + score).abs()
+        else:
+            start = number * CHUNK
+            true = scores.prob_of_label[start : start + CHUNK]
         codes = cells_of(score).mul_(2).add_(outcome.int())
         log = _log(true.clamp(min=1e-7))
         yield codes, (log * -NLL_UNIT).int().sum()
@@ -239,9 +235,14 @@ class CalibrationHistogram:
                 or values outside [0, 1], or ``label`` has other values. Then nothing of
                 the call is counted.
         """
-        scores = _valid_scores(prob, label, ignore_index, self.num_classes)
-        self.counts = self.counts.to(scores[0].device)
-        self.nll = self.nll.to(scores[0].device)
+        self.update_scores(
+            PixelScores.from_arrays(prob, label, ignore_index, self.num_classes)
+        )
+
+    def update_scores(self, scores: PixelScores) -> None:
+        """Count pixels, see :class:`~mmaslp.common.maps.PixelScores`."""
+        self.counts = self.counts.to(scores.score.device)
+        self.nll = self.nll.to(scores.score.device)
         for codes, nll in _coded(scores):
             places = codes.long()
             self.counts.scatter_add_(0, places, torch.ones_like(places))

@@ -5,11 +5,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from scipy import ndimage
 
 from ..common.arguments import check_array
-from ..common.arrays import known_pixels
+from ..common.maps import VOLUMES, LabelledMap, kind_of
 from .bins import BinTable, Columns
 
 # Bins of equal width of the probability that an object is true.
@@ -31,9 +30,9 @@ def find_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
     """
     labels, number = _components(mask)
     area = np.bincount(labels[mask], minlength=number + 1)
-    least = LEAST_SHARE[mask.ndim]
-    if len(mask) == 1:
-        least = LEAST_SHARE[2]
+    least = LEAST_SHARE[2]
+    if kind_of(mask.shape) == VOLUMES:
+        least = LEAST_SHARE[3]
     large = area >= least * mask.size
     large[0] = False
     if not large[1:].all():
@@ -91,35 +90,41 @@ class MaskTruth:
     @classmethod
     def of(
         cls,
+        labelled: LabelledMap,
         mask: np.ndarray,
-        labels: np.ndarray,
         objects: np.ndarray,
         number: int,
-        ignore_index: int | None = 255,
     ) -> 'MaskTruth':
-        """Compare a mask, and its objects that are numbered from 1 on, with labels."""
-        labels = labels.reshape(mask.shape)
-        foreground = np.count_nonzero(labels == 1)
-        # Few pixels of a volume are in its mask.
-        inside = labels[mask]
-        valid = known_pixels(torch.from_numpy(inside), ignore_index).numpy()
-        both = np.count_nonzero(inside == 1)
-        predicted = np.count_nonzero(valid)
-        size = predicted + foreground
+        """Compare a mask with the labels of a map on the CPU.
 
+        ``objects`` are the places of its objects, which are numbered from 1 to
+        ``number``.
+        """
+        foreground = labelled.foreground.numpy()
+        area = np.count_nonzero(foreground)
+        # Few pixels of a volume are in its mask.
+        hit = foreground[mask]
         owner = objects[mask]
-        hits = np.bincount(owner[inside == 1], minlength=number + 1)[1:]
-        pixels = np.bincount(owner[valid], minlength=number + 1)[1:]
+        owner_of_valid = owner
+        valid = mask.size
+        if labelled.valid is not None:
+            is_valid = labelled.valid.numpy()
+            owner_of_valid = owner[is_valid[mask]]
+            valid = int(np.count_nonzero(is_valid))
+
+        predicted = len(owner_of_valid)
+        hits = np.bincount(owner[hit], minlength=number + 1)[1:]
+        pixels = np.bincount(owner_of_valid, minlength=number + 1)[1:]
         dice = 1.0
-        if size:
-            dice = 2 * both / size
+        if predicted + area:
+            dice = 2 * np.count_nonzero(hit) / (predicted + area)
         return cls(
-            dice,
-            is_real(hits, pixels),
-            pixels > 0,
-            int(foreground),
-            int(predicted),
-            int(known_pixels(torch.from_numpy(labels), ignore_index).sum()),
+            dice=dice,
+            real=is_real(hits, pixels),
+            known=pixels > 0,
+            pixels=int(area),
+            predicted=predicted,
+            valid=valid,
         )
 
     def pairs(self, prob: np.ndarray) -> np.ndarray:

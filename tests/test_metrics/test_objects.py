@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from mmaslp import Calibrator, fit_calibrator
 from mmaslp.calibration.estimates import mask_estimates
+from mmaslp.common.maps import LabelledMap
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.metrics import ImageTable
 from mmaslp.metrics.bootstrap import resample
@@ -62,7 +63,11 @@ def defined(prob, label):
     }
 
 
-def table_of(prob, label, estimate=mask_estimates):
+def estimates(prob, label, ignore_index=255):
+    return mask_estimates(LabelledMap.from_arrays(prob, label, ignore_index))
+
+
+def table_of(prob, label, estimate=estimates):
     evaluator = Evaluator()
     for k, (p, y) in enumerate(zip(prob, label)):
         evaluator.add(str(k), p, y, p, estimate(p, y))
@@ -108,7 +113,7 @@ def test_a_calibrator_is_asked_about_its_objects():
     prob, label = zip(*(discs(k) for k in range(100, 140)))
     before, after = (
         image_metrics(table_of(prob, label, estimate))
-        for estimate in (mask_estimates, calibrator.scores)
+        for estimate in (estimates, calibrator.scores)
     )
     assert after['ece_object'] < 0.5 * before['ece_object']
     assert after['dice_error'] < before['dice_error']
@@ -125,7 +130,7 @@ def test_what_is_ignored_may_hold_anything():
     prob[:3] = 0
     odd = prob.copy()
     odd[0], odd[1], odd[2] = np.nan, 7, -np.inf
-    for estimate in (mask_estimates, calibrator.scores):
+    for estimate in (estimates, calibrator.scores):
         one, two = estimate(prob, label), estimate(odd, label)
         assert np.array_equal(one.objects, two.objects)
         assert (one.dice, one.expected) == (two.dice, two.expected)
@@ -137,7 +142,7 @@ def test_a_byte_is_not_ignored_by_another_number_modulo_256():
     prob, label = scenes()
     label = np.where(label == 255, 0, label).astype(np.uint8)
 
-    tables = [mask_estimates(prob[0], label[0], index) for index in (256, 255)]
+    tables = [estimates(prob[0], label[0], index) for index in (256, 255)]
     assert tables[0].dice == tables[1].dice
     assert tables[0].pixels == tables[1].pixels
 

@@ -12,7 +12,8 @@ from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomS
 
 from ...common.arguments import check_choice, reading
 from ...common.inputs import naming
-from ..calibrator import Calibrator, refuse_calibrated
+from ...common.maps import VOLUMES, kind_of, refuse_calibrated
+from ..calibrator import Calibrator
 from ..maps import SIDE, TARGETS
 from ..masks import MASK_KIND
 from ..module import warn_of_training
@@ -433,7 +434,7 @@ def _checked_pair(pair: Any, number: int) -> tuple[Any, Any]:
 
 def _warn_of_volume(image: Any) -> None:
     """Warn if the first item of a generator may be a batch of images."""
-    if np.ndim(image) == 3 and len(image) > 1:
+    if kind_of(np.shape(image)) == VOLUMES:
         warnings.warn(
             f'{tuple(image.shape)} is read as one volume (D, H, W): give a batch of '
             'images as (N, 1, H, W)',

@@ -18,6 +18,15 @@ from ...common.arrays import (
     split_labels,
 )
 from ...common.bands import NUM_BANDS
+from ...common.maps import (
+    CHANNELS,
+    IMAGES,
+    VOLUMES,
+    LabelledMap,
+    ProbMap,
+    checked_where,
+    kind_of,
+)
 from ..features import ImageCounts, count_image
 from ..maps import CELLS
 from ..module import fingerprint_of
@@ -99,43 +108,28 @@ class CalibrationTables:
         Raises:
             ValueError: The image cannot be used. Then nothing of it is counted.
         """
-        prob = as_floats(prob)
-        label = as_tensor(label, 'label')
-        if logits and _is_softmax(prob, label):
-            prob = one_logit(checked(prob.nan_to_num(), logits), axis=0)
-            channels = False
-
-        check_places(prob)
-        check_foreground(prob, label, axis=0)
-        _check_shapes(prob, label)
-        label = label.reshape(-1, *prob.shape[-2:]).to(prob.device)
-        prob = prob.reshape(label.shape)
-        kind = _kinds_of_pixels(prob, label, ignore_index, logits)
-        del label  # of a volume it is large
-        if not (kind < 2).any():
+        case = _labelled_case(prob, label, ignore_index, logits, channels)
+        if case.valid is not None and not case.valid.any():
             return  # an image without a label is not a case
         if key is None:
             key = int(self.images.sum())
         group = check_integer('key', key) % GROUPS
-        # Of an image, and not of a volume, the axis of the slices is left out.
-        if len(prob) == 1:
-            prob = prob[0]
-        image, _ = count_image(prob, logits, kind, group)
+        image, _ = count_image(case, group)
         self.keys.add(int(key))
         self.counts[group] += torch.from_numpy(image.labels)
         self.images[group] += 1
 
-        if channels:
+        if case.kind == CHANNELS:
             self.contents = None
         if self.contents is not None:
-            self.axes.add(prob.dim())
+            self.axes.add(_AXES[case.kind])
             self.contents.append(replace(image, key=int(key)))
 
     def add_negative_crop(
         self, prob: Tensor | np.ndarray, logits: bool = False
     ) -> None:
         """Count a crop ``(H, W)`` without an object, for decisions only."""
-        crop, _ = count_image(checked(as_floats(prob), logits), logits)
+        crop, _ = count_image(ProbMap.from_array(prob, logits=logits))
         self.negative_crops.append(crop)
 
     @property
@@ -172,6 +166,42 @@ def has_channels(batch: Any) -> bool:
     return getattr(batch, 'ndim', 0) > 3 and batch.shape[1] > 1
 
 
+# Axes of one map of each kind, as the record of a fit holds them.
+_AXES = {IMAGES: 2, VOLUMES: 3}
+
+
+def _labelled_case(
+    prob: Tensor | np.ndarray,
+    label: Tensor | np.ndarray,
+    ignore_index: int,
+    logits: bool,
+    channels: bool,
+) -> LabelledMap:
+    """Check a map and its labels, of one shape up to axes of one, as ``(M, H, W)``."""
+    values = as_floats(prob)
+    label = as_tensor(label, 'label')
+    if logits and _is_softmax(values, label):
+        values = one_logit(checked(values.nan_to_num(), logits), axis=0)
+        channels = False
+
+    check_places(values)
+    check_foreground(values, label, axis=0)
+    _check_shapes(values, label)
+    label = label.reshape(-1, *values.shape[-2:]).to(values.device)
+    values = values.reshape(label.shape)
+    label, valid = split_labels(label, ignore_index)
+    kind = kind_of(values.shape)
+    if channels:
+        kind = CHANNELS
+    return LabelledMap(
+        values=checked_where(values, valid, logits),
+        kind=kind,
+        logits=logits,
+        foreground=label.bool(),
+        valid=valid,
+    )
+
+
 def _is_softmax(logit: Tensor, label: Tensor) -> bool:
     """Whether logits are of background and foreground, for one map of labels."""
     return (
@@ -194,20 +224,6 @@ def _check_shapes(prob: Tensor, label: Tensor) -> None:
         f'the map has shape {tuple(prob.shape)} but the mask {tuple(label.shape)}: '
         f'give both as (H, W), resized to one size{hint}'
     )
-
-
-def _kinds_of_pixels(
-    prob: Tensor, label: Tensor, ignore_index: int, logits: bool
-) -> Tensor:
-    """Labels 0 and 1 as bytes, and 2 of what is ignored, which may hold anything."""
-    label, valid = split_labels(label, ignore_index)
-    kind = label.byte()
-    if valid is None:
-        checked(prob, logits)
-    else:
-        checked(prob[valid], logits)
-        kind.masked_fill_(~valid, 2)
-    return kind
 
 
 def _long_axes(values: Tensor) -> list[int]:
