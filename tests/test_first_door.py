@@ -101,12 +101,12 @@ def test_a_data_root_that_comes_too_late_is_refused(tmp_path, monkeypatch, capsy
     write_images(tmp_path / 'mine', 10, seed=0, size=32)
     words = [str(CONFIG), '--work-dir', 'run', '--cfg-options', *SMALL]
     assert run_command('train', [*words, 'data_root=mine']) == 2
-    assert 'use --data FOLDER' in capsys.readouterr().err
+    assert 'already: use --data FOLDER' in capsys.readouterr().err
     assert not Path('run').exists()
     # Of an option that reaches a data set the rest is as before.
     sets = [f'{split}_dataloader.dataset.data_root=mine' for split in ('train', 'val')]
     assert run_command('train', [*words, 'data_root=mine', *sets]) == 2
-    assert 'use --data FOLDER' not in capsys.readouterr().err
+    assert 'already: use --data FOLDER' not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

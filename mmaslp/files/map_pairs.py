@@ -426,7 +426,7 @@ def _count(
     counted = _Counted(new_counter(), add, calibrated=calibrated)
     with one_thread(), warnings.catch_warnings():
         # Files of 0 and 255 are read as 0 and 1.
-        warnings.filterwarnings('ignore', 'labels hold 0')
+        warnings.filterwarnings('ignore', 'labels contain 0')
         for name, (pred, gt) in pairs.items():
             try:
                 counted.add(reader, name, pred, gt)
