@@ -260,8 +260,8 @@ class LabelledMap(ProbMap):
         Raises:
             ValueError: They are no such pair, or a value that is not ignored is none.
         """
-        check_one_map(np.shape(label))
         values, foreground, valid = _pair(prob, label, ignore_index)
+        check_one_map(values.shape)
         if np.ndim(prob) > 3 and len(prob) > 1:
             raise not_one_map(prob.shape)
         values = checked_where(values, valid, logits)
