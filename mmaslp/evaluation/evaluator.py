@@ -77,8 +77,8 @@ def evaluate_image(
     ``estimates`` are those of a calibrator; by default what the probabilities tell. Of
     C > 2 classes ``prob`` is ``(C, H, W)``.
     """
+    check_one_map(np.shape(label))
     if num_classes > 2:
-        check_one_map(np.shape(label))
         scores = PixelScores.from_arrays(prob, label, ignore_index, num_classes)
         pixels = PixelCounts.of_scores(scores, num_classes)
         row = _row_of_pixels(name, pixels, mask_checksum(label), bins, mode)
