@@ -12,7 +12,8 @@ MODULES = sorted(ROOT.rglob('*.py'))
 # A room imports from itself and from the rooms before it.
 ROOMS = [
     *('common', 'augmentation', 'losses', 'metrics', 'levels', 'calibration'),
-    *('training', 'files', 'evaluation', 'report', 'integrations', 'commands'),
+    *('training', 'files', 'evaluation', 'workflows', 'report', 'integrations'),
+    'commands',
 ]
 # Rooms that can be read and used alone, and what each may import of the others.
 PURE = {

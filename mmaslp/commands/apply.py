@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Read every map once, then write them calibrated."""
     from ..calibration.calibrator import Calibrator
-    from ..files.calibrated_maps import apply_calibrator
+    from ..workflows.apply import apply_calibrator
 
     calibrator = Calibrator.load(args.calibrator)
     least = args.min_object_prob

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from ..calibration.calibrator import Calibrator
     from ..common.outputs import check_outputs, write_output
     from ..evaluation.result import strict_json
-    from ..files.review import range_said, review_maps
+    from ..workflows.review import range_said, review_maps
 
     check_outputs({'--json': args.json}, [args.maps, args.calibrator], args.overwrite)
     calibrator = Calibrator.load(args.calibrator)

@@ -68,9 +68,9 @@ def add_arguments(parser: CommandParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table, write what was asked for."""
     from ..evaluation.alarms import beyond_limits, read_limits
-    from ..evaluation.map_folders import evaluate_maps, name_calibrated
     from ..evaluation.verdict import describe
     from ..report.tables import format_table
+    from ..workflows.measure import evaluate_maps, name_calibrated
 
     _check(args)
     limits = read_limits(args.limit or ())

@@ -172,7 +172,8 @@ def _group_of(match: re.Match | None) -> str:
 
 
 def _count_maps(args: argparse.Namespace, group: 'Group') -> 'CalibrationTables':
-    from ..files.map_pairs import MapFiles, count_tables
+    from ..files.map_pairs import MapFiles
+    from ..workflows.fit import count_tables
 
     return count_tables(
         MapFiles.of(args.source, args.labels),

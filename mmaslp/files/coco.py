@@ -13,7 +13,7 @@ from ..common.extras import import_extra
 from ..common.outputs import write_output
 from .images import upright
 from .names import display_name, some
-from .review import Judged, Reviewed
+from .reviews import Judged, Reviewed
 
 CATEGORY = {'id': 1, 'name': 'object'}
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..common.outputs import write_output
 from .gzipped import compressed
-from .review import Judged
+from .reviews import Judged
 
 # Of each volume: the numbers, the labels for ITK-SNAP, the colours for 3D Slicer.
 ENDINGS = ('.nii.gz', '.label.txt', '.ctbl')

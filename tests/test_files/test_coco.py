@@ -10,7 +10,7 @@ from PIL import Image
 from mmaslp.commands import run_command
 from mmaslp.files.coco import encode_image, write_coco
 from mmaslp.files.object_volumes import files_of, write_volume
-from mmaslp.files.review import Judged
+from mmaslp.files.reviews import Judged
 from mmaslp.files.volumes import grid_of
 from tests.review_samples import estimate, reviewed, table_of
 

@@ -11,11 +11,11 @@ import pytest
 
 from mmaslp import Calibrator, fit_calibrator
 from mmaslp.commands import run_command
-from mmaslp.evaluation.map_folders import evaluate_maps
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.files.review import Judged
+from mmaslp.files.reviews import Judged
 from mmaslp.files.volumes import Grid, grid_of, read_nifti
 from mmaslp.metrics import CalibrationHistogram
+from mmaslp.workflows.measure import evaluate_maps
 from tests.review_samples import estimate, reviewed, table_of
 from tests.test_calibration.object_scenes import discs
 

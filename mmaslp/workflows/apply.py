@@ -15,11 +15,11 @@ from ..calibration.masks import MASKS
 from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.inputs import sha256_of
 from ..common.outputs import check_outputs, resolved_folder, write_output
-from .images import CALIBRATED, MARK, marked_arrays, write_picture
-from .map_pairs import MapFiles, count_files
-from .names import warn_of_others
-from .nnunet_maps import with_foreground
-from .prob_maps import (
+from ..files.images import CALIBRATED, MARK, marked_arrays, write_picture
+from ..files.map_pairs import MapFiles
+from ..files.names import warn_of_others
+from ..files.nnunet_maps import with_foreground
+from ..files.prob_maps import (
     ARRAY_SUFFIXES,
     USUAL,
     MapReader,
@@ -28,7 +28,8 @@ from .prob_maps import (
     quantised,
     suffix_of,
 )
-from .volumes import is_nifti, nifti_like, stem_of
+from ..files.volumes import is_nifti, nifti_like, stem_of
+from .count import count_files
 
 # Of nnU-Net, which say what its npz hold.
 _DESCRIPTIONS = ('dataset.json', 'plans.json')
