@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
     from ..workflows.apply import apply_calibrator
 
     calibrator = Calibrator.load(args.calibrator)
+    _check_masks(args)
     least = args.min_object_prob
     if args.keep_real is not None or args.max_false is not None:
         calibrator.check_objects()
@@ -90,4 +91,14 @@ def run(args: argparse.Namespace) -> None:
         print(
             'The maps keep the decisions of the network: cut at 1/2 they give the '
             f'masks of --masks keep, not those of --masks {args.masks}.'
+        )
+
+
+def _check_masks(args: argparse.Namespace) -> None:
+    """Refuse to leave objects out of other masks than those of the network."""
+    ways = (args.min_object_prob, args.keep_real, args.max_false)
+    if args.masks != 'keep' and any(way is not None for way in ways):
+        raise ValueError(
+            '--min-object-prob, --keep-real and --max-false leave objects out of '
+            'the masks of the network: give --masks keep'
         )

@@ -9,7 +9,7 @@ Example:
 
 import argparse
 
-from .arguments import add_map_options, map_reader
+from .arguments import add_map_options, check_tables, map_reader
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.result import strict_json
     from ..workflows.review import range_said, review_maps
 
+    check_tables({'--json': args.json})
     check_outputs({'--json': args.json}, [args.maps, args.calibrator], args.overwrite)
     calibrator = Calibrator.load(args.calibrator)
     rows = review_maps(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name, short_names
-from .arguments import CommandParser, add_map_options, map_reader
+from .arguments import CommandParser, add_map_options, check_tables, map_reader
 from .fit import group_numbers, read_pattern
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def _check(args: argparse.Namespace) -> None:
         )
     if args.plot and not args.plot.lower().endswith(FORMATS):
         raise ValueError(f'--plot {args.plot}: write one of {", ".join(FORMATS)}')
+    check_tables({'--json': args.json})
     check_outputs(
         {
             '--json': args.json,

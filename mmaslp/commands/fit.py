@@ -21,6 +21,7 @@ from .arguments import (
     add_config_options,
     add_data_option,
     add_map_options,
+    check_tables,
     config_of_run,
     map_reader,
 )
@@ -86,6 +87,7 @@ def run(args: argparse.Namespace) -> None:
     from ..common.outputs import check_outputs
 
     check_choice('--method', args.method, METHODS)
+    check_tables({'--out': args.out})
     check_outputs({'--out': args.out}, [args.source, args.labels], args.overwrite)
     pattern = read_pattern(args.groups)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name, some, warn_of_others
-from .arguments import add_map_options, map_reader
+from .arguments import add_map_options, check_tables, map_reader
 from .fit import group_numbers, read_pattern
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..files.map_pairs import MapFiles
     from ..files.reviews import Extra, Reviewed
 
+TABLES = ('--out', '--objects', '--coco')
 OUTPUTS = ('--out', '--objects', '--report', '--coco', '--suspects')
 
 # Most images whose pictures a page has, the most doubtful ones.
@@ -147,6 +148,7 @@ def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
 
     if args.groups and not args.truth:
         raise ValueError('--groups are for the intervals of --truth: name the masks')
+    check_tables({option: outputs[option] for option in TABLES})
     if args.objects_out:
         outputs['--objects-out'] = files_of(args.objects_out, files.pairs)
     inputs = [args.maps, args.truth, args.labels, args.calibrator, args.images]

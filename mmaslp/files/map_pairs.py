@@ -195,17 +195,17 @@ def _list(folder: _Folder, problems: list[str]) -> dict[str, Path]:
 
 
 def find_photos(
-    folder: str | Path, names: Iterable[str], problems: list[str]
+    images: str | Path, names: Iterable[str], problems: list[str]
 ) -> dict[str, Path]:
     """Find the photograph or the scan of each map, by its name.
 
-    What else lies in the folder is added to ``problems``.
+    What else lies in the folder ``images`` is added to ``problems``.
 
     Raises:
         ValueError: There is none of any map.
     """
     there = list_files(
-        folder, (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES), 'photograph', problems
+        images, (*IMAGE_SUFFIXES, *NIFTI_SUFFIXES), 'photograph', problems
     )
 
     photos = {
@@ -218,7 +218,7 @@ def find_photos(
     if not photos:
         raise_problems(
             [f'there is none of {next(iter(names))}, or of another map', *problems],
-            f'--images {folder}',
+            f'`images` {images}',
         )
     return photos
 

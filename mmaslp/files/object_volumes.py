@@ -36,7 +36,9 @@ def write_volume(folder: str | Path, image: Judged, overwrite: bool = False) -> 
     import nibabel
 
     if image.prob.ndim != 3:
-        raise ValueError('--objects-out is for volumes: write images with --coco')
+        raise ValueError(
+            '`write_volume` is for volumes: write images with `write_coco`'
+        )
     if image.grid is None:
         raise ValueError(
             'where its voxels lie is not known: keep the NIfTI file of the scan or '

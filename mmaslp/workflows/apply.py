@@ -108,8 +108,8 @@ def _check_masks(
     check_number('min_object_prob', min_object_prob, at_least=0, at_most=1)
     if masks != 'keep':
         raise ValueError(
-            '--min-object-prob, --keep-real and --max-false leave objects out of '
-            'the masks of the network: give --masks keep'
+            '`min_object_prob` leaves objects out of the masks of the network: give '
+            "`masks='keep'`"
         )
     calibrator.check_objects()
 
@@ -167,7 +167,7 @@ class _Plan:
 
     def check_maps(self) -> None:
         """Refuse maps and descriptions that would cost a file."""
-        check_outputs({'--out': self.outputs}, self.inputs, self.overwrite)
+        check_outputs({'`out`': self.outputs}, self.inputs, self.overwrite)
 
     def check_masks_of(self, files: MapFiles) -> None:
         """Refuse masks that would replace one, before it is known how they end."""
@@ -175,7 +175,7 @@ class _Plan:
         for path in self.folders.masks.glob('*'):
             if stem_of(path) in files.pairs:
                 there.append(path)
-        check_outputs({'--masks': there}, self.inputs, self.overwrite)
+        check_outputs({'`masks`': there}, self.inputs, self.overwrite)
 
     def above(self) -> Path:
         """The folder of the outputs, or the first one above it that is there."""
@@ -187,7 +187,7 @@ class _Plan:
         maps = list(waiting.maps.glob('*'))
         masks = list(waiting.masks.glob('*'))
         new_masks = [self.folders.masks / part.name for part in masks]
-        check_outputs({'--masks': new_masks}, self.inputs, self.overwrite)
+        check_outputs({'`masks`': new_masks}, self.inputs, self.overwrite)
         warn_of_others(self.folders.maps, self.outputs)
         warn_of_others(self.folders.masks, new_masks)
 
@@ -277,7 +277,7 @@ class _Writer:
         if self.outside:
             sentences.append(
                 f'{self.outside} of {images} images are outside of the range of the '
-                f'fit, where --masks {self.masks} may be worse than keep: '
+                f'fit, where `masks={self.masks!r}` may be worse than keep: '
                 '`mmaslp review` names them'
             )
         return sentences

@@ -68,8 +68,8 @@ def prepare_dataset(
         FileNotFoundError: There is no data; says where it looked and what to fetch.
         ValueError: The data has problems, all of which are listed.
     """
-    check_number('--val-ratio', val_ratio, at_least=0, below=1)
-    optional(check_number, '--test-ratio', test_ratio, at_least=0, below=1)
+    check_number('val_ratio', val_ratio, at_least=0, below=1)
+    optional(check_number, 'test_ratio', test_ratio, at_least=0, below=1)
     if test_ratio is None:
         test_ratio = 0.0 if LAYOUTS.get(layout or '', LAYOUTS['folder']).home else 0.2
 
@@ -103,7 +103,7 @@ def _parts_to_keep(root: str, layout: str | None, overwrite: bool) -> Located:
         raise ValueError(
             f'{root} has {" and ".join(located)} and nothing to train on: name one '
             'part train, or move what divides it, such as val.txt, elsewhere: there '
-            '--val-list may name it'
+            '`val_list` may name it'
         )
     return located
 
@@ -189,7 +189,7 @@ def divide(
     if not parts['train']:
         raise ValueError(
             f'of {len(names)} images the split leaves no image to train on: add '
-            'images, lower --val-ratio or --test-ratio of `mmaslp prepare` (0 leaves '
+            'images, lower `val_ratio` or `test_ratio` of `mmaslp prepare` (0 leaves '
             'the part out), or shorten the list'
         )
     return {part: sorted(names) for part, names in parts.items() if names}

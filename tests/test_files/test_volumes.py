@@ -267,7 +267,7 @@ def test_damaged_and_odd_files_are_named(tmp_path):
     data = bytearray(gzip.decompress(whole))
     data[108:112] = bytes(4)
     (tmp_path / 'f.nii').write_bytes(data)
-    cases = dict(b='cannot be read', c='NIfTI', d='one volume', e='--max-value')
+    cases = dict(b='cannot be read', c='NIfTI', d='one volume', e='`max_value`')
     cases['f'] = 'before its header ends'
     for name, words in cases.items():
         path = next(tmp_path.glob(f'{name}.nii*'))
