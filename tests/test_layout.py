@@ -139,9 +139,8 @@ def messages(path):
         if isinstance(node, ast.JoinedStr):
             texts = [part.value for part in node.values if hasattr(part, 'value')]
             yield ''.join(text for text in texts if isinstance(text, str))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if id(node) not in docstrings:
-                yield node.value
+        elif isinstance(node, ast.Constant) and id(node) not in docstrings:
+            yield str(node.value)
 
 
 @pytest.mark.parametrize('room', ['common', 'files', 'workflows'])
