@@ -18,9 +18,9 @@ import numpy as np
 
 from mmaslp.evaluation.alarms import worse_metrics
 from mmaslp.evaluation.comparison import Measured, compare
-from mmaslp.evaluation.map_folders import evaluate_maps
 from mmaslp.evaluation.result import Result
 from mmaslp.files.prob_maps import MapReader
+from mmaslp.workflows.measure import evaluate_maps
 
 FACTOR = 1.6  # of the logits
 

@@ -171,8 +171,8 @@ def published(folder: Path, seed: int) -> dict[str, Any]:
 def ours(prob: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """``(N,)`` the largest score of each image; the masks fit the calibrator too."""
     from mmaslp import fit_calibrator
-    from mmaslp.files.review import review_image
-    from mmaslp.files.suspects import find_suspects
+    from mmaslp.workflows.review import review_image
+    from mmaslp.workflows.suspects import find_suspects
 
     labels = masks.astype(np.uint8)
     calibrator = fit_calibrator(prob, labels)
@@ -232,8 +232,8 @@ def write_large(path: Path, folder: Path) -> None:
 def large_ours(folder: Path) -> Callable[[], Any]:
     """Read a folder map by map, and find suspects."""
     from mmaslp.calibration.calibrator import Calibrator
-    from mmaslp.files.review import review_maps
-    from mmaslp.files.suspects import find_suspects
+    from mmaslp.workflows.review import review_maps
+    from mmaslp.workflows.suspects import find_suspects
 
     calibrator = Calibrator.load(folder / 'c.json')
     extras = {'suspects': find_suspects}

@@ -43,6 +43,7 @@ ROOMS = (
         'one thin adapter for each toolkit',
     ),
     ('report', (), 'results in, pages and diagrams out'),
+    ('workflows', (), 'measure, fit, apply, review, prepare a folder'),
     ('evaluation', (), 'results, measured on maps or in a test'),
     ('files', (), 'maps, masks, volumes, data sets'),
     ('training', (), 'what a training decides, once for all toolkits'),

@@ -26,7 +26,7 @@ GROUPS = {
         f'integrations.mmseg.{part}'
         for part in ('engine', 'models', 'datasets', 'evaluation')
     ),
-    'Files, results and pictures': ('commands', 'files', 'report'),
+    'Files, results and pictures': ('commands', 'workflows', 'files', 'report'),
     'Inside of the package': ('',),
 }
 

@@ -27,16 +27,14 @@ ALSO = {
         'evaluation.evaluator',
         'evaluation.result',
         'evaluation.comparison',
-        'evaluation.map_folders',
     ),
 }
 # Of the last group: what README, docs and examples import.
 FILES = (
-    'files.calibrated_maps',
+    'workflows',
     'files.map_pairs',
     'files.prob_maps',
-    'files.review',
-    'files.suspects',
+    'files.reviews',
     'files.coco',
     'report.page',
 )

@@ -15,10 +15,12 @@ import joblib
 from dask.distributed import Client, LocalCluster
 
 from mmaslp.calibration.fitting.fit import fit_tables
-from mmaslp.evaluation.map_folders import evaluate_maps
 from mmaslp.evaluation.result import save_result
-from mmaslp.files.map_pairs import MapFiles, count_tables
-from mmaslp.files.review import review_maps, write_review
+from mmaslp.files.map_pairs import MapFiles
+from mmaslp.files.reviews import write_review
+from mmaslp.workflows.fit import count_tables
+from mmaslp.workflows.measure import evaluate_maps
+from mmaslp.workflows.review import review_maps
 
 
 def work(val_maps: str, val_masks: str, test_maps: str, out: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from mmaslp.calibration.estimates import ImageEstimate, ObjectTable
-from mmaslp.files.review import Reviewed
+from mmaslp.files.reviews import Reviewed
 
 
 def table_of(labels, probability):

@@ -1,6 +1,7 @@
 """Who imports whom: read from the source, so that MMSegmentation is not needed."""
 
 import ast
+import re
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -12,7 +13,8 @@ MODULES = sorted(ROOT.rglob('*.py'))
 # A room imports from itself and from the rooms before it.
 ROOMS = [
     *('common', 'augmentation', 'losses', 'metrics', 'levels', 'calibration'),
-    *('training', 'files', 'evaluation', 'report', 'integrations', 'commands'),
+    *('training', 'files', 'evaluation', 'workflows', 'report', 'integrations'),
+    'commands',
 ]
 # Rooms that can be read and used alone, and what each may import of the others.
 PURE = {
@@ -119,3 +121,31 @@ def test_only_registries_of_mmsegmentation_are_imported_with_the_package():
             if str(name).split('.')[0] == 'mmseg' and name != 'mmseg.registry'
         ]
         assert not odd, f'{path} imports {odd}'
+
+
+# What an option is, and what may name some: whole commands, and other programs.
+OPTION = re.compile(r'(?<![\w-])--[a-z][\w-]*')
+WHOLE_COMMAND = re.compile(r'`mmaslp [^`]*`|--save_probabilities|training --npz')
+
+
+def messages(path):
+    """Texts of a module, without docstrings; pieces of an f-string are joined."""
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    docstrings = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):
+            docstrings.add(id(node.value))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            texts = [part.value for part in node.values if hasattr(part, 'value')]
+            yield ''.join(text for text in texts if isinstance(text, str))
+        elif isinstance(node, ast.Constant) and id(node) not in docstrings:
+            yield str(node.value)
+
+
+@pytest.mark.parametrize('room', ['common', 'files', 'workflows'])
+def test_only_commands_name_their_options(room):
+    """Below them messages name arguments of Python, see commands/errors.py."""
+    for path in within(room):
+        for text in messages(ROOT / path):
+            assert not OPTION.findall(WHOLE_COMMAND.sub('', text)), (path, text)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from mmaslp.files.coco import encode_image, write_coco
 from mmaslp.files.object_volumes import write_volume
-from mmaslp.files.review import Judged
+from mmaslp.files.reviews import Judged
 from mmaslp.files.volumes import Grid
 from tests.review_samples import estimate, reviewed, table_of
 

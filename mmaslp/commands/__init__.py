@@ -19,7 +19,7 @@ from types import ModuleType
 
 from ..version import __version__
 from .arguments import CommandParser
-from .errors import exit_code_of
+from .errors import exit_code_of, with_options
 
 __all__ = ['COMMANDS', 'main', 'run_command']
 
@@ -118,4 +118,4 @@ def _one_line(
     line: str | None = None,
 ) -> str:
     """Write a warning as an error: without the place in our code."""
-    return f'warning: {message}\n'
+    return f'warning: {with_options(str(message))}\n'

@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Read every map once, then write them calibrated."""
     from ..calibration.calibrator import Calibrator, file_of
-    from ..files.calibrated_maps import apply_calibrator
+    from ..workflows.apply import apply_calibrator
 
     pattern = read_pattern(args.groups)
     groups = None
@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
         groups = partial(group_numbers, pattern, fits=False)
     args.calibrator = file_of(args.calibrator)
     calibrator = Calibrator.load(args.calibrator)
+    _check_masks(args)
     least = args.min_object_prob
     if args.keep_real is not None or args.max_false is not None:
         calibrator.check_objects()
@@ -109,4 +110,14 @@ def run(args: argparse.Namespace) -> None:
         print(
             "The maps keep the network's decisions. Thresholded at 1/2 they give the "
             f'masks of --masks keep, not of --masks {args.masks}.'
+        )
+
+
+def _check_masks(args: argparse.Namespace) -> None:
+    """Refuse to leave objects out of other masks than those of the network."""
+    ways = (args.min_object_prob, args.keep_real, args.max_false)
+    if args.masks != 'keep' and any(way is not None for way in ways):
+        raise ValueError(
+            '--min-object-prob, --keep-real and --max-false leave objects out of '
+            'the masks of the network: give --masks keep'
         )

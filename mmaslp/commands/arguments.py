@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -213,6 +214,13 @@ def prepare_launcher(launcher: str, local_rank: int) -> None:
             f'--launcher {launcher}: MMEngine gives each process a GPU, and finds none '
             'here: leave out --launcher'
         )
+
+
+def check_tables(outputs: Mapping[str, str | None]) -> None:
+    """Refuse tables, by their option, that are named as pages."""
+    for option, path in outputs.items():
+        if path and path.lower().endswith(('.html', '.htm')):
+            raise ValueError(f'{option} {path} is not a page: --report writes one')
 
 
 def add_map_options(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from os.path import samefile
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name, printable
-from .arguments import add_overwrite
+from .arguments import add_overwrite, check_tables
 from .fit import group_numbers, read_pattern
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.result import strict_json
     from ..evaluation.verdict import overall_verdict, verdict
 
+    check_tables({'--json': args.json})
     check_outputs({'--json': args.json}, [args.first, args.second], args.overwrite)
     alarm = args.fail_if_worse is not None
     # What an alarm tests is without the bias that they show.

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from ..integrations.mmseg.checks.findings import PATCH, Diagnosis, noted
 from .arguments import CONFIG_HELP, add_data_option
 from .environment import check_environment, installed_versions
+from .errors import with_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     check_outputs({'--patch': args.patch})
     register_components()
     diagnosis = examine(args.config, args.data, args.levels)
-    print(*diagnosis.findings, sep='\n')
+    for finding in diagnosis.findings:
+        print(with_options(str(finding)))
     if diagnosis.mended and diagnosis.mended != diagnosis.original:
         _give_patch(args.config, args.patch, diagnosis.original, diagnosis.mended)
     elif args.patch:

@@ -9,7 +9,7 @@ Example:
 
 import argparse
 
-from .arguments import add_map_options, judging_calibrator, map_reader
+from .arguments import add_map_options, check_tables, judging_calibrator, map_reader
 from .fit import groups_by_name
 
 
@@ -41,8 +41,9 @@ def run(args: argparse.Namespace) -> int:
     from ..common.outputs import check_outputs, write_output
     from ..evaluation.result import strict_json
     from ..files.map_pairs import MapFiles
-    from ..files.review import range_said, review_maps
+    from ..workflows.review import range_said, review_maps
 
+    check_tables({'--json': args.json})
     args.calibrator = file_of(args.calibrator)
     check_outputs({'--json': args.json}, [args.maps, args.calibrator], args.overwrite)
     files = MapFiles.of(args.maps)

@@ -29,6 +29,7 @@ _BUILDERS = re.compile(
 # What a worker of a data loader puts before the message of its error.
 _OF_WORKER = re.compile(r'Caught \w+ in .*Original Traceback.*\n[\w.]+: ', re.DOTALL)
 _MAX_LENGTH = 500
+_QUOTES = '\'"'
 # What libraries mean by their words.
 _MEANINGS = {
     r'PytorchStreamWriter failed|unexpected pos \d+ vs \d+': (
@@ -42,6 +43,30 @@ _MEANINGS = {
         'an image or a mask is empty or damaged: `mmaslp prepare FOLDER` names it'
     ),
 }
+# What messages call an argument of a function, in backquotes, and the option for it.
+OPTIONS = {
+    'bins': '--bins',
+    'channel': '--channel',
+    'images': '--images',
+    'key': '--key',
+    'level': '--level',
+    'logits': '--logits',
+    'masks': '--masks',
+    'max_value': '--max-value',
+    'min_object_prob': '--min-object-prob',
+    'out': '--out',
+    'overwrite': '--overwrite',
+    'resamples': '--resamples',
+    'seed': '--seed',
+    'smallest': '--smallest',
+    'test_ratio': '--test-ratio',
+    'val_list': '--val-list',
+    'val_ratio': '--val-ratio',
+    'write_coco': '--coco',
+    'write_volume': '--objects-out',
+}
+# Such as `logits=True`; checks of arguments begin with the name alone.
+_ARGUMENT = re.compile(r'`(\w+)(?:=([^`]*))?`|^(\w+)(?= must be )')
 # Errors of the system about a disk, which may name no file.
 _OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 # The types in a part of a config: other values may be secrets, such as keys.
@@ -172,10 +197,30 @@ def _text_of(error: Exception) -> str:
     if isinstance(error, KeyError) and error.args:  # its text is that of its key
         text = str(error.args[0])
     text = _OF_WORKER.sub('', text.strip()) or type(error).__name__
+    text = with_options(text)
     for words, meaning in _MEANINGS.items():
         if re.search(words, text):
             text = f'{meaning} ({text})'
     return text
+
+
+def with_options(text: str) -> str:
+    """Name options of the commands where a message names arguments of Python.
+
+    Such as --max-value for `max_value`, --masks keep for `masks='keep'`, and
+    --overwrite for `overwrite=True`.
+    """
+    return _ARGUMENT.sub(_option_of, text)
+
+
+def _option_of(argument: re.Match) -> str:
+    name, value, first_word = argument.groups()
+    option = OPTIONS.get(name or first_word)
+    if option is None:
+        return argument[0]
+    if value is None or value == 'True':
+        return option
+    return f'{option} {value.strip(_QUOTES)}'
 
 
 def _text_of_system(error: OSError, folder: str | None) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name, short_names
-from .arguments import CommandParser, add_map_options, map_reader
+from .arguments import CommandParser, add_map_options, check_tables, map_reader
 from .fit import group_numbers, read_pattern
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def add_arguments(parser: CommandParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table, write what was asked for."""
     from ..evaluation.alarms import beyond_limits, read_limits
-    from ..evaluation.map_folders import evaluate_maps, name_calibrated
     from ..evaluation.verdict import describe
     from ..report.tables import format_table
+    from ..workflows.measure import evaluate_maps, name_calibrated
 
     _check(args)
     limits = read_limits(args.limit or ())
@@ -126,6 +126,7 @@ def _check(args: argparse.Namespace) -> None:
         )
     if args.plot and not args.plot.lower().endswith(FORMATS):
         raise ValueError(f'--plot {args.plot}: write one of {", ".join(FORMATS)}')
+    check_tables({'--json': args.json})
     check_outputs(
         {
             '--json': args.json,

@@ -21,6 +21,7 @@ from .arguments import (
     add_config_options,
     add_data_option,
     add_map_options,
+    check_tables,
     config_of_run,
     map_reader,
 )
@@ -86,6 +87,7 @@ def run(args: argparse.Namespace) -> None:
     from ..common.outputs import check_outputs
 
     check_choice('--method', args.method, METHODS)
+    check_tables({'--out': args.out})
     check_outputs({'--out': args.out}, [args.source, args.labels], args.overwrite)
     pattern = read_pattern(args.groups)
 
@@ -185,7 +187,8 @@ def _group_of(match: re.Match | None) -> str:
 
 
 def _count_maps(args: argparse.Namespace, group: 'Group') -> 'CalibrationTables':
-    from ..files.map_pairs import MapFiles, count_tables
+    from ..files.map_pairs import MapFiles
+    from ..workflows.fit import count_tables
 
     return count_tables(
         MapFiles.of(args.source, args.labels),

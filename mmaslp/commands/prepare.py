@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Check, divide, and say how many images each part has."""
-    from ..files.datasets import prepare_dataset
+    from ..workflows.prepare import prepare_dataset
 
     found = prepare_dataset(
         args.root,

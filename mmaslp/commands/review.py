@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name, some, warn_of_others
-from .arguments import add_map_options, judging_calibrator, map_reader
+from .arguments import add_map_options, check_tables, judging_calibrator, map_reader
 from .fit import groups_by_name
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator
     from ..files.map_pairs import MapFiles
-    from ..files.review import Extra, Reviewed
+    from ..files.reviews import Extra, Reviewed
 
+TABLES = ('--out', '--objects', '--coco')
 OUTPUTS = ('--out', '--objects', '--report', '--coco', '--suspects')
 
 # Most images whose pictures a page has, the most doubtful ones.
@@ -99,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
     from ..calibration.calibrator import file_of
     from ..common.arguments import check_number
     from ..files.map_pairs import MapFiles
-    from ..files.review import compare_review, review_maps
+    from ..workflows.review import compare_review, review_maps
 
     check_number('--smallest', args.smallest, at_least=0)
     check_number('--level', args.level, above=0, below=1)
@@ -156,6 +157,7 @@ def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
     if bool(args.labels) != bool(args.suspects) or (args.labels and args.truth):
         raise ValueError('--labels and --suspects go together, and without --truth')
 
+    check_tables({option: outputs[option] for option in TABLES})
     if args.objects_out:
         outputs['--objects-out'] = files_of(args.objects_out, files.pairs)
     inputs = [args.maps, args.truth, args.labels, args.calibrator, args.images]
@@ -166,8 +168,9 @@ def _check_outputs(args: argparse.Namespace, files: 'MapFiles') -> None:
 
 def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
     """What else the options ask for of each image."""
-    from ..files import coco, map_pairs, object_volumes, suspects
+    from ..files import coco, map_pairs, object_volumes
     from ..report.views import views_of
+    from ..workflows.suspects import find_suspects
 
     problems: list[str] = []
     photos = (
@@ -189,7 +192,7 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
     if args.coco:
         extras['coco'] = partial(coco.encode_image, photos)
     if args.suspects:
-        extras['suspects'] = suspects.find_suspects
+        extras['suspects'] = find_suspects
     if args.objects_out:
         write = partial(object_volumes.write_volume, overwrite=args.overwrite)
         extras['volumes'] = partial(write, args.objects_out)
@@ -225,8 +228,8 @@ def _without_probabilities(
 
 
 def _print_review(rows: 'list[Reviewed]') -> None:
-    from ..files.review import range_said
     from ..report.tables import number_text
+    from ..workflows.review import range_said
 
     print(f'{"most doubtful images":<32}{"Dice":>8}{"at least":>10}{"objects":>9}')
     for row in rows[:10]:
@@ -248,9 +251,9 @@ def _print_review(rows: 'list[Reviewed]') -> None:
 
 
 def _print_proof(rows: 'list[Reviewed]', groups: dict[str, int] | None) -> None:
-    from ..files.review import proof
     from ..metrics.catalogue import metric_of
     from ..report.tables import number_text
+    from ..workflows.review import proof
 
     numbers = None
     units = ''
@@ -272,18 +275,18 @@ def _write(
     alarm: bool,
 ) -> None:
     """Write what was asked for."""
-    from ..files import coco, review, suspects
+    from ..files import coco, reviews
     from ..report.review_page import write_review_page
 
     overwrite = args.overwrite
     if args.out:
-        review.write_review(args.out, rows, overwrite)
+        reviews.write_review(args.out, rows, overwrite)
     if args.objects:
-        review.write_objects(args.objects, rows, overwrite)
+        reviews.write_objects(args.objects, rows, overwrite)
     if args.coco:
         coco.write_coco(args.coco, rows, overwrite)
     if args.suspects:
-        suspects.write_suspects(args.suspects, rows, overwrite)
+        reviews.write_suspects(args.suspects, rows, overwrite)
     if args.report:
         write_review_page(
             args.report,

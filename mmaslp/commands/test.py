@@ -15,6 +15,7 @@ from .arguments import (
     CommandParser,
     add_overwrite,
     add_run_options,
+    check_tables,
     config_of_run,
 )
 from .fit import group_numbers, read_pattern
@@ -167,6 +168,7 @@ def _check(
         raise ValueError(
             '--groups needs the metrics of calibration: add --eval ece, or --review'
         )
+    check_tables({'--review': args.review})
     if args.review:
         if calibrator is None:
             raise ValueError(

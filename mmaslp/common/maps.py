@@ -50,8 +50,8 @@ def refuse_calibrated(given: object) -> None:
     """Refuse a map that says that it is calibrated."""
     if says_calibrated(given):
         raise ValueError(
-            'these maps are calibrated: give those of the network, such as the first '
-            'output of wrap(network, with_raw=True)'
+            "these maps are calibrated already: give the network's own maps, such as "
+            'the first output of wrap(network, with_raw=True)'
         )
 
 
@@ -459,8 +459,8 @@ def _pair(
     check_foreground(prob, label, axis=1)
     if valid is not None and valid.any() and not label.any():
         warnings.warn(
-            f'labels hold 0 and {ignore_index} (ignored) and never 1: divide a mask of '
-            '0 and 255 by 255, else its objects are not counted',
+            f'labels contain 0 and {ignore_index} (ignored) and never 1: divide a mask '
+            'of 0 and 255 by 255, else its objects are not counted',
             stacklevel=4,
         )
     return prob, label.bool(), valid

@@ -14,8 +14,6 @@ from pathlib import Path
 
 from .arguments import check_bool, check_path
 
-# Options of tables: of these files only --report is a page.
-_TABLES = ('--out', '--objects', '--coco', '--json', '--review')
 _BINARY = getattr(os, 'O_BINARY', 0)  # Windows alone has it
 
 
@@ -29,8 +27,8 @@ def check_outputs(
     Paths are compared as files: links, hard links and relative names are resolved.
 
     Args:
-        outputs (Mapping): By the option that names it a file, several of them, or None
-            where it is not given.
+        outputs (Mapping): By what names it for the user, such as an argument, a file,
+            several of them, or None where it is not given.
         inputs (Iterable): Files and folders that are read. No output may be one of
             them, or lie in one.
         overwrite (bool): Whether other existing files may be replaced.
@@ -41,7 +39,7 @@ def check_outputs(
             of them are the same file.
     """
     read = {_identity(_expanded(path)): path for path in inputs if path}
-    first_option: dict[object, str] = {}  # by the file that it names
+    first_name: dict[object, str] = {}  # by the file that it names
     folders: set[Path] = set()  # that were checked
     for option, path in _listed(outputs):
         name = f'{option} {path}'
@@ -49,15 +47,13 @@ def check_outputs(
             raise ValueError(f'{name} is a folder: name a file')
         if _is_stream(path):
             continue
-        if option in _TABLES and path.suffix.lower() in ('.html', '.htm'):
-            raise ValueError(f'{name} is not a page: --report writes one')
 
         identity = _identity(path)
         if identity in read:
             raise ValueError(f'{name} is an input: it would be lost')
-        if identity in first_option:
-            raise ValueError(_same_file(first_option[identity], option, path))
-        first_option[identity] = option
+        if identity in first_name:
+            raise ValueError(_same_file(first_name[identity], option, path))
+        first_name[identity] = option
 
         folder = _real(path).parent
         if folder not in folders:
@@ -101,8 +97,8 @@ def check_output(path: str | Path, overwrite: bool = False, name: str = '') -> N
     if overwrite or empty or _is_stream(path) or not os.path.lexists(path):
         return
     raise FileExistsError(
-        f'{name} {path} exists already: replace it with --overwrite (in Python '
-        'overwrite=True), or name another'.lstrip()
+        f'{name} {path} exists already: replace it with `overwrite=True`, or name '
+        'another'.lstrip()
     )
 
 

@@ -1,1 +1,1 @@
-"""Files in and out: maps, masks, results; imports no mm* package."""
+"""Reading and writing: lists, maps, masks, volumes, tables; imports no mm* package."""

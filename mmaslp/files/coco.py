@@ -13,7 +13,7 @@ from ..common.extras import import_extra
 from ..common.outputs import write_output
 from .images import upright
 from .names import display_name, some
-from .review import Judged, Reviewed
+from .reviews import Judged, Reviewed
 
 CATEGORY = {'id': 1, 'name': 'object'}
 
@@ -28,9 +28,9 @@ def encode_image(photos: Mapping[str, Path], image: Judged) -> dict[str, Any]:
         ValueError: It is a volume.
         ImportError: pycocotools is not installed.
     """
-    rle = import_extra('pycocotools.mask', 'coco', '--coco')
+    rle = import_extra('pycocotools.mask', 'coco', '`write_coco`')
     if image.prob.ndim != 2:
-        raise ValueError('COCO is for images: write volumes with --objects-out')
+        raise ValueError('COCO is for images: write volumes with `write_volume`')
 
     labels = image.objects.labels
     photo = photos.get(image.name, image.path)

@@ -108,8 +108,8 @@ def check_uncalibrated(path: Path) -> None:
     if is_calibrated(path):
         raise ValueError(
             'it is calibrated already, as its header or the file '
-            f'{MARK} beside it says: give the map of the network (`mmaslp test` writes '
-            'it with --raw, or without --calibrator)'
+            f'{MARK} beside it says: give the map of the network (`mmaslp test '
+            '--raw` writes it)'
         )
 
 

@@ -57,7 +57,7 @@ class NNUNetDataset:
                     if channel is None
                     else f'channel {channel!r} is not one of its foregrounds'
                 )
-                + f': give one of {listed} (with --channel)'
+                + f': give one of {listed} (with `channel`)'
             )
         return meant[0]
 
@@ -204,7 +204,7 @@ def described(values: np.ndarray, dataset: NNUNetDataset | None) -> NNUNetDatase
         raise ValueError(
             'its channels do not add up to 1, and its dataset.json describes classes '
             'that exclude each other: put the dataset.json of these maps into the same '
-            'folder, and leave --max-value out'
+            'folder, and leave `max_value` out'
         )
     return dataset
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..common.outputs import write_output
 from .gzipped import compressed
-from .review import Judged
+from .reviews import Judged
 
 # Of each volume: the numbers, the labels for ITK-SNAP, the colours for 3D Slicer.
 ENDINGS = ('.nii.gz', '.label.txt', '.ctbl')
@@ -36,7 +36,9 @@ def write_volume(folder: str | Path, image: Judged, overwrite: bool = False) -> 
     import nibabel
 
     if image.prob.ndim != 3:
-        raise ValueError('--objects-out is for volumes: write images with --coco')
+        raise ValueError(
+            '`write_volume` is for volumes: write images with `write_coco`'
+        )
     if image.grid is None:
         raise ValueError(
             'where its voxels are is not known: keep the NIfTI file of the scan or '

@@ -137,7 +137,7 @@ class MapReader:
         if not self.logits and 0 < highest <= least:
             raise ValueError(
                 f'the largest probability in all maps is {highest:.3g}: say with '
-                '--max-value which stored value means probability 1 (255 for 8 bits, '
+                '`max_value` which stored value means probability 1 (255 for 8 bits, '
                 '65535 for 16 bits if the maps are right as they are)'
             )
 
@@ -175,11 +175,11 @@ class MapReader:
     def _read(self, path: Path) -> np.ndarray:
         suffix = suffix_of(path)
         if suffix != '.npz' and (self.key, self.channel) != (None, None):
-            raise ValueError('--key and --channel are for .npz maps: leave them out')
+            raise ValueError('`key` and `channel` are for .npz maps: leave them out')
         if suffix in IMAGE_SUFFIXES and not self.logits:
             values, usual = _read_image(path)
             if usual and self.max_value and self.max_value > usual:
-                raise ValueError(f'its values end at {usual}: lower --max-value')
+                raise ValueError(f'its values end at {usual}: lower `max_value`')
             return self._scaled(path, values, usual)
         if suffix not in ARRAY_SUFFIXES:
             known = ', '.join(ARRAY_SUFFIXES if self.logits else MAP_SUFFIXES)
@@ -192,11 +192,11 @@ class MapReader:
         if values.dtype.kind not in ('f' if self.logits else 'biuf'):
             raise ValueError(
                 f'contains {values.dtype}; maps are floating point in [0, 1] or '
-                'logits, or integers whose scale you state with --max-value'
+                'logits, or integers whose scale you state with `max_value`'
             )
         if self.channel is not None and values.ndim != 4:
             raise ValueError(
-                f'--channel {self.channel}: its shape {values.shape} has no axis of '
+                f'`channel={self.channel!r}`: its shape {values.shape} has no axis of '
                 'channels, which is the first of four: leave it out'
             )
         if self.logits:
@@ -221,7 +221,7 @@ class MapReader:
         if top is None:
             raise ValueError(
                 f'contains {values.dtype} up to {values.max(initial=0)}: state with '
-                '--max-value which of them stands for probability 1'
+                '`max_value` which of them stands for probability 1'
             )
 
         _check_range(values, top)
@@ -280,7 +280,7 @@ def _chosen_key(names: Sequence[str], key: str | None) -> str:
     if key not in names:
         raise ValueError(
             f'it contains {", ".join(names) or "no array"}, not {key}: name the array '
-            'of maps with --key, and save masks alone'
+            'of maps with `key`, and save masks alone'
         )
     return key
 
@@ -304,7 +304,7 @@ def _checked_rank(values: np.ndarray) -> np.ndarray:
     if values.ndim not in (2, 3):
         raise ValueError(
             f'a map has shape (H, W) or (D, H, W), not {values.shape}: drop axes of '
-            'one; a softmax of nnU-Net is read without --logits'
+            'one; a softmax of nnU-Net is read without `logits=True`'
         )
 
     sums = [
@@ -339,7 +339,7 @@ def _check_range(values: np.ndarray, top: float) -> None:
     if low < -top * ROUNDING or high > top * (1 + ROUNDING):
         raise ValueError(
             f'values are in [{low:.6g}, {high:.6g}], not in [0, {top:g}]: give '
-            '--logits if they are logits (for eval-maps apply sigmoid first); else say '
-            'with --max-value which value stands for probability 1 (of per cent '
-            '--max-value 100)'
+            '`logits=True` if they are logits (for eval-maps apply sigmoid first); if '
+            'not, say with `max_value` which value stands for probability 1 (of per '
+            'cent `max_value=100`)'
         )

@@ -11,10 +11,10 @@ from ..calibration.calibrator import Calibrator
 from ..common.outputs import write_output
 from ..files.names import short_names
 from ..files.object_volumes import COLOURS, UNKNOWN
-from ..files.review import Reviewed, range_said
-from ..files.suspects import Suspect, all_suspects
+from ..files.reviews import Reviewed, Suspect, all_suspects
 from ..files.volumes import place_text
 from ..metrics.image_metrics import mean_of_known
+from ..workflows.review import range_said
 from .page import render_page, time_text
 from .tables import number_text
 from .views import View, doubtful_objects
@@ -123,7 +123,7 @@ def write_review_page(
 
     Args:
         path (str | Path): Where to.
-        rows (Sequence[Reviewed]): Of :func:`~mmaslp.files.review.review_maps`, with
+        rows (Sequence[Reviewed]): Of :func:`~mmaslp.workflows.review.review_maps`, with
             :func:`~mmaslp.report.views.views_of` as the extra ``'views'``.
         calibrator (Calibrator): That of the review.
         calibrator_file (str | Path, optional): Its file, which is named. Defaults to

@@ -13,7 +13,7 @@ from scipy import ndimage
 from ..common.inputs import naming
 from ..files.images import GREYS, grey_picture, upright
 from ..files.object_volumes import colour_of
-from ..files.review import Judged
+from ..files.reviews import Judged
 from ..files.volumes import (
     AXES,
     PLANES,

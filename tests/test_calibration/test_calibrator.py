@@ -262,7 +262,7 @@ from mmaslp import Calibrator
 calibrator = Calibrator.load(sys.argv[1])
 prob = np.full((32, 32), 0.9)
 calibrator(prob), calibrator.masks(prob), calibrator.judge(prob)
-import mmaslp.files.calibrated_maps, mmaslp.evaluation.map_folders
+import mmaslp.workflows.apply, mmaslp.workflows.measure
 odd = [name for name in sys.modules if '.fitting' in name or 'scipy.opt' in name]
 assert not odd, odd
 """

@@ -21,8 +21,9 @@ from mmaslp.calibration.features import (
 )
 from mmaslp.calibration.fitting.decisions import fit_decisions
 from mmaslp.common.bands import border_bands
-from mmaslp.files.review import review_image, write_objects
+from mmaslp.files.reviews import write_objects
 from mmaslp.metrics.image_metrics import aurc
+from mmaslp.workflows.review import review_image
 from tests.evil import growth
 from tests.test_calibration import samples
 from tests.test_calibration.object_scenes import discs, object_figures

@@ -2,13 +2,16 @@ import errno
 import os
 import signal
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from mmaslp.commands import main
-from mmaslp.commands.errors import describe, exit_code_of
+from mmaslp.commands import COMMANDS, main
+from mmaslp.commands.arguments import CommandParser
+from mmaslp.commands.errors import OPTIONS, describe, exit_code_of
 from tests.map_folders import write_set
 
 
@@ -208,3 +211,41 @@ def test_an_error_of_a_worker_of_a_data_loader_is_its_last_line():
     with pytest.raises(ValueError, match='in DataLoader worker') as raised:
         next(iter(DataLoader(Broken(), num_workers=1)))
     assert describe(raised.value) == (True, '0.png: its mask is\nanother one')
+
+
+@pytest.mark.parametrize(
+    ('python', 'command'),
+    [
+        ('state with `max_value` which', 'state with --max-value which'),
+        ("give `masks='keep'`, or leave", 'give --masks keep, or leave'),
+        ('(of per cent `max_value=100`)', '(of per cent --max-value 100)'),
+        ('replace it with `overwrite=True`', 'replace it with --overwrite'),
+        ('val_ratio must be a number', '--val-ratio must be a number'),
+        # No arguments: a command, an argument without an option, a word, a file.
+        *[(text, text) for text in ('`mmaslp fit --out x`', '`graded=True`')],
+        *[(text, text) for text in ('masks of level', '/max_value/masks/key.png')],
+    ],
+)
+def test_messages_of_python_name_options_of_commands(capsys, python, command):
+    assert exit_code_of(lambda: fail(ValueError(python))) == 2
+    assert capsys.readouterr().err.startswith(f'error: {command}\n')
+
+
+def test_a_warning_names_options_too(monkeypatch, capsys):
+    def run(args):
+        warning = UserWarning('all lie below `max_value`')
+        print(warnings.formatwarning(warning, UserWarning, __file__, 1), end='')
+
+    monkeypatch.setattr('mmaslp.commands.apply.run', run)
+    assert main(['apply', 'c.json', 'maps', '--out', 'out']) == 0
+    assert capsys.readouterr().out == 'warning: all lie below --max-value\n'
+
+
+def test_each_option_that_stands_for_an_argument_is_there():
+    options = set()
+    for name in COMMANDS:
+        parser = CommandParser()
+        module = import_module(f'mmaslp.commands.{name.replace("-", "_")}')
+        module.add_arguments(parser)
+        options |= set(parser._option_string_actions)
+    assert set(OPTIONS.values()) <= options

@@ -13,9 +13,10 @@ from scipy import ndimage
 from mmaslp.calibration import Calibrator, fit_calibrator
 from mmaslp.commands import run_command
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.files.review import Judged, proof, review_maps, write_review
+from mmaslp.files.reviews import Judged, write_review
 from mmaslp.report.review_page import efforts
 from mmaslp.report.views import views_of
+from mmaslp.workflows.review import proof, review_maps
 from tests.review_samples import estimate, table_of
 from tests.test_calibration.object_scenes import discs, write_scenes
 

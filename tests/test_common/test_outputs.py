@@ -93,7 +93,7 @@ def test_all_files_are_checked_before_the_first_is_written(tmp_path):
     last = tmp_path / '9.png'
     last.write_text('mine')
     files = [tmp_path / f'{number}.png' for number in range(10)]
-    with pytest.raises(FileExistsError, match=r'^--out .*9\.png .*--overwrite'):
+    with pytest.raises(FileExistsError, match=r'^--out .*9\.png .*`overwrite=True`'):
         check_outputs({'--out': files, '--json': None})
 
 

@@ -13,10 +13,10 @@ from mmaslp.evaluation.comparison import (
     compare_within,
 )
 from mmaslp.evaluation.evaluator import Evaluator
-from mmaslp.evaluation.map_folders import evaluate_maps
 from mmaslp.evaluation.result import load_results, save_result
 from mmaslp.evaluation.verdict import describe
 from mmaslp.report.page import report_html, write_report
+from mmaslp.workflows.measure import evaluate_maps
 from tests.test_report import sections as helper
 
 

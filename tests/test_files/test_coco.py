@@ -10,7 +10,7 @@ from PIL import Image
 from mmaslp.commands import run_command
 from mmaslp.files.coco import encode_image, write_coco
 from mmaslp.files.object_volumes import files_of, write_volume
-from mmaslp.files.review import Judged
+from mmaslp.files.reviews import Judged
 from mmaslp.files.volumes import grid_of
 from tests.review_samples import estimate, reviewed, table_of
 
@@ -78,7 +78,7 @@ def test_volumes_are_not_for_coco(tmp_path):
     image = Judged(
         tmp_path / 'a.npy', 'a', labels * 0.9, table_of(labels, [0.5]), estimate()
     )
-    with pytest.raises(ValueError, match='--objects-out'):
+    with pytest.raises(ValueError, match='`write_volume`'):
         encode_image({}, image)
 
 
@@ -129,7 +129,7 @@ def test_a_volume_without_a_place_and_an_image_are_refused(tmp_path):
     flat = Judged(
         tmp_path / 'a.npy', 'a', labels[0] * 0.9, table_of(labels[0], [0.5]), estimate()
     )
-    with pytest.raises(ValueError, match='--coco'):
+    with pytest.raises(ValueError, match='`write_coco`'):
         write_volume(tmp_path, flat)
 
 

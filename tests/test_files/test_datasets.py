@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.files.datasets import list_pairs, locate, prepare_dataset
+from mmaslp.files.datasets import list_pairs, locate
+from mmaslp.workflows.prepare import prepare_dataset
 from tests.evil import command
 from tests.map_folders import write_set
 

@@ -1,26 +1,17 @@
 """Files that are odd, broken or hostile, and what is written in their place."""
 
-import io
-import os
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from mmaslp import Calibrator, fit_calibrator
-from mmaslp.calibration import dice_optimal_mask
-from mmaslp.calibration.decisions import Decisions, Predictor
-from mmaslp.calibration.features import DOMAIN_FEATURES
-from mmaslp.files.calibrated_maps import apply_calibrator
 from mmaslp.files.images import read_binary_mask
 from mmaslp.files.map_pairs import MapFiles, pair_files
 from mmaslp.files.nnunet_maps import find_dataset
 from mmaslp.files.prob_maps import MapReader, quantised, write_prob_map
-from mmaslp.files.review import review_image, review_maps
-from tests.evil import command
+from mmaslp.workflows.apply import apply_calibrator
+from mmaslp.workflows.review import review_image, review_maps
 
 PROB = np.random.default_rng(0).random((8, 16, 16))
 MASKED = np.ma.masked_array(PROB, PROB > 0.5)
@@ -45,41 +36,6 @@ def test_a_mask_of_0_and_less(tmp_path):
     Image.fromarray(-np.eye(9, dtype=np.int32)).save(tmp_path / 'x.tif')
     with pytest.raises(ValueError, match=r'x\.tif'):
         read_binary_mask(tmp_path / 'x.tif')
-
-
-JUDGING = Calibrator(
-    'temperature',
-    'single',
-    'confidence',
-    [([0, 10], [0, 5])],
-    decisions=Decisions(
-        objects=Predictor('logistic', [0.0, 0.0]),
-        features=[[0.1] * len(DOMAIN_FEATURES)],
-        expected=[0.5],
-        dice=[0.5],
-        area_errors=[0.0],
-        accuracy_errors=[0.0],
-        empty=[5, 2],
-        cuts=[[0.0, 1.0, 0.0, 0.5]],
-    ),
-)
-
-
-@pytest.mark.parametrize('key', ['file', 'allow_pickle', 'é'])
-def test_any_array_of_npz_is_calibrated(tmp_path, monkeypatch, key):
-    monkeypatch.chdir(tmp_path)
-    Path('maps').mkdir()
-    JUDGING.save('c.json')
-    np.savez('maps/a.npz', values=PROB[0])
-    os.rename('maps/a.npz', 'a.zip')
-    shutil.unpack_archive('a.zip', 'a')
-    os.makedirs(Path('b', key).parent)
-    os.rename('a/values.npy', f'b/{key}.npy')
-    shutil.make_archive('b', 'zip', 'b')
-    os.rename('b.zip', 'maps/a.npz')
-    assert command('apply', 'c.json', 'maps', '--out', 'out') == 0
-    with np.load('out/a.npz') as found:
-        np.testing.assert_array_equal(found[key], JUDGING(PROB[0]))
 
 
 @pytest.mark.parametrize(
@@ -119,65 +75,12 @@ def test_other_values_are_rounded_to_the_nearest():
     assert np.array_equal(quantised(prob), np.rint(prob * 65535))
 
 
-HALVING = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
-VOLUME = np.random.default_rng(0).random((3, 8, 8)).astype(np.float32)
-
-
-@pytest.mark.parametrize('suffix', ['npy', 'NPY', 'npz', 'NPZ'])
-@pytest.mark.parametrize('shape', [(8, 8), (1, 8, 8)])
-def test_an_array_comes_back_in_its_form(tmp_path, suffix, shape):
-    maps, out = tmp_path / 'maps', tmp_path / 'out'
-    maps.mkdir()
-    prob, other = VOLUME[0].reshape(shape), np.arange(3)
-    buffer = io.BytesIO()
-    if suffix.lower() == 'npy':
-        np.save(buffer, prob)
-    else:
-        np.savez(buffer, prob=prob, other=other)
-    (maps / f'x.{suffix}').write_bytes(buffer.getvalue())
-    reader = MapReader(key='prob' if suffix.lower() == 'npz' else None)
-    apply_calibrator(HALVING, maps, out, reader=reader)
-    found = np.load(io.BytesIO((out / f'x.{suffix}').read_bytes()))
-    if suffix.lower() == 'npz':
-        assert found.files == ['prob']
-        found = found['prob']
-    assert found.shape == shape
-    np.testing.assert_array_equal(found, HALVING(prob))
-
-
-def test_per_cent_in_an_npz(tmp_path):
-    maps = tmp_path / 'maps'
-    maps.mkdir()
-    softmax = np.stack([1 - VOLUME, VOLUME]) * 100
-    np.savez(maps / 'x.npz', probabilities=softmax)
-    reader = MapReader(max_value=100)
-    np.testing.assert_allclose(reader.read(maps / 'x.npz'), VOLUME, rtol=1e-6)
-    apply_calibrator(HALVING, maps, tmp_path / 'out', reader=reader)
-    found = np.load(tmp_path / 'out' / 'x.npz')['probabilities']
-    np.testing.assert_allclose(found.sum(0), 1, atol=1e-6)
-    np.testing.assert_allclose(found[1], HALVING(VOLUME), atol=1e-6)
-
-
-def test_a_volume_has_one_threshold(tmp_path):
-    maps = tmp_path / 'maps'
-    maps.mkdir()
-    prob = VOLUME * np.array([0.2, 0.6, 1.0], np.float32)[:, None, None]
-    np.savez(maps / 'x.npz', probabilities=np.stack([1 - prob, prob]))
-    apply_calibrator(HALVING, maps, tmp_path / 'out', masks='dice')
-    written = np.load(tmp_path / 'out_masks' / 'x.npy') > 0
-    whole = dice_optimal_mask(HALVING(prob)[None, None])[0, 0]
-    apart = np.stack([dice_optimal_mask(HALVING(each)) for each in prob])
-    assert np.array_equal(written, whole)
-    assert np.array_equal(HALVING.masks(prob), whole)
-    assert not np.array_equal(whole, apart)
-
-
 def test_a_second_map_of_a_name_is_an_error(tmp_path):
     maps, masks = tmp_path / 'maps', tmp_path / 'masks'
     maps.mkdir()
     masks.mkdir()
-    np.savez(maps / 'x.npz', VOLUME[0])
-    np.save(maps / 'x.npy', VOLUME[0])
+    np.savez(maps / 'x.npz', PROB[0])
+    np.save(maps / 'x.npy', PROB[0])
     Image.fromarray(np.eye(8, dtype=np.uint8)).save(masks / 'x.png')
     _, problems = pair_files(maps, masks)
     assert 'the same name as x.npy' in problems[0]
@@ -215,15 +118,7 @@ def test_a_mask_whose_object_would_be_overlooked(tmp_path, write, said):
         read_binary_mask(tmp_path / 'x.png')
 
 
-def test_maps_may_be_written_here(tmp_path, monkeypatch):
-    write_prob_map(tmp_path / 'maps' / 'a.png', VOLUME[0])
-    (tmp_path / 'here').mkdir()
-    monkeypatch.chdir(tmp_path / 'here')
-    apply_calibrator(HALVING, tmp_path / 'maps', '.', masks='keep')
-    assert [path.name for path in Path('.').iterdir()] == ['a.png']
-    assert (tmp_path / 'here_masks' / 'a.png').is_file()
-
-
+HALVING = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
 LABELS = (torch.rand(5, 16, 16) > 0.5).long()
 LAST = torch.rand(5, 16, 16, 1)  # the channel
 PROBS = LAST[..., 0]

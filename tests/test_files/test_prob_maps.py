@@ -56,25 +56,25 @@ def test_the_whole_set_decides(tmp_path):
         Image.fromarray(np.full((2, 2), level, np.uint8)).save(paths[-1])
     read_set(*paths)
     read_set(*paths[:2], max_value=255)
-    with pytest.raises(ValueError, match='--max-value'):
+    with pytest.raises(ValueError, match='`max_value`'):
         read_set(*paths[:2])
-    with pytest.raises(ValueError, match='values end at 255: lower --max-value'):
+    with pytest.raises(ValueError, match='values end at 255: lower `max_value`'):
         read_set(*paths, max_value=1000)
 
 
 RAMP = np.linspace(0, 1, 64).reshape(8, 8)
 # From the stored values to the words of the refusal and the value to state.
 SCALES = {
-    '8-bit 0/1': ((RAMP > 0.5).astype(np.uint8), '--max-value', 1),
-    '8-bit per cent': ((RAMP * 100).astype(np.uint8), '--max-value', 100),
-    '16-bit 0/1': ((RAMP > 0.5).astype(np.uint16), '--max-value', 1),
-    '16-bit to 255': ((RAMP * 255).astype(np.uint16), '--max-value', 255),
-    '16-bit below 255': ((RAMP * 200).astype(np.uint16), '--max-value', 255),
-    '12 bits in 16': ((RAMP * 4095).astype(np.uint16), '--max-value', 4095),
-    'int32 TIFF': ((RAMP * 65535).astype(np.int32), '--max-value', 65535),
-    'float per cent': (RAMP * 100, r'\[0, 100\].*--max-value 100', 100),
-    'float to 255': (RAMP * 255, '--max-value', 255),
-    'npy of integers': ((RAMP * 255).astype(np.uint8), '--max-value', 255),
+    '8-bit 0/1': ((RAMP > 0.5).astype(np.uint8), '`max_value`', 1),
+    '8-bit per cent': ((RAMP * 100).astype(np.uint8), '`max_value`', 100),
+    '16-bit 0/1': ((RAMP > 0.5).astype(np.uint16), '`max_value`', 1),
+    '16-bit to 255': ((RAMP * 255).astype(np.uint16), '`max_value`', 255),
+    '16-bit below 255': ((RAMP * 200).astype(np.uint16), '`max_value`', 255),
+    '12 bits in 16': ((RAMP * 4095).astype(np.uint16), '`max_value`', 4095),
+    'int32 TIFF': ((RAMP * 65535).astype(np.int32), '`max_value`', 65535),
+    'float per cent': (RAMP * 100, r'\[0, 100\].*`max_value=100`', 100),
+    'float to 255': (RAMP * 255, '`max_value`', 255),
+    'npy of integers': ((RAMP * 255).astype(np.uint8), '`max_value`', 255),
 }
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from mmaslp import Calibrator, fit_calibrator
 from mmaslp.commands import run_command
-from mmaslp.evaluation.map_folders import evaluate_maps
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.files.review import Judged
+from mmaslp.files.reviews import Judged
 from mmaslp.files.volumes import Grid, grid_of, read_nifti
 from mmaslp.metrics import CalibrationHistogram
+from mmaslp.workflows.measure import evaluate_maps
 from tests.review_samples import estimate, reviewed, table_of
 from tests.test_calibration.object_scenes import discs
 
@@ -267,7 +267,7 @@ def test_damaged_and_odd_files_are_named(tmp_path):
     data = bytearray(gzip.decompress(whole))
     data[108:112] = bytes(4)
     (tmp_path / 'f.nii').write_bytes(data)
-    cases = dict(b='cannot be read', c='NIfTI', d='one volume', e='--max-value')
+    cases = dict(b='cannot be read', c='NIfTI', d='one volume', e='`max_value`')
     cases['f'] = 'before its header ends'
     for name, words in cases.items():
         path = next(tmp_path.glob(f'{name}.nii*'))

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from mmaslp import fit_calibrator
-from mmaslp.files.review import review_maps
-from mmaslp.files.suspects import find_suspects
 from mmaslp.report.page import report_html
 from mmaslp.report.review_page import write_review_page
 from mmaslp.report.views import views_of
+from mmaslp.workflows.review import review_maps
+from mmaslp.workflows.suspects import find_suspects
 from tests.test_calibration.object_scenes import discs, write_scenes
 
 from . import sections as helper

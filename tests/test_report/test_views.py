@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmaslp.files.images import upright
 from mmaslp.files.object_volumes import colour_of
-from mmaslp.files.review import Judged
+from mmaslp.files.reviews import Judged
 from mmaslp.files.volumes import grid_of, read_nifti
 from mmaslp.report.views import draw, views_of
 from tests.review_samples import estimate, table_of

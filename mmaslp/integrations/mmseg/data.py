@@ -11,12 +11,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ...files.datasets import (
-    describe_parts,
-    divided_parts,
-    locate,
-    prepare_dataset,
-)
+from ...files.datasets import describe_parts, divided_parts, locate
+from ...workflows.prepare import prepare_dataset
 from .config import type_of
 
 WAYS_ON = (

@@ -18,7 +18,6 @@ from mmaslp.evaluation.comparison import compare_files
 from mmaslp.evaluation.result import load_results
 from mmaslp.evaluation.verdict import describe, verdict
 from mmaslp.files.prob_maps import MapReader
-from mmaslp.files.review import review_maps
 from mmaslp.integrations.mmseg.engine import scores_hooks
 from mmaslp.integrations.mmseg.testing import (
     EvaluationOptions,
@@ -31,6 +30,7 @@ from mmaslp.integrations.mmseg.testing import (
     verdicts,
 )
 from mmaslp.report.page import report_html
+from mmaslp.workflows.review import review_maps
 from tests.test_calibration.object_scenes import discs
 from tests.toy import add_views
 

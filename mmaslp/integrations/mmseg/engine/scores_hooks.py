@@ -29,13 +29,8 @@ from ....common.outputs import check_outputs
 from ....files.images import CALIBRATED
 from ....files.names import short_names
 from ....files.prob_maps import BITS, write_prob_map
-from ....files.review import (
-    Reviewed,
-    compare_review,
-    most_doubtful_first,
-    review_image,
-    write_review,
-)
+from ....files.reviews import Reviewed, write_review
+from ....workflows.review import compare_review, most_doubtful_first, review_image
 from ..calibration import maps_of_windows
 from ..data import dataset_of, image_ids, inputs_of
 from ..evaluation.metrics import ScoreReader, check_scores

@@ -10,12 +10,13 @@ import numpy as np
 
 from ..common.arguments import check_choice
 from ..common.arrays import PROTOCOLS, apply_protocol
+from ..evaluation.evaluator import Evaluator
+from ..evaluation.result import CALIBRATED, Result
 from ..files.images import is_calibrated
-from ..files.map_pairs import MapFiles, count_files
+from ..files.map_pairs import MapFiles
 from ..files.names import display_name
 from ..files.prob_maps import USUAL, MapReader
-from .evaluator import Evaluator
-from .result import CALIBRATED, Result
+from .count import count_files
 
 # Folders whose name says that they hold masks, and not of what.
 _MASKS = re.compile('(gts?|masks?|labels?|ground_?truths?|annotations?)', re.IGNORECASE)
@@ -47,7 +48,7 @@ def evaluate_maps(
     """Measure every map of a folder against the mask of its name.
 
     ``protocol`` is 'raw' or 'released'; for ``reader`` and ``workers`` see
-    :func:`~mmaslp.files.map_pairs.count_files`. The model's name is by default that of
+    :func:`~mmaslp.workflows.count.count_files`. The model's name is by default that of
     the folder of maps. ``groups`` numbers images by the group of each, such as
     a patient, from their names; intervals are over groups then.
 

@@ -9,7 +9,8 @@ import pytest
 
 from mmaslp.calibration import fit_calibrator
 from mmaslp.files.prob_maps import USUAL, write_prob_map
-from mmaslp.files.review import Reviewed, _Reviews, most_doubtful_first, review_maps
+from mmaslp.files.reviews import Reviewed
+from mmaslp.workflows.review import _Reviews, most_doubtful_first, review_maps
 from tests.review_samples import estimate, table_of
 from tests.test_calibration.object_scenes import discs
 

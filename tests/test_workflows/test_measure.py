@@ -1,6 +1,6 @@
 import pytest
 
-from mmaslp.evaluation.map_folders import name_calibrated, set_name
+from mmaslp.workflows.measure import name_calibrated, set_name
 from tests.test_report import sections as helper
 
 

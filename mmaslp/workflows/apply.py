@@ -20,11 +20,11 @@ from ..calibration.sets import TooFewImages
 from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.inputs import sha256_of
 from ..common.outputs import check_outputs, resolved_folder, write_output
-from .images import CALIBRATED, MARK, marked_arrays, write_picture
-from .map_pairs import OF_FULL_DISK, MapFiles, count_files
-from .names import warn_of_others
-from .nnunet_maps import with_foreground
-from .prob_maps import (
+from ..files.images import CALIBRATED, MARK, marked_arrays, write_picture
+from ..files.map_pairs import MapFiles
+from ..files.names import warn_of_others
+from ..files.nnunet_maps import with_foreground
+from ..files.prob_maps import (
     ARRAY_SUFFIXES,
     USUAL,
     MapReader,
@@ -33,7 +33,8 @@ from .prob_maps import (
     quantised,
     suffix_of,
 )
-from .volumes import is_nifti, nifti_like, stem_of
+from ..files.volumes import is_nifti, nifti_like, stem_of
+from .count import OF_FULL_DISK, count_files
 
 # Of nnU-Net, which say what its npz hold.
 _DESCRIPTIONS = ('dataset.json', 'plans.json')
@@ -137,8 +138,8 @@ def _check_masks(
     check_number('min_object_prob', min_object_prob, at_least=0, at_most=1)
     if masks != 'keep':
         raise ValueError(
-            '--min-object-prob, --keep-real and --max-false leave objects out of '
-            'the masks of the network: give --masks keep'
+            '`min_object_prob` leaves objects out of the masks of the network: give '
+            "`masks='keep'`"
         )
     calibrator.check_objects()
 
@@ -158,8 +159,8 @@ def _check_set(
         return
     if comparison.alarm:
         raise ValueError(
-            f'{comparison} Nothing is written: leave out --min-object-prob, '
-            '--keep-real and --max-false, and the masks keep all objects'
+            f'{comparison} So nothing is written: without `min_object_prob` the masks '
+            'keep all objects'
         )
 
 
@@ -216,7 +217,7 @@ class _Plan:
 
     def check_maps(self) -> None:
         """Refuse maps and descriptions that would cost a file."""
-        check_outputs({'--out': self.outputs}, self.inputs, self.overwrite)
+        check_outputs({'`out`': self.outputs}, self.inputs, self.overwrite)
 
     def check_masks_of(self, files: MapFiles) -> None:
         """Refuse masks that would replace one, before it is known how they end."""
@@ -224,7 +225,7 @@ class _Plan:
         for path in self.folders.masks.glob('*'):
             if stem_of(path) in files.pairs:
                 there.append(path)
-        check_outputs({'--masks': there}, self.inputs, self.overwrite)
+        check_outputs({'`masks`': there}, self.inputs, self.overwrite)
 
     def above(self) -> Path:
         """The folder of the outputs, or the first one above it that is there."""
@@ -236,7 +237,7 @@ class _Plan:
         maps = list(waiting.maps.glob('*'))
         masks = list(waiting.masks.glob('*'))
         new_masks = [self.folders.masks / part.name for part in masks]
-        check_outputs({'--masks': new_masks}, self.inputs, self.overwrite)
+        check_outputs({'`masks`': new_masks}, self.inputs, self.overwrite)
         warn_of_others(self.folders.maps, self.outputs)
         warn_of_others(self.folders.masks, new_masks)
 
@@ -334,7 +335,7 @@ class _Writer:
         if self.outside:
             sentences.append(
                 f'{self.outside} of {images} images are outside of the range of the '
-                f'fit, where --masks {self.masks} may be worse than keep: '
+                f'fit, where `masks={self.masks!r}` may be worse than keep: '
                 '`mmaslp review` names them'
             )
         return sentences

@@ -9,8 +9,8 @@ from PIL import Image
 from mmaslp import fit_calibrator
 from mmaslp.commands import run_command
 from mmaslp.files.prob_maps import write_prob_map
-from mmaslp.files.review import review_image
-from mmaslp.files.suspects import find_suspects
+from mmaslp.workflows.review import review_image
+from mmaslp.workflows.suspects import find_suspects
 from tests.test_calibration.object_scenes import discs
 
 

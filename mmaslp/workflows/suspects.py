@@ -1,8 +1,7 @@
 """Labels that are probably wrong, by maps of networks that were not trained on them."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,31 +9,11 @@ from scipy import ndimage
 
 from ..calibration.estimates import box_of
 from ..calibration.features import logit
+from ..files.reviews import Judged, Suspect, stored_order
 from ..metrics.objects import LEAST_SHARE
-from .csv_tables import write_csv
-from .review import Judged, Reviewed, box_columns, stored_order
 
 # Nothing is surer than this, of probabilities and of Dice.
 EDGE = 1e-3
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A place where a label and what the network sees do not agree.
-
-    Attributes:
-        kind (str): 'not labelled': an object that is probable; 'not seen': a labelled
-            one that the network does not see; 'border': the mask as a whole, whose
-            Dice is below what to expect.
-        score (float): The larger, the more suspicious.
-        area (int): Pixels of the object; of a border those that differ.
-        box (np.ndarray): ``(D, 2)`` first and last place along each axis of the file.
-    """
-
-    kind: str
-    score: float
-    area: int
-    box: np.ndarray
 
 
 def find_suspects(image: Judged) -> list[Suspect]:
@@ -99,34 +78,3 @@ def _border(image: Judged) -> Iterator[Suspect]:
 def _score(image: Judged, probability: float, area: int) -> float:
     least = LEAST_SHARE[image.prob.ndim] * image.prob.size
     return float(logit(np.asarray(probability), EDGE) + np.log(area / least))
-
-
-def all_suspects(rows: Sequence[Reviewed]) -> list[tuple[Reviewed, Suspect]]:
-    """Suspects of all images with their rows, the most suspicious first.
-
-    Only scores above 0 are suspicious: what is smaller is more likely right than not.
-    """
-    found = [
-        (row, suspect)
-        for row in rows
-        for suspect in row.extras.get('suspects', ())
-        if suspect.score > 0
-    ]
-    return sorted(found, key=lambda pair: -pair[1].score)
-
-
-def write_suspects(
-    path: str | Path, rows: Sequence[Reviewed], overwrite: bool = False
-) -> None:
-    """Write a row a suspect; rows have the extra ``'suspects'``."""
-    lines = [
-        {
-            'image': row.name,
-            'kind': suspect.kind,
-            'score': f'{suspect.score:.6g}',
-            'area': suspect.area,
-            **box_columns(suspect.box),
-        }
-        for row, suspect in all_suspects(rows)
-    ]
-    write_csv(path, lines, ('image', 'kind', 'score', 'area'), overwrite)

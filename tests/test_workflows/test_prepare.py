@@ -6,8 +6,8 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmaslp import SODDataset
-from mmaslp.files.datasets import divide, prepare_dataset
 from mmaslp.integrations.mmseg.data import use_folder
+from mmaslp.workflows.prepare import divide, prepare_dataset
 
 NAMES = [f'n{i:02d}' for i in range(20)]
 LISTS = {'train.txt', 'val.txt', 'test.txt'}

@@ -1,0 +1,1 @@
+"""What commands, hooks and Python share: measure, fit, apply, review, prepare."""

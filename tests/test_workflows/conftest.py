@@ -1,0 +1,1 @@
+from tests.dataset_fixtures import *  # noqa: F403
