@@ -33,6 +33,9 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = 'docs/commands.md'
 SECURITY = 'SECURITY.md'
 MAPS = 'docs/maps.md'
+NETWORK = 'docs/network.md'
+FILES = 'docs/api/files.md'
+METRICS_OF_MMSEG = 'docs/api/config.md'
 CHANGES = 'CHANGELOG.md'
 MMSEG = 'tests/test_integrations/test_mmseg/'
 HERE = 'tests/test_promises.py'
@@ -60,7 +63,7 @@ PROMISES = [
             'tests/test_commands/test_main.py::test_help_has_an_example_of_the_command',
         ),
         (
-            '[All commands on one page](api/commands.md) lists the same.',
+            '[One page](api/commands.md) lists all commands and arguments.',
             'tests/test_commands/test_docs.py::test_the_page_holds_the_arguments_of_today',
         ),
         ('| 0 | done |', f'{HERE}::test_exit_codes'),
@@ -73,8 +76,7 @@ PROMISES = [
             'tests/test_commands/test_errors.py::test_failures',
         ),
         (
-            '| 2 | refused: an input, an argument or the place of an output cannot be '
-            'used |',
+            '| 2 | an input, an argument or an output cannot be used |',
             f'{HERE}::test_exit_codes',
         ),
         (
@@ -82,11 +84,11 @@ PROMISES = [
             'tests/test_commands/test_errors.py::test_signals',
         ),
         (
-            'A refusal is one message on stderr that says what to change.',
+            'With 2, one message on stderr says what to change.',
             f'{HERE}::test_a_refusal_is_one_message',
         ),
         (
-            'Set `MMASLP_TRACEBACK=1` to see the traceback too.',
+            '`MMASLP_TRACEBACK=1` adds the traceback.',
             f'{HERE}::test_a_refusal_is_one_message',
         ),
         (
@@ -103,12 +105,12 @@ PROMISES = [
             'tests/test_commands/test_outputs.py::test_an_input_is_never_replaced',
         ),
         (
-            'Nothing is written into a folder of maps, masks or images that is read.',
+            'Nothing is written into a folder of maps, masks or images that is read,',
             f'{HERE}::test_nothing_is_written_into_a_folder_that_is_read',
         ),
         (
-            'The only exceptions are the lists train.txt, val.txt and test.txt of '
-            '`prepare`, `train --data` and `doctor --data`.',
+            'except the lists train.txt, val.txt and test.txt of `prepare`, '
+            '`train --data` and `doctor --data`.',
             f'{HERE}::test_only_lists_are_written_into_a_set',
         ),
         (
@@ -122,7 +124,7 @@ PROMISES = [
             f'{MMSEG}test_training.py::test_two_trainings_at_once_are_refused',
         ),
         (
-            'If a finished one is there, it asks for `--resume` or `--overwrite`.',
+            'To replace or continue a finished one, add `--overwrite` or `--resume`.',
             f'{MMSEG}test_outputs.py::test_a_used_work_directory_stops',
         ),
         (
@@ -135,23 +137,18 @@ PROMISES = [
             f'{MMSEG}test_checkpoint.py::test_an_old_file_of_ones_own_is_tested',
         ),
         (
-            'The result is bit-equal to an uninterrupted training if the pipeline has '
-            'no random augmentation',
+            'Without random augmentation, the result is bit-equal to an '
+            'uninterrupted training.',
             f'{MMSEG}test_engine/test_aslp_hook.py::'
             'test_killed_and_resumed_equals_uninterrupted',
         ),
         (
-            'Several processes measure the same figures as one process, bit by bit,',
+            'Several processes give the same metrics as one process, bit by bit,',
             f'{MMSEG}test_evaluation/test_streaming_metric.py::'
             'test_any_number_of_processes_gives_the_same_bits',
         ),
         (
-            'and count an image once even if a sampler repeats it.',
-            f'{MMSEG}test_evaluation/test_streaming_metric.py::'
-            'test_repeated_images_at_the_end_are_left_out',
-        ),
-        (
-            'All processes have the same levels.',
+            'and have the same levels.',
             'tests/test_common/test_processes.py::test_two_processes_have_the_levels_of_one',
         ),
     ),
@@ -257,8 +254,8 @@ PROMISES = [
             'tests/test_files/test_volumes.py::test_files_give_the_figures_of_the_arrays',
         ),
         (
-            '| `.npz` of `nnUNetv2_predict --save_probabilities`, with `dataset.json` '
-            'beside it | 1 |',
+            '| `.npz` of `nnUNetv2_predict --save_probabilities`, with its '
+            '`dataset.json` | 1 |',
             'tests/test_files/test_nnunet_maps.py::test_foreground_of_a_softmax',
         ),
         (
@@ -266,7 +263,7 @@ PROMISES = [
             f'{HERE}::test_logits_are_read_if_asked_for',
         ),
         (
-            '| anything else | say so: `--max-value 100` for per cent |',
+            '| anything else, such as per cent | give it: `--max-value 100` |',
             'tests/test_files/test_prob_maps.py::'
             'test_a_scale_that_is_not_clear_is_asked_for',
         ),
@@ -279,48 +276,35 @@ PROMISES = [
             f'{HERE}::test_a_key_and_a_channel',
         ),
         (
-            '`.npy`, `.npz`, `.nii` and `.nii.gz` of 0 and 1, or of 0 and 255.',
+            'or arrays and NIfTI files of 0 and 1, or of 0 and 255.',
             f'{HERE}::test_masks_are_of_0_and_1_or_255',
         ),
         (
-            'Labels of nnU-Net are read if its maps are.',
+            'With maps of nnU-Net, its labels can be read too.',
             'tests/test_files/test_nnunet_maps.py::'
             'test_labels_of_each_kind_that_nnunet_writes',
         ),
         (
-            "Arrays have the axes (D, H, W), as in nnU-Net; nibabel's arrays are "
-            '(W, H, D), so transpose them.',
+            'Arrays have the axes (D, H, W), as in nnU-Net. Transpose '
+            "nibabel's arrays, which are (W, H, D).",
             'tests/test_files/test_volumes.py::test_a_transposed_mask_is_named',
         ),
         (
-            "Bands of distance lie in slices, along the axis of nnU-Net's plan,",
-            'tests/test_files/test_volumes.py::test_the_plan_of_nnunet_names_the_slices',
-        ),
-        (
-            'or of the largest spacing, or the first.',
-            'tests/test_files/test_volumes.py::test_slices_lie_across_the_coarsest_axis',
-        ),
-        (
-            'A NIfTI mask must lie where its map does. It is refused if it is '
-            'mirrored, transposed, or half a voxel off.',
+            'A NIfTI mask must have the same position and orientation as its map.',
             'tests/test_files/test_volumes.py::'
             'test_a_mask_that_lies_elsewhere_is_one_problem',
         ),
         (
-            'A map has the size of its mask. If not, resize the probabilities, not '
-            'the mask.',
+            'A map must have the size of its mask. If not, resize the '
+            'probabilities, not the mask.',
             f'{HERE}::test_another_size_is_refused',
-        ),
-        (
-            'An array of one slice, `(1, H, W)`, is an image.',
-            'tests/test_files/test_odd_files.py::test_an_array_comes_back_in_its_form',
         ),
         (
             'A folder contains either images or volumes.',
             'tests/test_files/test_map_pairs.py::test_images_and_volumes_are_not_mixed',
         ),
         (
-            'Each file needs a partner of the same name; hidden files are skipped.',
+            'Each map needs a mask of the same name.',
             f'{HERE}::test_partners_and_hidden_files',
         ),
         (
@@ -337,60 +321,86 @@ PROMISES = [
             'tests/test_files/test_volumes.py::test_maps_and_masks_are_written_as_they_came',
         ),
         (
-            'The outputs are marked as calibrated, in the header of a NIfTI file or '
-            'in a hidden file.',
+            'The outputs are marked as calibrated.',
             'tests/test_commands/test_fit_and_apply.py::test_maps_are_not_calibrated_twice',
-        ),
-        (
-            'also writes masks: PNG of 0 and 255 for images, NIfTI or `.npy` of 0 '
-            'and 1 for volumes and nnU-Net.',
-            f'{HERE}::test_maps_and_masks_of_apply',
         ),
         (
             '| `keep` | the decision of the network |',
             f'{HERE}::test_maps_and_masks_of_apply',
         ),
         (
-            '| `accuracy` | the more probable class of each pixel, calibrated for '
-            'masks |',
+            '| `accuracy` | the more probable class of each pixel |',
             f'{HERE}::test_accuracy_is_the_more_probable_class',
         ),
         (
-            '| `dice` | for each image, or whole volume, the mask of the largest '
+            '| `dice` | for each image or volume, the mask with the largest '
             'expected Dice |',
             'tests/test_calibration/test_masks.py::'
             'test_no_other_number_of_pixels_has_a_higher_expected_dice',
         ),
         (
-            'Written maps of the target `confidence`, cut at 1/2, always give the '
-            'masks of `keep`.',
-            f'{HERE}::test_maps_and_masks_of_apply',
-        ),
-        (
-            '`compare` says which is better, whether beyond chance, and what to do.',
+            '`compare` says which network is better, whether the difference is '
+            'beyond chance, and what to do.',
             'tests/test_commands/test_compare.py::test_comparison',
         ),
         (
-            'It prints the difference of every metric with its 95 % interval.',
+            'It prints every difference with its 95 % interval.',
             f'{HERE}::test_compare_prints_every_metric',
         ),
         (
-            'results of different images are marked "unpaired".',
-            f'{HERE}::test_other_images_are_unpaired',
-        ),
-        (
-            'Raw rows are compared with raw rows, calibrated rows with calibrated '
-            'ones.',
-            'tests/test_commands/test_compare.py::test_rows_are_compared_like_with_like',
-        ),
-        (
-            '`compare FILE` compares each model in a file with the first, and each '
-            'calibrated row with its raw one.',
+            '`compare FILE` compares each model in a file with the first one, '
+            'and each calibrated model with its raw one.',
             'tests/test_commands/test_compare.py::test_both_models_of_one_file',
         ),
         (
-            'One HTML page, which needs neither a network connection nor another file:',
+            'A report is one HTML page, which needs no other file:',
             'tests/test_report/test_page.py::test_page_needs_nothing_else',
+        ),
+    ),
+    *promises(
+        FILES,
+        (
+            "Bands of distance lie in slices. nnU-Net's plan names the axis;",
+            'tests/test_files/test_volumes.py::test_the_plan_of_nnunet_names_the_slices',
+        ),
+        (
+            'without a plan it is that of the largest spacing, by the NIfTI '
+            'file itself or one beside it; else the first.',
+            'tests/test_files/test_volumes.py::test_slices_lie_across_the_coarsest_axis',
+        ),
+        (
+            'of images as PNG of 0 and 255, of volumes and for nnU-Net of 0 and 1:',
+            f'{HERE}::test_maps_and_masks_of_apply',
+        ),
+        (
+            'Round to the nearest of 2**bits grey values on the same side of 1/2.',
+            f'{HERE}::test_maps_and_masks_of_apply',
+        ),
+        (
+            'On the same images both models draw the same ones (paired); on '
+            'other images each draws its own.',
+            f'{HERE}::test_other_images_are_unpaired',
+        ),
+        (
+            'Comparing models like with like: raw with raw, calibrated with '
+            'calibrated.',
+            'tests/test_commands/test_compare.py::test_rows_are_compared_like_with_like',
+        ),
+    ),
+    *promises(
+        METRICS_OF_MMSEG,
+        (
+            'cuts them to the size of the dataset, so images that the sampler '
+            'repeated to fill the last batch go.',
+            f'{MMSEG}test_evaluation/test_streaming_metric.py::'
+            'test_repeated_images_at_the_end_are_left_out',
+        ),
+    ),
+    *promises(
+        NETWORK,
+        (
+            '| corrects max(p, 1 - p), and keeps every mask |',
+            f'{HERE}::test_maps_and_masks_of_apply',
         ),
     ),
     *promises(
@@ -639,7 +649,7 @@ def test_outputs_are_checked_before_a_map_is_read(here, capsys, monkeypatch, nam
     Path(output).parent.mkdir(exist_ok=True)
     Path(output).write_text('mine')
     assert command(name, *words.split()) == 2
-    assert f'{output} is there already' in capsys.readouterr().err
+    assert f'{output} exists already: ' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -902,7 +912,9 @@ def test_masks_are_of_0_and_1_or_255(tmp_path, ending):
         assert (found == label).all()
     for values in (label * 2, label * 0.5, label * -1, label * 128, label + 254):
         write(mask, values)
-        with pytest.raises(ValueError, match=f'mask.{ending}: holds'):
+        with pytest.raises(
+            ValueError, match=f'mask.{ending}: contains .*: a mask is of 0 and 1'
+        ):
             read_pair(USUAL, tmp_path / 'x.npy', mask)
 
 
