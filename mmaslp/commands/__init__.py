@@ -33,7 +33,7 @@ COMMANDS = {
     'fit': 'fit a calibrator to maps on disk, or to a checkpoint',
     'apply': 'apply a calibrator to maps on disk, write masks',
     'review': 'say which masks and objects to trust, the most doubtful first',
-    'drift': 'compare maps without masks with those of a fit, for a check each night',
+    'drift': 'compare new maps with the maps of a fit, for a check each night',
     'prepare': 'check the images and masks of a set, and divide it',
     'demo': 'train with BCE and ASLP on cell nuclei, calibrate, and compare',
     'doctor': 'say whether the environment, or a config, works',
