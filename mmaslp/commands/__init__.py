@@ -28,14 +28,14 @@ COMMANDS = {
     'train': 'train a network of MMSegmentation',
     'test': 'test one: calibration, IoU, SOD measures, on several sets',
     'eval-maps': 'measure probability maps on disk, of any model',
-    'compare': 'compare two results by a paired bootstrap over images',
+    'compare': 'compare two results: is one better, beyond chance?',
     'report': 'one page of several results: tables and diagrams',
     'fit': 'fit a calibrator to maps on disk, or to a checkpoint',
     'apply': 'apply a calibrator to maps on disk, write masks',
     'review': 'say which masks and objects to trust, the most doubtful first',
-    'drift': 'compare maps without masks with those of a fit, for a check each night',
+    'drift': 'compare new maps with the maps of a fit, for a check each night',
     'prepare': 'check the images and masks of a set, and divide it',
-    'demo': 'train with BCE and ASLP on cell nuclei, calibrate, and compare',
+    'demo': 'train with BCE and levels on cell nuclei, calibrate, and compare',
     'doctor': 'say whether the environment, or a config, works',
 }
 

@@ -236,7 +236,9 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
     )
 
     add(
-        '--logits', action='store_true', help='the files hold logits (not in eval-maps)'
+        '--logits',
+        action='store_true',
+        help='the files contain logits (not in eval-maps)',
     )
     add('--key', help='name of the array in .npz files')
     add('--channel', help='name or number of the foreground in nnU-Net maps of several')
