@@ -133,7 +133,7 @@ class SetComparison:
                 f'the fit ({figures}).'
             )
             if min(fitted, new) < 50:
-                text += ' So few may hide one.'
+                text += ' With so few, one may go unseen.'
             return text
 
         if self.withheld:
