@@ -43,11 +43,14 @@ def run(args: argparse.Namespace) -> int:
     from ..common.outputs import check_outputs
 
     warnings.simplefilter('ignore')  # of MMSegmentation, while it builds
-    if args.patch and (os.path.lexists(args.patch) or args.patch[-3:] != '.py'):
+    if args.patch and not args.patch.endswith('.py'):
         raise ValueError(
-            f'--patch {args.patch} is '
-            f'{"there already" if args.patch[-3:] == ".py" else "not a config"}: '
-            'name a new file that ends with .py'
+            f'--patch {args.patch} is not a config: name a new file that ends with .py'
+        )
+    if args.patch and os.path.lexists(args.patch):
+        raise ValueError(
+            f'--patch {args.patch} is there already, and the doctor replaces no file: '
+            'name a new file that ends with .py, or delete this one first'
         )
     if (args.data or args.patch) and not args.config:
         raise ValueError(

@@ -160,7 +160,9 @@ def group_numbers(
     if fits and len(different) < LEAST_CASES:
         raise ValueError(
             f'--groups {pattern.pattern}: finds only {", ".join(different)} '
-            f'in the names, and a fit needs {LEAST_CASES} groups'
+            f'in the names, and a fit needs {LEAST_CASES} groups: the pattern must '
+            "match all that tells patients apart, as '^[^_]+_[^_]+' matches lesion_07 "
+            'in lesion_07_ct1'
         )
     if len(different) == len(groups):
         raise ValueError(

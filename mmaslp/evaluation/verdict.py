@@ -166,8 +166,10 @@ def overall_verdict(members: Sequence[Measured]) -> str:
     direction each errs, and what follows from that.
     """
     if len(members) == 1:
-        text = describe(members[0].result)
-        if not members[0].result.is_calibrated:
+        result = members[0].result
+        text = describe(result)
+        # No calibrator helps a network that finds nothing.
+        if not result.is_calibrated and result.metrics.get('dice') != 0:
             text += ' Fit a calibrator to validation images, and compare (mmaslp fit).'
         return text
 

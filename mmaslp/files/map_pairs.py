@@ -167,7 +167,8 @@ def _list(folder: _Folder, problems: list[str]) -> dict[str, Path]:
             continue
         if path.is_dir():
             problems.append(
-                f'{path}: a folder among the {folder.what}s; name it itself'
+                f'{path}: a folder among the {folder.what}s; give that folder, '
+                'or move it away'
             )
             continue
 

@@ -169,7 +169,7 @@ def one_deeper(root):
 
 
 BAD = {
-    'maps in a folder more': (one_deeper, 'mask 0: has no partner in .*pred'),
+    'maps in a folder more': (one_deeper, 'among the maps; give that folder, or'),
     'map without mask': (removed('gt/1.png'), '1: has no mask in .*gt'),
     'mask without map': (removed('pred/1.png'), 'mask 1: has no partner in .*pred'),
     'size': (image('pred/1.png', GREY[:5, :6]), r'6 x 5 pixels, but its mask .* 10 x'),

@@ -275,7 +275,9 @@ def test_what_is_asked_for_is_fitted(folders, tmp_path, capsys):
     args = [*map(str, val), '--out', str(tmp_path / 'cal.json')]
     options = ['--method', 'platt', '--by', 'single', '--target', 'probability']
     assert run_command('fit', [*args, *options, '--groups', r'^\d\d']) == 2
-    assert 'finds only 00, 01, 02, 03 in the names' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert 'finds only 00, 01, 02, 03 in the names' in said
+    assert "as '^[^_]+_[^_]+' matches lesion_07 in lesion_07_ct1" in said
     assert run_command('fit', [*args, *options, '--groups', '.+']) == 2
     assert 'finds another text in each name' in capsys.readouterr().err
     assert run_command('fit', [*args, *options, '--groups', r'\d(\d)$']) == 0

@@ -136,6 +136,14 @@ def test_the_verdict_on_a_set_is_that_on_the_smallest_nll():
     assert 'mmaslp fit' in alone
 
 
+def test_no_calibrator_is_advised_where_no_object_is_found():
+    row = helper.result('A', gain=4.0, number=12)
+    blind = replace(row, metrics={**row.metrics, 'dice': 0.0})
+    said = overall_verdict([Measured(blind, 100)])
+    assert 'It finds no object.' in said
+    assert 'mmaslp fit' not in said
+
+
 def test_the_verdict_on_a_set_compares_like_with_like():
     rows = [
         Measured(helper.result(name, calibrator=kind, gain=gain, number=12), 100)

@@ -203,6 +203,8 @@ def test_a_patch_replaces_no_file(tmp_path, monkeypatch, capsys):
         assert run_command('doctor', ['mine.py', '--patch', file]) == 2
         assert 'name a new file that ends with .py' in capsys.readouterr().err
     assert Path('mine.py').read_text() == 'a = 1\n'
+    assert run_command('doctor', ['mine.py', '--patch', 'mine.py']) == 2
+    assert 'or delete this one first' in capsys.readouterr().err
     for file in ('mine.py/x.py', 'folder.py/'):
         assert run_command('doctor', ['mine.py', '--patch', file]) == 2
         assert file.strip('/') in capsys.readouterr().err

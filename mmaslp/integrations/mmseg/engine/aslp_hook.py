@@ -121,7 +121,7 @@ class Schedule:
             yield Finding(
                 'warning',
                 f'the levels never move: warm-up ({self.warmup:g} iterations) and the '
-                f'first validation end at iteration {start}, training at {end}',
+                f'first validation end at iteration {start:g}, training at {end}',
                 'a lower warmup_epochs of ASLPHook, or a lower train_cfg.val_interval',
             )
 

@@ -59,6 +59,8 @@ def test_warm_up_in_epochs_visits_and_iterations():
             'the levels never move: warm-up .* iteration 30, training at 30',
         ),
         (Loop(val_interval=9), 0, 'the levels never move'),
+        # Epochs may be a float; iterations are shown as whole numbers.
+        (Loop(), 6.0, 'end at iteration 30, training'),
         (FreeLoop(val_interval=7), 1, None),
     ],
 )
