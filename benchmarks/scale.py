@@ -1,12 +1,14 @@
 """Speed and memory of the commands on many maps, beside what decoding alone takes.
 
-    python benchmarks/scale.py [--images 10000] [--volumes 50]
-        [--tiny 1000 4000 16000] [--before CHECKOUT] [--workers 1 2]
+    python benchmarks/scale.py [--images 10000] [--side 320] [--volumes 50]
+        [--volume 200 256 256] [--tiny 1000 4000 16000] [--before CHECKOUT]
+        [--workers 1 2] [--commands eval-maps fit]
 
 Maps are smooth logits with noise, and masks are cut from logits that differ a little.
-Images are 320 x 320, as PNG of 8 and 16 bits and as npy; volumes are 200 x 256 x 256
-float32 as .nii.gz. Each command runs in a process of its own. Decoding reads the same
-files and does nothing with them; encoding writes what `apply` writes.
+Images are PNG of 8 and 16 bits and npy, volumes float32 as .nii.gz. The sizes that were
+run are in the results; those of the targets need no option. Each command runs in a
+process of its own. Decoding reads the same files and does nothing with them; encoding
+writes what `apply` writes.
 
 `ratio` is CPU time over that of decoding (of `apply`: and encoding), each less what it
 takes on 30 tiny files: starting Python and importing torch, which does not grow.
@@ -36,9 +38,9 @@ from scipy.special import expit
 HERE = Path(__file__).resolve()
 RESULTS = HERE.parent / 'results' / 'scale.json'
 KINDS = ('png8', 'png16', 'npy')
-SIZE = 320
+SIDE = 320
 TINY = 24
-VOLUME = (200, 256, 256)
+VOLUME = [200, 256, 256]
 FEW = 30  # tiny files of a run that shows what starting takes
 COMMANDS = ('eval-maps', 'fit', 'apply', 'review', 'drift', 'compare', 'report')
 READING = ('eval-maps', 'fit', 'apply', 'review', 'drift')
@@ -293,7 +295,12 @@ def grown(whole: Spent, few: Spent) -> float:
 
 
 def table_of(
-    runner: Runner, data: Path, few: Path, number: int, workers: list[int]
+    runner: Runner,
+    data: Path,
+    few: Path,
+    number: int,
+    workers: list[int],
+    commands: list[str],
 ) -> dict:
     """A row for decoding, for encoding, and for each command."""
     decoding = {
@@ -321,7 +328,7 @@ def table_of(
         'review': 'maps',
         'drift': 'maps',
     }
-    for command in COMMANDS:
+    for command in commands:
         runs = workers if command in READING else [1]
         few_start = runner.command(command, few, 1)
         for processes in runs:
@@ -341,10 +348,12 @@ def table_of(
     return rows
 
 
-def tiny_table(runner: Runner, folders: dict[int, Path]) -> dict:
+def tiny_table(runner: Runner, folders: dict[int, Path], commands: list[str]) -> dict:
     """Time and memory by the number of tiny maps, with the exponent."""
     table = {}
-    for command in READING:
+    for command in commands:
+        if command not in READING:
+            continue
         spent = {
             number: runner.command(command, data, 1) for number, data in folders.items()
         }
@@ -368,9 +377,19 @@ def main() -> None:
     add = parser.add_argument
     add('--images', type=int, default=10000, help='of each kind')
     add('--kinds', nargs='+', choices=KINDS, default=KINDS)
+    add('--side', type=int, default=SIDE, help='of an image, in pixels')
     add('--volumes', type=int, default=50)
+    add('--volume', type=int, nargs=3, default=VOLUME, metavar=('D', 'H', 'W'))
     add('--tiny', type=int, nargs='*', default=[1000, 4000, 16000])
     add('--workers', type=int, nargs='+', default=[1, 2])
+    add(
+        '--commands',
+        nargs='+',
+        choices=COMMANDS,
+        default=list(COMMANDS),
+        help='apply, review and drift need the calibrator of fit, compare and report '
+        'the result of eval-maps',
+    )
     add('--before', type=Path, help='another checkout, which runs too')
     add('--out', type=Path, default=RESULTS)
     add('--alone', nargs='+', help=argparse.SUPPRESS)
@@ -385,8 +404,12 @@ def main() -> None:
     results: dict = {
         'run': {
             'images': args.images,
+            'side': args.side,
             'volumes': args.volumes,
+            'volume': args.volume,
             'tiny': args.tiny,
+            'tiny_side': TINY,
+            'workers': args.workers,
             'date': time.strftime('%Y-%m-%d %H:%M'),
             'python': platform.python_version(),
             'cores': os.cpu_count(),
@@ -412,13 +435,13 @@ def main() -> None:
             data = folder / kind.replace('.', '')
             few = folder / f'{data.name}_few'
             if kind == 'nii.gz':
-                write(data, kind, number, VOLUME)
+                write(data, kind, number, tuple(args.volume))
                 write(few, kind, FEW, (12, TINY, TINY))
             else:
-                write(data, kind, number, (SIZE, SIZE))
+                write(data, kind, number, (args.side, args.side))
                 write(few, kind, FEW, (TINY, TINY))
             for name, runner in runners.items():
-                table = table_of(runner, data, few, number, args.workers)
+                table = table_of(runner, data, few, number, args.workers, args.commands)
                 keep(f'{kind}, {name}', table)
 
         tiny = {number: folder / f'tiny{number}' for number in args.tiny}
@@ -426,7 +449,7 @@ def main() -> None:
             write(data, 'png8', number, (TINY, TINY))
         for name, runner in runners.items():
             if tiny:
-                keep(f'tiny, {name}', tiny_table(runner, tiny))
+                keep(f'tiny, {name}', tiny_table(runner, tiny, args.commands))
 
 
 def commit_of(checkout: Path) -> str:

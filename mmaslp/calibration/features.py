@@ -23,6 +23,8 @@ from .maps import CELLS, CENTRES, SIDE, Knots, as_logits, cell_numbers, evaluate
 from .masks import MASK_KIND
 
 CODES = NUM_BANDS * CELLS
+# Objects up to which a look at every code of each takes less time than sorting pixels.
+FEW_OBJECTS = 40
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,13 @@ def count_image(given: ProbMap, group: int = 0) -> tuple[ImageCounts, np.ndarray
 
     kept = owner > 0
     numbers = owner[kept].astype(np.int64) - 1
-    keys, times = np.unique(numbers * (4 * CODES) + mixed[kept], return_counts=True)
+    mixed_of_objects = numbers * (4 * CODES) + mixed[kept]
+    if number <= FEW_OBJECTS:
+        by_key = np.bincount(mixed_of_objects, minlength=1)
+        keys = np.flatnonzero(by_key)
+        times = by_key[keys]
+    else:
+        keys, times = np.unique(mixed_of_objects, return_counts=True)
     entries, row = np.unique(keys // 4, return_inverse=True)
     object_counts = np.zeros((len(entries), 4), np.int64)
     object_counts[row, keys % 4] = times
@@ -141,8 +149,9 @@ def count_pixels(given: ProbMap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if kinds is not None:
             code.add_(kinds[some])
         counts += torch.bincount(code.flatten(), minlength=4 * CODES).cpu()
-        mixed.append(code[inside].short().cpu().numpy())
         mask[some] = inside.cpu()
+        # By numpy, which selects five times as fast.
+        mixed.append(code.short().cpu().numpy()[mask[some]])
     return np.concatenate(mixed), mask, counts.view(-1, 4).numpy()
 
 

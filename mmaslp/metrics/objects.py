@@ -44,7 +44,7 @@ def _components(mask: np.ndarray) -> tuple[np.ndarray, int]:
     """Number all components: of a volume the numbers are what takes the memory."""
     if not mask.any():
         return np.zeros(mask.shape, np.int16), 0
-    [box] = ndimage.find_objects(mask.view(np.uint8))  # most of a volume is outside
+    box = _box(mask)  # most of a volume is outside
     try:
         found = np.zeros(mask.shape, np.int16)
         number = ndimage.label(mask[box], output=found[box])
@@ -52,6 +52,16 @@ def _components(mask: np.ndarray) -> tuple[np.ndarray, int]:
         found = np.zeros(mask.shape, np.int32)
         number = ndimage.label(mask[box], output=found[box])
     return found, number
+
+
+def _box(mask: np.ndarray) -> tuple[slice, ...]:
+    """The least box around a mask that is not empty."""
+    box = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        inside = np.flatnonzero(mask.any(others))
+        box.append(slice(int(inside[0]), int(inside[-1]) + 1))
+    return tuple(box)
 
 
 def renumbered(labels: np.ndarray, kept: np.ndarray) -> np.ndarray:

@@ -1,0 +1,88 @@
+"""What an evaluator and a review keep of many images."""
+
+import gc
+import tracemalloc
+
+import pytest
+
+from mmaslp import fit_calibrator
+from mmaslp.evaluation.evaluator import Evaluator
+from mmaslp.files.prob_maps import USUAL
+from mmaslp.files.review import _Reviews, review_image
+from tests.test_calibration.object_scenes import discs
+
+SCENES = [discs(seed) for seed in range(8)]
+CHUNK = 16  # images that a process hands over at once
+MOST = 2048  # bytes of an image
+
+
+def evaluated(numbers):
+    """A shard of an evaluation."""
+    shard = Evaluator()
+    for number in numbers:
+        shard.add(f'{number:05d}', *SCENES[number % len(SCENES)])
+    return shard
+
+
+def kept_by(merge_chunk, chunks=10):
+    """Bytes that an image takes for good, as shards are merged."""
+    merge_chunk(0)
+    gc.collect()
+    tracemalloc.start()
+    for number in range(1, chunks + 1):
+        merge_chunk(number)
+    gc.collect()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return kept / (chunks * CHUNK)
+
+
+def test_an_evaluation_keeps_two_kilobytes_of_an_image():
+    whole = Evaluator()
+
+    def merge(chunk):
+        whole.merge(evaluated(range(CHUNK * chunk, CHUNK * (chunk + 1))))
+
+    assert kept_by(merge) < MOST
+    assert len(whole.names) == len(whole.raw) == 11 * CHUNK
+
+
+def test_shards_give_the_result_of_one_evaluator():
+    whole = Evaluator()
+    for first in (0, 5, 5, 13):
+        whole.merge(evaluated(range(first, min(first + 8, 20))))
+    again = evaluated([*range(8), *range(5, 13), *range(5, 13), *range(13, 20)])
+    assert whole.names == again.names
+    with pytest.warns(UserWarning, match='one name'):
+        one = again.result('A', 'x', resamples=20)
+    with pytest.warns(UserWarning, match='one name'):
+        merged = whole.result('A', 'x', resamples=20)
+    assert merged.to_json() == one.to_json()
+
+
+def test_images_without_calibrated_maps_are_counted_in_merged_shards():
+    shard = evaluated(range(1))
+    shard.add('calibrated', *SCENES[1], SCENES[1][0])
+    whole = Evaluator()
+    whole.merge(shard)
+    with pytest.raises(ValueError, match='1 of 2 images have calibrated'):
+        whole.result('A', 'x', calibrated=True)
+
+
+def test_a_review_keeps_four_kilobytes_of_an_image():
+    scenes = [discs(seed) for seed in range(30)]
+    calibrator = fit_calibrator(
+        [prob for prob, _ in scenes], [mask for _, mask in scenes]
+    )
+    whole = _Reviews(None, USUAL, {})
+
+    def merge(chunk):
+        shard = _Reviews(None, USUAL, {})
+        for number in range(CHUNK * chunk, CHUNK * (chunk + 1)):
+            prob, _ = SCENES[number % len(SCENES)]
+            shard.rows.append(review_image(calibrator, f'{number:05d}', prob))
+        whole.merge(shard)
+
+    # With its objects, which a list of objects needs.
+    assert kept_by(merge) < 2 * MOST
+    assert len(whole.rows) == 11 * CHUNK
