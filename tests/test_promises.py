@@ -504,6 +504,10 @@ PROMISES = [
             f'{HERE}::test_a_calibrator_is_given_as_its_folder',
         ),
         (
+            '`fit --out x.csv` are refused.',
+            'tests/test_commands/test_messages.py::test_what_had_no_effect_on_files',
+        ),
+        (
             '`--groups` that finds one text;',
             'tests/test_commands/test_compare.py::test_patients_are_told_by_their_names',
         ),

@@ -260,10 +260,13 @@ def _processes(text: str) -> int:
 
 def map_reader(args: argparse.Namespace) -> 'MapReader':
     """Return the reader that :func:`add_map_options` asks for."""
+    from ..common.arguments import check_number
     from ..files.prob_maps import MapReader
 
     if args.logits and args.max_value is not None:
         raise ValueError('--logits takes no --max-value: logits have no largest value')
+    if args.max_value is not None:
+        check_number('--max-value', args.max_value, above=0)
     channel = args.channel
     return MapReader(
         args.max_value,

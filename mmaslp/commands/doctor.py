@@ -59,6 +59,10 @@ def run(args: argparse.Namespace) -> int:
         )
     check_outputs({'--patch': args.patch})
     register_components()
+    if args.config and find_spec('mmseg') is not None:
+        from ..integrations.mmseg.config import find_config
+
+        find_config(args.config)  # a config that is not there is refused
     diagnosis = examine(args.config, args.data, args.levels)
     for finding in diagnosis.findings:
         print(with_options(str(finding)))

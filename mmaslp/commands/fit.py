@@ -89,6 +89,8 @@ def run(args: argparse.Namespace) -> None:
     check_choice('--method', args.method, METHODS)
     check_tables({'--out': args.out})
     check_outputs({'--out': args.out}, [args.source, args.labels], args.overwrite)
+    if args.out.lower().endswith('.csv'):
+        raise ValueError(f'--out {args.out}: a calibrator is a JSON file, no table')
     pattern = read_pattern(args.groups)
 
     of_maps = Path(args.source).is_dir()

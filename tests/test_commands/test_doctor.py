@@ -37,3 +37,12 @@ def test_the_doctor_finds(tmp_path, capsys, monkeypatch, line, said):
     (tmp_path / 'c.py').write_text(f'{base}{line}\n')
     assert main(['doctor', 'c.py']) == 1
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('name', ['nowhere.py', 'mmaslp::nothing.py', 'folder'])
+def test_a_config_that_is_not_there_is_refused(tmp_path, capsys, monkeypatch, name):
+    """As by the other commands; 1 is what the doctor finds in a config."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'folder').mkdir()
+    assert main(['doctor', name]) == 2
+    assert name in capsys.readouterr().err

@@ -345,6 +345,8 @@ def test_more_workers_than_processors(capsys):
         ('fit maps masks --out c.json --groups ^0', 'finds only 0 in the names'),
         ('fit maps masks --out c.json --groups (z)?', 'matches nothing in'),
         ('review maps --calibrator c.json --report x.csv', 'ends with .html'),
+        ('fit maps masks --out c.csv', '--out c.csv: a calibrator is a JSON file'),
+        ('eval-maps maps masks --max-value 0', '--max-value must be a number'),
         ('fit maps masks --out c.json --channel ²', 'channel'),
         ('doctor --data maps', '`mmaslp prepare FOLDER`'),
         ('doctor --patch new.py', '--patch change a config'),
