@@ -301,7 +301,7 @@ PROMISES = [
         ),
         (
             'A folder contains either images or volumes.',
-            'tests/test_files/test_map_pairs.py::test_images_and_volumes_are_not_mixed',
+            'tests/test_workflows/test_count.py::test_images_and_volumes_are_not_mixed',
         ),
         (
             'Each map needs a mask of the same name.',

@@ -159,8 +159,8 @@ def _check_set(
         return
     if comparison.alarm:
         raise ValueError(
-            f'{comparison} So nothing is written: without `min_object_prob` the masks '
-            'keep all objects'
+            f'{comparison} So nothing is written. Masks that keep all objects, '
+            'however probable, can be written'
         )
 
 

@@ -4,11 +4,11 @@ import gc
 import tracemalloc
 
 import pytest
-from mmaslp.files.review import _Reviews, review_image
 
 from mmaslp import fit_calibrator
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.files.prob_maps import USUAL
+from mmaslp.workflows.review import _Reviews, review_image
 from tests.test_calibration.object_scenes import discs
 
 SCENES = [discs(seed) for seed in range(8)]
