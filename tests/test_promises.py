@@ -406,6 +406,26 @@ PROMISES = [
     *promises(
         CHANGES,
         (
+            'A NIfTI mask that lies half a voxel elsewhere is refused whatever float32 '
+            'makes of the half.',
+            'tests/test_files/test_volumes.py::'
+            'test_half_a_voxel_is_elsewhere_whatever_float32_makes_of_it',
+        ),
+        (
+            'Transposed and mirrored pairs are named.',
+            'tests/test_files/test_volumes.py::'
+            'test_a_mask_that_lies_elsewhere_is_one_problem',
+        ),
+        (
+            'A calibrated NIfTI file says so in a comment of its header,',
+            'tests/test_commands/test_fit_and_apply.py::'
+            'test_a_calibrated_volume_says_so_wherever_it_is_copied',
+        ),
+        (
+            '`apply` leaves a hidden file beside them.',
+            'tests/test_commands/test_fit_and_apply.py::test_maps_are_not_calibrated_twice',
+        ),
+        (
             'are the default of `ASLPHook`, `ASLPCallback`, `SelfCalibration` and the '
             "doctor's patch.",
             f'{HERE}::test_levels_by_image_and_band_are_the_default',
