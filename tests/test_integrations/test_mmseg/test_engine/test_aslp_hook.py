@@ -399,7 +399,9 @@ def test_levels_by_band_train_with_mosaic(toy, tmp_path):
 def test_mosaic_is_refused_for_levels_by_image(toy, tmp_path):
     step = dict(type='RandomApply', transforms=[MOSAIC])
     cfg = with_mosaic(toy.config(tmp_path / 'run'), step)
-    with pytest.raises(ValueError, match=r"RandomMosaic, .* ASLPHook\(levels='band'"):
+    with pytest.raises(
+        ValueError, match=r"RandomMosaic, .* ASLPHook\(levels='image_band'"
+    ):
         Runner.from_cfg(cfg).train()
 
 
@@ -430,12 +432,12 @@ def with_another_loss(cfg):
         (
             'image',
             with_evaluator(dict(type='IoUMetric')),
-            'none that measures the network',
+            'validation that measures the raw network',
         ),
         (
             'band',
             with_evaluator(dict(type='CalibrationMetric', mode='positive')),
-            "none that measures the network.*mode='top_label'",
+            "validation that measures the raw network.*mode='top_label'",
         ),
     ],
 )
@@ -451,7 +453,7 @@ def test_levels_follow_the_network_and_not_its_calibrator(toy, tmp_path):
     Calibrator('temperature', 'single', 'confidence', [([0, 9], [0, 5])]).save(file)
     calibrated = dict(type='CalibrationMetric', calibrator=file, prefix='after')
     cfg = with_evaluator(calibrated)(toy.config(tmp_path / 'run'))
-    with pytest.raises(ValueError, match="'raw' and without a calibrator"):
+    with pytest.raises(ValueError, match="'raw', without a calibrator"):
         Runner.from_cfg(cfg).train()
     both = with_evaluator(calibrated, dict(type='CalibrationMetric'))
     assert measuring_metric(Runner.from_cfg(both(cfg))).calibrator is None
