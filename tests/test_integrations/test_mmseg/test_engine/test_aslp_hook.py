@@ -15,7 +15,7 @@ from PIL import Image
 from mmaslp import ASLPHook, Calibrator, SCBCELoss
 from mmaslp.integrations.mmseg.checkpoint import allow_history_buffers
 from mmaslp.integrations.mmseg.checks.run import measuring_metric
-from mmaslp.integrations.mmseg.engine.aslp_hook import ImageTraining
+from mmaslp.integrations.mmseg.engine.trainings import ImageTraining
 from mmaslp.levels import BandLevels, ImageLevels
 from mmaslp.metrics import BandTable
 from tests.scripts import run_script

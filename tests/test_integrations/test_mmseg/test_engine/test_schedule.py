@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 from mmengine.runner import IterBasedTrainLoop
 
-from mmaslp.integrations.mmseg.engine.aslp_hook import Schedule
+from mmaslp.integrations.mmseg.engine.schedule import Schedule
 
 
 class Loader(list):
