@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator
     from ..files.map_pairs import MapFiles
     from ..files.reviews import Extra, Reviewed
+    from ..workflows.review import ReviewOptions
 
 TABLES = ('--out', '--objects', '--coco')
 OUTPUTS = ('--out', '--objects', '--report', '--coco', '--suspects')
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
     from ..calibration.calibrator import Calibrator
     from ..common.arguments import check_number
     from ..files.map_pairs import MapFiles
-    from ..workflows.review import compare_review, review_maps
+    from ..workflows.review import ReviewOptions, compare_review, review_maps
 
     check_number('--smallest', args.smallest, at_least=0)
     check_number('--level', args.level, above=0, below=1)
@@ -110,20 +111,22 @@ def run(args: argparse.Namespace) -> None:
         review_maps,
         maps=files,
         reader=map_reader(args),
-        level=args.level,
-        smallest=args.smallest,
-        keep={'views': MOST_PICTURES},
         workers=args.workers,
     )
-    extras = _extras(args, files)
-    comparison, rows = compare_review(calibrator, review(calibrator, extras=extras))
+    options = ReviewOptions(
+        level=args.level,
+        smallest=args.smallest,
+        extras=_extras(args, files),
+        keep={'views': MOST_PICTURES},
+    )
+    comparison, rows = compare_review(calibrator, review(calibrator, options=options))
     verdict = (
         comparison or f'{len(rows)} images are too few to compare them with the fit.'
     )
     print(verdict)
     alarm = comparison is not None and comparison.alarm
     if alarm:
-        rows = _without_probabilities(args, rows, extras, review, calibrator)
+        rows = _without_probabilities(args, rows, options, review, calibrator)
     _print_review(rows)
     if args.truth:
         _print_proof(rows, groups)
@@ -192,7 +195,7 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
 def _without_probabilities(
     args: argparse.Namespace,
     rows: 'list[Reviewed]',
-    extras: 'dict[str, Extra]',
+    options: 'ReviewOptions',
     review: 'Callable[..., list[Reviewed]]',
     calibrator: 'Calibrator',
 ) -> 'list[Reviewed]':
@@ -200,9 +203,9 @@ def _without_probabilities(
     from ..files.object_volumes import write_volume
 
     anew: dict[str, Extra] = {}
-    if 'views' in extras:
-        anew['views'] = extras['views']
-    if 'volumes' in extras:
+    if 'views' in options.extras:
+        anew['views'] = options.extras['views']
+    if 'volumes' in options.extras:
         # The files that are there are those of the first pass.
         anew['volumes'] = partial(write_volume, args.objects_out, overwrite=True)
     if not anew or calibrator.need_decisions().objects is None:
@@ -211,7 +214,9 @@ def _without_probabilities(
     print('Reads the maps again, to show objects without probabilities.')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # all was said in the first pass
-        again = review(calibrator.without_objects(), extras=anew)
+        again = review(
+            calibrator.without_objects(), options=replace(options, extras=anew)
+        )
 
     extras_of = {row.name: row.extras for row in again}
     return [replace(row, extras=row.extras | extras_of[row.name]) for row in rows]

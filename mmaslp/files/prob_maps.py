@@ -339,7 +339,7 @@ def _check_range(values: np.ndarray, top: float) -> None:
     if low < -top * ROUNDING or high > top * (1 + ROUNDING):
         raise ValueError(
             f'values lie in [{low:.6g}, {high:.6g}], not in [0, {top:g}]: give '
-            '`logits=True` if they are logits (for eval-maps apply sigmoid first); else '
-            'say with `max_value` which value stands for probability 1 (of per cent '
-            '`max_value=100`)'
+            '`logits=True` if they are logits (for eval-maps apply sigmoid first); '
+            'else say with `max_value` which value stands for probability 1 (of per '
+            'cent `max_value=100`)'
         )
