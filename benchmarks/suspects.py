@@ -171,16 +171,15 @@ def published(folder: Path, seed: int) -> dict[str, Any]:
 def ours(prob: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """``(N,)`` the largest score of each image; the masks fit the calibrator too."""
     from mmaslp import fit_calibrator
-    from mmaslp.workflows.review import review_image
+    from mmaslp.workflows.review import ReviewOptions, review_image
     from mmaslp.workflows.suspects import find_suspects
 
     labels = masks.astype(np.uint8)
     calibrator = fit_calibrator(prob, labels)
     scores = np.zeros(len(prob))
+    options = ReviewOptions(extras={'suspects': find_suspects})
     for row, (one, label) in enumerate(zip(prob, labels)):
-        image = review_image(
-            calibrator, '', one, label, extras={'suspects': find_suspects}
-        )
+        image = review_image(calibrator, '', one, label, options=options)
         found = image.extras['suspects']
         scores[row] = found[0].score if found else -np.inf
     return np.nan_to_num(scores, neginf=-99.0)
@@ -232,13 +231,13 @@ def write_large(path: Path, folder: Path) -> None:
 def large_ours(folder: Path) -> Callable[[], Any]:
     """Read a folder map by map, and find suspects."""
     from mmaslp.calibration.calibrator import Calibrator
-    from mmaslp.workflows.review import review_maps
+    from mmaslp.workflows.review import ReviewOptions, review_maps
     from mmaslp.workflows.suspects import find_suspects
 
     calibrator = Calibrator.load(folder / 'c.json')
-    extras = {'suspects': find_suspects}
+    options = ReviewOptions(extras={'suspects': find_suspects})
     return lambda: review_maps(
-        calibrator, folder / 'maps', folder / 'masks', extras=extras
+        calibrator, folder / 'maps', folder / 'masks', options=options
     )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator
     from ..files.map_pairs import MapFiles
     from ..files.reviews import Extra, Reviewed
+    from ..workflows.review import ReviewOptions
 
 TABLES = ('--out', '--objects', '--coco')
 OUTPUTS = ('--out', '--objects', '--report', '--coco', '--suspects')
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
     from ..calibration.calibrator import file_of
     from ..common.arguments import check_number
     from ..files.map_pairs import MapFiles
-    from ..workflows.review import compare_review, review_maps
+    from ..workflows.review import ReviewOptions, compare_review, review_maps
 
     check_number('--smallest', args.smallest, at_least=0)
     check_number('--level', args.level, above=0, below=1)
@@ -113,13 +114,15 @@ def run(args: argparse.Namespace) -> None:
         review_maps,
         maps=files,
         reader=map_reader(args),
-        level=args.level,
-        smallest=args.smallest,
-        keep={'views': MOST_PICTURES},
         workers=args.workers,
     )
-    extras = _extras(args, files)
-    rows = review(calibrator, extras=extras)
+    options = ReviewOptions(
+        level=args.level,
+        smallest=args.smallest,
+        extras=_extras(args, files),
+        keep={'views': MOST_PICTURES},
+    )
+    rows = review(calibrator, options=options)
     comparison, rows = compare_review(calibrator, rows, groups)
     verdict = (
         comparison or f'{_number(rows, groups)} are too few to compare with the fit.'
@@ -127,7 +130,7 @@ def run(args: argparse.Namespace) -> None:
     print(verdict)
     alarm = comparison is not None and comparison.alarm
     if alarm:
-        rows = _without_probabilities(args, rows, extras, review, calibrator)
+        rows = _without_probabilities(args, rows, options, review, calibrator)
     _print_review(rows)
     if args.truth:
         _print_proof(rows, groups)
@@ -202,7 +205,7 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
 def _without_probabilities(
     args: argparse.Namespace,
     rows: 'list[Reviewed]',
-    extras: 'dict[str, Extra]',
+    options: 'ReviewOptions',
     review: 'Callable[..., list[Reviewed]]',
     calibrator: 'Calibrator',
 ) -> 'list[Reviewed]':
@@ -210,9 +213,9 @@ def _without_probabilities(
     from ..files.object_volumes import write_volume
 
     anew: dict[str, Extra] = {}
-    if 'views' in extras:
-        anew['views'] = extras['views']
-    if 'volumes' in extras:
+    if 'views' in options.extras:
+        anew['views'] = options.extras['views']
+    if 'volumes' in options.extras:
         # The files that are there are those of the first pass.
         anew['volumes'] = partial(write_volume, args.objects_out, overwrite=True)
     if not anew or calibrator.need_decisions().objects is None:
@@ -221,7 +224,9 @@ def _without_probabilities(
     print('Reads the maps again, to show objects without probabilities.')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # all was said in the first pass
-        again = review(calibrator.without_objects(), extras=anew)
+        again = review(
+            calibrator.without_objects(), options=replace(options, extras=anew)
+        )
 
     extras_of = {row.name: row.extras for row in again}
     return [replace(row, extras=row.extras | extras_of[row.name]) for row in rows]

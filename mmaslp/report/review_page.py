@@ -116,7 +116,6 @@ def write_review_page(
     calibrator_file: str | Path | None = None,
     verdict: str = '',
     alarm: bool = False,
-    title: str = 'Review',
     overwrite: bool = False,
 ) -> None:
     """Write the page; it needs no other file.
@@ -131,7 +130,6 @@ def write_review_page(
         verdict (str): How the images compare with those of the fit, which is said
             before all. Defaults to ''.
         alarm (bool): Whether that is a warning. Defaults to False.
-        title (str): Defaults to 'Review'.
         overwrite (bool): Replace a file that is there. Defaults to False.
     """
     names = short_names([row.name for row in rows])
@@ -144,7 +142,7 @@ def write_review_page(
     page = render_page(
         'review.html.j2',
         ['report.js', 'review.js'],
-        title=title,
+        title='Review',
         created=time_text(),
         verdict=verdict,
         alarm=alarm,

@@ -83,14 +83,14 @@ def _photo_view(image: Judged, photo: Path | None) -> View:
         title = 'photograph'
         if not fits:
             note = 'the map has another aspect and is stretched'
-    return draw(
+    view = draw(
         picture,
         image.objects.labels,
         image.objects.probability,
         title,
-        note=note,
         truth=image.label,
     )
+    return replace(view, note=note)
 
 
 @dataclass(frozen=True)
@@ -299,7 +299,6 @@ def draw(
     title: str,
     spacing: Sequence[float] = (1.0, 1.0),
     sides: Sequence[str] = (),
-    note: str = '',
     truth: np.ndarray | None = None,
 ) -> View:
     """Outline objects on a picture, which takes the place of the map.
@@ -312,7 +311,6 @@ def draw(
         spacing (Sequence[float]): Of the rows and the columns of the picture. Defaults
             to (1.0, 1.0).
         sides (Sequence[str]): Letters for left, right, top and bottom. Defaults to ().
-        note (str): Defaults to ''.
         truth (np.ndarray, optional): ``(H, W)`` label, whose border is drawn in white.
             Defaults to None.
     """
@@ -334,7 +332,7 @@ def draw(
             place = min(box[1].stop + WIDTH, size[0] - 10), max(box[0].start, 14)
             _write(pen, place, str(label), anchor='lb')
     _write_sides(pen, sides, size)
-    return View(_address_of(picture), size[0], size[1], title, note)
+    return View(_address_of(picture), size[0], size[1], title)
 
 
 def _size_of(picture: Image.Image, spacing: Sequence[float]) -> tuple[int, int]:

@@ -34,16 +34,39 @@ from .count import count_files
 RESAMPLES = 1000
 
 
+@dataclass(frozen=True)
+class ReviewOptions:
+    """What a review tells of each image.
+
+    Args:
+        level (float): Of the bounds, in (0, 1). Defaults to 0.9.
+        smallest (float): Least size of an object, in pixels; of a volume with a
+            spacing, in mm3. Defaults to 0.0.
+        extras (Mapping): What else is made of each image, by name. Defaults to nothing.
+        keep (Mapping): Of some extras, of how many of the most doubtful images they are
+            kept, where a folder is reviewed. Defaults to all.
+
+    Raises:
+        ValueError: A number is out of its range.
+    """
+
+    level: float = 0.9
+    smallest: float = 0.0
+    extras: Mapping[str, Extra] = field(default_factory=dict)
+    keep: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_number('level', self.level, above=0, below=1)
+        check_number('smallest', self.smallest, at_least=0)
+
+
 def review_maps(
     calibrator: Calibrator,
     maps: str | Path | MapFiles,
     truth: str | Path | None = None,
     *,
     reader: MapReader = USUAL,
-    level: float = 0.9,
-    smallest: float = 0.0,
-    extras: Mapping[str, Extra] | None = None,
-    keep: Mapping[str, int] | None = None,
+    options: ReviewOptions = ReviewOptions(),
     workers: int | None = 1,
 ) -> list[Reviewed]:
     """Review the maps of a folder, the most doubtful image first.
@@ -54,13 +77,7 @@ def review_maps(
         truth (str | Path, optional): Folder of masks of the same names. Defaults to
             None.
         reader (MapReader): How maps are read. Defaults to the usual way.
-        level (float): Of the bounds, in (0, 1). Defaults to 0.9.
-        smallest (float): Least size of an object, in pixels; of a volume with a
-            spacing, in mm3. Defaults to 0.0.
-        extras (Mapping, optional): What else is made of each image, by name. Defaults
-            to None.
-        keep (Mapping, optional): Of some extras, of how many of the most doubtful
-            images they are kept. Defaults to None: of all.
+        options (ReviewOptions): What is told of each image. Defaults to the usual.
         workers (int, optional): Processes. None takes the backend of
             ``joblib.parallel_config``, such as Dask. Defaults to 1.
 
@@ -78,11 +95,9 @@ def review_maps(
         review_image,
         calibrator,
         logits=reader.logits,
-        level=level,
-        smallest=smallest,
-        extras=extras or {},
+        options=options,
     )
-    new_reviews = partial(_Reviews, review, reader, keep or {})
+    new_reviews = partial(_Reviews, review, reader, options.keep)
     reviews = count_files(
         files, new_reviews, _Reviews.add, reader, workers=workers, what='reviewing'
     )
@@ -133,17 +148,15 @@ def review_image(
     label: np.ndarray | None = None,
     *,
     logits: bool = False,
-    level: float = 0.9,
-    smallest: float = 0.0,
-    extras: Mapping[str, Extra] | None = None,
+    options: ReviewOptions = ReviewOptions(),
     stored: StoredAt = NOWHERE,
 ) -> Reviewed:
     """Review one map ``(H, W)`` or ``(D, H, W)``, with its mask if there is one.
 
     Pixels of the mask that are 255 do not count.
     """
-    check_number('smallest', smallest, at_least=0)
-    estimate, objects = calibrator.judge(prob, logits, level)
+    estimate, objects = calibrator.judge(prob, logits, options.level)
+    smallest = options.smallest
     if stored.grid is not None and prob.ndim == 3:
         smallest = smallest / stored.grid.voxel
     if smallest:
@@ -176,7 +189,7 @@ def review_image(
         calibrator=calibrator,
     )
     made = {}
-    for key, make in (extras or {}).items():
+    for key, make in options.extras.items():
         made[key] = make(image)
 
     # Without the map, since processes send the table.

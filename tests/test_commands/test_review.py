@@ -16,7 +16,7 @@ from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.reviews import Judged, write_review
 from mmaslp.report.review_page import efforts
 from mmaslp.report.views import views_of
-from mmaslp.workflows.review import proof, review_maps
+from mmaslp.workflows.review import ReviewOptions, proof, review_maps
 from tests.review_samples import estimate, table_of
 from tests.test_calibration.object_scenes import discs, write_scenes
 
@@ -204,9 +204,9 @@ def test_volumes_from_fit_to_masks(tmp_path, recwarn):
 def test_a_proof_leaves_out_images_without_a_bound(folders):
     maps, masks, file = folders
     calibrator = Calibrator.load(file)
-    assert np.isnan(
-        proof(review_maps(calibrator, maps, masks, level=0.9999))['covered']
-    ).all()
+    options = ReviewOptions(level=0.9999)
+    rows = review_maps(calibrator, maps, masks, options=options)
+    assert np.isnan(proof(rows)['covered']).all()
     rows = review_maps(calibrator, maps, masks)
     assert proof(rows)['covered'][0] > 0.8
     assert np.isfinite(proof(rows[:2])['dice_error']).all()

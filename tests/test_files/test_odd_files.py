@@ -11,7 +11,7 @@ from mmaslp.files.map_pairs import MapFiles, pair_files
 from mmaslp.files.nnunet_maps import find_dataset
 from mmaslp.files.prob_maps import MapReader, quantised, write_prob_map
 from mmaslp.workflows.apply import apply_calibrator
-from mmaslp.workflows.review import review_image, review_maps
+from mmaslp.workflows.review import ReviewOptions, review_maps
 
 PROB = np.random.default_rng(0).random((8, 16, 16))
 MASKED = np.ma.masked_array(PROB, PROB > 0.5)
@@ -130,7 +130,7 @@ OTHER = fit_calibrator(BETTER, LABELS)
     ('call', 'words'),
     [
         (
-            lambda: review_image(OTHER, 'a', BETTER[0].numpy(), smallest=float('nan')),
+            lambda: ReviewOptions(smallest=float('nan')),
             'smallest must be',
         ),
         (lambda: MapFiles.of(PROBS), 'maps must be'),

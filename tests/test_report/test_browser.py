@@ -14,7 +14,7 @@ from mmaslp import fit_calibrator
 from mmaslp.report.page import report_html
 from mmaslp.report.review_page import write_review_page
 from mmaslp.report.views import views_of
-from mmaslp.workflows.review import review_maps
+from mmaslp.workflows.review import ReviewOptions, review_maps
 from mmaslp.workflows.suspects import find_suspects
 from tests.test_calibration.object_scenes import discs, write_scenes
 
@@ -78,7 +78,7 @@ def review(tmp_path_factory):
         'views': partial(views_of, {}, with_labels=True),
         'suspects': find_suspects,
     }
-    rows = review_maps(calibrator, maps, masks, extras=extras)
+    rows = review_maps(calibrator, maps, masks, options=ReviewOptions(extras=extras))
     calibrator.save(root / 'c.json')
     options = dict(calibrator_file=root / 'c.json', verdict='A notice.', alarm=True)
     write_review_page(root / 'review.html', rows, calibrator, **options)

@@ -10,7 +10,12 @@ import pytest
 from mmaslp.calibration import fit_calibrator
 from mmaslp.files.prob_maps import USUAL, write_prob_map
 from mmaslp.files.reviews import Reviewed
-from mmaslp.workflows.review import _Reviews, most_doubtful_first, review_maps
+from mmaslp.workflows.review import (
+    ReviewOptions,
+    _Reviews,
+    most_doubtful_first,
+    review_maps,
+)
 from tests.review_samples import estimate, table_of
 from tests.test_calibration.object_scenes import discs
 
@@ -75,6 +80,7 @@ def test_a_review_is_linear_in_images(tmp_path):
     rng = np.random.default_rng(0)
     small = [rng.random((24, 24)) * np.eye(24) for _ in range(50)]
 
+    options = ReviewOptions(extras={'views': lambda image: 0}, keep={'views': 500})
     taken = {}
     for number in (500, 2000, 8000):
         folder = tmp_path / str(number)
@@ -82,8 +88,6 @@ def test_a_review_is_linear_in_images(tmp_path):
         for k in range(number):
             write_prob_map(folder / f'{k}.png', small[k % 50])
         before = time.process_time()
-        review_maps(
-            calibrator, folder, extras={'views': lambda image: 0}, keep={'views': 500}
-        )
+        review_maps(calibrator, folder, options=options)
         taken[number] = time.process_time() - before
     assert exponent(16, taken[500], taken[8000]) <= 1.15

@@ -9,7 +9,7 @@ from PIL import Image
 from mmaslp import fit_calibrator
 from mmaslp.commands import run_command
 from mmaslp.files.prob_maps import write_prob_map
-from mmaslp.workflows.review import review_image
+from mmaslp.workflows.review import ReviewOptions, review_image
 from mmaslp.workflows.suspects import find_suspects
 from tests.test_calibration.object_scenes import discs
 
@@ -28,8 +28,9 @@ def scene():
 
 
 def suspects(calibrator, prob, label):
-    extras = {'suspects': find_suspects}
-    return review_image(calibrator, 'a', prob, label, extras=extras).extras['suspects']
+    options = ReviewOptions(extras={'suspects': find_suspects})
+    row = review_image(calibrator, 'a', prob, label, options=options)
+    return row.extras['suspects']
 
 
 def test_each_error_is_the_most_suspicious(calibrator):
@@ -84,8 +85,8 @@ def test_labels_below_the_smallest_size_are_left_out(calibrator):
     prob, label, _ = scene()
     label[30:35, 4:10] = 1
     for smallest, kinds in ((30, ['not seen']), (31, [])):
-        options = dict(smallest=smallest, extras={'suspects': find_suspects})
-        found = review_image(calibrator, 'a', prob, label, **options)
+        options = ReviewOptions(smallest=smallest, extras={'suspects': find_suspects})
+        found = review_image(calibrator, 'a', prob, label, options=options)
         suspects = found.extras['suspects']
         assert [each.kind for each in suspects if each.kind != 'border'] == kinds
 
