@@ -139,6 +139,8 @@ def write_output(
 
 
 def _replace(target: Path, data: bytes | memoryview) -> None:
+    folders = (target.parent, *target.parent.parents)
+    new_folders = [folder for folder in folders if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     # Hidden, so that no part that a killed process leaves counts as a map.
     part = target.with_name(f'.mmaslp.{secrets.token_hex(8)}.part')
@@ -153,6 +155,9 @@ def _replace(target: Path, data: bytes | memoryview) -> None:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+        for folder in new_folders:
+            with suppress(OSError):  # it holds the file, or another one
+                folder.rmdir()
 
 
 def _take_mode(part: Path, target: Path) -> None:

@@ -71,6 +71,15 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, name, there):
     assert contents(tmp_path) == before
 
 
+def test_a_full_disk_leaves_no_folder(tmp_path):
+    path = tmp_path / 'new' / 'er' / 'x.csv'
+    said = on_a_full_disk(write_output, path, 'x' * 200)
+    assert str(path) in said
+    assert not list(tmp_path.iterdir())
+    write_output(path, 'x')
+    assert path.read_text() == 'x'
+
+
 HALVING = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
 
 
