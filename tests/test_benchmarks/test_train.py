@@ -17,6 +17,8 @@ import train
 import windows
 from rival_losses import ML1ACE, SVLS, AdaFocal, CRaC
 
+from mmaslp.calibration.fitting.methods import SURE
+
 
 @pytest.fixture
 def data(tmp_path):
@@ -169,6 +171,17 @@ def test_few_images_correct_what_is_too_sure(tmp_path, monkeypatch):
         assert rows[f'{number} | none']['nll'] > 1.5 * true
         assert rows[f'{number} | fit']['nll'] == pytest.approx(true, rel=0.1)
         assert rows[f'{number} | fit']['unchanged'] == 0
+
+
+def test_the_figures_of_few_images_are_those_of_the_rule_of_a_fit():
+    file = Path(few_images.__file__).parent / 'results' / 'few_images.json'
+    rows = json.loads(file.read_text(encoding='utf-8'))['all']
+    known = few_images.Rule()
+    name = f'{known.halfway:g} half-way, power {known.power:g}, t({SURE:g})'
+    assert rows['fit'] == rows[name]
+    assert rows['fit']['draws'] >= 500
+    for part in ('', '_test'):
+        assert rows['fit'][f'worse{part}'] < rows['any'][f'worse{part}']
 
 
 def test_what_chance_leaves():

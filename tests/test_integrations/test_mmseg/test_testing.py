@@ -238,6 +238,27 @@ def test_a_review_of_a_config_is_that_of_its_maps(config, tmp_path, recwarn):
         ReviewHook(str(tmp_path / 'x.csv'), old)
 
 
+def test_a_review_compares_groups_of_images(config, sharp, tmp_path, monkeypatch):
+    taken = []
+
+    def compare(calibrator, rows, groups):
+        taken.append(groups)
+        return None, rows
+
+    monkeypatch.setattr(scores_hooks, 'compare_review', compare)
+
+    def two_patients(names):
+        assert all(name.endswith('.png') for name in names)
+        return [number % 2 for number in range(len(names))]
+
+    cfg = config('run')
+    options = EvaluationOptions(calibrator=sharp, review=str(tmp_path / 'r.csv'))
+    evaluate(cfg, sets_of_test(cfg), replace(options, groups=two_patients))
+    (groups,) = taken
+    assert len(groups) > 2
+    assert set(groups.values()) == {0, 1}
+
+
 @pytest.mark.parametrize(
     ('images', 'names'),
     [
