@@ -36,12 +36,12 @@ from .data import (
 
 
 def examine_config(
-    config: str, data: str | None, levels: str, found: Diagnosis
+    config: str, data: str | None, levels: str, diagnosis: Diagnosis
 ) -> None:
     """Add what is found in a config, and the config as it should be."""
-    with noted(config, found.findings):
+    with noted(config, diagnosis.findings):
         cfg = read_config(config)
-        found.original = cfg.to_dict()
+        diagnosis.original = cfg.to_dict()
         for base in scoped_bases(find_config(config)):
             finding = Finding(
                 'note',
@@ -50,14 +50,14 @@ def examine_config(
                 'with an error',
                 'for those name the file by its path in _base_',
             )
-            found.findings.append(finding)
+            diagnosis.findings.append(finding)
         if data is not None:
-            found.findings.append(Finding('ok', use_folder(cfg, data)))
-        found.findings += check_settings(cfg, levels)
+            diagnosis.findings.append(Finding('ok', use_folder(cfg, data)))
+        diagnosis.findings += check_settings(cfg, levels)
 
         import_modules(cfg)
-        found.findings += check_parts(cfg)
-        found.mended = cfg.to_dict()
+        diagnosis.findings += check_parts(cfg)
+        diagnosis.mended = cfg.to_dict()
 
 
 def check_parts(cfg: Any) -> list[Finding]:
@@ -107,43 +107,45 @@ def _check_split(
     cfg: Any, split: str, runner: Any, datasets: dict[str, Any]
 ) -> list[Finding]:
     """Build a loop, and look at the masks of its data set, which is added."""
-    place = f'{split}_dataloader'
-    missing = missing_data(cfg[place].get('dataset') or {})
+    key = f'{split}_dataloader'
+    missing = missing_data(cfg[key].get('dataset') or {})
     if missing:
         level = 'error'
         if split == 'test':
             level = 'note'
         remedy = '\n'.join(WAYS_ON)
-        return [Finding(level, f'{place}.dataset: {missing}', remedy)]
+        return [Finding(level, f'{key}.dataset: {missing}', remedy)]
 
     findings: list[Finding] = []
-    with noted(f'{place}: {type_of(cfg[place].dataset)}', findings):
+    with noted(f'{key}: {type_of(cfg[key].dataset)}', findings):
         loop = getattr(runner, f'{split}_loop')
         dataset = datasets[split] = dataset_of(loop)
         findings += check_batches(split, loop)
         findings += check_masks(split, dataset)
         # Not in a training: to read an image moves its random numbers.
-        if (
-            split != 'test'
-            and not findings
-            and hasattr(dataset, 'get_data_info')
-            and 'gt_sem_seg' not in dataset[0].get('data_samples', ())
-        ):
+        if split != 'test' and not findings and _lacks_masks(dataset):
             findings.append(
                 Finding(
                     'error',
-                    f'{place}.dataset: its pipeline gives no masks',
-                    f"{place}.dataset.pipeline: dict(type='LoadBinaryAnnotations') "
+                    f'{key}.dataset: its pipeline gives no masks',
+                    f"{key}.dataset.pipeline: dict(type='LoadBinaryAnnotations') "
                     "after the images are loaded, and dict(type='PackSegInputs') last",
                 )
             )
 
     if any(finding.remedy == PATCH for finding in findings):
-        for leaf in leaf_sets(cfg[place].dataset):
+        for leaf in leaf_sets(cfg[key].dataset):
             leaf.pipeline = with_binary_masks(leaf.pipeline)
         if cfg.get('tta_pipeline'):
             cfg.tta_pipeline = with_binary_masks(cfg.tta_pipeline)
     return findings
+
+
+def _lacks_masks(dataset: Any) -> bool:
+    """Whether the pipeline of a data set gives no masks beside the first image."""
+    if not hasattr(dataset, 'get_data_info'):
+        return False
+    return 'gt_sem_seg' not in dataset[0].get('data_samples', ())
 
 
 def pasted(path: str, original: dict, mended: dict) -> str:
@@ -214,13 +216,13 @@ def _change(before: dict, after: dict, name: str) -> Any:
 
 def _read_bases(file: str) -> dict:
     """Read what the bases of a config say, without the config."""
-    folder = Path(file).absolute().parent
+    beside = Path(file).absolute().parent
     paths = []
     for name in Config._get_base_files(file):
         if '::' not in name:
-            name = str(folder / name)
+            name = str(beside / name)
         paths.append(name)
-    with tempfile.TemporaryDirectory() as place:
-        child = Path(place) / 'bases.py'
+    with tempfile.TemporaryDirectory() as folder:
+        child = Path(folder) / 'bases.py'
         child.write_text(f'_base_ = {paths!r}\n', encoding='utf-8')
         return read_config(str(child)).to_dict()

@@ -265,8 +265,8 @@ def evaluate(
     _check_outputs(cfg, summary, planned, options)
     results = {}
     with safe_loading(options.trust_checkpoint):
-        for one in planned:
-            results[one.name] = _test(cfg, one)
+        for test_set in planned:
+            results[test_set.name] = _test(cfg, test_set)
     if is_main_process():
         _write_summary(summary, results, options.overwrite)
     return results
@@ -311,21 +311,21 @@ def _check_outputs(
         '--show-dir': _painted(cfg),
         '--work-dir': [summary],
     }
-    for one in planned:
-        outputs['--out'] += one.maps_in(one.options.out)
-        outputs['--out-prob'] += one.maps_in(one.options.out_prob)
-        outputs['--work-dir'].append(osp.join(one.folder, FILE))
-        if one.options.review:
-            outputs['--review'].append(one.options.review)
+    for test_set in planned:
+        outputs['--out'] += test_set.maps_in(test_set.options.out)
+        outputs['--out-prob'] += test_set.maps_in(test_set.options.out_prob)
+        outputs['--work-dir'].append(osp.join(test_set.folder, FILE))
+        if test_set.options.review:
+            outputs['--review'].append(test_set.options.review)
     outputs |= page_outputs(options.report)
 
     inputs = list(options.inputs)
-    inputs += inputs_of(cfg, [one.dataset for one in planned])
+    inputs += inputs_of(cfg, [test_set.dataset for test_set in planned])
     check_outputs(outputs, inputs, options.overwrite)
-    for one in planned:
-        folder = one.options.out_prob
+    for test_set in planned:
+        folder = test_set.options.out_prob
         if folder and options.overwrite and is_main_process():
-            warn_of_others(Path(folder), map(Path, one.maps_in(folder)))
+            warn_of_others(Path(folder), map(Path, test_set.maps_in(folder)))
 
 
 def _painted(cfg: Config) -> list[Any]:
@@ -337,14 +337,14 @@ def _painted(cfg: Config) -> list[Any]:
     return [osp.join(folder, 'vis_data', '_'), *pictures]
 
 
-def _config_of_run(cfg: Config, one: _SetOfTest) -> Config:
+def _config_of_run(cfg: Config, test_set: _SetOfTest) -> Config:
     """The config of the test of one set, with the metrics and their folder."""
-    options = one.options
+    options = test_set.options
     run = copy.deepcopy(cfg)
-    name_run(run, one.name)
+    name_run(run, test_set.name)
     if run.get('visualizer') is not None and run.visualizer.get('save_dir'):
-        run.visualizer.save_dir = osp.join(run.visualizer.save_dir, one.name)
-    run.test_dataloader.dataset = one.settings
+        run.visualizer.save_dir = osp.join(run.visualizer.save_dir, test_set.name)
+    run.test_dataloader.dataset = test_set.settings
     if options.tta:
         _test_views(run)
 
@@ -353,7 +353,7 @@ def _config_of_run(cfg: Config, one: _SetOfTest) -> Config:
         if options.out is not None:
             metric.update(output_dir=options.out, keep_results=True)
         if type_of(metric) == 'CalibrationMetric':
-            metric.update(output_dir=one.folder, overwrite=options.overwrite)
+            metric.update(output_dir=test_set.folder, overwrite=options.overwrite)
     # The row of the first one is raw; another one is added for a calibrated row.
     (calibration_of(run, 'test_evaluator') or {}).pop('calibrator', None)
     return run
@@ -380,7 +380,9 @@ def _evaluators(cfg: Config, evals: Sequence[str]) -> list[dict]:
         metrics = []
         for name in dict.fromkeys(evals):
             wanted = EVALUATIONS[name].metric
-            same = [one for one in configured if type_of(one) == wanted['type']]
+            same = [
+                metric for metric in configured if type_of(metric) == wanted['type']
+            ]
             metrics += same or [copy.deepcopy(wanted)]
     if not metrics:
         raise ValueError(
@@ -389,10 +391,10 @@ def _evaluators(cfg: Config, evals: Sequence[str]) -> list[dict]:
     return metrics
 
 
-def _test(cfg: Config, one: _SetOfTest) -> Tested:
+def _test(cfg: Config, test_set: _SetOfTest) -> Tested:
     """Test on one set, and sort what was measured."""
-    options = one.options
-    run = _config_of_run(cfg, one)
+    options = test_set.options
+    run = _config_of_run(cfg, test_set)
     runner = build_runner(run)
     calibration_metrics = _calibration_metrics(runner, run, options)
     if options.groups is not None:
@@ -419,11 +421,11 @@ def _test(cfg: Config, one: _SetOfTest) -> Tested:
 
     completed = []
     for result, row in zip(results, (metrics, calibrated)):
-        completed.append(_complete(result, one, row, run))
+        completed.append(_complete(result, test_set, row, run))
     if completed:
         # The metric has written the first one.
-        save_result(osp.join(one.folder, FILE), completed, overwrite=True)
-    return Tested(one.folder, metrics, calibrated, completed, options.review)
+        save_result(osp.join(test_set.folder, FILE), completed, overwrite=True)
+    return Tested(test_set.folder, metrics, calibrated, completed, options.review)
 
 
 def _measures_iou(run: Config) -> bool:
@@ -512,7 +514,7 @@ def check_threshold(model: Any) -> None:
 
 
 def _complete(
-    result: Result, one: _SetOfTest, row: Mapping[str, float], run: Config
+    result: Result, test_set: _SetOfTest, row: Mapping[str, float], run: Config
 ) -> Result:
     """Name model and set of a result, and add what other metrics measured."""
     measures = dict(row)
@@ -523,10 +525,10 @@ def _complete(
 
     return replace(
         result,
-        model=_name_of(one.options.model, result.is_calibrated),
-        dataset=one.name,
+        model=_name_of(test_set.options.model, result.is_calibrated),
+        dataset=test_set.name,
         measures=measures,
-        settings=dict(result.settings) | dict(one.options.settings),
+        settings=dict(result.settings) | dict(test_set.options.settings),
         files=_files_of(run),
     )
 
