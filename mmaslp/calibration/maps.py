@@ -95,10 +95,7 @@ def look_up(logit: Tensor, band: Tensor | None, table: Tensor) -> Tensor:
 def as_logits(prob: Tensor) -> Tensor:
     """Logits of probabilities, above 0 for all above 1/2, infinite for 0 and 1."""
     prob = prob.clamp(0, 1)
-    # The bits of torch.logit, but where many p are 0 or 1 up to 60 times as fast. Each
-    # temporary less counts: their memory is new each time.
-    is_zero = prob == 0
-    is_one = prob == 1
-    odds = (prob / (1 - prob)).masked_fill_(is_zero | is_one, 1)
-    logit = torch.log(odds)
-    return logit.masked_fill_(is_zero, -torch.inf).masked_fill_(is_one, torch.inf)
+    # The bits of torch.logit, but where many p are 0 or 1 up to 60 times as fast.
+    is_end = (prob == 0) | (prob == 1)
+    odds = (prob / (1 - prob)).masked_fill_(is_end, 1)
+    return torch.where(is_end, (prob - 0.5) * torch.inf, torch.log(odds))
