@@ -45,28 +45,24 @@ _MEANINGS = {
 }
 # What messages call an argument of a function, in backquotes, and the option for it.
 OPTIONS = {
-    'bins': '--bins',
     'channel': '--channel',
     'images': '--images',
     'key': '--key',
-    'level': '--level',
     'logits': '--logits',
     'masks': '--masks',
     'max_value': '--max-value',
     'min_object_prob': '--min-object-prob',
     'out': '--out',
     'overwrite': '--overwrite',
-    'resamples': '--resamples',
-    'seed': '--seed',
-    'smallest': '--smallest',
     'test_ratio': '--test-ratio',
     'val_list': '--val-list',
     'val_ratio': '--val-ratio',
     'write_coco': '--coco',
     'write_volume': '--objects-out',
 }
-# Such as `logits=True`; checks of arguments begin with the name alone.
-_ARGUMENT = re.compile(r'`(\w+)(?:=([^`]*))?`|^(\w+)(?= must be )')
+# Such as `logits=True`. Checks of arguments begin with the name alone: one word may be
+# an argument of a part of the config, such as `seed`.
+_ARGUMENT = re.compile(r'`(\w+)(?:=([^`]*))?`|^(\w+_\w+)(?= must be )')
 # Errors of the system about a disk, which may name no file.
 _OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 # The types in a part of a config: other values may be secrets, such as keys.

@@ -223,6 +223,8 @@ def test_an_error_of_a_worker_of_a_data_loader_is_its_last_line():
         ('val_ratio must be a number', '--val-ratio must be a number'),
         # No arguments: a command, an argument without an option, a word, a file.
         *[(text, text) for text in ('`mmaslp fit --out x`', '`graded=True`')],
+        # Nor one that a part of a config may have.
+        ('seed must be an integer', 'seed must be an integer'),
         *[(text, text) for text in ('masks of level', '/max_value/masks/key.png')],
     ],
 )
