@@ -174,8 +174,8 @@ class Result:
         metrics = _metrics(metrics)
         _check_sums(images, metrics)
         no_foreground = check_bool('no_foreground', content['no_foreground'])
-        has_masks = images.masks is not None
-        if no_foreground and has_masks and images.masks.foreground.any():
+        masks = images.masks
+        if no_foreground and masks is not None and masks.foreground.any():
             raise ValueError('no_foreground is true, but masks of images hold some')
         return cls(
             images,
