@@ -71,16 +71,27 @@ def of_other_sets(row, above):
         'steel defects, 1': 'sd_saliency_900',
         'nuclei, 1': 'dsb2018_nuclei_native',
     }[row[0]]
-    regimes = load('levels')['regimes']
-    found = {}
-    for table in regimes.values():
-        for training in ('bce', 'image_band'):
-            name = f'{data} | {training} | raw'
-            if name in table:
-                found[training] = table[name]
+    table = load('levels')['regimes']['pretrained']
     return [
-        found[training][key][0]
+        table[f'{data} | {training} | raw'][key][0]
         for key in ('ece', 'nll', 'aurc', 'nll corruptions')
+        for training in ('bce', 'image_band')
+    ]
+
+
+def of_few_images(row, above):
+    """BCE and levels beside one another, of small networks from scratch."""
+    data = {
+        'people': 'ccp_person',
+        'nuclei': 'dsb2018_nuclei',
+        'polyps': 'kvasir_seg_320',
+        'steel defects': 'sd_saliency_900',
+        'magnetic tiles': 'mt_defect',
+    }[row[0]]
+    table = load('levels')['regimes']['few']
+    return [
+        table[f'{data} | {training} | raw'][key][0]
+        for key in ('acc', 'ece', 'nll', 'aurc', 'nll corruptions')
         for training in ('bce', 'image_band')
     ]
 
@@ -353,6 +364,7 @@ SOURCES = (
     Source('levels.md', '| training | accuracy | ECE | NLL | AURC |', of_levels),
     Source('levels.md', '| | from BCE | from levels by band |', of_differences),
     Source('levels.md', '| set, seeds | ECE: BCE | levels |', of_other_sets),
+    Source('levels.md', '| set | accuracy: BCE | levels |', of_few_images),
     Source('levels.md', '| `doctor --levels` |', of_mmseg),
     Source('aslp.md', '| set, training | accuracy | ECE |', of_paper),
     Source('results.md', '| network | ECE by band | ECE | NLL | Brier', of_mediapipe),
