@@ -63,8 +63,6 @@ OPTIONS = {
 # Such as `logits=True`. Checks of arguments begin with the name alone: one word may be
 # an argument of a part of the config, such as `seed`.
 _ARGUMENT = re.compile(r'`(\w+)(?:=([^`]*))?`|^(\w+_\w+)(?= must be )')
-# Errors of the system about a disk, which may name no file.
-_OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 # The types in a part of a config: other values may be secrets, such as keys.
 _TYPES = re.compile(r"'type': '([\w.]+)")
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -221,11 +219,14 @@ def _option_of(argument: re.Match) -> str:
 
 def _text_of_system(error: OSError, folder: str | None) -> str:
     """What the system says, after the files that it is about."""
+    from ..common.outputs import OF_FULL_DISK  # here, since it imports NumPy
+
     words = []
     for name in (error.filename, error.filename2):
         if isinstance(name, (str, bytes, Path)):
             words.append(os.fsdecode(name))
-    if not words and error.errno in _OF_DISK and folder is not None:
+    of_disk = (*OF_FULL_DISK, errno.EIO)  # which may name no file
+    if not words and error.errno in of_disk and folder is not None:
         words.append(folder)
     words.append(error.strerror or 'it cannot be used')
     return ': '.join(words)

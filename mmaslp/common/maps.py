@@ -149,21 +149,12 @@ class MapBatch:
         ``(N, C, H, W)``, or volumes ``(N, C, D, H, W)``. Where the calls are those of
         ``volumes``, ``(D, H, W)`` is one.
         """
-        values = as_floats(given)
-        check_places(values)
-        kind = UNKNOWN
-        if values.dim() == 2:
-            kind = IMAGES
-        elif values.dim() == 5:
-            kind = VOLUMES
-        axis = _channel_axis(values, volumes)
-        return cls(
-            values=values,
-            kind=kind,
-            channel_axis=axis,
-            logits=logits,
-            is_calibrated=says_calibrated(given),
-        )
+        maps = cls._of(given, logits, volumes)
+        if maps.values.dim() == 2:
+            return replace(maps, kind=IMAGES)
+        if maps.values.dim() == 5:
+            return replace(maps, kind=VOLUMES)
+        return maps
 
     @classmethod
     def of_maps(
@@ -174,21 +165,26 @@ class MapBatch:
         That is one image ``(H, W)``, one volume ``(D, H, W)``, images ``(N, C, H, W)``
         or volumes ``(N, C, D, H, W)``.
         """
-        values = as_floats(given)
-        check_places(values)
-        if values.dim() > 5:
+        maps = cls._of(given, logits, volumes)
+        shape = maps.values.shape
+        if len(shape) > 5:
             raise ValueError(
                 'give (H, W), (D, H, W), (N, C, H, W) or (N, C, D, H, W), not '
-                f'{tuple(values.shape)}'
+                f'{tuple(shape)}'
             )
-        kind = kind_of(values.shape)
-        if values.dim() == 5:
-            kind = VOLUMES
-        axis = _channel_axis(values, volumes)
+        if len(shape) == 5:
+            return replace(maps, kind=VOLUMES)
+        return replace(maps, kind=kind_of(shape))
+
+    @classmethod
+    def _of(cls, given: Tensor | np.ndarray, logits: bool, volumes: bool) -> 'MapBatch':
+        """Check the type and the places; the kind is not known yet."""
+        values = as_floats(given)
+        check_places(values)
         return cls(
             values=values,
-            kind=kind,
-            channel_axis=axis,
+            kind=UNKNOWN,
+            channel_axis=_channel_axis(values, volumes),
             logits=logits,
             is_calibrated=says_calibrated(given),
         )

@@ -5,6 +5,7 @@ and hooks ask :func:`check_outputs` about all their outputs before the work star
 :func:`write_output` asks again when it writes.
 """
 
+import errno
 import os
 import secrets
 import shutil
@@ -15,6 +16,8 @@ from pathlib import Path
 from .arguments import check_bool, check_path
 
 _BINARY = getattr(os, 'O_BINARY', 0)  # Windows alone has it
+# Errors of a disk that takes no more; reading raises none of them.
+OF_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def check_outputs(

@@ -19,7 +19,7 @@ from ..calibration.masks import MASKS
 from ..calibration.sets import TooFewImages
 from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.inputs import sha256_of
-from ..common.outputs import check_outputs, resolved_folder, write_output
+from ..common.outputs import OF_FULL_DISK, check_outputs, resolved_folder, write_output
 from ..files.images import CALIBRATED, MARK, marked_arrays, write_picture
 from ..files.map_pairs import MapFiles
 from ..files.names import warn_of_others
@@ -34,7 +34,7 @@ from ..files.prob_maps import (
     suffix_of,
 )
 from ..files.volumes import is_nifti, nifti_like, stem_of
-from .count import OF_FULL_DISK, count_files
+from .count import count_files
 
 # Of nnU-Net, which say what its npz hold.
 _DESCRIPTIONS = ('dataset.json', 'plans.json')

@@ -1,6 +1,5 @@
 """Counting the maps of a folder, each of which is read once, also in parallel."""
 
-import errno
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from ..common.inputs import naming
+from ..common.outputs import OF_FULL_DISK
 from ..files.copies import find_copies
 from ..files.images import check_uncalibrated
 from ..files.map_pairs import MapFiles, read_pair
@@ -25,8 +25,6 @@ AT_CUT = 1e-3
 # Pairs that a process reads before it hands its counts over, which costs as much as a
 # few small maps. The number of processes changes nothing.
 CHUNK = 16
-# Errors of a disk that takes no more; reading raises none of them.
-OF_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def count_files(

@@ -3,9 +3,30 @@
 import numpy as np
 from PIL import Image
 
+from mmaslp import Calibrator
+from mmaslp.calibration.decisions import Decisions, Predictor
+from mmaslp.calibration.features import DOMAIN_FEATURES
 from mmaslp.files.prob_maps import write_prob_map
 from mmaslp.metrics.image_metrics import object_auroc, object_ece
 from mmaslp.metrics.objects import MaskTable
+
+# It halves logits, and knows objects and one image.
+JUDGING = Calibrator(
+    'temperature',
+    'single',
+    'confidence',
+    [([0, 10], [0, 5])],
+    decisions=Decisions(
+        objects=Predictor('logistic', [0.0, 0.0]),
+        features=[[0.1] * len(DOMAIN_FEATURES)],
+        expected=[0.5],
+        dice=[0.5],
+        area_errors=[0.0],
+        accuracy_errors=[0.0],
+        empty=[5, 2],
+        cuts=[[0.0, 1.0, 0.0, 0.5]],
+    ),
+)
 
 
 def discs(seed, size=48, depth=None, share_real=0.5, number=3):

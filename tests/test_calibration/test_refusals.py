@@ -13,26 +13,10 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorData
 
 from mmaslp import Calibrator, fit_calibrator
 from mmaslp.calibration import CalibrationTables, dice_optimal_mask
-from mmaslp.calibration.decisions import Decisions, Predictor
+from mmaslp.calibration.decisions import Decisions
 from mmaslp.calibration.features import DOMAIN_FEATURES
 from mmaslp.common.bands import NUM_BANDS
-
-JUDGING = Calibrator(
-    'temperature',
-    'single',
-    'confidence',
-    [([0, 10], [0, 5])],
-    decisions=Decisions(
-        objects=Predictor('logistic', [0.0, 0.0]),
-        features=[[0.1] * len(DOMAIN_FEATURES)],
-        expected=[0.5],
-        dice=[0.5],
-        area_errors=[0.0],
-        accuracy_errors=[0.0],
-        empty=[5, 2],
-        cuts=[[0.0, 1.0, 0.0, 0.5]],
-    ),
-)
+from tests.test_calibration.object_scenes import JUDGING
 
 
 def damaged(content, path, value):

@@ -65,35 +65,40 @@ def of_differences(row, above):
     return [*table[name][key][1:], *table[f'{name} | against band'][key][1:]]
 
 
-def of_other_sets(row, above):
-    data = {
+def of_pairs(regime, data, keys):
+    """BCE and levels beside one another; ``data`` has the set of each first cell."""
+
+    def of_row(row, above):
+        table = load('levels')['regimes'][regime]
+        return [
+            table[f'{data[row[0]]} | {training} | raw'][key][0]
+            for key in keys
+            for training in ('bce', 'image_band')
+        ]
+
+    return of_row
+
+
+of_other_sets = of_pairs(
+    'pretrained',
+    {
         'people, 2': 'ccp_person_320',
         'steel defects, 1': 'sd_saliency_900',
         'nuclei, 1': 'dsb2018_nuclei_native',
-    }[row[0]]
-    table = load('levels')['regimes']['pretrained']
-    return [
-        table[f'{data} | {training} | raw'][key][0]
-        for key in ('ece', 'nll', 'aurc', 'nll corruptions')
-        for training in ('bce', 'image_band')
-    ]
-
-
-def of_few_images(row, above):
-    """BCE and levels beside one another, of small networks from scratch."""
-    data = {
+    },
+    ('ece', 'nll', 'aurc', 'nll corruptions'),
+)
+of_few_images = of_pairs(
+    'few',
+    {
         'people': 'ccp_person',
         'nuclei': 'dsb2018_nuclei',
         'polyps': 'kvasir_seg_320',
         'steel defects': 'sd_saliency_900',
         'magnetic tiles': 'mt_defect',
-    }[row[0]]
-    table = load('levels')['regimes']['few']
-    return [
-        table[f'{data} | {training} | raw'][key][0]
-        for key in ('acc', 'ece', 'nll', 'aurc', 'nll corruptions')
-        for training in ('bce', 'image_band')
-    ]
+    },
+    ('acc', 'ece', 'nll', 'aurc', 'nll corruptions'),
+)
 
 
 def of_paper(row, above):

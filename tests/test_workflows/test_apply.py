@@ -10,32 +10,13 @@ import pytest
 
 from mmaslp import Calibrator
 from mmaslp.calibration import dice_optimal_mask
-from mmaslp.calibration.decisions import Decisions, Predictor
-from mmaslp.calibration.features import DOMAIN_FEATURES
 from mmaslp.files.prob_maps import MapReader, write_prob_map
 from mmaslp.workflows.apply import apply_calibrator
 from tests.evil import command
+from tests.test_calibration.object_scenes import JUDGING
 
 HALVING = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
 VOLUME = np.random.default_rng(0).random((3, 8, 8)).astype(np.float32)
-
-
-JUDGING = Calibrator(
-    'temperature',
-    'single',
-    'confidence',
-    [([0, 10], [0, 5])],
-    decisions=Decisions(
-        objects=Predictor('logistic', [0.0, 0.0]),
-        features=[[0.1] * len(DOMAIN_FEATURES)],
-        expected=[0.5],
-        dice=[0.5],
-        area_errors=[0.0],
-        accuracy_errors=[0.0],
-        empty=[5, 2],
-        cuts=[[0.0, 1.0, 0.0, 0.5]],
-    ),
-)
 
 
 @pytest.mark.parametrize('key', ['file', 'allow_pickle', 'é'])
