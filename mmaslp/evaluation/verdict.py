@@ -394,7 +394,7 @@ def _directions(errors: Sequence[_Error]) -> str:
     models = len(sentences)
     if too_sure:
         words = f'{_all_of(too_sure, models)} too sure'
-        training = 'training with larger levels'
+        training = 'training with levels, or with larger ones,'
         sentences.append(_remedy(words, training, is_calibrated))
     if not_sure:
         words = f'{_all_of(not_sure, models)} not sure enough'
