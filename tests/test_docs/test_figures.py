@@ -132,13 +132,10 @@ def of_paper(row, above):
     return values
 
 
-def of_mediapipe(row, above):
-    if row[0].startswith('one temperature'):
-        name = 'mmaslp fit --method temperature --by single'
-    else:
-        name = row[0].partition(' (')[0].replace('`', '')
-    found = load('alternatives')['calibrators'][name]
-    return [found[key] for key in ('ece_band', 'ece', 'nll', 'brier', 'acc')]
+def of_short_paper(row, above):
+    """Of the page of ASLP: without AURC and textures."""
+    values = of_paper(row, above)
+    return [*values[:3], *values[-2:]]
 
 
 def of_published(row, above):
@@ -200,7 +197,7 @@ def of_shift(row, above):
         '`fit_calibrator`': ' + calibrator',
         "`target='probability'`": ' + calibrator (probability)',
     }[row[1]]
-    training = {'BCE': 'bce', 'levels': 'border'}[row[0]]
+    training = {'BCE': 'bce', 'levels by band': 'border'}[row[0]]
     found = load('recipe_few')['table'][training + name]['mean']
     return [found['ece_band_shift'][0], found['nll_shift'][0]]
 
@@ -231,7 +228,7 @@ def decision(network, key):
 
 def of_objects(row, above):
     values = []
-    for number, key in enumerate(('ece_object', 'nll_object', 'auroc_object')):
+    for number, key in enumerate(('ece_object', 'nll_object')):
         for side, column in (('shipped', 2 * number + 1), ('ours', 2 * number + 2)):
             if FIGURE.search(row[column]):
                 values.append(decision(row[0], f'{key} {side}'))
@@ -239,8 +236,8 @@ def of_objects(row, above):
 
 
 def of_images(row, above):
-    keys = [f'dice_error {side}' for side in ('shipped', 'median', 'moval', 'ours')]
-    keys += ['covered', 'width ours', 'aurc confidence', 'aurc ours']
+    keys = [f'dice_error {side}' for side in ('shipped', 'moval', 'ours')]
+    keys += ['covered', 'aurc confidence', 'aurc ours']
     return [decision(row[0], key) for key in keys]
 
 
@@ -259,7 +256,8 @@ def of_dice_masks(row, above):
     found = load('dice_masks')['sets'][name]
     masks = ('half', 'RankSEG', 'calibrator, Dice')
     values = [found['dice'][mask][0] for mask in masks]
-    for mask in masks[:2]:
+    rivals = masks[:2] if len(row) > 6 else masks[:1]
+    for mask in rivals:
         values += [*found['gain'][mask], found['losses'][mask]]
     return values
 
@@ -277,12 +275,6 @@ def of_calibrators(row, above):
     keys = ['ece', 'ece_band', 'nll', 'moved']
     keys += [] if name == 'none' else ['seconds']
     return [found[key] for key in keys]
-
-
-def of_libraries(row, above):
-    name = re.split('[ ,]', row[0].replace('`', '').lower())[0]
-    found = load('alternatives')['metrics'][name]
-    return [found['ece'], found['seconds']]
 
 
 def of_costs(row, above):
@@ -371,18 +363,18 @@ SOURCES = (
     Source('levels.md', '| set, seeds | ECE: BCE | levels |', of_other_sets),
     Source('levels.md', '| set | accuracy: BCE | levels |', of_few_images),
     Source('levels.md', '| `doctor --levels` |', of_mmseg),
-    Source('aslp.md', '| set, training | accuracy | ECE |', of_paper),
-    Source('results.md', '| network | ECE by band | ECE | NLL | Brier', of_mediapipe),
+    Source('aslp.md', '| set, training | accuracy | ECE |', of_short_paper),
+    Source(BENCHMARKS, '| set, training | accuracy | ECE |', of_paper),
     Source('results.md', '| network | calibrator | ECE by band |', of_published),
     Source('results.md', '| regime | calibrator | ECE by band |', of_recipe),
     Source('results.md', '| network | ECE of objects', of_objects),
     Source('results.md', '| network | error of Dice', of_images),
     Source('results.md', '| network | Dice: p > 1/2 |', of_dice_masks),
+    Source(BENCHMARKS, '| network | Dice: p > 1/2 |', of_dice_masks),
     Source(BENCHMARKS, '| training | ECE by band | without a calibrator |', of_rivals),
     Source('results.md', '| training | calibrator | ECE by band |', of_shift),
-    Source('decisions.md', '| maps | differ | AUC |', of_elsewhere),
+    Source(BENCHMARKS, '| maps | differ | AUC |', of_elsewhere),
     Source('alternatives.md', '| calibrator | ECE |', of_calibrators),
-    Source('alternatives.md', '| library | ECE |', of_libraries),
     Source('nnunet.md', '| network | patients |', of_patients),
     Source('sam.md', '| networks | prompts, fit / test |', of_prompts),
     Source('support.md', '| what | time | memory |', of_costs),
