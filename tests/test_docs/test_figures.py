@@ -289,7 +289,7 @@ def of_windows(row, above):
     table = load('windows_few')['calibrated']
     return [
         table[training][data][key][0]
-        for key in ('nll', 'miou', 'nll_textures', 'found_windows')
+        for key in ('found_windows', 'miou', 'nll_textures')
         for training in ('bce', 'bce_windows')
     ]
 
@@ -302,10 +302,7 @@ def of_patients(row, above):
         **SET,
     }[network]
     found = load('patients')[f'{data}/bce/seed0'][row[1]]
-    values = [found['ece_band']]
-    if '(' in row[3]:
-        values.append(found['ece_band_raw'])
-    return [*values, found['dice_error'], found['held'], found['width']]
+    return [found['dice_error'], found['held']]
 
 
 def of_prompts(row, above):
@@ -378,12 +375,7 @@ SOURCES = (
     Source('nnunet.md', '| network | patients |', of_patients),
     Source('sam.md', '| networks | prompts, fit / test |', of_prompts),
     Source('support.md', '| what | time | memory |', of_costs),
-    Source('windows.md', '| set | NLL: BCE | windows |', of_windows),
-    Source(
-        'mmseg.md',
-        '| training | ECE by band | NLL | Dice |',
-        reason='`mmaslp demo` prints it; other processors give other figures',
-    ),
+    Source('windows.md', '| set | found: BCE | windows |', of_windows),
     Source(
         'nnunet.md',
         '| training | Dice | ECE | ECE by band |',
