@@ -256,8 +256,7 @@ def of_dice_masks(row, above):
     found = load('dice_masks')['sets'][name]
     masks = ('half', 'RankSEG', 'calibrator, Dice')
     values = [found['dice'][mask][0] for mask in masks]
-    rivals = masks[:2] if len(row) > 6 else masks[:1]
-    for mask in rivals:
+    for mask in masks[:2]:
         values += [*found['gain'][mask], found['losses'][mask]]
     return values
 
@@ -294,14 +293,24 @@ def of_windows(row, above):
     ]
 
 
+PATIENTS = {
+    'steel defects': 'sd_saliency_900',
+    'nuclei': 'dsb2018_nuclei_native',
+    **SET,
+}
+
+
 def of_patients(row, above):
     network = next(line[0] for line in [row, *reversed(above)] if line[0])
-    data = {
-        'steel defects': 'sd_saliency_900',
-        'nuclei': 'dsb2018_nuclei_native',
-        **SET,
-    }[network]
-    found = load('patients')[f'{data}/bce/seed0'][row[1]]
+    found = load('patients')[f'{PATIENTS[network]}/bce/seed0'][row[1]]
+    values = [found['ece_band']]
+    if '(' in row[3]:
+        values.append(found['ece_band_raw'])
+    return [*values, found['dice_error'], found['held'], found['width']]
+
+
+def of_forty_patients(row, above):
+    found = load('patients')[f'{PATIENTS[row[0]]}/bce/seed0'][row[1]]
     return [found['dice_error'], found['held']]
 
 
@@ -366,14 +375,14 @@ SOURCES = (
     Source('results.md', '| regime | calibrator | ECE by band |', of_recipe),
     Source('results.md', '| network | ECE of objects', of_objects),
     Source('results.md', '| network | error of Dice', of_images),
-    Source('results.md', '| network | Dice: p > 1/2 |', of_dice_masks),
     Source(BENCHMARKS, '| network | Dice: p > 1/2 |', of_dice_masks),
     Source(BENCHMARKS, '| training | ECE by band | without a calibrator |', of_rivals),
     Source('results.md', '| training | calibrator | ECE by band |', of_shift),
     Source(BENCHMARKS, '| maps | differ | AUC |', of_elsewhere),
     Source('alternatives.md', '| calibrator | ECE |', of_calibrators),
-    Source('nnunet.md', '| network | patients |', of_patients),
-    Source('sam.md', '| networks | prompts, fit / test |', of_prompts),
+    Source('nnunet.md', '| network | patients |', of_forty_patients),
+    Source(BENCHMARKS, '| network | patients |', of_patients),
+    Source(BENCHMARKS, '| networks | prompts, fit / test |', of_prompts),
     Source('support.md', '| what | time | memory |', of_costs),
     Source('windows.md', '| set | found: BCE | windows |', of_windows),
     Source(
