@@ -379,7 +379,7 @@ SOURCES = (
     Source(BENCHMARKS, '| network | patients |', of_patients),
     Source(BENCHMARKS, '| networks | prompts, fit / test |', of_prompts),
     Source('support.md', '| what | time | memory |', of_costs),
-    Source('windows.md', '| set | found: BCE | windows |', of_windows),
+    Source(BENCHMARKS, '| set | found: BCE | windows |', of_windows),
     Source(
         'nnunet.md',
         '| training | Dice | ECE | NLL |',
