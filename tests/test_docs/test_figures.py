@@ -139,13 +139,15 @@ def of_short_paper(row, above):
 
 
 def of_published(row, above):
+    network = next(line[0] for line in [row, *reversed(above)] if line[0])
     calibrator = {
         'none': 'shipped',
         'temperature': 'shipped + temperature',
         '`fit_calibrator`': 'shipped + calibrator',
         "`target='probability'`": 'shipped + calibrator (probability)',
-    }[row[0]]
-    found = load('published')['table'][calibrator]['general']
+    }[row[1]]
+    data = {'MediaPipe, general': 'general', 'ISNet': 'isnet'}[network]
+    found = load('published')['table'][calibrator][data]
     return [found[key][0] for key in ('ece_band', 'nll', 'nll_ood')]
 
 
@@ -223,10 +225,9 @@ def decision(network, key):
 
 def of_objects(row, above):
     values = []
-    for number, key in enumerate(('ece_object', 'nll_object')):
-        for side, column in (('shipped', 2 * number + 1), ('ours', 2 * number + 2)):
-            if FIGURE.search(row[column]):
-                values.append(decision(row[0], f'{key} {side}'))
+    for side, column in (('shipped', 1), ('ours', 2)):
+        if FIGURE.search(row[column]):
+            values.append(decision(row[0], f'ece_object {side}'))
     return values
 
 
@@ -366,7 +367,7 @@ SOURCES = (
     Source('levels.md', '| `doctor --levels` |', of_mmseg),
     Source('aslp.md', '| set, training | ECE |', of_short_paper),
     Source(BENCHMARKS, '| set, training | accuracy | ECE |', of_paper),
-    Source('results.md', '| calibrator | ECE by band | NLL |', of_published),
+    Source(BENCHMARKS, '| network | calibrator | ECE by band |', of_published),
     Source('results.md', '| regime | calibrator | ECE by band |', of_recipe),
     Source('results.md', '| network | ECE of objects', of_objects),
     Source('results.md', '| network | error of Dice', of_images),
