@@ -356,6 +356,15 @@ class BandLevels(Levels):
                 stacklevel=3,
             )
 
+    def start_batch(self) -> None:
+        """Take notice that the losses of one batch follow; here nothing depends on it.
+
+        Toolkits call it before each training step, and :meth:`end_batch` after it.
+        """
+
+    def end_batch(self) -> None:
+        """Take notice that the losses of a batch are computed."""
+
     def count_batch(self) -> None:
         """See :class:`~mmaslp.losses.Levels`."""
         self._idle = 0
