@@ -163,7 +163,7 @@ def _zero_for_nan(value: float) -> float:
 
 @dataclass(frozen=True)
 class Measured:
-    """What is kept of the metrics of a validation; nan for a band without pixels."""
+    """What is kept of three validations; nan for a band without pixels."""
 
     gaps: list[float]  # of each band
     shares: list[float]
@@ -171,14 +171,16 @@ class Measured:
     acc: float
 
     @classmethod
-    def of(cls, metrics: dict[str, Any]) -> 'Measured':
-        """Take it from the metrics of a table of bands, or from a state."""
-        return cls(
-            gaps=metrics['gaps'],
-            shares=metrics['shares'],
-            iou=metrics['iou'],
-            acc=metrics['acc'],
+    def load(cls, saved: dict[str, Any]) -> 'Measured':
+        """Take it from a state; ValueError if that cannot have held it."""
+        measured = cls(
+            gaps=saved['gaps'],
+            shares=saved['shares'],
+            iou=saved['iou'],
+            acc=saved['acc'],
         )
+        measured.check()
+        return measured
 
     def check(self) -> None:
         """Refuse what a state cannot have held."""
@@ -187,6 +189,48 @@ class Measured:
         check_array('shares', self.shares, bands, low=0, high=1, nan=True)
         metrics = [self.iou, self.acc]
         check_array('iou and acc', metrics, (2,), low=0, high=1, nan=True)
+
+
+@dataclass(frozen=True)
+class BandFigures:
+    """What levels follow, of the metrics of a validation.
+
+    Attributes:
+        gaps (list[float]): Confidence - accuracy of each of the 5 bands of the
+            predicted border, the band at the border first; nan without a pixel.
+        shares (list[float]): Their shares of the pixels.
+        accuracies (list[float]): Their accuracies; nan without a pixel.
+        iou (float): IoU of the foreground.
+        iou_se (float): Its standard error over images.
+        acc (float): Accuracy of all pixels.
+        acc_se (float): Its standard error over images.
+    """
+
+    gaps: list[float]
+    shares: list[float]
+    accuracies: list[float]
+    iou: float
+    iou_se: float
+    acc: float
+    acc_se: float
+
+    @classmethod
+    def of(cls, metrics: dict[str, Any]) -> 'BandFigures':
+        """Take them from what :meth:`~mmaslp.metrics.BandTable.compute` returns."""
+        return cls(
+            gaps=metrics['gaps'],
+            shares=metrics['shares'],
+            accuracies=metrics['accuracies'],
+            iou=metrics['iou'],
+            iou_se=metrics['iou_se'],
+            acc=metrics['acc'],
+            acc_se=metrics['acc_se'],
+        )
+
+    @property
+    def kept(self) -> Measured:
+        """Measured: What is kept of them."""
+        return Measured(gaps=self.gaps, shares=self.shares, iou=self.iou, acc=self.acc)
 
 
 STATE_VERSION = 5
@@ -214,7 +258,7 @@ class BandLevels(Levels):
     Attributes:
         levels (Tensor): Smoothing of each band, ``(5,)``, float64, in [0, 0.98], the
             band at the border first. :meth:`observe` moves it in place.
-        figures (dict): Of the last validation, see
+        figures (dict): Metrics of the last validation, for logs, see
             :meth:`~mmaslp.metrics.BandTable.compute`.
 
     Raises:
@@ -302,6 +346,23 @@ class BandLevels(Levels):
                 labels look like masks of 0 and 255. Then no level moves.
         """
         check_bool('whole', whole)
+        self._check_new(table)
+        observed = table.totals
+        if not whole:
+            table = joined(table)
+        metrics = _metrics_of(table)
+        self.watch.check(at_least=10)
+
+        self.figures = metrics
+        self._observed = observed
+        self._count_validation()
+        if table.one_class:
+            self._held = 'the labels of the validation set contain one class only'
+            return
+        self._move(BandFigures.of(metrics))
+
+    def _check_new(self, table: Any) -> None:
+        """Refuse what is not the table of a validation that comes now."""
         if not isinstance(table, BandTable) or table.totals is self._observed:
             raise ValueError(
                 'observe takes a new BandTable() after each validation, or the counter '
@@ -309,23 +370,13 @@ class BandLevels(Levels):
                 'or is not a BandTable'
             )
 
-        observed = table.totals
-        if not whole:
-            table = joined(table)
-        figures = _figures_of(table)
-        self.watch.check(at_least=10)
-        self.figures = figures
-        self._observed = observed
-        self._count_validation()
-        if table.one_class:
-            self._held = 'the labels of the validation set contain one class only'
-            return
-
+    def _move(self, figures: BandFigures) -> None:
+        """Take the figures of a validation in; after the warm-up, follow them."""
         self._recent = self._recent[-2:]
-        self._recent.append(Measured.of(figures))
+        self._recent.append(figures.kept)
         iou = lower_median([validation.iou for validation in self._recent])
         acc = lower_median([validation.acc for validation in self._recent])
-        self._best = self._best.after(iou, figures['iou_se'], acc, figures['acc_se'])
+        self._best = self._best.after(iou, figures.iou_se, acc, figures.acc_se)
         if self.validations <= self.warmup:
             return
 
@@ -333,14 +384,14 @@ class BandLevels(Levels):
         levels, self._held = apply_guard(self.levels, stepped, iou, acc, self._best)
         self.levels.copy_(levels)
 
-    def follow(self, figures: dict[str, Any]) -> Tensor:
+    def follow(self, figures: BandFigures) -> Tensor:
         """Levels of the bands after a validation, ``(5,)``, before the guard.
 
-        ``figures`` are the metrics of its table. Levels of another kind override this.
+        Levels of another kind override this.
         """
         gaps = [validation.gaps for validation in self._recent]
         return follow_gaps(
-            self.levels, gaps, figures['shares'], figures['accuracies'], self.gain
+            self.levels, gaps, figures.shares, figures.accuracies, self.gain
         )
 
     def _count_validation(self) -> None:
@@ -355,6 +406,15 @@ class BandLevels(Levels):
                 'SelfCalibratingBCE(levels), and be in train() mode',
                 stacklevel=3,
             )
+
+    def start_batch(self) -> None:
+        """Take notice that the losses of one batch follow; here nothing depends on it.
+
+        Toolkits call it before each training step, and :meth:`end_batch` after it.
+        """
+
+    def end_batch(self) -> None:
+        """Take notice that the losses of a batch are computed."""
 
     def count_batch(self) -> None:
         """See :class:`~mmaslp.losses.Levels`."""
@@ -396,9 +456,7 @@ class BandLevels(Levels):
             )
             number = check_integer('validations', state['validations'], at_least=0)
             best = Best.load(state['best'])
-            recent = [Measured.of(saved) for saved in state['recent']]
-            for validation in recent:
-                validation.check()
+            recent = [Measured.load(saved) for saved in state['recent']]
             held = optional(check_text, 'held', state['held'])
 
         self.expect_validations()
@@ -409,18 +467,18 @@ class BandLevels(Levels):
         self._held = held
 
 
-def _figures_of(table: BandTable) -> dict[str, Any]:
+def _metrics_of(table: BandTable) -> dict[str, Any]:
     """Metrics of the table of a validation; ValueError if no level can follow it."""
-    figures = table.compute()
+    metrics = table.compute()
     if not table.count:
         raise ValueError(
             'the table of the validation contains no pixel: call update(prob, label) '
             'for every image (Lightning: of the metric, in validation_step), then '
             'observe(table)'
         )
-    if math.isnan(figures['recall']) and table.ignored:
+    if math.isnan(metrics['recall']) and table.ignored:
         raise ValueError(
             f'no label of the validation set is 1, and {table.ignored} pixels are '
             f'ignored: {REMEDY}'
         )
-    return figures
+    return metrics

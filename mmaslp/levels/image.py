@@ -249,22 +249,17 @@ class ImageLevels(Levels):
         """
         self.watch.check(at_least=10)
         self.expect_validations()
-        if self.rule.required_field != 'confidence':
-            confidence = None
-        elif confidence is None:
+        needs_confidence = self.rule.required_field == 'confidence'
+        if needs_confidence and confidence is None:
             raise ValueError(
                 f'rule={self.rule.name!r} needs the confidence too: call '
                 'observe(accuracy, confidence)'
             )
-        # As texts, in which a nan is equal to another one.
-        measured = f'{accuracy} {confidence} {len(self.ids)} {self.ids[0]}'
-        if len(set(gathered(measured))) > 1:
-            raise ValueError(
-                'the processes have other images or other metrics: give each all ids, '
-                'and what the whole validation set has measured'
-            )
+        if not needs_confidence:
+            confidence = None
+        self._check_processes(accuracy, confidence)
 
-        if accuracy != accuracy or confidence != confidence:  # nan
+        if _is_nan(accuracy) or _is_nan(confidence):
             self._warn(
                 f'the validation measured accuracy {accuracy}, confidence {confidence}'
                 f': the levels go on with {self.validation}'
@@ -273,12 +268,26 @@ class ImageLevels(Levels):
 
         accuracy = check_number('accuracy', accuracy)
         confidence = optional(check_number, 'confidence', confidence)
-        landmark = self.rule.next_landmark(
-            getattr(self.validation, 'landmark', None),
-            accuracy,
-            warming_up=self.steps <= self.warmup,
-        )
+        landmark = self._landmark_after(accuracy)
         self.validation = Validation(accuracy, confidence, landmark)
+
+    def _check_processes(self, accuracy: float, confidence: float | None) -> None:
+        """Refuse processes that have other images or other metrics."""
+        # As texts, in which a nan is equal to another one.
+        measured = f'{accuracy} {confidence} {len(self.ids)} {self.ids[0]}'
+        if len(set(gathered(measured))) > 1:
+            raise ValueError(
+                'the processes have other images or other metrics: give each all ids, '
+                'and what the whole validation set has measured'
+            )
+
+    def _landmark_after(self, accuracy: float) -> float | None:
+        """Accuracy that the rule compares with from now on, if it does so."""
+        landmark = None
+        if self.validation is not None:
+            landmark = self.validation.landmark
+        warming_up = self.steps <= self.warmup
+        return self.rule.next_landmark(landmark, accuracy, warming_up)
 
     def state_dict(self) -> dict[str, Any]:
         """Live tensors, numbers and strings, loadable with ``weights_only=True``."""
@@ -352,6 +361,11 @@ class ImageLevels(Levels):
     def _warn(self, message: str) -> None:
         # Formatted here: MMEngine's logger drops warnings of one template as repeated.
         self._logger.warning(f'ASLP: {message}')
+
+
+def _is_nan(value: float | None) -> bool:
+    """Whether it is nan; what is no number at all is refused elsewhere."""
+    return bool(value != value)
 
 
 def _sorted_ids(ids: Any) -> list[str]:

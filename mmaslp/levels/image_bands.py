@@ -1,6 +1,7 @@
 """Levels by band, shared out among the images by their errors."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,6 +26,13 @@ def weight_of(error: float, mean_error: float) -> float:
     return min(max(error / mean_error, LEAST_WEIGHT), MOST_WEIGHT)
 
 
+@dataclass
+class SharedWeights:
+    """Weights that the losses of one batch share, once the first has measured."""
+
+    weights: Tensor | None = None  # of the images, (N,)
+
+
 class ImageBandLevels(BandLevels):
     r"""Label smoothing per image and band, fed back by validations.
 
@@ -41,7 +49,9 @@ class ImageBandLevels(BandLevels):
     opposite; docs/levels.md compares both.
 
     Nothing is drawn, and images need no names. In a distributed training
-    :meth:`observe` adds up the errors of all processes.
+    :meth:`observe` adds up the errors of all processes. Where several losses see the
+    images of a batch, as those of auxiliary heads do, :meth:`start_batch` lets them
+    share the weights by the errors of the first one.
 
     Args:
         gain (float): See :class:`BandLevels`. Defaults to 1.
@@ -72,23 +82,55 @@ class ImageBandLevels(BandLevels):
         self.listener: Callable[[Tensor], None] | None = None
         # Sum of the errors since the last validation, and their number.
         self.error_sums = torch.zeros(2, dtype=torch.float64)
+        self._shared: SharedWeights | None = None
 
     def target(self, perturbed: PerturbedByImage) -> Target:
         """See :class:`~mmaslp.losses.Levels`."""
         super().target(perturbed)  # it refuses what does not fit
         return SmoothedByImageAndBand(self)
 
+    def start_batch(self) -> None:
+        """Let the losses of the next batch share the weights of its images.
+
+        They are those of the first loss, which is to be that of the head that predicts:
+        it alone is measured, so that the larger errors of auxiliary heads move nothing.
+        """
+        self._shared = SharedWeights()
+
+    def end_batch(self) -> None:
+        """Let every call of a loss measure its images again."""
+        self._shared = None
+
     def weights_of(self, errors: Tensor) -> Tensor:
         """Weights of the images of a batch ``(N,)``, whose errors are taken in.
 
-        An error that is not finite (nan logits, no valid pixel) has the weight 1.
+        An error that is not finite (nan logits, no valid pixel) has the weight 1. Of a
+        batch that :meth:`start_batch` began, later errors are not taken in.
         """
+        if self._shared is None:
+            self._take_in(errors)
+            return self._by_error(errors)
+
+        first = self._shared.weights
+        if first is None:
+            self._take_in(errors)
+            self._shared.weights = self._by_error(errors)
+            return self._shared.weights
+        if first.shape == errors.shape:
+            return first
+        return self._by_error(errors)  # of a head that leaves images out
+
+    def _take_in(self, errors: Tensor) -> None:
+        """Add errors to those since the last validation."""
         measured = errors.double().cpu()
         if self.listener is not None:
             self.listener(measured)
         measured = measured[measured.isfinite()]
         self.error_sums[0] += measured.sum()
         self.error_sums[1] += len(measured)
+
+    def _by_error(self, errors: Tensor) -> Tensor:
+        """Weights of images with these errors."""
         if not self.mean_error:
             return torch.ones_like(errors)
 

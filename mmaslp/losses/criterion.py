@@ -121,14 +121,12 @@ class SelfCalibratingBCE(nn.Module):
         has_strength = beta is not None or deterministic or per_pixel
         has_frequency = alpha or eps is not None
         self._perturbs_nothing = has_strength and not has_frequency
-        if beta is None:
-            beta = getattr(levels, 'perturbation', None) or 'HI'
-        self.perturbation = resolve_perturbation(beta)
+        self.perturbation = _perturbation_of(beta, levels)
         if eps is not None:
             if alpha:
                 raise ValueError('give either eps (label smoothing) or alpha, not both')
-            beta = self.perturbation.beta
-            alpha = check_number('eps', eps, at_least=0, below=1) / beta
+            eps = check_number('eps', eps, at_least=0, below=1)
+            alpha = eps / self.perturbation.beta
             deterministic = True
 
         self.alpha = alpha
@@ -138,7 +136,7 @@ class SelfCalibratingBCE(nn.Module):
         self.reduction = check_choice('reduction', reduction, REDUCTIONS)
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.channels = check_choice('channels', channels, (None, 'independent'))
-        self._first_levels = levels
+        self._made_with = levels
         self.bind(levels)
 
     @property
@@ -153,16 +151,17 @@ class SelfCalibratingBCE(nn.Module):
             ValueError: They do not fit the other arguments of the loss, or it was made
                 with other levels.
         """
-        if not isinstance(levels, (Levels, type(None))):
+        if levels is not None and not isinstance(levels, Levels):
             raise ValueError(
                 'levels must be ImageBandLevels, BandLevels or ImageLevels, got '
                 f'{levels!r}'
             )
-        if self._first_levels not in (None, levels):
+        if self._made_with is not None and levels is not self._made_with:
             raise ValueError(
                 'the loss has levels of its own: give these to the callback or hook, '
-                f'or leave {type(self._first_levels).__name__} out of the loss'
+                f'or leave {type(self._made_with).__name__} out of the loss'
             )
+
         target: Target = self._perturbed
         watch = LabelWatch()
         if levels is not None:
@@ -220,25 +219,20 @@ class SelfCalibratingBCE(nn.Module):
         reduction = check_choice('reduction', reduction or self.reduction, REDUCTIONS)
         if ignore_index is None:
             ignore_index = self.ignore_index
-        if not isinstance(sample, (Sample, type(None))):
+        if sample is not None and not isinstance(sample, Sample):
             raise ValueError(
                 f'sample must be that of ImageLevels, got {type(sample)}: weights of '
                 'pixels are pixel_weight=...'
             )
+
         values, labels = pair_shapes(logits, labels, self.channels is not None)
         labels, valid = split_labels(labels, ignore_index)
-        if self.levels is not None and self.training and torch.is_grad_enabled():
-            self.levels.count_batch()
         self.watch.see(logits, labels, valid)
-        if self._perturbs_nothing and self.levels is None and self.training:
-            warnings.warn(
-                'the loss has a strength (beta, deterministic, per_pixel) and perturbs '
-                'nothing: give it alpha, eps or levels',
-                stacklevel=3,
-            )
+        if self.training:
+            self._count_batch()
 
-        per_pixel = pixel_weight is not None or reduction == 'none'
         sample = self.target.sample_of(len(labels), sample, self.training)
+        per_pixel = pixel_weight is not None or reduction == 'none'
         loss, margin = self._loss_and_margin(values, labels, valid, sample, per_pixel)
         if sample is not None and margin is not None:
             check_number('margin_weight', margin_weight, at_least=0)
@@ -246,6 +240,17 @@ class SelfCalibratingBCE(nn.Module):
         if pixel_weight is not None:
             loss = loss * _fit_weight(pixel_weight, loss, valid)
         return _reduced(loss, reduction, labels, valid, avg_factor)
+
+    def _count_batch(self) -> None:
+        """Tell the levels of a batch of the training; warn of a loss that has none."""
+        if self.levels is not None and torch.is_grad_enabled():
+            self.levels.count_batch()
+        if self.levels is None and self._perturbs_nothing:
+            warnings.warn(
+                'the loss has a strength (beta, deterministic, per_pixel) and perturbs '
+                'nothing: give it alpha, eps or levels',
+                stacklevel=4,
+            )
 
     def _loss_and_margin(
         self,
@@ -277,6 +282,17 @@ class SelfCalibratingBCE(nn.Module):
         return loss, image_margin(logits, labels, valid)
 
 
+def _perturbation_of(
+    beta: str | float | Perturbation | None, levels: Levels | None
+) -> Perturbation:
+    """Perturbation of a loss: as it asks for, as its levels have it, or inversion."""
+    if beta is None:
+        beta = getattr(levels, 'perturbation', None)
+    if beta is None:
+        beta = 'HI'
+    return resolve_perturbation(beta)
+
+
 def _fit_weight(weight: Tensor, loss: Tensor, valid: Tensor | None) -> Tensor:
     """Give every pixel of a loss ``(N, ...)`` its weight; 0 where it is not valid."""
     wanted = f'pixel_weight must be a tensor that fits labels {tuple(loss.shape)}'
@@ -305,5 +321,8 @@ def _reduced(
         if not isinstance(avg_factor, Tensor):  # to read one would wait for a GPU
             check_number('avg_factor', avg_factor, above=0)
         return loss.sum() / avg_factor
-    count = labels.numel() if valid is None else valid.sum()
+
+    count: int | Tensor = labels.numel()
+    if valid is not None:
+        count = valid.sum()
     return loss.sum() / torch.as_tensor(count).clamp_min(1)

@@ -4,7 +4,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -139,6 +139,29 @@ class Levels(ABC):
         self._batches = -math.inf
 
 
+class GiveBandLevels(Protocol):
+    """What :class:`SmoothedByBand` reads, such as ``BandLevels``."""
+
+    levels: Tensor  # of each band, that at the border first, (5,), float64
+
+    @property
+    def mean_level(self) -> float:
+        """float: Level of all pixels, for labels without a border."""
+
+
+class WeighImages(GiveBandLevels, Protocol):
+    """What :class:`SmoothedByImageAndBand` reads, such as ``ImageBandLevels``."""
+
+    def weights_of(self, errors: Tensor) -> Tensor:
+        """Weights of the images of a batch by their errors, ``(N,)`` each."""
+
+
+class HoldSample(Protocol):
+    """What :class:`PerturbedByImage` reads, such as ``ImageLevels``."""
+
+    pending: Sample | None  # of the batch
+
+
 @dataclass(frozen=True)
 class SmoothedByBand(Target):
     """Labels smoothed by the level of their band; after ``eval()`` by none.
@@ -147,7 +170,7 @@ class SmoothedByBand(Target):
     take the mean level.
     """
 
-    levels: Any  # BandLevels
+    levels: GiveBandLevels
 
     def as_maps(self, pixels: Tensor) -> Tensor:
         """See :meth:`Target.as_maps`: slices of volumes are maps of their own."""
@@ -173,13 +196,15 @@ class SmoothedByBand(Target):
         training: bool,
     ) -> Strength:
         """See :meth:`Target.strength`."""
-        levels = self.levels.levels
-        if not (training and levels.any()):
-            return Strength(torch.zeros(len(labels), device=labels.device))
+        images = len(labels)
+        of_bands = self.levels.levels
+        if not (training and of_bands.any()):
+            return Strength(torch.zeros(images, device=labels.device))
         if labels.dim() < 3:
             level = self.levels.mean_level
-            return Strength(torch.full((len(labels),), level, device=labels.device))
-        eps = levels.float().to(labels.device, non_blocking=True)
+            return Strength(torch.full((images,), level, device=labels.device))
+
+        eps = of_bands.float().to(labels.device, non_blocking=True)
         values, shared_rows = border_row_values(labels, eps, valid)
         return Strength(values, shared_rows)
 
@@ -188,7 +213,7 @@ class SmoothedByBand(Target):
 class SmoothedByImageAndBand(SmoothedByBand):
     """Labels smoothed by the level of their band times the weight of their image."""
 
-    levels: Any  # ImageBandLevels
+    levels: WeighImages
 
     def strength(
         self,
@@ -197,7 +222,7 @@ class SmoothedByImageAndBand(SmoothedByBand):
         sample: Sample | None,
         training: bool,
     ) -> Strength:
-        """See :meth:`Target.strength`."""
+        """See :meth:`Target.strength`; after ``eval()`` no image is measured."""
         by_band = super().strength(labels, valid, sample, training)
         if not training:
             return by_band
@@ -220,7 +245,7 @@ class PerturbedByImage(Target):
     alpha: float = 0.0
     deterministic: bool = False
     per_pixel: bool = False
-    levels: Any = None
+    levels: HoldSample | None = None
 
     def __post_init__(self) -> None:
         check_alpha(self.alpha, self.perturbation.beta)
@@ -236,8 +261,8 @@ class PerturbedByImage(Target):
     ) -> Sample | None:
         """See :meth:`Target.sample_of`: that of the levels, else one of its own."""
         if sample is None:
-            nothing = self.levels is None and not self.alpha
-            if nothing or not training:
+            perturbs = self.levels is not None or self.alpha
+            if not (training and perturbs):
                 return None
             sample = self._sample(num_images)
         self._check(sample, num_images)
@@ -289,6 +314,7 @@ class PerturbedByImage(Target):
         return self.levels.pending
 
     def _check(self, sample: Sample, num_images: int) -> None:
+        """Refuse the sample of another batch, or of another strength."""
         if len(sample) != num_images:
             raise ValueError(
                 f'the sample is for a batch of {len(sample)} images but the loss is '

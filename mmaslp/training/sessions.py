@@ -143,7 +143,9 @@ class LevelsSession:
     ) -> None:
         self.levels = make_band_levels(levels)
         self.levels.expect_validations()
-        self.warmup = None if isinstance(levels, str) else levels.warmup
+        self.warmup: int | None = None  # that of given levels
+        if isinstance(levels, BandLevels):
+            self.warmup = levels.warmup
         self.ignore_index = check_integer('ignore_index', ignore_index)
         self.logger = given_logger(logger)
         self.start_validation()
@@ -186,6 +188,7 @@ class LevelsSession:
         """
         if check_bool('logits', logits):
             prob = as_floats(prob)
+            # It warns of probabilities. nan may stand where there is no label.
             checked(prob.nan_to_num(), logits=True)
             prob = prob.sigmoid()
         self.table.update(prob, labels, self.ignore_index)
@@ -211,8 +214,8 @@ class LevelsSession:
         if table is None:
             table = self.table
         self.levels.observe(table, whole)
-        metrics = {name: self.levels.figures[name] for name in METRICS}
-        return metrics | self.scalars()
+        logged = {name: self.levels.figures[name] for name in METRICS}
+        return logged | self.scalars()
 
     def scalars(self) -> dict[str, float]:
         """Level of every band, by the name that all toolkits log it under."""
@@ -337,25 +340,26 @@ class CalibratorSession:
         Raises:
             ValueError: The batch cannot be used.
         """
-        if self._validated:  # these are of another validation
+        if self._validated:  # the batch is of another validation
             self.start_validation()
-        if ignore_index is None:
-            ignore_index = self.ignore_index
         if prob.ndim < 3 or len(labels) != len(prob):
             raise ValueError(
                 f'give a batch (N, ..., H, W) and as many labels, not '
                 f'{tuple(prob.shape)} and {len(labels)} labels'
             )
-        channels = has_channels(prob)
+        images = len(prob)
+        if ignore_index is None:
+            ignore_index = self.ignore_index
         if keys is None:
-            keys = self._numbers(len(prob))
+            keys = self._next_numbers(images)
+        numbers = check_array('keys', keys, (images,), int).tolist()
 
-        numbers = check_array('keys', keys, (len(prob),), int).tolist()
-        self._seen += len(prob)
-        for image, label, key in zip(prob, labels, numbers):
-            self._tables.update(image, label, key, ignore_index, logits, channels)
+        self._seen += images
+        channels = has_channels(prob)
+        for image, label, number in zip(prob, labels, numbers):
+            self._tables.update(image, label, number, ignore_index, logits, channels)
 
-    def _numbers(self, images: int) -> list[int]:
+    def _next_numbers(self, images: int) -> list[int]:
         """Numbers of the next images, as samplers of torch deal them out."""
         rank, size = rank_and_size()
         rows = range(self._seen, self._seen + images)

@@ -20,7 +20,6 @@ from mmaslp.integrations.nnunet.loss import (
     DeepSupervision,
     SelfCalibratingLoss,
     Targets,
-    criteria_of,
 )
 from mmaslp.integrations.nnunet.trainers import band_levels
 from mmaslp.levels import BandLevels, ImageBandLevels
@@ -279,12 +278,11 @@ def test_patches_have_one_weight_at_all_scales_that_of_the_finest(coarse_weight)
     levels = ImageBandLevels()
     levels.levels[:] = 0.1
     levels.mean_error = 0.1
-    criteria = criteria_of(levels)
-    targets = Targets(regions=False)
+    criterion = SelfCalibratingBCE(levels, channels='independent')
     loss = DeepSupervision(
-        SelfCalibratingLoss(criteria.finest, targets),
-        SelfCalibratingLoss(criteria.coarser, targets),
+        SelfCalibratingLoss(criterion, Targets(regions=False)),
         [1 - coarse_weight, coarse_weight],
+        levels,
     )
     outputs, labels = patch_logits()
 
@@ -337,8 +335,7 @@ def train_at_0(trainer, levels_of_loss):
 
     trainer.levels.observe = observe_and_stay
     if not levels_of_loss:
-        for scale in trainer.loss.finest, trainer.loss.coarser:
-            scale.criterion = SelfCalibratingBCE(channels='independent')
+        trainer.loss.loss.criterion = SelfCalibratingBCE(channels='independent')
     trainer.run_training()
     return list(trainer.network.state_dict().values())
 

@@ -174,3 +174,32 @@ def test_logits_that_are_not_finite_leave_the_mean_as_it_is():
     SelfCalibratingBCE(levels)(logits, labels)
     expected = error_of(logits, labels)[1].item()
     assert levels.error_sums.tolist() == pytest.approx([expected, 1], abs=1e-6)
+
+
+def test_losses_of_a_batch_share_the_weights_by_the_errors_of_the_first():
+    """Of an auxiliary head too, whose larger errors move nothing."""
+    main, labels = batch()
+    auxiliary = 0.3 * main
+    errors = error_of(main, labels)
+    levels = moved(mean_error=errors.mean().item())
+    criterion = SelfCalibratingBCE(levels, reduction='none')
+    levels.start_batch()
+    losses = [criterion(logits, labels) for logits in (main, auxiliary, main)]
+    few = criterion(auxiliary[:1], labels[:1])  # of a head that leaves images out
+    levels.end_batch()
+    assert levels.error_sums.tolist() == pytest.approx([errors.sum().item(), 3])
+    assert torch.equal(losses[0], losses[2])
+
+    weights = (errors / errors.mean()).clip(0.2, 4).view(3, 1, 1)
+    eps = levels.levels[border_bands(labels).long()] * weights
+    plain = SelfCalibratingBCE(reduction='none')(auxiliary, labels)
+    moved_by = (labels - 0.5) * eps * auxiliary
+    torch.testing.assert_close(losses[1], (plain + moved_by).float())
+    assert not torch.equal(few, losses[1][:1])
+
+    levels.start_batch()  # of other images
+    criterion(auxiliary, labels)
+    levels.end_batch()
+    criterion(auxiliary, labels)
+    total = errors.sum() + 2 * error_of(auxiliary, labels).sum()
+    assert levels.error_sums.tolist() == pytest.approx([total.item(), 9])

@@ -1,7 +1,7 @@
 """Loss and validation patches of the trainers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,6 @@ from torch import Tensor, nn
 
 from ...common.arrays import one_logit
 from ...levels.bands import BandLevels
-from ...levels.image_bands import ImageBandLevels
-from ...losses.criterion import SelfCalibratingBCE
-from ...losses.targets import Sample, SmoothedByBand, Strength
 
 
 @dataclass
@@ -102,81 +99,29 @@ class SelfCalibratingLoss(nn.Module):
 
 
 class DeepSupervision(nn.Module):
-    """The losses of all scales with nnU-Net's weights, of which the last may be 0."""
+    """The losses of all scales with nnU-Net's weights, of which the last may be 0.
+
+    The finest scale alone is measured by levels by image and band, and a patch has one
+    weight at all scales. So the mean error does not depend on how many there are:
+    nnU-Net leaves the last one out on one GPU, not on several.
+    """
 
     def __init__(
-        self, finest: nn.Module, coarser: nn.Module, weights: Sequence[float]
+        self, loss: nn.Module, weights: Sequence[float], levels: BandLevels
     ) -> None:
         super().__init__()
-        self.finest = finest
-        self.coarser = coarser
+        self.loss = loss
         self.weights = tuple(weights)
+        self.levels = levels
 
     def forward(self, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
         """Add up the losses; the finest scale comes first."""
-        total = self.weights[0] * self.finest(outputs[0], targets[0])
+        self.levels.start_batch()
+        total = self.weights[0] * self.loss(outputs[0], targets[0])
         for weight, output, target in zip(
             self.weights[1:], outputs[1:], targets[1:], strict=True
         ):
             if weight:
-                total = total + weight * self.coarser(output, target)
+                total = total + weight * self.loss(output, target)
+        self.levels.end_batch()
         return total
-
-
-class PatchWeights:
-    """Weights that the finest scale measures and all scales of a batch share.
-
-    So a patch has one weight, and the mean error is that of the finest scale, however
-    many scales there are. nnU-Net leaves the last one out on one GPU, not on several.
-    """
-
-    def __init__(self, levels: ImageBandLevels) -> None:
-        self.levels = levels
-
-    def measured(self, errors: Tensor) -> Tensor:
-        """Weights ``(N,)`` by the errors of the finest scale."""
-        self.weights = self.levels.weights_of(errors)
-        return self.weights
-
-    def repeated(self, errors: Tensor) -> Tensor:
-        """The same weights, for a coarser scale."""
-        return self.weights
-
-
-@dataclass(frozen=True)
-class SmoothedByPatchAndBand(SmoothedByBand):
-    """Labels smoothed by the level of their band times the weight of their patch."""
-
-    weights_of: Callable[[Tensor], Tensor]
-
-    def strength(
-        self,
-        labels: Tensor,
-        valid: Tensor | None,
-        sample: Sample | None,
-        training: bool,
-    ) -> Strength:
-        """See :meth:`~mmaslp.losses.targets.Target.strength`."""
-        by_band = super().strength(labels, valid, sample, training)
-        if not training:
-            return by_band
-        return replace(by_band, weights_of=self.weights_of)
-
-
-@dataclass(frozen=True)
-class Criteria:
-    """SC-BCE of the finest scale and of the coarser ones."""
-
-    finest: SelfCalibratingBCE
-    coarser: SelfCalibratingBCE
-
-
-def criteria_of(levels: BandLevels) -> Criteria:
-    """Make the criteria of a network that may have deep supervision."""
-    finest = SelfCalibratingBCE(levels, channels='independent')
-    coarser = SelfCalibratingBCE(levels, channels='independent')
-    if isinstance(levels, ImageBandLevels):
-        weights = PatchWeights(levels)
-        finest.target = SmoothedByPatchAndBand(levels, weights.measured)
-        coarser.target = SmoothedByPatchAndBand(levels, weights.repeated)
-    return Criteria(finest, coarser)

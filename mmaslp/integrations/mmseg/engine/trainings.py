@@ -145,7 +145,7 @@ class ImageErrors:
     batch: list[str] = field(default_factory=list)  # names of its images, or none
 
     def __call__(self, errors: Tensor) -> None:
-        """Keep the errors of the first head, which is the one that predicts."""
+        """Keep the errors of a batch."""
         if len(self.batch) == len(errors):
             self.of_image.update(zip(self.batch, errors.tolist()))
         self.batch = []
@@ -172,10 +172,18 @@ class ImageBandTraining(BandTraining):
         self.levels.listener = self._errors
 
     def before_iter(self, data_batch: Any, step: int) -> None:
-        """Note the images of the batch."""
+        """Note the images of the batch, which the first head measures.
+
+        MMSegmentation trains the head that predicts before the auxiliary ones.
+        """
+        self.levels.start_batch()
         if self._names_images:
             samples = data_batch['data_samples']
             self._errors.batch = [sample.get('img_path', '') for sample in samples]
+
+    def after_iter(self) -> None:
+        """End the batch."""
+        self.levels.end_batch()
 
     def observe(self, metrics: dict[str, Any]) -> None:
         """Move the levels, and join the errors that the processes have seen."""

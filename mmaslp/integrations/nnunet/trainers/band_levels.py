@@ -18,7 +18,6 @@ from mmaslp.integrations.nnunet.loss import (
     FixedPatches,
     SelfCalibratingLoss,
     Targets,
-    criteria_of,
 )
 from mmaslp.training.sessions import LevelsSession
 
@@ -69,19 +68,16 @@ class nnUNetTrainerBandLevels(nnUNetTrainer):
             )
 
         self.targets = Targets(manager.has_regions, manager.ignore_label)
-        criteria = criteria_of(self.levels)
         theirs = super()._build_loss()
         if not isinstance(theirs, DeepSupervisionWrapper):
-            return self._loss_of_scale(criteria.finest, theirs)
-
+            return self._loss_of_scale(theirs)
         return DeepSupervision(
-            self._loss_of_scale(criteria.finest, theirs.loss),
-            self._loss_of_scale(criteria.coarser, theirs.loss),
-            theirs.weight_factors,
+            self._loss_of_scale(theirs.loss), theirs.weight_factors, self.levels
         )
 
-    def _loss_of_scale(self, criterion: SelfCalibratingBCE, theirs: Any):
-        """Put a criterion in the place of nnU-Net's cross entropy at one scale."""
+    def _loss_of_scale(self, theirs: Any) -> SelfCalibratingLoss:
+        """Put our criterion in the place of nnU-Net's cross entropy at one scale."""
+        criterion = SelfCalibratingBCE(self.levels, channels='independent')
         dice = None
         if self.with_dice:
             dice = theirs.dc

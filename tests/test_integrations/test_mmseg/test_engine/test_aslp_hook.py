@@ -33,6 +33,7 @@ class Recorder(Hook):
     def __init__(self):
         self.iters = []
         self.levels = []
+        self.measured = []  # images whose errors were taken in since a validation
 
     def before_train(self, runner):
         self.hook = aslp(runner)
@@ -56,6 +57,8 @@ class Recorder(Hook):
         levels = self.hook.levels.levels
         by_image = isinstance(levels, dict)
         self.levels.append(levels if by_image else levels.tolist())
+        error_sums = getattr(self.hook.levels, 'error_sums', [0, 0])
+        self.measured.append(int(error_sums[1]))
 
 
 class Tables(Hook):
@@ -89,10 +92,16 @@ def train(cfg, *hooks):
     return runner, recorder
 
 
-def banded(toy, work_dir, **overrides):
+def banded(toy, work_dir, auxiliary=False, **overrides):
     """A run with levels by band, of 20 iterations."""
     hook = dict(type='ASLPHook', levels='band', warmup_iters=4, log_interval=1)
-    cfg = toy.config(work_dir, by_epoch=False, custom_hooks=[hook], train_cfg=OFTEN)
+    cfg = toy.config(
+        work_dir,
+        by_epoch=False,
+        auxiliary=auxiliary,
+        custom_hooks=[hook],
+        train_cfg=OFTEN,
+    )
     toy.over_confident(cfg)
     cfg.merge_from_dict(overrides)
     return cfg
@@ -205,9 +214,13 @@ def run_and_kill(cfg, tmp_path, at):
     'kind', ['image', pytest.param('band', marks=pytest.mark.release), 'image_band']
 )
 def test_killed_and_resumed_equals_uninterrupted(toy, tmp_path, kind):
-    """With dropout, which the hook's seeding makes repeatable, and without."""
+    """With dropout, which the hook's seeding makes repeatable.
+
+    By image and band also with an auxiliary head, which is not measured.
+    """
 
     def config(name, **overrides):
+        overrides['auxiliary'] = kind == 'image_band'
         if kind != 'image':
             cfg = banded(toy, tmp_path / name, **overrides)
             cfg.custom_hooks[0].levels = kind
@@ -234,6 +247,9 @@ def test_killed_and_resumed_equals_uninterrupted(toy, tmp_path, kind):
     ours, theirs = dict(one.pop('levels')), dict(other.pop('levels'))
     assert one == other
     assert one['kind'] == kind
+    if kind == 'image_band':
+        # Two images in a step, and a validation after each second one.
+        assert whole_steps.measured == [2, 4] * 10
     assert ours.keys() == theirs.keys()
     for key, value in ours.items():
         if isinstance(value, torch.Tensor):
