@@ -234,8 +234,8 @@ def choose(
             'This is the simplest map that is as good as the best. It improves the NLL '
             'or the Brier score by more than a standard error, and worsens nothing. '
             'The fewer images or groups there are, the more cautiously it corrects: '
-            f'with {HALFWAY_IMAGES:.0f} it makes about half of the correction that they '
-            'suggest, with a hundred almost all of it.'
+            f'with {HALFWAY_IMAGES:.0f} it makes about half of the correction that '
+            'they suggest, with a hundred almost all of it.'
         )
 
     return IDENTITY, (
