@@ -141,13 +141,14 @@ def _table(results: 'Sequence[Result]') -> str:
 
 
 def _verdicts(results: 'Sequence[Result]') -> list[str]:
-    """What the calibrator of the first network changes, and what other networks do."""
+    """What a calibrator and what levels change of the first network; which is best."""
     from ..evaluation.comparison import Measured, compare_within
-    from ..evaluation.verdict import verdict
+    from ..evaluation.verdict import best_of_all, verdict
 
     rows = [Measured(result) for result in results]
-    return [
+    texts = [
         verdict(comparison)
         for comparison in compare_within(rows)
-        if comparison.first == rows[0].network and comparison.calibrated[1]
+        if comparison.first == rows[0].network and not comparison.calibrated[0]
     ]
+    return [*texts, best_of_all(rows)]

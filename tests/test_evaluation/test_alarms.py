@@ -110,7 +110,7 @@ def test_a_limit_obeys_the_test_of_a_difference():
     assert chance.text.endswith(', which may be chance')
     [certain] = beyond_limits(result, read_limits([f'dice={dice + 0.1}']))
     assert certain.rings
-    assert certain.text.endswith(', more than chance explains')
+    assert certain.text.endswith(', which is more than chance explains')
     # What is sorted over all pixels has no spread over images.
     [sorted_all] = beyond_limits(result, {'ks': result.metrics['ks'] - 1e-3})
     assert sorted_all.rings

@@ -35,7 +35,7 @@ def test_the_largest_change_beyond_chance_is_named():
     said = verdict(comparison(BETTER, 'net', 'net', (False, True)))
     assert said == (
         'net with its calibrator is better than without it: ECE 0.0095 instead of '
-        '0.1493 (difference -0.1598 to -0.1198), more than chance explains. Use the '
+        '0.1493 (difference -0.1598 to -0.1198), which is more than chance explains. Use the '
         'calibrator.'
     )
     uncertain = {**BETTER, 'ece': change(0.1493, 0.0095, 0.2)}
