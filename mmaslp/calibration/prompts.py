@@ -129,6 +129,8 @@ def features_of(logits: Tensor, box: np.ndarray, scores: np.ndarray) -> np.ndarr
     if not crop.numel() or not (crop > 0).any():
         return np.full(len(CROP_FEATURES) + len(scores), np.nan)
     image, _ = count_image(ProbMap(values=crop.contiguous(), kind=IMAGES, logits=True))
+    if not image.num_objects:  # logits that are hardly above 0
+        return np.full(len(CROP_FEATURES) + len(scores), np.nan)
     expected, mean, confidence, _ = image_features(image, UNCALIBRATED)
 
     size = int((crop > 0).sum())

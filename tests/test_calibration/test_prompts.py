@@ -94,6 +94,12 @@ def test_an_empty_mask_is_expected_to_be_wrong(judge):
     assert found.iou.tolist() == found.iou_low.tolist() == [0]
 
 
+def test_logits_hardly_above_0_are_an_empty_mask(judge):
+    hardly = torch.full((1, 1, 32, 32), -3.0)
+    hardly[..., 12:16, 10:18] = 1e-9
+    assert judge(hardly, [BOX], [[0.9]]).iou.tolist() == [0]
+
+
 def test_it_is_kept_in_a_file(judge, tmp_path):
     file = tmp_path / 'prompts.json'
     judge.save(file)
