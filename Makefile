@@ -16,10 +16,11 @@ MMSEG_TESTS = $(addprefix tests/,test_integrations/test_mmseg test_commands test
 NNUNET_TESTS = tests/test_integrations/test_nnunet.py tests/test_files/test_nnunet_maps.py
 MMCV_WHEEL ?= $(firstword $(wildcard ../shared/wheels/mmcv-2.1.0-*.whl))
 
-.PHONY: help demo test test-openmmlab release-test wheel-test lint format docs clean
+.PHONY: help demo install base-openmmlab install-openmmlab test test-openmmlab release-test wheel-test lint format docs clean
 
 help:
 	@echo "make demo            train with BCE and with levels on cell nuclei, compare, review"
+	@echo "make install         the environment of the tests, which the others make too"
 	@echo "make test            the tests, on the OneDL distribution of MMSegmentation"
 	@echo "make test-openmmlab  those that import MMSegmentation, on that of OpenMMLab"
 	@echo "make release-test    full grids, examples, trackers, every config of the paper, nnU-Net, pages in Chromium"
@@ -29,6 +30,12 @@ help:
 
 demo: $(VENV)/.host
 	$(VENV)/bin/mmaslp demo --overwrite
+
+install: $(VENV)/.dev
+
+base-openmmlab: $(VENV_OPENMMLAB)/.base
+
+install-openmmlab: $(VENV_OPENMMLAB)/.dev
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(VENV)/bin/python $(TEST) -o cache_dir=$(VENV)/.pytest_cache
@@ -79,10 +86,13 @@ $(VENV)/.release: $(VENV)/.dev
 
 # mmcv 2.1.0 with compiled operators is no wheel on the package index: take the wheel that
 # MMCV_WHEEL names, else build it (about 10 minutes on 2 cores, needs a C++ compiler).
-$(VENV_OPENMMLAB)/.dev: pyproject.toml setup.py
+$(VENV_OPENMMLAB)/.base: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV_OPENMMLAB)
 	$(VENV_OPENMMLAB)/bin/python -m $(PIP) 'setuptools<82' wheel torch torchvision
 	MMCV_WITH_OPS=1 $(VENV_OPENMMLAB)/bin/python -m $(PIP) --no-build-isolation $(or $(MMCV_WHEEL),mmcv==2.1.0)
+	@touch $@
+
+$(VENV_OPENMMLAB)/.dev: $(VENV_OPENMMLAB)/.base
 	$(VENV_OPENMMLAB)/bin/python -m $(PIP) -e '.[openmmlab,dev]'
 	$(VENV_OPENMMLAB)/bin/python $(WARM)
 	@touch $@

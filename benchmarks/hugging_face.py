@@ -1,6 +1,6 @@
 """A Trainer of Hugging Face with and without levels, both with a calibrator.
 
-SegFormer with random weights; ``docs/transformers.md`` shows the table.
+SegFormer with random weights; ``benchmarks/README.md`` shows the table.
 """
 
 import argparse

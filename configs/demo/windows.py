@@ -6,9 +6,7 @@ train_dataloader = dict(
             dict(type='LoadImageFromFile'),
             dict(type='LoadBinaryAnnotations'),
             dict(type='ObjectFreeCrop'),
-            dict(type='Resize', scale=(128, 128)),
-            dict(type='RandomCrop', crop_size=(64, 64)),
-            dict(type='RandomFlip', prob=0.5),
+            dict(type='Resize', scale=(96, 96)),
             dict(type='PackSegInputs'),
         ]
     )

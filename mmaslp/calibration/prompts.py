@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 from scipy.special import expit
 from torch import Tensor
 
@@ -30,7 +31,7 @@ from ..common.inputs import read_file
 from ..common.maps import IMAGES, ProbMap
 from ..common.outputs import write_output
 from .decisions import unit_of_dice, weighted_quantile
-from .features import UNCALIBRATED, count_image, image_features, logit
+from .features import CODES, UNCALIBRATED, count_image, image_features, logit
 from .regressions import absolute_losses, fit_linear
 
 __all__ = [
@@ -50,19 +51,30 @@ CROP_FEATURES = (
     'log of the share of the box',
     'logit of the IoU of the box and that of the mask',
     'log of the number of objects',
+    'logit of the tenth of the probabilities of the mask',
+    'logit of the largest probability',
+    'logit of the mean probability off the edge',
+    'log of the pixels of the mask',
+    'log of the squared edge to a pixel',
+    'logit of the share of the box that is mask',
+    'logit of the share of the largest object',
+    'log of the share outside of the box',
 )
+# The first of these look at probabilities alone.
+WITHOUT_SHAPE = 7
 # The stability of SAM: IoU of the masks of logits above this and above its negative.
 STABILITY = 1.0
 # Prompts that a fit needs, the images that they come from, and folds of these.
 LEAST_PROMPTS = 30
 LEAST_IMAGES = 10
 FOLDS = 5
-# Of the logit of a share.
+# Of the logit of a probability, and of a share of pixels.
 EDGE = 1e-3
+EDGE_OF_SHARE = 1e-2
 # Prompts of the fit that are kept.
 MOST_PROMPTS = 1000
 MAX_BYTES = 2**20
-_HEAD = dict(format='mmaslp prompts', version=1)
+_HEAD = dict(format='mmaslp prompts', version=2)
 
 
 @dataclass(frozen=True)
@@ -130,7 +142,37 @@ def features_of(logits: Tensor, box: np.ndarray, scores: np.ndarray) -> np.ndarr
         float(logit(np.array(box_overlap(logits > 0, box)), EDGE)),
         float(np.log(max(1, image.num_objects))),
     ]
-    return np.append(of_crop, scores)
+    sizes = image.sums_of_objects(np.ones(CODES))
+    of_shape = _shape_features(logits, crop, box, sizes.max() / size)
+    return np.concatenate([of_crop, of_shape, scores])
+
+
+def _shape_features(
+    logits: Tensor, crop: Tensor, box: np.ndarray, share_of_largest: float
+) -> list[float]:
+    """What the form of a mask that is not empty, and its box, tell."""
+    mask = (crop > 0).numpy()
+    prob = expit(crop.numpy().astype(float))
+    size = mask.sum()
+    inner = ndimage.binary_erosion(mask)
+    edge = max(1, size - inner.sum())
+    core = inner if inner.any() else mask
+
+    left, top = np.floor(box[:2]).clip(0).astype(int)
+    right, bottom = np.ceil(box[2:]).clip(0).astype(int)
+    of_box = logits[top:bottom, left:right] > 0
+    outside = int((logits > 0).sum() - of_box.sum()) / size
+    share_of_box = float(of_box.float().mean()) if of_box.numel() else 0.0
+    return [
+        float(logit(np.quantile(prob[mask], 0.1), EDGE)),
+        float(logit(prob.max(), EDGE)),
+        float(logit(prob[core].mean(), EDGE)),
+        float(np.log(size)),
+        float(np.log(edge**2 / size)),
+        float(logit(np.array(share_of_box), EDGE_OF_SHARE)),
+        float(logit(np.array(share_of_largest), EDGE_OF_SHARE)),
+        float(np.log(outside + EDGE_OF_SHARE)),
+    ]
 
 
 def checked_prompts(
@@ -215,8 +257,8 @@ class PromptJudge:
     """Expected IoU of prompts, with a lower bound; :func:`fit_prompts` makes it.
 
     Attributes:
-        chosen (str): What tells the IoU: the 'expected Dice', the 'stability', all
-            features of the 'mask', or 'mask and scores'.
+        chosen (str): What tells the IoU: the 'expected Dice', the 'stability',
+            probabilities of the 'mask', 'mask and shape', or these and the 'scores'.
         weights (list[float]): The intercept, then one for each feature.
         expected (list[float]): IoU that was expected of prompts of the fit, out of
             fold; also ``iou``, the true one.
@@ -296,9 +338,9 @@ class PromptJudge:
 def fit_prompts(table: PromptTable) -> PromptJudge:
     """Fit the expected IoU of prompts and its bound to a table of them.
 
-    What is fitted are medians. Of four regressions, of one feature, of all of the mask
-    and of these and the model's scores, the one of the least error is taken. Errors are
-    those of prompts of other images.
+    What is fitted are medians. Five regressions take more and more features: one of
+    the mask, its probabilities, its shape, the model's scores. The one of the least
+    error for prompts of other images is kept.
 
     Raises:
         ValueError: If the prompts, or the images that they come from, are too few.
@@ -347,8 +389,9 @@ def _candidates(number: int) -> dict[str, list[int]]:
     return {
         'expected Dice': [0],
         'stability': [CROP_FEATURES.index('logit of the stability')],
-        'mask': list(range(len(CROP_FEATURES))),
-        'mask and scores': list(range(number)),
+        'mask': list(range(WITHOUT_SHAPE)),
+        'mask and shape': list(range(len(CROP_FEATURES))),
+        'scores': list(range(number)),
     }
 
 

@@ -179,7 +179,9 @@ def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[Beyond]:
         elif key not in changes or not changes[key].is_tested:
             told.append(Beyond(f'{text}; it is not tested over images', rings=True))
         elif changes[key].differs:
-            told.append(Beyond(f'{text}, more than chance explains', rings=True))
+            told.append(
+                Beyond(f'{text}, which is more than chance explains', rings=True)
+            )
         else:
             told.append(Beyond(f'{text}, which may be chance', rings=False))
     return told

@@ -153,7 +153,9 @@ def _more_than_chance(comparison: Comparison, changes: _Changes) -> str:
         side, opposite, against = 'better', 'worse', changes.losses
 
     shown = _largest_text(changes, changes.certain, with_interval=True)
-    text = f'{second} is {side} than {first}: {shown}, more than chance explains.'
+    text = (
+        f'{second} is {side} than {first}: {shown}, which is more than chance explains.'
+    )
     if against:
         text += f' But it is {opposite} in {_values(against, changes)}.'
     return text
@@ -181,7 +183,7 @@ def overall_verdict(members: Sequence[Measured]) -> str:
         return verdict(comparison)
     return _joined(
         [
-            _best_of_all(members),
+            best_of_all(members),
             _directions([_error_of(member) for member in members]),
             verdict(comparison, with_directions=False),
         ]
@@ -198,7 +200,7 @@ def _by_nll(members: Sequence[Measured]) -> list[Measured]:
     return sorted(known, key=_nll)
 
 
-def _best_of_all(members: Sequence[Measured]) -> str:
+def best_of_all(members: Sequence[Measured]) -> str:
     """Say which model has the smallest NLL, and whether the next may be as good."""
     ordered = _by_nll(members)
     if len(ordered) < 2:
@@ -212,7 +214,7 @@ def _best_of_all(members: Sequence[Measured]) -> str:
         f'{change.first:.4f}'
     )
     if change.differs:
-        return f'{text}, more than chance explains.'
+        return f'{text}, which is more than chance explains.'
     return f'{text}, which may be chance.'
 
 
@@ -394,7 +396,7 @@ def _directions(errors: Sequence[_Error]) -> str:
     models = len(sentences)
     if too_sure:
         words = f'{_all_of(too_sure, models)} too sure'
-        training = 'training with larger levels'
+        training = 'training with levels (or larger ones)'
         sentences.append(_remedy(words, training, is_calibrated))
     if not_sure:
         words = f'{_all_of(not_sure, models)} not sure enough'

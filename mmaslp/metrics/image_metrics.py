@@ -212,8 +212,8 @@ MASK_METRICS = (
         'lower',
         'ECE of objects',
         'The mean distance, in ten bins, between the probability that an object is '
-        'real and how often such objects are. Without a calibrator the probability is '
-        'the mean of the pixels of the object.',
+        'real and how often such objects are. Without a calibrator, as in eval-maps, '
+        'it is the mean probability of the pixels of the object.',
         of='masks',
     ),
     Metric(
@@ -229,8 +229,8 @@ MASK_METRICS = (
         dice_error,
         'lower',
         'Dice error',
-        'The mean distance between the Dice that is expected of an image and its true '
-        'Dice. Without a calibrator the Soft Dice Confidence is expected.',
+        'The mean distance between the expected Dice of an image and its true Dice. '
+        'Without a calibrator, as in eval-maps, the Soft Dice Confidence is expected.',
         of='masks',
     ),
     Metric(

@@ -82,7 +82,7 @@ def _photo_view(image: Judged, photo: Path | None) -> View:
         picture, fits = upright(photo, image.prob.shape)
         title = 'photograph'
         if not fits:
-            note = 'the map has another aspect and is stretched'
+            note = 'the map has another aspect ratio and was stretched'
     view = draw(
         picture,
         image.objects.labels,

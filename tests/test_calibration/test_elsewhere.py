@@ -93,7 +93,7 @@ def squares(seed, side, number=60):
         yield expit(np.where(seen, 3.0, -3.0) + noise), mask
 
 
-@pytest.mark.parametrize('side', [10, 16, 20, 23])
+@pytest.mark.parametrize('side', [10, 23])
 def test_a_feature_that_is_constant_tells_no_sets_apart(side):
     pairs = [*squares(1, side)]
     calibrator = fit_calibrator(*zip(*pairs))
@@ -240,7 +240,7 @@ def test_groups_that_are_alike_ring_as_seldom_as_promised():
     group = np.repeat(np.arange(30), 5)
     by_groups = []
     by_images = []
-    for _ in range(20):
+    for _ in range(10):
         inputs = rng.normal(size=(30, 9))[group] + 0.1 * rng.normal(size=(150, 9))
         by_groups.append(permutation_test(inputs, group < 15, group)[1])
         by_images.append(permutation_test(inputs, group < 15)[1])

@@ -59,8 +59,8 @@ def by_dynamo(module, example, file, dynamic):
     )
 
 
-# The slow exporter, of which each test run tries two forms.
-QUICK = {('by band', 'batch'), ('one', 'size')}
+# The slow exporter, of which each test run tries one form.
+QUICK = {('by band', 'batch')}
 BY_DYNAMO = [
     pytest.param(name, by_dynamo, dynamic, marks=[pytest.mark.release] * slow)
     for name in CALIBRATORS

@@ -102,7 +102,7 @@ def test_it_is_kept_in_a_file(judge, tmp_path):
         judge.save(file)
     content = json.loads(file.read_text())
     for wrong in (
-        {**content, 'version': 2},
+        {**content, 'version': 1},
         {**content, 'weights': [1]},
         {**content, 'iou': [2.0] * len(content['iou'])},
         {'format': 'mmaslp prompts'},

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from mmaslp import BandLevels, SelfCalibratingBCE, fit_calibrator
+from mmaslp import BandLevels, BandTable, SelfCalibratingBCE, fit_calibrator
 from mmaslp.commands import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,15 +111,23 @@ def test_the_uses_of_a_calibrator(tmp_path, monkeypatch):
 
 def test_a_loop_of_ones_own():
     found = blocks('docs/pytorch.md')
-    block = next(block for block in found if 'levels.observe' in block)
+    loop = next(block for block in found if 'levels.observe' in block)
+    after = next(block for block in found if 'judge_batch' in block)
     names = training()
-    exec(block, names)
+    exec(loop, names)
     assert names['levels'].validations == 24
+
+    names['new_images'] = names['images'][:3]
+    exec(after, names)
+    assert names['calibrator'].record['images'] == 8
+    assert len(names['review']) == 3
 
 
 @pytest.mark.parametrize(
     ('word', 'library'),
     [
+        ('segmentation_models_pytorch', 'segmentation_models_pytorch'),
+        ('monai', 'monai'),
         ('torchvision', 'torchvision'),
         ('mmaslp.integrations.torchmetrics', 'torchmetrics'),
     ],
@@ -133,28 +141,14 @@ def test_other_libraries_in_a_loop(word, library):
     )
     names = training(size=64)
     names['criterion'] = SelfCalibratingBCE(BandLevels())
-    names['images'], names['labels'] = next(iter(names['loader']))
+    images, labels = next(iter(names['loader']))
+    names.update(images=images, labels=labels, table=BandTable())
+    names['batch'] = dict(image=images, label=labels[:, None])
     exec(block, names)
     if word == 'mmaslp.integrations.torchmetrics':
         assert 0 <= names['figures']['val_ece'] <= 1
     else:
         assert 0 < names['loss'].item() < 10
-
-
-@pytest.mark.parametrize('library', ['segmentation_models_pytorch', 'monai'])
-def test_from_a_training_to_a_review(library):
-    pytest.importorskip(library)
-    [block] = [block for block in blocks('docs/pytorch.md') if library in block]
-    names = training(images=12, size=64)
-    data = names['loader'].dataset
-    files = [dict(image=image, label=label[None]) for image, label in data]
-    names.update(train_files=files, val_files=files, epochs=6)
-    names['new_images'] = data.tensors[0][:3]
-    exec(block, names)
-    assert names['levels'].validations == 6
-    assert names['calibrator'].record['images'] == 12
-    assert 0 < names['loss'].item() < 10
-    assert len(names['review']) == 3
 
 
 def test_the_config(toy, tmp_path):

@@ -132,13 +132,10 @@ def of_paper(row, above):
     return values
 
 
-def of_mediapipe(row, above):
-    if row[0].startswith('one temperature'):
-        name = 'mmaslp fit --method temperature --by single'
-    else:
-        name = row[0].partition(' (')[0].replace('`', '')
-    found = load('alternatives')['calibrators'][name]
-    return [found[key] for key in ('ece_band', 'ece', 'nll', 'brier', 'acc')]
+def of_short_paper(row, above):
+    """Of the page of ASLP: ECE, and NLL on corruptions."""
+    values = of_paper(row, above)
+    return [*values[1:3], *values[-2:]]
 
 
 def of_published(row, above):
@@ -156,9 +153,6 @@ def of_published(row, above):
 
 def of_recipe(row, above):
     table = load(f'recipe_{row[0]}')['table']
-    if row[1] == 'left by chance':
-        found = table['bce + calibrator']['mean']
-        return [found['ece_band_chance'][0], found['ece_chance'][0]]
     name = {
         'none': 'bce',
         'temperature': 'bce + temperature',
@@ -200,7 +194,7 @@ def of_shift(row, above):
         '`fit_calibrator`': ' + calibrator',
         "`target='probability'`": ' + calibrator (probability)',
     }[row[1]]
-    training = {'BCE': 'bce', 'levels': 'border'}[row[0]]
+    training = {'BCE': 'bce', 'levels by band': 'border'}[row[0]]
     found = load('recipe_few')['table'][training + name]['mean']
     return [found['ece_band_shift'][0], found['nll_shift'][0]]
 
@@ -231,16 +225,15 @@ def decision(network, key):
 
 def of_objects(row, above):
     values = []
-    for number, key in enumerate(('ece_object', 'nll_object', 'auroc_object')):
-        for side, column in (('shipped', 2 * number + 1), ('ours', 2 * number + 2)):
-            if FIGURE.search(row[column]):
-                values.append(decision(row[0], f'{key} {side}'))
+    for side, column in (('shipped', 1), ('ours', 2)):
+        if FIGURE.search(row[column]):
+            values.append(decision(row[0], f'ece_object {side}'))
     return values
 
 
 def of_images(row, above):
-    keys = [f'dice_error {side}' for side in ('shipped', 'median', 'moval', 'ours')]
-    keys += ['covered', 'width ours', 'aurc confidence', 'aurc ours']
+    keys = [f'dice_error {side}' for side in ('shipped', 'moval', 'ours')]
+    keys += ['covered', 'aurc confidence', 'aurc ours']
     return [decision(row[0], key) for key in keys]
 
 
@@ -279,12 +272,6 @@ def of_calibrators(row, above):
     return [found[key] for key in keys]
 
 
-def of_libraries(row, above):
-    name = re.split('[ ,]', row[0].replace('`', '').lower())[0]
-    found = load('alternatives')['metrics'][name]
-    return [found['ece'], found['seconds']]
-
-
 def of_costs(row, above):
     table = load('alternatives')
     fits = row[0].startswith('`fit_calibrator`')
@@ -297,23 +284,30 @@ def of_windows(row, above):
     table = load('windows_few')['calibrated']
     return [
         table[training][data][key][0]
-        for key in ('nll', 'miou', 'nll_textures', 'found_windows')
+        for key in ('found_windows', 'miou', 'nll_textures')
         for training in ('bce', 'bce_windows')
     ]
 
 
+PATIENTS = {
+    'steel defects': 'sd_saliency_900',
+    'nuclei': 'dsb2018_nuclei_native',
+    **SET,
+}
+
+
 def of_patients(row, above):
     network = next(line[0] for line in [row, *reversed(above)] if line[0])
-    data = {
-        'steel defects': 'sd_saliency_900',
-        'nuclei': 'dsb2018_nuclei_native',
-        **SET,
-    }[network]
-    found = load('patients')[f'{data}/bce/seed0'][row[1]]
+    found = load('patients')[f'{PATIENTS[network]}/bce/seed0'][row[1]]
     values = [found['ece_band']]
     if '(' in row[3]:
         values.append(found['ece_band_raw'])
     return [*values, found['dice_error'], found['held'], found['width']]
+
+
+def of_forty_patients(row, above):
+    found = load('patients')[f'{PATIENTS[row[0]]}/bce/seed0']['40']
+    return [found['dice_error'], found['held']]
 
 
 def of_prompts(row, above):
@@ -337,6 +331,13 @@ def of_prompts(row, above):
         ends = sorted({round(min(column), decimals), round(max(column), decimals)})
         values += ends
     return values
+
+
+def of_demo(row, above):
+    """Means of the three seeds of a training."""
+    seeds = [run[row[0]] for run in load('demo')['runs'].values()]
+    keys = ('ece', 'nll', 'dice', 'auroc_object', 'dice_error')
+    return [sum(seed[key] for seed in seeds) / len(seeds) for key in keys]
 
 
 def of_mmseg(row, above):
@@ -371,30 +372,26 @@ SOURCES = (
     Source('levels.md', '| set, seeds | ECE: BCE | levels |', of_other_sets),
     Source('levels.md', '| set | accuracy: BCE | levels |', of_few_images),
     Source('levels.md', '| `doctor --levels` |', of_mmseg),
-    Source('aslp.md', '| set, training | accuracy | ECE |', of_paper),
-    Source('results.md', '| network | ECE by band | ECE | NLL | Brier', of_mediapipe),
-    Source('results.md', '| network | calibrator | ECE by band |', of_published),
+    Source('aslp.md', '| set, training | ECE |', of_short_paper),
+    Source(BENCHMARKS, '| set, training | accuracy | ECE |', of_paper),
+    Source(BENCHMARKS, '| network | calibrator | ECE by band |', of_published),
     Source('results.md', '| regime | calibrator | ECE by band |', of_recipe),
     Source('results.md', '| network | ECE of objects', of_objects),
     Source('results.md', '| network | error of Dice', of_images),
-    Source('results.md', '| network | Dice: p > 1/2 |', of_dice_masks),
+    Source(BENCHMARKS, '| network | Dice: p > 1/2 |', of_dice_masks),
     Source(BENCHMARKS, '| training | ECE by band | without a calibrator |', of_rivals),
     Source('results.md', '| training | calibrator | ECE by band |', of_shift),
-    Source('decisions.md', '| maps | differ | AUC |', of_elsewhere),
+    Source(BENCHMARKS, '| maps | differ | AUC |', of_elsewhere),
     Source('alternatives.md', '| calibrator | ECE |', of_calibrators),
-    Source('alternatives.md', '| library | ECE |', of_libraries),
-    Source('nnunet.md', '| network | patients |', of_patients),
-    Source('sam.md', '| networks | prompts, fit / test |', of_prompts),
+    Source('nnunet.md', '| network | calibrator helps |', of_forty_patients),
+    Source(BENCHMARKS, '| network | patients |', of_patients),
+    Source(BENCHMARKS, '| networks | prompts, fit / test |', of_prompts),
     Source('support.md', '| what | time | memory |', of_costs),
-    Source('windows.md', '| set | NLL: BCE | windows |', of_windows),
-    Source(
-        'mmseg.md',
-        '| training | ECE by band | NLL | Dice |',
-        reason='`mmaslp demo` prints it; other processors give other figures',
-    ),
+    Source('mmseg.md', '| training | ECE | NLL | Dice |', of_demo),
+    Source(BENCHMARKS, '| set | found: BCE | windows |', of_windows),
     Source(
         'nnunet.md',
-        '| training | Dice | ECE | ECE by band |',
+        '| training | Dice | ECE | NLL |',
         reason='benchmarks/nnunet.sh prints it; a run takes hours, and left no file',
     ),
 )

@@ -110,7 +110,7 @@ def test_a_limit_obeys_the_test_of_a_difference():
     assert chance.text.endswith(', which may be chance')
     [certain] = beyond_limits(result, read_limits([f'dice={dice + 0.1}']))
     assert certain.rings
-    assert certain.text.endswith(', more than chance explains')
+    assert certain.text.endswith(', which is more than chance explains')
     # What is sorted over all pixels has no spread over images.
     [sorted_all] = beyond_limits(result, {'ks': result.metrics['ks'] - 1e-3})
     assert sorted_all.rings
@@ -137,14 +137,14 @@ def test_limits_of_equal_networks_hold_their_level():
     metrics = population.metrics
     limits = {key: metrics[key] for key in ('dice', 'ece_band', 'nll')}
     called = 0
-    for seed in range(100):
+    for seed in range(50):
         rows = np.random.default_rng(seed).choice(300, 30)
         names = [str(row) for row in range(30)]
         images = replace(population.images.take(rows), names=names)
         values = metrics_of_sums(images)
         sample = replace(population, images=images, metrics=values)
         called += any(limit.rings for limit in beyond_limits(sample, limits))
-    assert called <= 9  # 5 in 100 and twice its standard error
+    assert called <= 5  # 5 in 100 and twice its standard error
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def test_the_largest_change_beyond_chance_is_named():
     said = verdict(comparison(BETTER, 'net', 'net', (False, True)))
     assert said == (
         'net with its calibrator is better than without it: ECE 0.0095 instead of '
-        '0.1493 (difference -0.1598 to -0.1198), more than chance explains. Use the '
-        'calibrator.'
+        '0.1493 (difference -0.1598 to -0.1198), which is more than chance explains. '
+        'Use the calibrator.'
     )
     uncertain = {**BETTER, 'ece': change(0.1493, 0.0095, 0.2)}
     assert 'ECE by band 0.0200 instead of 0.0300' in verdict(comparison(uncertain))
@@ -124,7 +124,7 @@ def test_the_verdict_on_a_set_is_that_on_the_smallest_nll():
         'Best of all 3 is C',
         ' A: 9',
         ' B: ',
-        'A is too sure: a calibrator (mmaslp fit) helps, and so does training with la',
+        'A is too sure: a calibrator (mmaslp fit) helps, and so does training with le',
         'B and C are not sure enough: a calibrator (mmaslp fit) helps, and so does ',
         'C is better than A:',
     )

@@ -168,7 +168,10 @@ def test_processor_and_pipeline_take_a_calibrated_model():
     assert masks[0]['mask'].size == (40, 48)
 
 
-@pytest.mark.parametrize('levels_type', [BandLevels, ImageBandLevels])
+@pytest.mark.parametrize(
+    'levels_type',
+    [pytest.param(BandLevels, marks=pytest.mark.release), ImageBandLevels],
+)
 def test_resumed_run_ends_as_the_whole_one(tmp_path, levels_type):
     ends, states = [], []
     for stop in (None, tmp_path / 'checkpoint-25'):  # levels move from step 18 on

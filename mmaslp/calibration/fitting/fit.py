@@ -233,8 +233,9 @@ def choose(
         return simplest(better), (
             'This is the simplest map that is as good as the best. It improves the NLL '
             'or the Brier score by more than a standard error, and worsens nothing. '
-            'With few images or groups it is shrunk towards no change: by half with '
-            f'{HALFWAY_IMAGES:.0f}, by 1 % with a hundred.'
+            'The fewer images or groups there are, the more cautiously it corrects: '
+            f'with {HALFWAY_IMAGES:.0f} it makes about half of the correction that '
+            'they suggest, with a hundred almost all of it.'
         )
 
     return IDENTITY, (

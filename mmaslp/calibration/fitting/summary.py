@@ -62,8 +62,8 @@ class PixelFacts:
             )
         if self.cases < 30:
             remarks.append(
-                f'{self.cases} images or groups are few, so the intervals may be too '
-                'narrow: do not rely on them, and fit to more.'
+                f'{self.cases} images or groups are few. The intervals may be too '
+                'narrow, so do not rely on them, and fit to more images.'
             )
         return remarks
 

@@ -32,7 +32,7 @@ def train_and_test(
         write_maps (bool): Write raw maps of the test images to ``maps``.
 
     Returns:
-        list[Result]: Raw and calibrated, of the test images and of empty windows.
+        list[Result]: Raw and calibrated, of the test images.
     """
     settings = {
         'train_cfg.max_epochs': epochs,
@@ -57,18 +57,14 @@ def train_and_test(
 
 def _test(cfg: Config, name: str, maps: str | None) -> list[Result]:
     """Measure raw and calibrated probabilities; write raw maps before."""
-    sets = sets_of_test(cfg)
+    sets = {'test': sets_of_test(cfg)['test']}
     if maps:
         options = EvaluationOptions(evals=('iou',), out_prob=maps, overwrite=True)
-        evaluate(cfg, {'test': sets['test']}, options)
+        evaluate(cfg, sets, options)
 
     options = EvaluationOptions(
         model=name,
         calibrator=calibrator_of_test(cfg, None, cfg.load_from),
         overwrite=True,
     )
-    return [
-        result
-        for tested in evaluate(cfg, sets, options).values()
-        for result in tested.results
-    ]
+    return evaluate(cfg, sets, options)['test'].results

@@ -34,6 +34,11 @@ from .work_dir import (
     was_trained,
 )
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = ['prepare_training', 'run_training', 'was_trained']
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -208,16 +213,18 @@ def locked(cfg: Config) -> Iterator[None]:
     Processes of a launcher share the lock. Of a training that was killed, the workers
     that load data hold it until they end too.
     """
-    from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
-
     check_outputs({'`work_dir`': Path(cfg.work_dir) / '_'})
     os.makedirs(cfg.work_dir, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+
     folder = os.open(cfg.work_dir, os.O_RDONLY)
-    lock = LOCK_SH
+    lock = fcntl.LOCK_SH
     if cfg.get('launcher', 'none') == 'none':
-        lock = LOCK_EX
+        lock = fcntl.LOCK_EX
     try:
-        flock(folder, lock | LOCK_NB)
+        fcntl.flock(folder, lock | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise ValueError(
             f'another training runs in {cfg.work_dir}, or has just ended: name another '
@@ -230,7 +237,7 @@ def locked(cfg: Config) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            flock(folder, LOCK_UN)  # also of workers that have not ended
+            fcntl.flock(folder, fcntl.LOCK_UN)  # also of workers that have not ended
         os.close(folder)
 
 

@@ -1,6 +1,7 @@
 """Registered data sets: salient-object sets as published, and the one of the demo."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from mmengine.dataset import BaseDataset
@@ -144,11 +145,34 @@ class NucleiDataset(SODDataset):
 
     Args:
         split (str): 'train', 'val', 'test' or 'empty'. Defaults to 'train'.
+        kind (str, optional): 'stained', 'fluorescent' or 'smear'. Defaults to None:
+            images of all kinds.
         **kwargs: Arguments of :class:`SODDataset`.
+
+    Raises:
+        ValueError: If ``kind`` is none of the three.
 
     Example:
         >>> train = dict(type='NucleiDataset', split='train', pipeline=[...])
     """
 
-    def __init__(self, split: str = 'train', **kwargs: Any) -> None:
+    KINDS = ('stained', 'fluorescent', 'smear')
+
+    def __init__(
+        self, split: str = 'train', kind: str | None = None, **kwargs: Any
+    ) -> None:
+        if kind is not None and kind not in self.KINDS:
+            raise ValueError(f'kind is one of {", ".join(self.KINDS)}, not {kind!r}')
+        self.kind = kind
         super().__init__(data_root=str(NUCLEI), split=split, **kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """List the images of the kind that was asked for."""
+        samples = super().load_data_list()
+        if self.kind is None:
+            return samples
+        return [
+            sample
+            for sample in samples
+            if Path(sample['img_path']).name.startswith(self.kind)
+        ]

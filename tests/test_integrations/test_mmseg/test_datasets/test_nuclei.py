@@ -26,6 +26,14 @@ def test_a_split_has_every_kind_of_image(split):
     assert kinds == {'stained', 'fluorescent', 'smear'}
 
 
+def test_the_images_of_a_kind():
+    names = [sample['img_path'] for sample in NucleiDataset('val', kind='smear')]
+    assert len(names) == 3
+    assert all('/smear_' in name for name in names)
+    with pytest.raises(ValueError, match="fluorescent, smear, not 'blood'"):
+        NucleiDataset(kind='blood')
+
+
 def test_no_image_is_in_two_splits():
     names = [path.name for path in NUCLEI.glob('*/images/*')]
     assert len(names) == len(set(names)) == 170

@@ -152,6 +152,7 @@ def test_ddp_equals_one_process(toy, tmp_path, world):
     assert_same_training(one, ranks)
 
 
+@pytest.mark.release
 def test_fsdp_equals_one_process_and_saves_the_levels(toy, tmp_path):
     flexible = dict(runner_type='FlexibleRunner', env_cfg={})
     cfg = config(toy, tmp_path / 'one', 2)
