@@ -131,19 +131,21 @@ WHOLE_COMMAND = re.compile(r'`mmaslp [^`]*`|--save_probabilities|training --npz'
 def messages(path):
     """Texts of a module, without docstrings; pieces of an f-string are joined."""
     tree = ast.parse(path.read_text(encoding='utf-8'))
-    docstrings = set()
+    not_alone = set()  # docstrings, and pieces
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr):
-            docstrings.add(id(node.value))
+            not_alone.add(id(node.value))
+        elif isinstance(node, ast.JoinedStr):
+            not_alone.update(map(id, node.values))
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             texts = [part.value for part in node.values if hasattr(part, 'value')]
             yield ''.join(text for text in texts if isinstance(text, str))
-        elif isinstance(node, ast.Constant) and id(node) not in docstrings:
+        elif isinstance(node, ast.Constant) and id(node) not in not_alone:
             yield str(node.value)
 
 
-@pytest.mark.parametrize('room', ['common', 'files', 'workflows'])
+@pytest.mark.parametrize('room', ['common', 'files', 'workflows', 'integrations'])
 def test_only_commands_name_their_options(room):
     """Below them messages name arguments of Python, see commands/errors.py."""
     for path in within(room):

@@ -387,7 +387,8 @@ class BandLevels(Levels):
     def follow(self, figures: BandFigures) -> Tensor:
         """Levels of the bands after a validation, ``(5,)``, before the guard.
 
-        Levels of another kind override this.
+        ``figures`` are what it has measured, see
+        :class:`~mmaslp.levels.bands.BandFigures`. Levels of another kind override this.
         """
         gaps = [validation.gaps for validation in self._recent]
         return follow_gaps(
@@ -410,7 +411,8 @@ class BandLevels(Levels):
     def start_batch(self) -> None:
         """Take notice that the losses of one batch follow; here nothing depends on it.
 
-        Toolkits call it before each training step, and :meth:`end_batch` after it.
+        Toolkits that train several heads call it before the losses of these, and
+        :meth:`end_batch` after them.
         """
 
     def end_batch(self) -> None:

@@ -68,7 +68,7 @@ def tables_of_checkpoint(
         runner.register_hook(WeightsHook())
         runner.load_or_resume()
         loader = runner.build_dataloader(run.val_dataloader, seed=runner.seed)
-        check_outputs({'--out': out}, inputs_of(cfg, [loader.dataset]), overwrite=True)
+        check_outputs({'`out`': out}, inputs_of(cfg, [loader.dataset]), overwrite=True)
         report_findings(check_datasets({'val': loader.dataset}))
         images = list(image_ids(loader.dataset))
         if repeats_images(loader.dataset):

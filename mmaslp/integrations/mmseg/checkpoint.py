@@ -20,10 +20,7 @@ from ...common.inputs import check_unpacked, naming
 from ...common.replacing import replaced
 from ...files.names import some
 
-TRUST = (
-    'If it is your own file, or you trust its author, add --trust-checkpoint (in '
-    'Python: trust_checkpoint=True)'
-)
+TRUST = 'If it is your own file, or you trust its author, add `trust_checkpoint=True`'
 # What the message of torch names of a pickle that it refuses.
 _NAMED = re.compile(r'GLOBAL ([\w.]+)')
 
@@ -258,7 +255,7 @@ class WeightsHook(Hook):
         if runner._resume and not needed <= set(checkpoint):
             raise ValueError(
                 f'{path} lacks the state of the optimizer, or where its training was: '
-                'leave --resume out, which starts a new training from its weights'
+                'leave `resume` out, which starts a new training from its weights'
             )
         # A folder of shards is not compared.
         if misfit and not osp.isdir(path):

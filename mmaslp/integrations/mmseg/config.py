@@ -65,7 +65,7 @@ def read_config(path: str, options: dict | None = None) -> Config:
             cfg.merge_from_dict(options)
         except Exception as error:  # by kind of list and key, MMSegmentation raises any
             raise ValueError(
-                f'--cfg-options {" ".join(options)}: does not fit {path} ({error})'
+                f'`cfg_options` {" ".join(options)}: does not fit {path} ({error})'
             ) from error
     with naming(path):
         _check_parts(cfg)
@@ -80,7 +80,7 @@ def _check_names(cfg: Config, options: Mapping[str, Any]) -> None:
     for name in {key.split('.')[0] for key in options} - names:
         alike = ', '.join(get_close_matches(name, names)) or 'none'
         raise ValueError(
-            f'--cfg-options {name}: neither the config nor MMEngine has such a '
+            f'`cfg_options` {name}: neither the config nor MMEngine has such a '
             f'setting (alike: {alike}). One of a part has a path, as in '
             'optim_wrapper.optimizer.lr=.01 or randomness.seed=1'
         )

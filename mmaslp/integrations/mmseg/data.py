@@ -16,7 +16,7 @@ from ...workflows.prepare import prepare_dataset
 from .config import type_of
 
 WAYS_ON = (
-    'your own images and masks with the same config: add `--data FOLDER`; it contains '
+    'your own images and masks with the same config: add `data=FOLDER`; it contains '
     'images and masks, or img_dir and ann_dir, divided (train/images or images/train) '
     'or not',
     'without any data: `mmaslp demo`',
@@ -284,10 +284,10 @@ def _who_writes(path: str, layout: str | None) -> str:
     """The command that writes a list of images, on a line of its own; else ''."""
     if not path.endswith('.txt'):
         return ''
-    command = f'mmaslp prepare {os.path.dirname(path)}'
+    folder = os.path.dirname(path)
     if layout:
-        command += f' --layout {layout}'
-    return f'\n`{command}` writes lists of images'
+        return f'\n`mmaslp prepare {folder} --layout {layout}` writes lists of images'
+    return f'\n`mmaslp prepare {folder}` writes lists of images'
 
 
 def _holds(folder: str, suffix: str) -> bool:

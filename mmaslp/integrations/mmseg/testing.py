@@ -138,8 +138,8 @@ def sets_of_test(cfg: Config, names: Sequence[str] | None = None) -> dict[str, d
     unknown = set(names) - sets.keys()
     if unknown:
         raise ValueError(
-            f'--sets: {sorted(unknown)} are not test sets of the config, which has '
-            f'{list(sets)} (--data leaves its test_sets aside)'
+            f'`sets`: {sorted(unknown)} are not test sets of the config, which has '
+            f'{list(sets)} (`data` leaves its test_sets aside)'
         )
     return {name: sets[name] for name in sets if name in names}
 
@@ -305,18 +305,18 @@ def _check_outputs(
 ) -> None:
     """Refuse outputs that would cost the user a file."""
     outputs: dict[str, Any] = {
-        '--out': [],
-        '--out-prob': [],
-        '--review': [],
-        '--show-dir': _painted(cfg),
-        '--work-dir': [summary],
+        '`out`': [],
+        '`out_prob`': [],
+        '`review`': [],
+        '`show_dir`': _painted(cfg),
+        '`work_dir`': [summary],
     }
     for test_set in planned:
-        outputs['--out'] += test_set.maps_in(test_set.options.out)
-        outputs['--out-prob'] += test_set.maps_in(test_set.options.out_prob)
-        outputs['--work-dir'].append(osp.join(test_set.folder, FILE))
+        outputs['`out`'] += test_set.maps_in(test_set.options.out)
+        outputs['`out_prob`'] += test_set.maps_in(test_set.options.out_prob)
+        outputs['`work_dir`'].append(osp.join(test_set.folder, FILE))
         if test_set.options.review:
-            outputs['--review'].append(test_set.options.review)
+            outputs['`review`'].append(test_set.options.review)
     outputs |= page_outputs(options.report)
 
     inputs = list(options.inputs)
@@ -363,8 +363,8 @@ def _test_views(run: Config) -> None:
     """Let a run test the mean of the views that its config has."""
     if run.get('tta_pipeline') is None or run.get('tta_model') is None:
         raise ValueError(
-            '--tta needs tta_pipeline and tta_model in the config: add them, or '
-            'leave --tta out'
+            '`tta` needs tta_pipeline and tta_model in the config: add them, or '
+            'leave `tta` out'
         )
     for leaf in leaf_sets(run.test_dataloader.dataset):
         leaf.pipeline = run.tta_pipeline
@@ -386,7 +386,7 @@ def _evaluators(cfg: Config, evals: Sequence[str]) -> list[dict]:
             metrics += same or [copy.deepcopy(wanted)]
     if not metrics:
         raise ValueError(
-            'nothing to measure: give --eval, or a test_evaluator in the config'
+            'nothing to measure: give `evals`, or a test_evaluator in the config'
         )
     return metrics
 
@@ -509,7 +509,7 @@ def check_threshold(model: Any) -> None:
             'takes where a config names no threshold), but accuracy, Dice and every '
             'calibrator cut at 0.5, so that mIoU would be of other masks: add '
             '`model = dict(decode_head=dict(threshold=0.5))` to the config, or '
-            '--cfg-options model.decode_head.threshold=0.5'
+            '`cfg_options` model.decode_head.threshold=0.5'
         )
 
 
@@ -615,13 +615,13 @@ def draw_predictions(cfg: Config, folder: str) -> None:
     hook = cfg.get('default_hooks', {}).get('visualization')
     if hook is None:
         raise ValueError(
-            '--show-dir needs '
+            '`show_dir` needs '
             "default_hooks.visualization=dict(type='SegVisualizationHook') in the "
             'config'
         )
     if cfg.get('visualizer') is None:
         raise ValueError(
-            "--show-dir needs visualizer=dict(type='SegLocalVisualizer', "
+            "`show_dir` needs visualizer=dict(type='SegLocalVisualizer', "
             "vis_backends=[dict(type='LocalVisBackend')]) in the config"
         )
     hook.update(draw=True)

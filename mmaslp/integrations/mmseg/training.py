@@ -203,7 +203,7 @@ def check_work_dir(cfg: Config) -> None:
 
 
 def _check_inputs(folder: str, inputs: Iterable[str]) -> None:
-    check_outputs({'--work-dir': Path(folder) / '_'}, inputs)
+    check_outputs({'`work_dir`': Path(folder) / '_'}, inputs)
 
 
 @contextmanager
@@ -213,7 +213,7 @@ def locked(cfg: Config) -> Iterator[None]:
     Processes of a launcher share the lock. Of a training that was killed, the workers
     that load data hold it until they end too.
     """
-    check_outputs({'--work-dir': Path(cfg.work_dir) / '_'})
+    check_outputs({'`work_dir`': Path(cfg.work_dir) / '_'})
     os.makedirs(cfg.work_dir, exist_ok=True)
     if fcntl is None:
         yield
@@ -228,7 +228,7 @@ def locked(cfg: Config) -> Iterator[None]:
     except BlockingIOError as error:
         raise ValueError(
             f'another training runs in {cfg.work_dir}, or has just ended: name another '
-            '--work-dir, or wait some seconds'
+            '`work_dir`, or wait some seconds'
         ) from error
     except OSError:
         pass  # a disk of a network without locks
@@ -246,7 +246,7 @@ def _use_amp(cfg: Config) -> None:
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
     elif type_of(cfg.optim_wrapper) != 'AmpOptimWrapper':
         raise ValueError(
-            '--amp needs an optim_wrapper of type OptimWrapper: leave --amp out, or '
+            '`amp` needs an optim_wrapper of type OptimWrapper: leave `amp` out, or '
             'change the config'
         )
 
@@ -275,8 +275,8 @@ def _check_folder(
 
     if left and overwrite and (resume or from_here):
         raise ValueError(
-            f'--overwrite would remove what the training starts from, in {folder} '
-            f'({start or "--resume"}): move it elsewhere, or name another --work-dir'
+            f'`overwrite` would remove what the training starts from, in {folder} '
+            f'({start or "`resume`"}): move it elsewhere, or name another `work_dir`'
         )
     if not left:
         _refuse_images(folder)
@@ -284,12 +284,12 @@ def _check_folder(
         names = [os.path.basename(file) for file in left]
         raise ValueError(
             f'{folder} contains a training already ({some(names, 3)}): go on from its '
-            'last_checkpoint by --resume (if that names no file that is there, or for '
-            'another one, also --cfg-options load_from=FILE), name another folder with '
-            '--work-dir, or replace it by --overwrite'
+            'last_checkpoint by `resume` (if that names no file that is there, or for '
+            'another one, also `cfg_options` load_from=FILE), name another folder with '
+            '`work_dir`, or replace it by `overwrite`'
         )
 
 
 def _refuse_images(folder: str) -> None:
     if any(path.suffix.lower() in IMAGE_SUFFIXES for path in Path(folder).glob('*')):
-        raise ValueError(f'{folder} contains images: name another --work-dir')
+        raise ValueError(f'{folder} contains images: name another `work_dir`')

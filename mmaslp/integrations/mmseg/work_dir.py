@@ -103,7 +103,7 @@ def check_replaceable(runner: Any, path: str | Path) -> None:
     except FileExistsError as error:
         raise FileExistsError(
             f'{path} exists already, and it is not as a training wrote it; this '
-            'training would replace it: move it elsewhere, or name another --work-dir'
+            'training would replace it: move it elsewhere, or name another `work_dir`'
         ) from error
 
 

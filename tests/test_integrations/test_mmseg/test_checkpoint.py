@@ -80,7 +80,7 @@ def test_the_check_refuses(tmp_path, hit, container, payload):
 def test_the_check_names_what_was_asked_for(tmp_path, hit, place, container):
     path = write_evil(tmp_path / 'x.pth', hit, container, place=place)
     wanted = 'more than tensors' if 'protocol 4' in container else 'posix.mkdir'
-    with pytest.raises(ValueError, match=f'asks for {wanted}.*--trust-check'):
+    with pytest.raises(ValueError, match=f'asks for {wanted}.*`trust_check'):
         check_checkpoint(path)
 
 

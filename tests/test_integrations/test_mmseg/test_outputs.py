@@ -49,7 +49,7 @@ def test_a_test_into_the_data(checkpoint, option, place):
 def test_a_test_that_paints_into_the_data(checkpoint):
     root = checkpoint.test_dataloader.dataset.data_root
     checkpoint.visualizer = dict(save_dir=os.path.join(root, 'masks'))
-    with pytest.raises(ValueError, match=r'--show-dir .* which is read'):
+    with pytest.raises(ValueError, match=r'`show_dir` .* which is read'):
         evaluate(checkpoint, sets_of_test(checkpoint))
 
 
@@ -266,7 +266,7 @@ def cut(path):
 )
 def test_a_used_work_directory_stops(begin, make, there):
     make(f'run/{there}')
-    with pytest.raises(ValueError, match=r'--work-dir.*--overwrite'):
+    with pytest.raises(ValueError, match=r'`work_dir`.*`overwrite`'):
         begin()
     with pytest.raises(
         ValueError, match=r'contains a training already|not a file|utf-8'
@@ -339,7 +339,7 @@ def test_overwrite_removes_nothing_before_all_is_checked(begin):
     whole('run/epoch_1.pth')
     assert begin(overwrite=True) is None
     assert contents('run').keys() == {'epoch_1.pth'}
-    with pytest.raises(ValueError, match='--overwrite'):
+    with pytest.raises(ValueError, match='`overwrite`'):
         begin(overwrite=True, resume=True)
     with pytest.raises(ValueError, match=r'run/epoch_1\.pth'):
         begin(overwrite=True, cfg=dict(load_from='run/epoch_1.pth'))

@@ -109,7 +109,7 @@ def test_evaluators_in_any_form(config, monkeypatch):
     assert measures_calibration({'test_evaluator': dict(type=CalibrationMetric)})
     cfg.test_evaluator = None
     assert not measures_calibration(cfg)
-    with pytest.raises(ValueError, match='nothing to measure: give --eval'):
+    with pytest.raises(ValueError, match='nothing to measure: give `evals`'):
         evaluate(cfg, sets_of_test(cfg), EvaluationOptions(overwrite=True))
 
 
@@ -350,7 +350,7 @@ def test_what_painting_needs(lacking):
         cfg.visualizer = None
     else:
         cfg.default_hooks = {}
-    with pytest.raises(ValueError, match='--show-dir needs'):
+    with pytest.raises(ValueError, match='`show_dir` needs'):
         draw_predictions(cfg, 'shown')
 
 

@@ -12,7 +12,7 @@ from mmaslp.integrations.mmseg.training import locked, prepare_training, run_tra
 def test_resuming_checks_the_latest_checkpoint(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run')
     prepare_training(cfg).train()
-    with pytest.raises(ValueError, match='--amp needs an optim_wrapper'):
+    with pytest.raises(ValueError, match='`amp` needs an optim_wrapper'):
         cfg.optim_wrapper.type = 'ApexOptimWrapper'
         prepare_training(cfg, amp=True)
     cfg.optim_wrapper.type = 'OptimWrapper'

@@ -146,12 +146,12 @@ def test_a_config_with_notes_stays(toy):
 @pytest.mark.parametrize('folder', ['toy/val/images/new', 'toy/train/masks/a/b'])
 def test_a_work_directory_in_a_folder_that_is_read(toy, folder):
     cfg = toy.config(folder)
-    with pytest.raises(ValueError, match=r'--work-dir .*which is read'):
+    with pytest.raises(ValueError, match=r'`work_dir` .*which is read'):
         run_training(cfg)
     assert not os.path.exists(folder)
     for split in ('train', 'val'):  # folders that the class knows, not the config
         dataset = cfg[f'{split}_dataloader'].dataset
         dataset.update(data_prefix={}, split=None)
-    with pytest.raises(ValueError, match=r'--work-dir .*which is read'):
+    with pytest.raises(ValueError, match=r'`work_dir` .*which is read'):
         run_training(cfg)
     assert not os.path.exists(folder)

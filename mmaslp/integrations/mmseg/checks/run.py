@@ -347,7 +347,7 @@ def _ignored_objects(
             f'255 for the masks ({leaf.get_data_info(0).get("seg_map_path")}), and '
             f'255 means "ignore": {lost} left out of losses and metrics, and the '
             'accuracy would be 1. LoadBinaryAnnotations reads masks of 0 and 1 or 255, '
-            'and --data FOLDER takes it',
+            'and `data=FOLDER` takes it',
             PATCH,
         )
 

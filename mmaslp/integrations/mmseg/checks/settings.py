@@ -5,7 +5,7 @@ they change is the patch of the doctor.
 """
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,7 @@ def check_settings(cfg: Config, levels: str = 'image_band') -> Iterator[Finding]
         yield from _check_strengths(cfg.model)
     if type_of(cfg.get('tta_model')) == 'SegTTAModel':
         cfg.tta_model.type = 'BinarySegTTAModel'
-        yield Finding('note', f'with --tta: {WRONG_TTA}', PATCH)
+        yield Finding('note', f'with `tta`: {WRONG_TTA}', PATCH)
 
     if 'ObjectFreeCrop' not in str(cfg.get('train_dataloader')):
         yield Finding(
@@ -123,11 +123,12 @@ def _our_losses(model: Mapping[str, Any]) -> list[Any]:
 def _add_hook(cfg: Config, levels: str) -> Iterator[Finding]:
     """Train with levels, or without if the training is too short for them."""
     if levels in BAND_LEVELS and _too_short(cfg):
+        too_few = WARMUP * (LEAST + 1) // (WARMUP - 1)
         yield Finding(
             'warning',
             f'the training is too short for levels={levels!r}, which move after '
             'validations; the patch trains with binary cross entropy',
-            f'more than {WARMUP * (LEAST + 1) // (WARMUP - 1)} epochs, or --levels',
+            f'more than {too_few} epochs, or other `levels`',
         )
         levels = 'none'
     hook = dict(HOOKS_OF_LEVELS[levels])
@@ -271,16 +272,21 @@ def _why_two_channels(model: Mapping[str, Any], heads: Mapping[str, ConfigDict])
 
 def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Finding]:
     """Look at the channels of a head, and give it those of a binary one."""
-    fault = _fault_of_channels(head, 'decode_head' in place, reason)
+    decodes = 'decode_head' in place
+    fault = _fault_of_channels(head, decodes, reason)
     if fault is not None:
         yield Finding(fault.level, f'{place} {fault.words}', PATCH)
+    _mend_channels(head, decodes, reason)
 
+
+def _mend_channels(head: ConfigDict, decodes: bool, reason: str) -> None:
+    """Give a head one channel, or two where one cannot work, and the threshold."""
     channels = _channels_of(head)
     if channels not in (1, 2):
         head.update(num_classes=2, out_channels=1, threshold=0.5)
     if reason and channels != 2:
         head.update(num_classes=2, out_channels=2)
-    elif channels == 1 and 'decode_head' in place:
+    elif channels == 1 and decodes:
         head.threshold = 0.5
 
 
@@ -293,40 +299,49 @@ class _Fault:
 def _fault_of_channels(head: ConfigDict, decodes: bool, reason: str) -> _Fault | None:
     """The worst that is wrong with the channels of a head."""
     channels = _channels_of(head)
+    if channels == 1:
+        return _fault_of_one_channel(head, decodes, reason)
     losses = listed(head.get('loss_decode'))
-    sigmoids = [
-        bool(loss.get('use_sigmoid'))
-        for loss in losses
-        if type_of(loss) == 'CrossEntropyLoss'
-    ]
-    threshold = head.get('threshold') or 0.3
+    if channels == 2:
+        if any(_is_cross_entropy(loss, sigmoid=True) for loss in losses):
+            return _Fault(
+                'warning',
+                'has two channels without a background: each has a sigmoid of its own, '
+                'and metrics take the softmax of both',
+            )
+        return None
 
-    if channels == 1 and reason:
+    level = 'note'
+    if any(type_of(loss) == 'SCBCELoss' for loss in losses):
+        level = 'error'
+    return _Fault(level, f'has {channels} channels, and SCBCELoss is for binary heads')
+
+
+def _fault_of_one_channel(
+    head: ConfigDict, decodes: bool, reason: str
+) -> _Fault | None:
+    """The worst that is wrong with a head of one channel."""
+    if reason:
         return _Fault('error', f'cannot work with one channel: {reason}')
-    if channels == 1 and False in sigmoids:
+    losses = listed(head.get('loss_decode'))
+    if any(_is_cross_entropy(loss, sigmoid=False) for loss in losses):
         return _Fault(
             'error', 'takes a softmax over one channel, which is 1 everywhere'
         )
-    if channels == 1 and decodes and threshold != 0.5:
+    threshold = head.get('threshold') or 0.3
+    if decodes and threshold != 0.5:
         return _Fault(
             'warning',
             f'calls a pixel foreground above {threshold} (0.3 where no threshold is '
             'set), the metrics count at 0.5',
         )
-    if channels == 2 and True in sigmoids:
-        return _Fault(
-            'warning',
-            'has two channels without a background: each has a sigmoid of its own, and '
-            'metrics take the softmax of both',
-        )
-    if channels not in (1, 2):
-        level = 'note'
-        if any(type_of(loss) == 'SCBCELoss' for loss in losses):
-            level = 'error'
-        return _Fault(
-            level, f'has {channels} channels, and SCBCELoss is for binary heads'
-        )
     return None
+
+
+def _is_cross_entropy(loss: Mapping[str, Any], sigmoid: bool) -> bool:
+    """Whether a loss is MMSegmentation's of a sigmoid, or of a softmax."""
+    is_cross_entropy = type_of(loss) == 'CrossEntropyLoss'
+    return is_cross_entropy and bool(loss.get('use_sigmoid')) == sigmoid
 
 
 def _channels_of(head: ConfigDict) -> int | None:
@@ -334,6 +349,7 @@ def _channels_of(head: ConfigDict) -> int | None:
 
 
 def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
+    """Look at what a head trains with, and let it follow levels."""
     if head.get('ignore_index') in (0, 1):
         yield Finding(
             'error',
@@ -342,35 +358,45 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
         )
         head.ignore_index = 255
 
-    changed = []
+    losses = listed(head.get('loss_decode'))
     replaced = []
-    for loss in listed(head.get('loss_decode')):
-        name = type_of(loss)
-        if name == 'SCBCELoss':
+    for loss in losses:
+        if type_of(loss) == 'SCBCELoss':
             yield from _unknown_arguments(place, loss)
-            changed.append({k: v for k, v in loss.items() if k in _ARGUMENTS})
-        elif name == 'BoundaryLoss':
-            changed.append(loss)
-        else:
-            replaced.append(name)
-            if name not in _OF_REGIONS:
-                changed.append(_in_place_of(loss))
-
+        elif type_of(loss) != 'BoundaryLoss':
+            replaced.append(type_of(loss))
     if replaced:
         yield Finding(
             'note',
             f'{place} trains with {", ".join(replaced)}, which follows no levels',
             PATCH,
         )
-    changed = changed or [dict(type='SCBCELoss')]
-    if changed == listed(head.get('loss_decode')):
+
+    following = _that_follow(losses)
+    if following == losses:
         return
-    head.loss_decode = changed
-    if len(changed) == 1:
-        head.loss_decode = changed[0]
+    head.loss_decode = following
+    if len(following) == 1:
+        head.loss_decode = following[0]
 
 
 _ARGUMENTS = inspect.signature(SCBCELoss).parameters.keys() | {'type'}
+
+
+def _that_follow(losses: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Losses for a head in the place of others, at least one SCBCELoss."""
+    following: list[Mapping[str, Any]] = []
+    for loss in losses:
+        name = type_of(loss)
+        if name == 'SCBCELoss':
+            following.append({k: v for k, v in loss.items() if k in _ARGUMENTS})
+        elif name == 'BoundaryLoss':
+            following.append(loss)
+        elif name not in _OF_REGIONS:
+            following.append(_in_place_of(loss))
+    if not following:
+        following.append(dict(type='SCBCELoss'))
+    return following
 
 
 def _unknown_arguments(place: str, loss: Mapping[str, Any]) -> Iterator[Finding]:

@@ -390,7 +390,7 @@ class SODMetric(StreamingMetric):
         if prob.ndim != 2:
             raise ValueError(
                 f'SODMetric is for heads with one or two channels, not {len(prob)}: '
-                'leave it out (--eval sod)'
+                'leave it out'
             )
         prob = self.measured_map(prob, label)
         return (
