@@ -399,15 +399,20 @@ def has_mask(features: Any) -> Any:
     return np.asarray(features)[..., _MASK_SHARE] > 0
 
 
-def area_of(
-    image: ImageCounts, prob: np.ndarray, name: str = 'area', valid: bool = False
-) -> float:
-    """Expected pixels of foreground, or what its error counts in: see :data:`UNITS`."""
-    pixels = image.counts[:, :2].sum(1) if valid else image.pixels
+def areas_of(
+    image: ImageCounts, prob: np.ndarray, valid: bool = False
+) -> dict[str, float]:
+    """Expected pixels of foreground as 'area', and what its error may count in.
+
+    The latter by :data:`UNITS`. With ``valid`` only pixels with a label count.
+    """
+    pixels = image.pixels
+    if valid:
+        pixels = image.counts[:, :2].sum(1)
     of_codes = prob[image.codes]
     values = {
         'area': of_codes,
         'image': np.ones_like(of_codes),
         'doubt': np.minimum(of_codes, 1 - of_codes),
     }
-    return float(pixels @ values[name])
+    return {name: float(pixels @ value) for name, value in values.items()}
