@@ -3,7 +3,7 @@
 Counts of one group at a time are in memory; what is kept of an image is a row.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -74,11 +74,17 @@ class Case:
         return [true_dice(self.image, masks[way]) for way in MASKS]
 
 
-def cases_of(images: PackedImages) -> Iterator[Case]:
-    """Images by group and then by counts: in one order, however they came."""
-    numbers = np.unique(images.groups, return_inverse=True)[1]
-    folds = numbers % FOLDS
-    probs = _probabilities_without(images, folds)
+def cases_of(images: PackedImages, labels: Mapping[int, np.ndarray]) -> Iterator[Case]:
+    """Images by group and then by counts: in one order, however they came.
+
+    ``labels`` are the pixels of each group, ``(NUM_BANDS, CELLS, 2)``.
+    """
+    groups, numbers = np.unique(images.groups, return_inverse=True)
+    labels_of_folds = np.zeros((FOLDS, NUM_BANDS, CELLS, 2), np.int64)
+    for number, group in enumerate(groups.tolist()):
+        labels_of_folds[number % FOLDS] += labels[group]
+    images_of_folds = np.bincount(numbers % FOLDS, minlength=FOLDS)
+    probs = _probabilities_without(labels_of_folds, images_of_folds)
 
     rows_in_order = np.argsort(numbers, kind='stable')
     ends = np.cumsum(np.bincount(numbers))
@@ -90,22 +96,29 @@ def cases_of(images: PackedImages) -> Iterator[Case]:
             yield Case(image, probs[fold], group, fold)
 
 
-def _probabilities_without(
-    images: Iterable[ImageCounts], folds: np.ndarray
-) -> list[np.ndarray]:
-    """``(CODES,)`` probabilities by a calibrator of the other folds, for each fold."""
-    counts = np.zeros((FOLDS, NUM_BANDS, CELLS, 2), np.int64)
-    for image, fold in zip(images, folds):
-        counts[fold] += image.labels
+def labels_of_groups(images: Iterable[ImageCounts]) -> dict[int, np.ndarray]:
+    """``(NUM_BANDS, CELLS, 2)`` pixels of both labels of each group."""
+    labels: dict[int, np.ndarray] = {}
+    for image in images:
+        if image.group in labels:
+            labels[image.group] += image.labels
+        else:
+            labels[image.group] = image.labels
+    return labels
 
+
+def _probabilities_without(labels: np.ndarray, images: np.ndarray) -> list[np.ndarray]:
+    """``(CODES,)`` probabilities by a calibrator of the other folds, for each fold.
+
+    ``labels`` are the pixels of each fold, ``images`` is how many it has.
+    """
     probs = []
     for fold in range(FOLDS):
-        others = counts.sum(0) - counts[fold]
+        others = labels.sum(0) - labels[fold]
         prob = UNCALIBRATED
         if others[..., 1].any():
-            prob = probabilities(
-                fit_maps(others, int((folds != fold).sum()), *MASK_KIND)
-            )
+            images_of_others = int(images.sum() - images[fold])
+            prob = probabilities(fit_maps(others, images_of_others, *MASK_KIND))
         probs.append(prob)
     return probs
 
@@ -177,8 +190,8 @@ class ImageRows:
         self.group[row] = case.group
         self.fold[row] = case.fold
         self.has_mask[row] = case.has_mask
-        self.foreground[row] = image.counts[:, 1].sum()
-        self.labels_in_mask[row] = image.counts[image.in_mask][:, :2].sum(0)
+        self.foreground[row] = image.foreground
+        self.labels_in_mask[row] = image.counts[image.in_mask, :2].sum(0)
         self.dice_of_masks[row] = case.dice_of_masks()
         if case.has_mask:
             self.features[row] = image_features(image, case.prob)

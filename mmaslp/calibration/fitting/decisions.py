@@ -6,7 +6,7 @@ area the one of the least error.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -27,7 +27,14 @@ from ..decisions import (
 )
 from ..features import UNITS, ImageCounts, five_digits
 from ..masks import MASKS
-from .cases import AREAS_FROM, ImageRows, KeptImages, ObjectRows, cases_of
+from .cases import (
+    AREAS_FROM,
+    ImageRows,
+    KeptImages,
+    ObjectRows,
+    cases_of,
+    labels_of_groups,
+)
 from .methods import OutOfFold, least, simplest
 from .packed import PackedImages
 from .predictors import fit_image_predictor, fit_object_predictor, fit_presence
@@ -79,17 +86,22 @@ class AreaFit:
 
 
 def fit_decisions(
-    images: Iterable[ImageCounts], negative_crops: Iterable[ImageCounts] = ()
+    images: Iterable[ImageCounts],
+    negative_crops: Iterable[ImageCounts] = (),
+    labels: Mapping[int, np.ndarray] | None = None,
 ) -> Decisions:
     """Learn from validation images; :class:`Decisions` says what cannot be told.
 
     ``negative_crops`` are crops without an object, which tell about empty masks. Groups
     go to five folds, as those of calibrators. Features of a fold come of a calibrator
-    that was fitted to the others.
+    that was fitted to the others. ``labels`` are the pixels of both labels of each
+    group, by default counted anew; see :func:`~.cases.labels_of_groups`.
     """
     packed = images
     if not isinstance(packed, PackedImages):
         packed = PackedImages(images)
+    if labels is None:
+        labels = labels_of_groups(packed)
     kept_rows = np.linspace(0, len(packed) - 1, MOST_IMAGES).astype(int)
     kept_rows = np.unique(kept_rows)
 
@@ -97,7 +109,7 @@ def fit_decisions(
     is_kept = np.zeros(len(packed), bool)
     is_kept[kept_rows] = True
     kept = KeptImages()
-    for row, case in enumerate(cases_of(packed)):
+    for row, case in enumerate(cases_of(packed, labels)):
         rows.put(row, case)
         if is_kept[row]:
             kept.append(case)
@@ -160,7 +172,7 @@ class CropCounts:
             is_empty = not crop.in_mask.any()
             counts.number += 1
             counts.empty += is_empty
-            counts.nothing += is_empty and not crop.counts[:, 1].any()
+            counts.nothing += is_empty and not crop.foreground
         return counts
 
     @property
@@ -264,28 +276,38 @@ class ObjectCandidates:
 
         Pairs are of one fold: predictions of two folds are those of two fits.
         """
-        wrong = np.zeros(self.groups.max() + 2)
-        pairs = np.zeros(self.groups.max() + 2)
+        groups, number_of_group = np.unique(self.groups, return_inverse=True)
+        # The first place is of all groups, each other one of all but one.
+        wrong = np.zeros(1 + len(groups))
+        pairs = np.zeros(1 + len(groups))
         for fold in np.unique(self.folds):
-            real, false = self._counts_without_each(self.expected[name], fold)
+            rows = self.folds == fold
+            in_fold = np.unique(number_of_group[rows])
+            real, false = self._counts_without_each(self.expected[name], rows)
             pairs_of_fold = real.sum(1) * false.sum(1)
             share = np.nan_to_num(ordered_pairs(real, false))
-            wrong += pairs_of_fold * (1 - share)
-            pairs += pairs_of_fold
+            wrong_of_fold = pairs_of_fold * (1 - share)
+
+            # A group of another fold leaves this one as it is.
+            for total, of_fold in ((wrong, wrong_of_fold), (pairs, pairs_of_fold)):
+                added = np.full(len(total), of_fold[0])
+                added[1 + in_fold] = of_fold[1:]
+                total += added
 
         risk = (wrong / pairs)[:, None]
-        return OutOfFold(risk[0], risk[1:][np.unique(self.groups)])
+        return OutOfFold(risk[0], risk[1:])
 
-    def _counts_without_each(self, prob: np.ndarray, fold: int) -> np.ndarray:
+    def _counts_without_each(self, prob: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """``(2, 1 + G, L)`` real and false objects of a fold by ascending probability.
 
-        The first row is of all groups, each other one of all but one.
+        The first row is of all groups of the fold, each other one of all but one.
+        ``rows`` are its objects.
         """
-        rows = self.folds == fold
-        levels, place = np.unique(prob[rows], return_inverse=True)
-        by_group = np.zeros((2, self.groups.max() + 1, len(levels)))
+        levels, level = np.unique(prob[rows], return_inverse=True)
+        groups, group = np.unique(self.groups[rows], return_inverse=True)
+        by_group = np.zeros((2, len(groups), len(levels)))
         is_false = (~self.real[rows]).astype(int)
-        np.add.at(by_group, (is_false, self.groups[rows], place), 1)
+        np.add.at(by_group, (is_false, group, level), 1)
         whole = by_group.sum(1, keepdims=True)
         return np.concatenate([whole, whole - by_group], 1)
 

@@ -159,7 +159,11 @@ def fit_tables(
     mask_maps = fit_maps(whole, number_of_cases, *MASK_KIND)
     decisions = None
     if tables.contents:
-        decisions = fit_decisions(tables.contents, tables.negative_crops)
+        decisions = fit_decisions(
+            tables.contents,
+            tables.negative_crops,
+            labels=dict(enumerate(tables.counts.numpy())),
+        )
 
     facts = PixelFacts.of(counts, number_of_cases, target)
     _warn_of_maps(counts)

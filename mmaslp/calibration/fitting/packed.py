@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..features import CODES, ImageCounts
+from ..features import CODES, ImageCounts, filled_rows
 
 # Labels 0 and 1, and ignored pixels: the columns of counts.
 _KINDS = 3
@@ -67,7 +67,7 @@ def _pack(image: ImageCounts) -> bytes:
     of_objects = _counts_by_code(image.object_codes, image.object_counts)
     elsewhere = -of_objects
     elsewhere[image.codes] += image.counts
-    codes_elsewhere = np.flatnonzero(elsewhere.any(1))
+    codes_elsewhere = filled_rows(elsewhere)
     codes = np.concatenate([codes_elsewhere, image.object_codes])
     counts = np.concatenate([elsewhere[codes_elsewhere], image.object_counts])
 
@@ -82,13 +82,14 @@ def _unpack(data: bytes, group: int, key: int | None) -> ImageCounts:
     """Read what :func:`_pack` gave."""
     values = _decompress(data)
     number_of_objects, number_elsewhere = values[:2].tolist()
-    sizes, entries = np.split(values[2:], [number_of_objects])
-    steps, *columns = entries.reshape(1 + _KINDS, -1)
-    codes = np.cumsum(steps) % CODES
-    counts = np.stack(columns, 1)
+    end_of_sizes = 2 + number_of_objects
+    sizes = values[2:end_of_sizes]
+    entries = values[end_of_sizes:].reshape(1 + _KINDS, -1)
+    codes = np.cumsum(entries[0]) % CODES
+    counts = entries[1:].T
 
     whole = _counts_by_code(codes, counts)
-    codes_of_image = np.flatnonzero(whole.any(1))
+    codes_of_image = filled_rows(whole)
     return ImageCounts(
         group=group,
         codes=codes_of_image,
