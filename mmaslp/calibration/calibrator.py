@@ -484,10 +484,6 @@ class Calibrator:
                 f'to {kind} with `mmaslp fit`{hint}'
             )
 
-    def check_axes(self, axes: int, hint: str = '') -> None:
-        """See :meth:`check_kind`, by the number of axes of one map."""
-        self.check_kind(_KINDS[axes], hint)
-
     def check_objects(self) -> None:
         """Refuse to judge objects where the validation images could not tell."""
         if self.need_decisions().objects is None:

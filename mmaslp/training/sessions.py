@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ..calibration.calibrator import Calibrator
 from ..calibration.fitting.fit import BY, METHODS, fit_tables
-from ..calibration.fitting.tables import CalibrationTables, has_channels
+from ..calibration.fitting.pairs import kind_of_items, labelled_map
+from ..calibration.fitting.tables import CalibrationTables
 from ..calibration.maps import TARGETS
 from ..common.arguments import (
     check_array,
@@ -346,14 +347,15 @@ class CalibratorSession:
                 f'give a batch (N, ..., H, W) and as many labels, not '
                 f'{tuple(prob.shape)} and {len(labels)} labels'
             )
-        channels = has_channels(prob)
         if keys is None:
             keys = self._numbers(len(prob))
 
         numbers = check_array('keys', keys, (len(prob),), int).tolist()
         self._seen += len(prob)
+        kind = kind_of_items(prob)
         for image, label, key in zip(prob, labels, numbers):
-            self._tables.update(image, label, key, ignore_index, logits, channels)
+            case = labelled_map(image, label, ignore_index, logits=logits, kind=kind)
+            self._tables.count(case, key)
 
     def _numbers(self, images: int) -> list[int]:
         """Numbers of the next images, as samplers of torch deal them out."""
