@@ -50,6 +50,7 @@ OPTIONS = {
     'key': '--key',
     'logits': '--logits',
     'masks': '--masks',
+    'max_false': '--max-false',
     'max_value': '--max-value',
     'min_object_prob': '--min-object-prob',
     'out': '--out',
