@@ -210,11 +210,13 @@ class Calibrator:
             ValueError: They are not such maps; or a tensor that this returned, which
             says so, as an array, a part or a copy of it does not.
         """
-        return self._apply(prob, logits=False)
+        maps = MapBatch.of_planes(prob, volumes=self._is_of_volumes)
+        return _like(prob, self._applied(maps))
 
     def logits(self, logit: Map) -> Map:
         """Calibrate logits of the positive class, as :meth:`__call__` probabilities."""
-        return self._apply(logit, logits=True)
+        maps = MapBatch.of_planes(logit, logits=True, volumes=self._is_of_volumes)
+        return _like(logit, self._applied(maps))
 
     def masks(self, given: Map, choice: str = 'dice', logits: bool = False) -> Map:
         """Return a mask for each map; the probabilities of :meth:`__call__` stay.
@@ -234,8 +236,7 @@ class Calibrator:
             Tensor | np.ndarray: Bool, same kind and shape.
         """
         check_choice('choice', choice, MASKS)
-        of_volumes = self.fit_record.kind == VOLUMES
-        maps = MapBatch.of_maps(given, logits=logits, volumes=of_volumes)
+        maps = MapBatch.of_maps(given, logits=logits, volumes=self._is_of_volumes)
         self._check(maps, '; a batch of images is (N, 1, H, W)')
         if choice == 'keep':
             checked(maps.values, logits)
@@ -372,9 +373,9 @@ class Calibrator:
         return CalibratedModule(
             module,
             self.table,
-            independent=independent or fit.kind == CHANNELS,
+            independent=independent,
             with_raw=with_raw,
-            volumes=fit.kind != IMAGES,
+            kind=fit.kind,
             network=fit.network,
         )
 
@@ -484,10 +485,6 @@ class Calibrator:
                 f'to {kind} with `mmaslp fit`{hint}'
             )
 
-    def check_axes(self, axes: int, hint: str = '') -> None:
-        """See :meth:`check_kind`, by the number of axes of one map."""
-        self.check_kind(_KINDS[axes], hint)
-
     def check_objects(self) -> None:
         """Refuse to judge objects where the validation images could not tell."""
         if self.need_decisions().objects is None:
@@ -504,11 +501,14 @@ class Calibrator:
     def _text(self) -> str:
         return json.dumps(self.to_dict(), indent=1, allow_nan=False) + '\n'
 
-    def _apply(self, given: Map, logits: bool) -> Map:
-        of_volumes = self.fit_record.kind == VOLUMES
-        maps = MapBatch.of_planes(given, logits=logits, volumes=of_volumes)
+    @property
+    def _is_of_volumes(self) -> bool:
+        return self.fit_record.kind == VOLUMES
+
+    def _applied(self, maps: MapBatch) -> Tensor:
+        """Check maps and calibrate them."""
         self._check(maps)
-        return _like(given, marked(self._calibrated(maps)))
+        return marked(self._calibrated(maps))
 
     def _check(self, maps: MapBatch, hint: str = '') -> None:
         """Refuse maps that this calibrator was not made for."""

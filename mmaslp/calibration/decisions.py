@@ -271,7 +271,7 @@ class Decisions:
             least = min((false for _, _, false, _ in self.cuts), default=np.nan)
             raise ValueError(
                 f'no threshold leaves as few as {most:g} false objects per image on '
-                f'average (the lowest is {least:g}): raise --max-false'
+                f'average (the lowest is {least:g}): raise `max_false`'
             )
         return min(few)
 

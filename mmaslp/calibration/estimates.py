@@ -15,7 +15,7 @@ from .features import (
     UNCALIBRATED,
     ImageCounts,
     accuracy_of,
-    area_of,
+    areas_of,
     domain_features,
     expected_dice,
     has_mask,
@@ -104,6 +104,7 @@ def estimate_image(
     of_area = prob
     if decisions.area_from == 'uncalibrated':
         of_area = UNCALIBRATED
+    areas = areas_of(image, of_area)
     estimate = ImageEstimate(
         dice=dice,
         dice_low=np.nan,
@@ -111,10 +112,10 @@ def estimate_image(
         iou_low=np.nan,
         accuracy=accuracy_of(image, prob),
         accuracy_low=np.nan,
-        area=area_of(image, of_area),
+        area=areas['area'],
         area_low=np.nan,
         area_high=np.nan,
-        area_unit=area_of(image, of_area, decisions.area_unit),
+        area_unit=areas[decisions.area_unit],
         present=present,
         objects=image.num_objects,
         pixels=int(image.pixels.sum()),

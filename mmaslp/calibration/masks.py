@@ -133,6 +133,8 @@ def _total(values: Tensor, pixels: Tensor | None) -> float:
     """Sum in float64, piece by piece: torch would copy the whole first."""
     if pixels is not None:
         values = values * pixels
+    if values.numel() <= PIECE:
+        return values.sum(dtype=torch.float64).item()
     sums = [piece.sum(dtype=torch.float64).item() for piece in values.split(PIECE)]
     return sum(sums)
 

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..common.arguments import check_bool
+from ..common.arguments import check_bool, check_choice
 from ..common.arrays import at_least_float32, checked, one_logit
 from ..common.bands import border_bands
+from ..common.maps import CHANNELS, IMAGES, UNKNOWN, VOLUMES
 from .maps import look_up
 
 
@@ -104,7 +105,8 @@ class CalibratedModule(nn.Module):
             to False.
         with_raw (bool): Whether to return the logits of the module too, before the
             calibrated ones: a review takes those. Defaults to False.
-        volumes (bool): Whether the calibrator is one of volumes too. Defaults to True.
+        kind (str): What the calibrator was fitted to: 'images' takes no volumes, and
+            'channels' are independent. Defaults to 'unknown'.
         network (str, optional): Fingerprint of the weights of the fit. The first call
             after ``train()`` or ``eval()``, and one after a weight or buffer has
             changed, warns if they are not those. Writing to ``.data`` is seen at the
@@ -119,7 +121,7 @@ class CalibratedModule(nn.Module):
         table: Tensor,
         independent: bool = False,
         with_raw: bool = False,
-        volumes: bool = True,
+        kind: str = UNKNOWN,
         network: str | None = None,
     ) -> None:
         super().__init__()
@@ -133,9 +135,10 @@ class CalibratedModule(nn.Module):
             )
 
         self.module = module
-        self.independent = check_bool('independent', independent)
+        check_choice('kind', kind, (IMAGES, VOLUMES, CHANNELS, UNKNOWN))
+        self.kind = kind
+        self.independent = check_bool('independent', independent) or kind == CHANNELS
         self.with_raw = check_bool('with_raw', with_raw)
-        self.volumes = check_bool('volumes', volumes)
         self._exact = table.float()  # `.half()` would round the buffer
         self.register_buffer('table', self._exact)
         self._seen = False
@@ -150,30 +153,41 @@ class CalibratedModule(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, Tensor]:
         """Run the module and calibrate what it returns."""
         logit = self.module(*args, **kwargs)
-        calibrated = self._calibrate_channels(logit)
+        self._check_axes(logit)
+        calibrated = marked(self._calibrate_channels(logit))
 
-        looks = not (
-            logit.is_meta or torch.compiler.is_compiling() or torch.jit.is_tracing()
-        )
-        if looks and self._network and not self.module.training:
-            versions = versions_of(self.module)
-            if versions != self._versions:  # trained on, or loaded
-                self._versions = versions
-                check_weights(self.module, self._network)
-        if looks and not self._seen:
-            self._seen = True  # once: to look takes time
-            warn_of_training(self.module)
-            checked(logit.detach().nan_to_num(), logits=True)
+        is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if not logit.is_meta and not is_traced:
+            self._check_network()
+            self._check_first(logit)
         if self.with_raw:
             return logit, calibrated
         return calibrated
 
-    def _calibrate_channels(self, logit: Tensor) -> Tensor:
-        floating = isinstance(logit, Tensor) and logit.is_floating_point()
-        most = 4
-        if self.volumes:
-            most = 5
-        if not floating or not 3 <= logit.dim() <= most:
+    def _check_network(self) -> None:
+        """Warn of other weights than those of the fit, if any may have changed."""
+        if not self._network or self.module.training:
+            return
+        versions = versions_of(self.module)
+        if versions != self._versions:  # trained on, or loaded
+            self._versions = versions
+            check_weights(self.module, self._network)
+
+    def _check_first(self, logit: Tensor) -> None:
+        """Look at the values of the first call: to look takes time."""
+        if self._seen:
+            return
+        self._seen = True
+        warn_of_training(self.module)
+        checked(logit.detach().nan_to_num(), logits=True)
+
+    def _check_axes(self, logit: Tensor) -> None:
+        """Refuse what is no batch of logits of images or volumes."""
+        is_floating = isinstance(logit, Tensor) and logit.is_floating_point()
+        most_axes = 5
+        if self.kind == IMAGES:
+            most_axes = 4
+        if not is_floating or not 3 <= logit.dim() <= most_axes:
             returned = (type(logit).__name__, *getattr(logit, 'shape', ()))
             raise ValueError(
                 'the module must return one tensor of logits, floating point, '
@@ -182,21 +196,21 @@ class CalibratedModule(nn.Module):
                 'transformers: mmaslp.integrations.transformers.calibrated)'
             )
 
+    def _calibrate_channels(self, logit: Tensor) -> Tensor:
+        """Calibrate binary maps, or the two logits of a softmax as one."""
         # Half precision rounds what is hardly foreground to 1/2.
         logit = at_least_float32(logit)
-        softmax = logit.dim() > 3 and not self.independent
-        if softmax and logit.shape[1] == 2:
-            half = self._calibrated(one_logit(logit)) / 2
-            mean = logit.mean(1)
-            return marked(torch.stack([mean - half, mean + half], 1))
+        if self.independent or logit.dim() == 3 or logit.shape[1] < 2:
+            return self._calibrated(logit)
 
-        if softmax and logit.shape[1] > 2:
+        if logit.shape[1] > 2:
             raise ValueError(
                 f'the module returns {logit.shape[1]} channels: wrap one of 1 or 2 '
                 '(num_labels), or say independent=True if each is a binary map'
             )
-
-        return marked(self._calibrated(logit))
+        half = self._calibrated(one_logit(logit)) / 2
+        mean = logit.mean(1)
+        return torch.stack([mean - half, mean + half], 1)
 
     def _calibrated(self, logit: Tensor) -> Tensor:
         bands = None

@@ -55,6 +55,7 @@ OPTIONS = {
     'levels': '--levels',
     'logits': '--logits',
     'masks': '--masks',
+    'max_false': '--max-false',
     'max_value': '--max-value',
     'min_object_prob': '--min-object-prob',
     'out': '--out',

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ..calibration.calibrator import Calibrator
 from ..calibration.fitting.fit import BY, METHODS, fit_tables
-from ..calibration.fitting.tables import CalibrationTables, has_channels
+from ..calibration.fitting.pairs import kind_of_items, labelled_map
+from ..calibration.fitting.tables import CalibrationTables
 from ..calibration.maps import TARGETS
 from ..common.arguments import (
     check_array,
@@ -355,9 +356,10 @@ class CalibratorSession:
         numbers = check_array('keys', keys, (images,), int).tolist()
 
         self._seen += images
-        channels = has_channels(prob)
+        kind = kind_of_items(prob)
         for image, label, number in zip(prob, labels, numbers):
-            self._tables.update(image, label, number, ignore_index, logits, channels)
+            case = labelled_map(image, label, ignore_index, logits=logits, kind=kind)
+            self._tables.count(case, number)
 
     def _next_numbers(self, images: int) -> list[int]:
         """Numbers of the next images, as samplers of torch deal them out."""

@@ -19,6 +19,7 @@ from ..calibration.masks import MASKS
 from ..calibration.sets import TooFewImages
 from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.inputs import sha256_of
+from ..common.maps import kind_of
 from ..common.outputs import OF_FULL_DISK, check_outputs, resolved_folder, write_output
 from ..files.images import CALIBRATED, MARK, marked_arrays, write_picture
 from ..files.map_pairs import MapFiles
@@ -298,7 +299,7 @@ class _Writer:
         if not self.has_foreground:
             cut = 0 if self.reader.logits else 0.5
             self.has_foreground = bool((given > cut).any())
-        self.calibrator.check_axes(given.ndim, '; of channels save one alone')
+        self.calibrator.check_kind(kind_of(given.shape), '; of channels save one alone')
         if self.masks:
             mask = self.calibrator.masks(given, self.masks, self.reader.logits)
             if self.min_object_prob is not None:

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from mmaslp.calibration import CalibrationTables
 from mmaslp.calibration.decisions import IN_ORDER_OF_MEAN, Decisions
-from mmaslp.calibration.fitting import decisions as fitting
+from mmaslp.calibration.fitting import cases
 from mmaslp.calibration.fitting.decisions import ObjectCandidates, fit_decisions
 from mmaslp.calibration.sets import _auc
 from tests.test_calibration.object_scenes import discs
@@ -99,7 +99,7 @@ def test_a_fit_keeps_the_order_and_its_file_too(monkeypatch):
     def given(image, prob):
         return features_of[image.counts.tobytes()]
 
-    monkeypatch.setattr(fitting, 'object_features', given)
+    monkeypatch.setattr(cases, 'object_features', given)
     decisions = fit_decisions(contents)
     again = Decisions.from_dict(asdict(decisions))
     for predictor in (decisions.objects, again.objects):

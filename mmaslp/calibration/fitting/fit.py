@@ -2,17 +2,14 @@
 
 import warnings
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Set, Sized
-from itertools import count, islice, repeat, zip_longest
-from pathlib import PurePath
+from itertools import count
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
-from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 from ...common.arguments import check_choice, reading
 from ...common.inputs import naming
-from ...common.maps import VOLUMES, kind_of, refuse_calibrated
 from ..calibrator import Calibrator
 from ..maps import SIDE, TARGETS
 from ..masks import MASK_KIND
@@ -30,16 +27,14 @@ from .methods import (
     out_of_fold,
     simplest,
 )
+from .pairs import Map, pairs_of
 from .summary import PixelFacts, cases_in_words, summarize
-from .tables import CalibrationTables, has_channels
+from .tables import CalibrationTables
 
 METHODS = ('auto', *MAPS)
 BY = ('auto', 'single', 'band')
 # Images, volumes or groups: each of the five folds needs one.
 LEAST_CASES = 5
-Map = Tensor | np.ndarray
-SHUFFLING = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
-END = object()  # of the shorter one of maps and labels
 
 
 def fit_calibrator(
@@ -113,13 +108,13 @@ def fit_calibrator(
     keys: Iterator[int] = count()
     if groups is not None:
         keys = numbers_of(groups)
-    pairs = _pairs(prob, label, in_order=isinstance(groups, Sized))
-    for number, (image, mask, channels) in enumerate(pairs):
+    pairs = pairs_of(prob, label, in_order=isinstance(groups, Sized))
+    for number, pair in enumerate(pairs):
         key = next(keys, None)
         if key is None:
             raise ValueError(f'there is no group for image {number}: give one for each')
         with naming(f'image {number}'):
-            tables.update(image, mask, key, ignore_index, logits, channels)
+            tables.count(pair.labelled(ignore_index, logits=logits), key)
 
     if groups is not None and next(keys, None) is not None:
         raise ValueError('there are more groups than images: give one for each')
@@ -159,7 +154,11 @@ def fit_tables(
     mask_maps = fit_maps(whole, number_of_cases, *MASK_KIND)
     decisions = None
     if tables.contents:
-        decisions = fit_decisions(tables.contents, tables.negative_crops)
+        decisions = fit_decisions(
+            tables.contents,
+            tables.negative_crops,
+            labels=dict(enumerate(tables.counts.numpy())),
+        )
 
     facts = PixelFacts.of(counts, number_of_cases, target)
     _warn_of_maps(counts)
@@ -331,113 +330,3 @@ def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
             if name is None or name != name:
                 raise ValueError(f'one is {name}')
             yield numbers.setdefault(name, len(numbers))
-
-
-def _shuffles(loader: Any) -> bool:
-    """Whether a loader of torch gives images in another order than that of its set."""
-    sampler = getattr(loader, 'batch_sampler', None)
-    if sampler is None:
-        sampler = getattr(loader, 'sampler', None)
-    sampler = getattr(sampler, 'sampler', sampler)  # of batches
-    return isinstance(sampler, SHUFFLING) or bool(getattr(sampler, 'shuffle', False))
-
-
-def _pairs(
-    prob: Any, label: Any, in_order: bool = False
-) -> Iterator[tuple[Map, Map, bool]]:
-    """One image, its labels, and whether it has several channels."""
-    refuse_calibrated(prob)
-    # An array of objects is a list of images.
-    if isinstance(prob, Tensor | np.ndarray) and prob.dtype != object:
-        return _pairs_of_arrays(prob, label)
-
-    loader = getattr(prob, 'iterable', prob)  # in a progress bar of tqdm
-    if in_order and _shuffles(loader):
-        raise ValueError(
-            'the loader shuffles the images, so the groups do not match them: create '
-            'it with shuffle=False'
-        )
-    return _pairs_of_items(prob, _zipped(prob, label), _gives_batches(loader))
-
-
-def _pairs_of_arrays(prob: Map, label: Any) -> Iterator[tuple[Map, Map, bool]]:
-    """Images of an array ``(N, ..., H, W)``, and labels in the same form."""
-    if prob.ndim < 3 or not isinstance(label, Sized) or len(prob) != len(label):
-        raise ValueError(
-            'give as many labels as probabilities, both as (N, ..., H, W), where N is '
-            'the number of images'
-        )
-
-    channels = has_channels(prob)
-    for image, mask, _ in _pairs_of_items(prob, _zipped(prob, label), None):
-        yield image, mask, channels
-
-
-def _zipped(prob: Any, label: Any) -> Iterator[Any]:
-    """Pairs of maps and labels, of which the shorter ones are filled up with END."""
-    try:
-        # A Dataset of torch has a length, and need not end by itself.
-        maps = prob
-        if not hasattr(prob, '__iter__'):
-            maps = islice(prob, len(prob))
-        if label is None:
-            return iter(maps)
-        return zip_longest(maps, label, fillvalue=END)
-    except TypeError as error:
-        raise ValueError(
-            f'give arrays of maps and labels, and folders to `mmaslp fit`: {error}'
-        ) from error
-
-
-def _gives_batches(loader: Any) -> bool:
-    return getattr(loader, 'batch_sampler', None) is not None
-
-
-def _pairs_of_items(
-    prob: Any, items: Iterator[Any], batched: bool | None
-) -> Iterator[tuple[Map, Map, bool]]:
-    """Images of items that are images or batches; None: all are images."""
-    for number, pair in enumerate(items):
-        image, mask = _checked_pair(pair, number)
-        is_batch = batched or getattr(image, 'ndim', 0) > 3
-        if is_batch and batched is not None:
-            if len(image) != len(mask):
-                raise ValueError(
-                    f'a batch contains {len(image)} maps but {len(mask)} masks: give '
-                    'both as (N, ..., H, W)'
-                )
-            yield from zip(image, mask, repeat(has_channels(image)))
-            continue
-
-        if number == 0 and isinstance(prob, Iterator):
-            _warn_of_volume(image)
-        yield image, mask, has_channels(prob)
-
-
-def _checked_pair(pair: Any, number: int) -> tuple[Any, Any]:
-    """A map, or a batch of maps, and its labels; ValueError if it is anything else."""
-    if len(pair) != 2 or isinstance(pair, Mapping):
-        raise ValueError('give labels too, or pairs of a map and its labels')
-    image, mask = pair
-    refuse_calibrated(image)
-    if isinstance(image, str | PurePath):
-        raise ValueError(
-            f'prob must be arrays of maps, not {image!r}: give folders to `mmaslp fit`'
-        )
-
-    if image is END or mask is END:
-        fewer = 'labels'
-        if image is END:
-            fewer = 'maps'
-        raise ValueError(f'there are only {number} {fewer}: give as many of both')
-    return image, mask
-
-
-def _warn_of_volume(image: Any) -> None:
-    """Warn if the first item of a generator may be a batch of images."""
-    if kind_of(np.shape(image)) == VOLUMES:
-        warnings.warn(
-            f'{tuple(image.shape)} is read as one volume (D, H, W): give a batch of '
-            'images as (N, 1, H, W)',
-            stacklevel=4,
-        )

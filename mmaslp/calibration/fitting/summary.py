@@ -164,7 +164,8 @@ def _objects_in_words(decisions: Decisions) -> list[str]:
     lines = [
         f'Objects: {number}. Whether one is real: {_OBJECTS[objects["chosen"]]} '
         f'({_against(objects, "nll", "NLL")}).',
-        'What apply --min-object-prob costs, on images that it was not fitted to:',
+        'What a least probability of objects costs, on images that it was not fitted '
+        'to:',
         '  threshold           real objects kept   false objects per image    Dice',
     ]
     for cut, kept, false, dice in decisions.cuts:
@@ -195,7 +196,7 @@ def _masks_in_words(decisions: Decisions) -> str:
     masks = decisions.record['masks']
     best = max(masks, key=masks.__getitem__)
     dice = ', '.join(f'{_MASKS[name]} {value:.4f}' for name, value in masks.items())
-    return f'Mean Dice: {dice}; apply --masks {best} writes the best ones.'
+    return f'Mean Dice: {dice}. The best masks are those of {best!r}.'
 
 
 def _areas_in_words(decisions: Decisions) -> str:

@@ -1,37 +1,22 @@
 """The table that calibrators are fitted from: counts by band and narrow cell of p."""
 
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ...common.arguments import check_integer
-from ...common.arrays import (
-    as_floats,
-    as_tensor,
-    check_foreground,
-    check_places,
-    checked,
-    one_logit,
-    split_labels,
-)
 from ...common.bands import NUM_BANDS
-from ...common.maps import (
-    CHANNELS,
-    IMAGES,
-    VOLUMES,
-    LabelledMap,
-    ProbMap,
-    checked_where,
-    kind_of,
-)
-from ..features import ImageCounts, count_image
+from ...common.maps import CHANNELS, IMAGES, VOLUMES, LabelledMap, ProbMap
+from ..features import count_image
 from ..maps import CELLS
 from ..module import fingerprint_of
+from .packed import PackedImages
+from .pairs import Map, labelled_map
 
 GROUPS = 100
+# Axes of one map of each kind, as the record of a fit holds them.
+_AXES = {IMAGES: 2, VOLUMES: 3}
 
 
 class CalibrationTables:
@@ -54,10 +39,10 @@ class CalibrationTables:
         keys (set[int]): Those of all cases.
         axes (set[int]): 2 if there are images, 3 if there are volumes; empty of several
             channels.
-        contents (list[ImageCounts] | None): What each image holds, for the decisions
-            about objects and images; up to 41 KB an image and 26 KB an object. None:
-            of several channels.
-        negative_crops (list[ImageCounts]): The same of crops without an object.
+        contents (PackedImages | None): What each image holds, for the decisions about
+            objects and images; about .2 KB of 24 x 24 pixels, and 2 KB of 320 x 320.
+            None: of several channels.
+        negative_crops (PackedImages): The same of crops without an object.
         network (str | None): Fingerprint of the network that gave the maps.
 
     Example:
@@ -73,16 +58,16 @@ class CalibrationTables:
         self.images = torch.zeros(GROUPS, dtype=torch.int64)
         self.keys: set[int] = set()
         self.axes: set[int] = set()
-        self.contents: list[ImageCounts] | None = []
-        self.negative_crops: list[ImageCounts] = []
+        self.contents: PackedImages | None = PackedImages()
+        self.negative_crops = PackedImages()
         self.network: str | None = None
         if network is not None:
             self.network = fingerprint_of(network)
 
     def update(
         self,
-        prob: Tensor | np.ndarray,
-        label: Tensor | np.ndarray,
+        prob: Map,
+        label: Map,
         key: int | None = None,
         ignore_index: int = 255,
         logits: bool = False,
@@ -101,14 +86,22 @@ class CalibrationTables:
                 probabilities make borders. Defaults to 255.
             logits (bool): Whether ``prob`` holds logits: of the foreground, or (2, ...)
                 of background and foreground. Defaults to False.
-            channels (bool): Whether there are several binary channels, see
-                :func:`has_channels`: their objects are not one another's slices, and
-                ``contents`` are not kept. Defaults to False.
+            channels (bool): Whether there are several binary channels: their objects
+                are not one another's slices, and ``contents`` are not kept. Defaults
+                to False.
 
         Raises:
             ValueError: The image cannot be used. Then nothing of it is counted.
         """
-        case = _labelled_case(prob, label, ignore_index, logits, channels)
+        kind = None
+        if channels:
+            kind = CHANNELS
+        self.count(
+            labelled_map(prob, label, ignore_index, logits=logits, kind=kind), key
+        )
+
+    def count(self, case: LabelledMap, key: int | None = None) -> None:
+        """Count a map that is checked; ``key`` is that of :meth:`update`."""
         if case.valid is not None and not case.valid.any():
             return  # an image without a label is not a case
         if key is None:
@@ -125,9 +118,7 @@ class CalibrationTables:
             self.axes.add(_AXES[case.kind])
             self.contents.append(replace(image, key=int(key)))
 
-    def add_negative_crop(
-        self, prob: Tensor | np.ndarray, logits: bool = False
-    ) -> None:
+    def add_negative_crop(self, prob: Map, logits: bool = False) -> None:
         """Count a crop ``(H, W)`` without an object, for decisions only."""
         crop, _ = count_image(ProbMap.from_array(prob, logits=logits))
         self.negative_crops.append(crop)
@@ -157,74 +148,5 @@ class CalibrationTables:
         if self.contents is None or other.contents is None:
             self.contents = None
         else:
-            self.contents = self.contents + other.contents
-        self.negative_crops += other.negative_crops
-
-
-def has_channels(batch: Any) -> bool:
-    """Whether an array or tensor ``(N, C, ..., H, W)`` holds several channels."""
-    return getattr(batch, 'ndim', 0) > 3 and batch.shape[1] > 1
-
-
-# Axes of one map of each kind, as the record of a fit holds them.
-_AXES = {IMAGES: 2, VOLUMES: 3}
-
-
-def _labelled_case(
-    prob: Tensor | np.ndarray,
-    label: Tensor | np.ndarray,
-    ignore_index: int,
-    logits: bool,
-    channels: bool,
-) -> LabelledMap:
-    """Check a map and its labels, of one shape up to axes of one, as ``(M, H, W)``."""
-    values = as_floats(prob)
-    label = as_tensor(label, 'label')
-    if logits and _is_softmax(values, label):
-        values = one_logit(checked(values.nan_to_num(), logits), axis=0)
-        channels = False
-
-    check_places(values)
-    check_foreground(values, label, axis=0)
-    _check_shapes(values, label)
-    label = label.reshape(-1, *values.shape[-2:]).to(values.device)
-    values = values.reshape(label.shape)
-    label, valid = split_labels(label, ignore_index)
-    kind = kind_of(values.shape)
-    if channels:
-        kind = CHANNELS
-    return LabelledMap(
-        values=checked_where(values, valid, logits),
-        kind=kind,
-        logits=logits,
-        foreground=label.bool(),
-        valid=valid,
-    )
-
-
-def _is_softmax(logit: Tensor, label: Tensor) -> bool:
-    """Whether logits are of background and foreground, for one map of labels."""
-    return (
-        logit.dim() > 2
-        and len(logit) == 2
-        and _long_axes(logit[0]) == _long_axes(label)
-    )
-
-
-def _check_shapes(prob: Tensor, label: Tensor) -> None:
-    """Refuse a map and a mask of other shapes, but for axes of one."""
-    fits = prob.dim() > 1 and prob.shape[-2:] == label.shape[-2:]
-    if fits and prob.numel() and _long_axes(prob) == _long_axes(label):
-        return
-
-    hint = ''
-    if prob.shape[0] == 2 and prob.dim() == label.dim() + 1:
-        hint = '; of a softmax give the foreground alone, [:, 1]'
-    raise ValueError(
-        f'the map has shape {tuple(prob.shape)} but the mask {tuple(label.shape)}: '
-        f'give both as (H, W), resized to one size{hint}'
-    )
-
-
-def _long_axes(values: Tensor) -> list[int]:
-    return [size for size in values.shape if size != 1]
+            self.contents.extend(other.contents)
+        self.negative_crops.extend(other.negative_crops)
