@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -290,15 +291,69 @@ def save_result(
     write_output(path, strict_json(content, indent) + '\n', overwrite)
 
 
+# Columns from which on a value lies on one line: json refuses what holds itself.
+DEEPEST = 12
+# Entries of a list that are written at a time.
+AT_ONCE = 1000
+
+
 def strict_json(value: Any, indent: int | None = None) -> str:
-    """Write a value as JSON; numbers that are not finite become null."""
-    separators = None
+    """Write a value as JSON; numbers that are not finite become null.
+
+    With ``indent`` each entry of an object has a line, and so has each object of a
+    list. A list of numbers stays on one line.
+    """
     if indent is None:
-        separators = (',', ':')
-    # json writes NaN and Infinity, and asks what to read in their place.
-    plain = json.dumps(value, default=_plain)
-    value = json.loads(plain, parse_constant=_null)
-    return json.dumps(value, allow_nan=False, indent=indent, separators=separators)
+        return _on_one_line(value, (',', ':'))
+    return _in_lines(value, ' ' * indent)
+
+
+def _in_lines(value: Any, step: str, margin: str = '') -> str:
+    """Write a value from the column after ``margin`` on, each level by ``step``."""
+    is_holder = isinstance(value, (Mapping, list)) and len(value) > 0
+    if not is_holder or len(margin) > DEEPEST:
+        return _on_one_line(value)
+
+    inner = margin + step
+    if isinstance(value, Mapping):
+        lines = []
+        for key, entry in value.items():
+            name = key if isinstance(key, str) else json.dumps(key)
+            lines.append(f'{json.dumps(name)}: {_in_lines(entry, step, inner)}')
+        return _bracketed('{}', lines, inner, margin)
+    if isinstance(value[0], Mapping):
+        lines = [_in_lines(entry, step, inner) for entry in value]
+        return _bracketed('[]', lines, inner, margin)
+
+    # json keeps a text of each number until it has all.
+    parts = []
+    for start in range(0, len(value), AT_ONCE):
+        part = _on_one_line(value[start : start + AT_ONCE])
+        parts.append(part[1:-1])
+    return f'[{", ".join(parts)}]'
+
+
+def _bracketed(brackets: str, lines: list[str], inner: str, margin: str) -> str:
+    """Put lines between two brackets, one below the other."""
+    separator = f',\n{inner}'
+    return f'{brackets[0]}\n{inner}{separator.join(lines)}\n{margin}{brackets[1]}'
+
+
+def _on_one_line(value: Any, separators: tuple[str, str] | None = None) -> str:
+    """Write a value as strict JSON without line breaks."""
+    text = json.dumps(value, default=_plain, separators=separators)
+    if 'NaN' in text or 'Infinity' in text:
+        text = _TEXT_OR_NO_NUMBER.sub(_null, text)
+    return text
+
+
+# What json writes of numbers that are not finite, and texts, which may hold such words.
+_TEXT_OR_NO_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|-?Infinity')
+
+
+def _null(found: re.Match) -> str:
+    """A text as it is; null in the place of NaN and Infinity."""
+    return found[0] if found[0].startswith('"') else 'null'
 
 
 def _plain(value: Any) -> Any:
@@ -306,10 +361,6 @@ def _plain(value: Any) -> Any:
     if hasattr(value, 'tolist'):
         return value.tolist()
     return str(value)
-
-
-def _null(constant: str) -> None:
-    """What stands in the place of NaN and Infinity."""
 
 
 def load_results(path: str | Path) -> list[Result]:

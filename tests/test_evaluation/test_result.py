@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -183,6 +184,32 @@ def test_settings_of_any_kind_are_kept_as_text_or_numbers():
     given = {'file': Path('a/b'), 'sizes': np.arange(2), 'one': np.int64(3)}
     found = json.loads(strict_json(given))
     assert found == {'file': str(Path('a/b')), 'sizes': [0, 1], 'one': 3}
+
+
+def test_objects_have_lines_and_lists_of_numbers_one():
+    content = {
+        'a': math.nan,
+        'NaN "b"': {'rows': [[1, 2], [math.inf, np.float64(-math.inf)]], 'none': {}},
+        'c': [{1: 'NaN'}, {'d': np.arange(2)}],
+    }
+    assert strict_json(content, 1).splitlines() == [
+        '{',
+        ' "a": null,',
+        ' "NaN \\"b\\"": {',
+        '  "rows": [[1, 2], [null, null]],',
+        '  "none": {}',
+        ' },',
+        ' "c": [',
+        '  {',
+        '   "1": "NaN"',
+        '  },',
+        '  {',
+        '   "d": [0, 1]',
+        '  }',
+        ' ]',
+        '}',
+    ]
+    assert json.loads(strict_json(content)) == json.loads(strict_json(content, 1))
 
 
 def test_a_metric_of_any_range_goes_around_its_file(tmp_path):
