@@ -46,14 +46,18 @@ _MEANINGS = {
 # What messages call an argument of a function, in backquotes, and the option for it.
 OPTIONS = {
     'channel': '--channel',
+    'evals': '--eval',
     'images': '--images',
     'key': '--key',
+    'keys': '--fail-if-worse',
+    'limits': '--limit',
     'logits': '--logits',
     'masks': '--masks',
     'max_value': '--max-value',
     'min_object_prob': '--min-object-prob',
     'out': '--out',
     'overwrite': '--overwrite',
+    'report': '--report',
     'test_ratio': '--test-ratio',
     'val_list': '--val-list',
     'val_ratio': '--val-ratio',
