@@ -227,10 +227,11 @@ def test_options_of_maps_are_not_for_a_network(trained, tmp_path, capsys):
     assert '--workers are for: give the folder' in capsys.readouterr().err
 
 
-def test_a_fit_names_the_config_that_lacks_a_validation():
-    cfg = Config({'val_dataloader': None}, filename='other/net.py')
-    with pytest.raises(ValueError, match=r'^other/net\.py has no val_dataloader, and'):
-        tables_of_checkpoint(cfg, list)
+def test_a_fit_names_the_config_that_lacks_a_validation(tmp_path):
+    path = tmp_path / 'net.py'
+    path.write_text('val_dataloader = None')
+    with pytest.raises(ValueError, match=r'/net\.py has no val_dataloader, and a cali'):
+        tables_of_checkpoint(Config.fromfile(path), list)
 
 
 def test_a_training_without_validation_is_refused(toy, tmp_path):
