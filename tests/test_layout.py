@@ -145,7 +145,17 @@ def messages(path):
             yield str(node.value)
 
 
-@pytest.mark.parametrize('room', ['common', 'files', 'workflows', 'integrations'])
+BELOW_COMMANDS = (
+    'common',
+    'evaluation',
+    'files',
+    'integrations',
+    'report',
+    'workflows',
+)
+
+
+@pytest.mark.parametrize('room', BELOW_COMMANDS)
 def test_only_commands_name_their_options(room):
     """Below them messages name arguments of Python, see commands/errors.py."""
     for path in within(room):

@@ -23,7 +23,7 @@ DOUBT = 1e-2
 # Divisions of both sets at random that the true one is compared with.
 DRAWS = 1999
 # Divisions at a time, so that many images take little memory.
-CHUNK = 250
+CHUNK = 50
 FOLDS = 5
 # Weight of the squared slopes, of standardised features, of the classifier.
 PENALTY = 3.0
@@ -445,7 +445,7 @@ def _scores(inputs: np.ndarray, fold: np.ndarray, targets: np.ndarray) -> np.nda
 def _auc(scores: np.ndarray, is_new: np.ndarray) -> float:
     """How often a new image has the larger score; a tie is half."""
     of_fit = np.sort(scores[~is_new])
-    of_new = scores[is_new]
+    of_new = np.sort(scores[is_new])  # numpy searches sorted values faster
     below = np.searchsorted(of_fit, of_new, 'left').sum()
     below_or_equal = np.searchsorted(of_fit, of_new, 'right').sum()
     pairs = len(of_fit) * len(of_new)

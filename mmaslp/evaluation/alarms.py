@@ -42,7 +42,7 @@ def worse_metrics(comparison: Comparison, keys: Sequence[str] = ()) -> dict[str,
     for key in keys:
         if key not in changes:
             raise ValueError(
-                f'--fail-if-worse {key}: it has no value with an interval in both '
+                f'`keys={key}`: it has no value with an interval in both '
                 'results, or neither side is better, so that the alarm cannot ring; '
                 'take one of '
                 f'{", ".join(changes) or "more images"}'
@@ -84,7 +84,7 @@ def _check_images(comparison: Comparison, tests: int) -> None:
         return
     needed = units.needed(max(tests, 1), ALARM, sides=1)
     raise ValueError(
-        f'--fail-if-worse: {units.text} cannot show that one of {tests} metrics is '
+        f'`keys`: {units.text} cannot show that one of {tests} metrics is '
         f'worse at a level of {ALARM:g}, so that the alarm cannot ring; take {needed} '
         f'{units.name} or more'
     )
@@ -102,19 +102,19 @@ def read_limits(texts: Sequence[str]) -> dict[str, float]:
         key, _, value = text.partition('=')
         metric = metric_of(key)
         if key in limits:
-            raise ValueError(f'--limit {text}: {key} has another limit: give one')
+            raise ValueError(f'`limits={text}`: {key} has another limit: give one')
         if not metric.better:
             keys = ', '.join(metric.key for metric in METRICS if metric.better)
             raise ValueError(
-                f'--limit {text}: name a metric that can be worse, of {keys}'
+                f'`limits={text}`: name a metric that can be worse, of {keys}'
             )
-        with reading(f'--limit {text}: write {key}=NUMBER'):
+        with reading(f'`limits={text}`: write {key}=NUMBER'):
             limit = float(value)
         limits[key] = limit
 
         if not _tells(metric, limit):
             raise ValueError(
-                f'--limit {text}: {metric.label} lies between {metric.low:g} and '
+                f'`limits={text}`: {metric.label} lies between {metric.low:g} and '
                 f'{metric.high:g}, so that this limit would tell nothing'
             )
     return limits
@@ -155,7 +155,7 @@ def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[Beyond]:
         value = result.value_of(key)
         if value is None or isnan(value) or isnan(limit):
             raise ValueError(
-                f'--limit {key}={limit:g}: {result.model} has no value of it here, or '
+                f'`limits={key}={limit:g}`: {result.model} has no value of it here, or '
                 'the limit is not a number, so that it cannot be checked: leave it out'
             )
 

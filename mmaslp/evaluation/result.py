@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,15 +27,13 @@ from ..metrics.bins import BinTable, check_bins
 from ..metrics.bootstrap import check_resamples
 from ..metrics.catalogue import metric_of
 from ..metrics.histogram import MODES
-from ..metrics.image_metrics import metrics_of_sums
 from ..metrics.image_table import ImageTable
+from .sums import check_intervals, check_metrics, check_positive
 
 # A file of another version is refused: evaluate the model again.
 FORMAT = 'mmaslp result 4'
 # Ends the name of a model whose probabilities a calibrator made.
 CALIBRATED = ', calibrated'
-# By how much a metric in a file may differ from that of its sums.
-LARGEST_ROUNDING = 1e-6
 # What the edges of bands count in, see :mod:`mmaslp.common.bands`.
 BAND_UNIT = 'sqrt(height * width) / 64 pixels'
 
@@ -153,7 +152,7 @@ class Result:
 
     @classmethod
     def from_json(cls, content: Any) -> 'Result':
-        """Rebuild a result of :meth:`to_json`; no interval is computed anew.
+        """Rebuild a result of :meth:`to_json`.
 
         Raises:
             ValueError: It is of another version, a part does not fit, or a metric is
@@ -167,12 +166,17 @@ class Result:
         settings = content['settings']
         bins = check_bins(settings['bins'])
         check_choice('mode', settings['mode'], MODES)
-        check_resamples(settings.get('resamples', 0))
+        resamples = check_resamples(settings.get('resamples', 0))
 
         images = ImageTable.from_json(content['images'], bins)
         metrics = {key: content[key] for key in content if key not in _NO_METRICS}
         metrics = _metrics(metrics)
-        _check_sums(images, metrics)
+        intervals = _intervals(content.get('intervals', {}))
+        positive = _metrics(content.get('positive', {}))
+        check_metrics(images, metrics)
+        check_intervals(images, intervals, resamples)
+        if positive:
+            check_positive(images, metrics, positive)
         no_foreground = check_bool('no_foreground', content['no_foreground'])
         masks = images.masks
         if no_foreground and masks is not None and masks.foreground.any():
@@ -181,8 +185,8 @@ class Result:
             images,
             settings,
             metrics,
-            intervals=_intervals(content.get('intervals', {})),
-            positive=_metrics(content.get('positive', {})),
+            intervals=intervals,
+            positive=positive,
             model=content['model'],
             dataset=content['dataset'],
             no_foreground=no_foreground,
@@ -245,18 +249,6 @@ def _file(entry: dict[str, Any]) -> dict[str, str]:
     return {key: str(entry[key]) for key in ('role', 'name', 'sha256')}
 
 
-def _check_sums(images: ImageTable, metrics: dict[str, float]) -> None:
-    """Refuse metrics that are not those of the images; some need all pixels."""
-    for key, value in metrics_of_sums(images).items():
-        stated = metrics.get(key, math.nan)
-        both_undefined = math.isnan(stated) and math.isnan(value)
-        if not (both_undefined or abs(stated - value) <= LARGEST_ROUNDING):
-            raise ValueError(
-                f'{key} is {stated:g}, but the sums of its images give {value:g}: the '
-                'file was changed: evaluate the model again'
-            )
-
-
 def _numbers(values: dict[str, Any], **limits: Any) -> dict[str, float]:
     """Read numbers of a file, in which null is nan."""
     numbers = {}
@@ -290,15 +282,69 @@ def save_result(
     write_output(path, strict_json(content, indent) + '\n', overwrite)
 
 
+# Columns from which on a value lies on one line: json refuses what holds itself.
+DEEPEST = 12
+# Entries of a list that are written at a time.
+AT_ONCE = 1000
+
+
 def strict_json(value: Any, indent: int | None = None) -> str:
-    """Write a value as JSON; numbers that are not finite become null."""
-    separators = None
+    """Write a value as JSON; numbers that are not finite become null.
+
+    With ``indent`` each entry of an object has a line, and so has each object of a
+    list. A list of numbers stays on one line.
+    """
     if indent is None:
-        separators = (',', ':')
-    # json writes NaN and Infinity, and asks what to read in their place.
-    plain = json.dumps(value, default=_plain)
-    value = json.loads(plain, parse_constant=_null)
-    return json.dumps(value, allow_nan=False, indent=indent, separators=separators)
+        return _on_one_line(value, (',', ':'))
+    return _in_lines(value, ' ' * indent)
+
+
+def _in_lines(value: Any, step: str, margin: str = '') -> str:
+    """Write a value from the column after ``margin`` on, each level by ``step``."""
+    is_holder = isinstance(value, (Mapping, list)) and len(value) > 0
+    if not is_holder or len(margin) > DEEPEST:
+        return _on_one_line(value)
+
+    inner = margin + step
+    if isinstance(value, Mapping):
+        lines = []
+        for key, entry in value.items():
+            name = key if isinstance(key, str) else json.dumps(key)
+            lines.append(f'{json.dumps(name)}: {_in_lines(entry, step, inner)}')
+        return _bracketed('{}', lines, inner, margin)
+    if isinstance(value[0], Mapping):
+        lines = [_in_lines(entry, step, inner) for entry in value]
+        return _bracketed('[]', lines, inner, margin)
+
+    # json keeps a text of each number until it has all.
+    parts = []
+    for start in range(0, len(value), AT_ONCE):
+        part = _on_one_line(value[start : start + AT_ONCE])
+        parts.append(part[1:-1])
+    return f'[{", ".join(parts)}]'
+
+
+def _bracketed(brackets: str, lines: list[str], inner: str, margin: str) -> str:
+    """Put lines between two brackets, one below the other."""
+    separator = f',\n{inner}'
+    return f'{brackets[0]}\n{inner}{separator.join(lines)}\n{margin}{brackets[1]}'
+
+
+def _on_one_line(value: Any, separators: tuple[str, str] | None = None) -> str:
+    """Write a value as strict JSON without line breaks."""
+    text = json.dumps(value, default=_plain, separators=separators)
+    if 'NaN' in text or 'Infinity' in text:
+        text = _TEXT_OR_NO_NUMBER.sub(_null, text)
+    return text
+
+
+# What json writes of numbers that are not finite, and texts, which may hold such words.
+_TEXT_OR_NO_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|-?Infinity')
+
+
+def _null(found: re.Match) -> str:
+    """A text as it is; null in the place of NaN and Infinity."""
+    return found[0] if found[0].startswith('"') else 'null'
 
 
 def _plain(value: Any) -> Any:
@@ -306,10 +352,6 @@ def _plain(value: Any) -> Any:
     if hasattr(value, 'tolist'):
         return value.tolist()
     return str(value)
-
-
-def _null(constant: str) -> None:
-    """What stands in the place of NaN and Infinity."""
 
 
 def load_results(path: str | Path) -> list[Result]:

@@ -22,7 +22,7 @@ def sod_record(prob: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
         raise ValueError(
             'salient-object measures look at whole images: they cannot leave ignored '
             f'pixels out, but the mask contains {np.unique(mask).tolist()}: give masks '
-            'of 0 and 1, or leave SODMetric (--eval sod) out'
+            'of 0 and 1, or leave SODMetric (`evals=sod`) out'
         )
 
     handler = library.FmeasureHandler(beta=0.3, with_adaptive=True, with_dynamic=True)

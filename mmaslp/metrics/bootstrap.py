@@ -214,12 +214,10 @@ def jackknife(images: ImageTable, seed: int = 0) -> dict[str, np.ndarray]:
 
 def draw_weights(images: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
     """``(R, I)`` how often each resample draws each image."""
+    weights = np.zeros((resamples, images))
     if not images:
-        return np.zeros((resamples, 0))
-    drawn = rng.integers(images, size=(resamples, images))
-    drawn += np.arange(resamples)[:, None] * images
-    return (
-        np.bincount(drawn.ravel(), minlength=resamples * images)
-        .reshape(resamples, images)
-        .astype(np.float64)
-    )
+        return weights
+    for row in weights:
+        drawn = rng.integers(images, size=images)
+        row += np.bincount(drawn, minlength=images)
+    return weights

@@ -7,16 +7,24 @@ and returns ``(R,)`` values; without weights one.
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from .band_table import BORDERS, band_scalars
 from .bins import ratio
-from .errors import Metric, binned_error, binned_metrics, ordered_pairs
+from .errors import (
+    Metric,
+    binned_error,
+    binned_metrics,
+    ordered_pairs,
+    squared_error,
+    uncertainty,
+)
 from .image_table import ImageTable
 from .objects import MaskTable
 
 # The metric of each border of a band table, see :class:`~.band_table.BandTable`.
 BAND_ERRORS = ('ece_band', 'ece_band_true')
+# Numbers of an array that stays in the cache of most processors.
+IN_CACHE = 2**15
 
 
 def _times(number: int, weights: np.ndarray | None) -> np.ndarray:
@@ -106,13 +114,30 @@ def object_ece(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
 
 def object_auroc(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     """How often a true object has the larger probability; a tie is half."""
-    image, prob, true = masks.flat.T
-    levels, place = np.unique(prob, return_inverse=True)
-    shape = (len(masks.objects), len(levels))
-    times = _times(len(masks.objects), weights)
-    where = (image.astype(int), place)
-    positive = times @ csr_array((true, where), shape=shape)
-    negative = times @ csr_array((1 - true, where), shape=shape)
+    image, prob, true = masks.by_probability.T
+    image = image.astype(int)
+    first_of_level = np.flatnonzero(np.diff(prob, prepend=-1.0))
+    if weights is None:
+        return _auroc(np.ones(len(image)), true, first_of_level)
+
+    # So many resamples at a time that they stay in the processor's cache.
+    rows = max(1, IN_CACHE // max(1, len(image)))
+    values = []
+    for start in range(0, len(weights), rows):
+        times = weights[start : start + rows, image]
+        values.append(_auroc(times, true, first_of_level))
+    return np.concatenate(values)
+
+
+def _auroc(times: np.ndarray, true: np.ndarray, first_of_level: np.ndarray) -> Any:
+    """AUROC of ``(..., T)`` objects that count so often, by ascending probability.
+
+    ``first_of_level`` are the places where it rises.
+    """
+    if not len(true):
+        return np.full(times.shape[:-1], np.nan)
+    positive = np.add.reduceat(times * true, first_of_level, -1)
+    negative = np.add.reduceat(times * (1 - true), first_of_level, -1)
     return ordered_pairs(positive, negative)
 
 
@@ -286,6 +311,12 @@ def image_metrics(
 def metrics_of_sums(images: ImageTable) -> dict[str, float]:
     """Compute every metric that the sums of images give, also of single bands."""
     values = {key: float(value) for key, value in image_metrics(images).items()}
+    pooled = images.table.pooled()
+    values['brier_reliability'] = float(squared_error(pooled))
+    values['brier_uncertainty'] = float(uncertainty(pooled))
+    values['brier_resolution'] = (
+        values['brier_reliability'] + values['brier_uncertainty'] - values['brier']
+    )
     if images.bands is not None:
         scalars = band_scalars(images.bands.pooled().take(0))
         for key, value in scalars.items():

@@ -198,6 +198,11 @@ class MaskTable(Columns):
         return np.column_stack([image, rows])
 
     @cached_property
+    def by_probability(self) -> np.ndarray:
+        """``(T, 3)`` as :attr:`flat`, by ascending probability."""
+        return self.flat[np.argsort(self.flat[:, 1], kind='stable')]
+
+    @cached_property
     def bins(self) -> BinTable:
         """``(I, 10)`` sums of objects by their probability."""
         image, prob, true = self.flat.T

@@ -71,7 +71,7 @@ def json_beside(path: str | Path) -> Path:
 
 
 def page_outputs(
-    page: str | Path | None, option: str = '--report'
+    page: str | Path | None, option: str = '`report`'
 ) -> dict[str, str | Path | None]:
     """What a page writes, as :func:`~mmaslp.common.outputs.check_outputs` takes it."""
     if not page:

@@ -262,6 +262,9 @@ def test_limits_end_with_a_status(folders, capsys):
     assert 'pred: ece is 0.' in said
     assert ', above its limit 1e-06' in said
     assert ', below its limit 0.999' in said
-    for limit, words in (('nonsense=1', 'name a metric'), ('ece', 'write ece=NUMBER')):
+    for limit, words in (
+        ('nonsense=1', '--limit nonsense=1: name a metric'),
+        ('ece', '--limit ece: write ece=NUMBER'),
+    ):
         assert folders.run('--limit', limit) == 2
         assert words in capsys.readouterr().err

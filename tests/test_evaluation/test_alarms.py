@@ -59,14 +59,16 @@ def test_few_images_take_a_larger_difference():
 
 @pytest.mark.parametrize('key', ['ks', 'ece_em', 'mae', 'ece_sweep'])
 def test_a_metric_without_an_interval_is_refused(key):
-    with pytest.raises(ValueError, match=f'--fail-if-worse {key}: it has no value wi'):
+    with pytest.raises(ValueError, match=f'`keys={key}`: it has no value wi'):
         worse_metrics(compared(1.0, 3.0), ['ece', key])
 
 
 def test_a_metric_without_a_value_is_refused():
     found = compared(1.0, 3.0)
     metrics = {**found.metrics, 'dice': replace(found.metrics['dice'], low=nan)}
-    with pytest.raises(ValueError, match='dice: it has no value with an interval'):
+    with pytest.raises(
+        ValueError, match='`keys=dice`: it has no value with an interval'
+    ):
         worse_metrics(replace(found, metrics=metrics), ['dice'])
     with pytest.raises(ValueError, match='the alarm cannot ring'):
         worse_metrics(replace(found, metrics={}))

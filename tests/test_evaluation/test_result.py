@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,13 +8,14 @@ import pytest
 
 from mmaslp.commands import run_command
 from mmaslp.evaluation import result as module
+from mmaslp.evaluation import sums
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.evaluation.result import (
     load_results,
     save_result,
     strict_json,
 )
-from mmaslp.metrics import BandTable, bootstrap
+from mmaslp.metrics import BandTable
 from mmaslp.report.page import write_report
 
 
@@ -48,18 +50,14 @@ def test_files_that_are_no_results_are_refused(tmp_path, monkeypatch):
         load_results(path)
 
 
-def test_a_result_goes_around_its_file(tmp_path, monkeypatch):
+def test_a_result_goes_around_its_file(tmp_path):
     result = measured(settings={'protocol': 'raw'})
     path = tmp_path / 'new' / 'r.json'  # the folder is made
     save_result(path, result)
-
-    def draw(*args):
-        raise AssertionError('a file is not resampled')
-
-    monkeypatch.setattr(bootstrap, 'draw_weights', draw)
     again = load_results(path)[0]
     assert strict_json(again.to_json()) == strict_json(result.to_json())
     assert again.metrics == result.metrics
+    assert again.intervals == result.intervals
     assert again.settings == result.settings
     assert again.images.names == ['a', 'b']
     save_result(path, again, overwrite=True)
@@ -156,11 +154,43 @@ def edited(tmp_path, change):
         (lambda c: c.update({k: 0.0 for k in c if 'gap' in k}), '_gap is 0, but'),
         (lambda c: c.pop('nll'), 'nll is nan, but the sums of its images give'),
         (lambda c: c.update(auroc_object=0.99), 'auroc_object is 0.99, but the'),
+        (lambda c: c.update(brier_reliability=0.2), 'brier_reliability is 0.2, but'),
+        (lambda c: c.update(ks=c['ks'] / 2), 'ks is .* it lies between'),
+        (lambda c: c.update(ks=0.9), 'ks is 0.9, but by the sums .* between'),
+        (lambda c: c.update(ks=None), 'ks is nan, but'),
+        (lambda c: c.pop('ece_em'), 'ece_em is nan, but'),
+        (lambda c: c.update(ece_sweep=0.9), 'ece_sweep is 0.9, but by the sums'),
+        (lambda c: c.update(ece_em=0.0), 'ece_em is 0, but by the sums'),
+        (lambda c: c.update(sweep_bins=2.5), 'sweep_bins is 2.5, and no number of'),
+        (lambda c: c.update(sweep_bins=0), 'sweep_bins is 0, but'),
+        (lambda c: c.update(sweep_bins=10**9), 'sweep_bins is 1e.09, but'),
+        (
+            lambda c: c['intervals'].update(ece=[0.1, 0.2]),
+            'the low end of ece is 0.1, but the sums of its images give',
+        ),
+        (
+            lambda c: c['intervals'].update(ece=[None, None]),
+            'the low end of ece is nan, but',
+        ),
+        (lambda c: c['intervals'].update(ks=[0.1, 0.2]), 'ks has an interval, and is'),
+        (lambda c: c['settings'].pop('resamples'), 'settings have no resamples'),
+        (lambda c: c['positive'].update(acc=0.99), 'positive acc is 0.99, but'),
+        (lambda c: c['positive'].update(brier=0.5), 'positive brier is 0.5, but'),
+        (lambda c: c['positive'].update(ks=0.0), 'positive ks is 0, but by the sums'),
+        (lambda c: c['positive'].update(ece=0.0), 'positive ece is 0, but by the'),
+        (lambda c: c['positive'].update(sweep_bins=1.5), 'positive sweep_bins is 1.5'),
+        (lambda c: c['positive'].pop('conf'), "it lacks 'conf'"),
     ],
 )
 def test_damaged_files_are_one_sentence_with_their_name(change, words, tmp_path):
     with pytest.raises(ValueError, match=rf'r\.json: is not a result file .*{words}'):
         edited(tmp_path, change)
+
+
+def test_intervals_of_very_many_resamples_are_not_drawn_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(sums, 'MOST_DRAWN', 39)  # of 2 images, 20 resamples
+    result = edited(tmp_path, lambda c: c['intervals'].update(ece=[0.1, 0.2]))
+    assert result.intervals['ece'] == [0.1, 0.2]
 
 
 def test_a_file_may_hold_several_results(tmp_path):
@@ -183,6 +213,32 @@ def test_settings_of_any_kind_are_kept_as_text_or_numbers():
     given = {'file': Path('a/b'), 'sizes': np.arange(2), 'one': np.int64(3)}
     found = json.loads(strict_json(given))
     assert found == {'file': str(Path('a/b')), 'sizes': [0, 1], 'one': 3}
+
+
+def test_objects_have_lines_and_lists_of_numbers_one():
+    content = {
+        'a': math.nan,
+        'NaN "b"': {'rows': [[1, 2], [math.inf, np.float64(-math.inf)]], 'none': {}},
+        'c': [{1: 'NaN'}, {'d': np.arange(2)}],
+    }
+    assert strict_json(content, 1).splitlines() == [
+        '{',
+        ' "a": null,',
+        ' "NaN \\"b\\"": {',
+        '  "rows": [[1, 2], [null, null]],',
+        '  "none": {}',
+        ' },',
+        ' "c": [',
+        '  {',
+        '   "1": "NaN"',
+        '  },',
+        '  {',
+        '   "d": [0, 1]',
+        '  }',
+        ' ]',
+        '}',
+    ]
+    assert json.loads(strict_json(content)) == json.loads(strict_json(content, 1))
 
 
 def test_a_metric_of_any_range_goes_around_its_file(tmp_path):

@@ -55,8 +55,8 @@ def tables_of_checkpoint(
     """
     if cfg.get('val_dataloader') is None:
         raise ValueError(
-            'the config has no val_dataloader, and a calibrator must not be fitted to '
-            'test images: add one'
+            f'{cfg.filename or "the config"} has no val_dataloader, and a calibrator '
+            'must not be fitted to test images: add one'
         )
 
     _warn_of_shared_sets(cfg)

@@ -23,6 +23,7 @@ from mmaslp.files.prob_maps import MapReader
 from mmaslp.integrations.mmseg.calibration import (
     calibrator_of_checkpoint,
     collect_tables,
+    tables_of_checkpoint,
     windows_of,
 )
 from mmaslp.integrations.mmseg.engine import calibrator_hook
@@ -224,6 +225,13 @@ def test_options_of_maps_are_not_for_a_network(trained, tmp_path, capsys):
     args = [str(config), str(checkpoint), '--out', str(tmp_path / 'c.json')]
     assert run_command('fit', [*args, '--workers', '2']) == 2
     assert '--workers are for: give the folder' in capsys.readouterr().err
+
+
+def test_a_fit_names_the_config_that_lacks_a_validation(tmp_path):
+    path = tmp_path / 'net.py'
+    path.write_text('val_dataloader = None')
+    with pytest.raises(ValueError, match=r'/net\.py has no val_dataloader, and a cali'):
+        tables_of_checkpoint(Config.fromfile(path), list)
 
 
 def test_a_training_without_validation_is_refused(toy, tmp_path):
