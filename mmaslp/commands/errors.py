@@ -35,8 +35,9 @@ _MEANINGS = {
     r'PytorchStreamWriter failed|unexpected pos \d+ vs \d+': (
         'a checkpoint could not be written: is the disk full?'
     ),
-    'stack expects each tensor to be equal size': (
-        'images of a batch differ in size: add Resize or RandomCrop'
+    'stack expects each tensor to be equal size|image size in a batch should be': (
+        'images of a batch differ in size: add Resize or RandomCrop, or, to measure, '
+        'set batch_size=1'
     ),
     'need at least one array to concatenate': 'a data set has no image',
     "cannot identify image file|in function 'imdecode": (

@@ -148,6 +148,10 @@ def test_a_command_names_the_folder_that_it_writes_into(monkeypatch, capsys):
             'RuntimeError: images of a batch differ in size: add Resize',
         ),
         (
+            ArithmeticError('The image size in a batch should be the same.'),
+            'ArithmeticError: images of a batch differ in size: add Resize',
+        ),
+        (
             RuntimeError("OpenCV (-215) !buf.empty() in function 'imdecode_'"),
             'RuntimeError: an image or a mask is empty or damaged: `mmaslp prepare',
         ),

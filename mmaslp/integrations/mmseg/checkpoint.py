@@ -235,6 +235,14 @@ def _tensors_of(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def _says_when(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint says at which epoch and iteration it was written."""
+    meta = checkpoint.get('meta')
+    if not isinstance(meta, Mapping):
+        return False
+    return all(isinstance(meta.get(unit), int) for unit in ('epoch', 'iter'))
+
+
 class WeightsHook(Hook):
     """Refuses a checkpoint that does not fit the model of a runner that loads it.
 
@@ -252,7 +260,8 @@ class WeightsHook(Hook):
         needed = {'meta'}
         if not osp.isdir(path):
             needed |= {'message_hub', 'optimizer'}
-        if runner._resume and not needed <= set(checkpoint):
+        lacking = not needed <= set(checkpoint) or not _says_when(checkpoint)
+        if runner._resume and lacking:
             raise ValueError(
                 f'{path} lacks the state of the optimizer, or where its training was: '
                 'leave `resume` out, which starts a new training from its weights'
@@ -272,7 +281,7 @@ class WeightsHook(Hook):
                 info[key] = None
                 if osp.exists(here):
                     info[key] = here
-        if runner._resume and checkpoint['meta'].get('iter', 0) >= runner.max_iters:
+        if runner._resume and checkpoint['meta']['iter'] >= runner.max_iters:
             print_log(
                 f'{path} ends at iteration {checkpoint["meta"]["iter"]}, the training '
                 f'at {runner.max_iters}: nothing is left to train',

@@ -27,6 +27,7 @@ from .saving import PARTS, save_safely
 from .work_dir import (
     Takeover,
     earlier_training,
+    files_taken_over,
     is_dumped_config,
     lies_in,
     note_written,
@@ -138,7 +139,7 @@ def _takeover(
     """
     takeover = Takeover([])
     if overwrite:
-        takeover = Takeover(earlier_training(cfg.work_dir))
+        takeover = Takeover(files_taken_over(cfg.work_dir))
     config = _config_there(cfg)
     if config is None or not is_main_process():
         return takeover
@@ -257,6 +258,7 @@ def _latest(folder: str) -> str | None:
     check_file(note, MOST_TEXT)
     with reading(f'{note}: is not the path of a checkpoint'):
         latest = find_latest_checkpoint(folder)
+        os.path.realpath(latest or folder)  # it refuses what no path can hold
     if latest is None:
         return None
     # Of a folder that was moved or copied the file names another place.

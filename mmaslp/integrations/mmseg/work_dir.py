@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...common.inputs import MOST_TEXT, check_file, sha256_of
+from ...common.inputs import MOST_TEXT, Stamp, check_file, sha256_of, stamp_of
 from ...common.outputs import check_output, write_output
 from .checkpoint import load_safely
 
@@ -19,6 +19,8 @@ from .checkpoint import load_safely
 _REPLACED = re.compile(
     r'(best_.+_)?(epoch|iter)_\d+\.pth|last_checkpoint|alpha\.csv|calibrator\.json'
 )
+# The table of images that levels by image and band write.
+IMAGE_TABLE = 'levels.csv'
 # The checksums of the files that trainings wrote, by their names.
 NOTES = '.mmaslp_written.json'
 
@@ -32,6 +34,18 @@ def earlier_training(folder: str) -> list[str]:
 def checkpoints_in(folder: str) -> list[str]:
     """List the checkpoints that an earlier training left."""
     return [path for path in earlier_training(folder) if path.endswith('.pth')]
+
+
+def files_taken_over(folder: str) -> list[str]:
+    """List what a training with ``--overwrite`` takes the place of.
+
+    ``levels.csv`` is a name that a person may give a file too, which then stays.
+    """
+    paths = earlier_training(folder)
+    table = os.path.join(folder, IMAGE_TABLE)
+    if written_by_training(table):
+        paths.append(table)
+    return paths
 
 
 def was_trained(folder: str) -> bool:
@@ -138,10 +152,21 @@ class Takeover:
     earlier: list[str] = field(default_factory=list)
     dumped: Path | None = None
     config: Path | None = None
+    _stamps: dict[str, Stamp | None] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._stamps = {path: stamp_of(path) for path in self.earlier}
 
     def run(self, saved: Collection[str]) -> None:
-        """Remove and rename, once; ``saved`` are real paths of the new training."""
-        stale = [path for path in self.earlier if os.path.realpath(path) not in saved]
+        """Remove and rename, once; ``saved`` are real paths of the new training.
+
+        A table that the new training has written in the meantime stays.
+        """
+        stale = []
+        for path in self.earlier:
+            is_new = os.path.realpath(path) in saved
+            if not is_new and stamp_of(path) == self._stamps[path]:
+                stale.append(path)
         remove_files(stale)
         self.earlier = []
 

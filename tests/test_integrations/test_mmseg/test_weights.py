@@ -33,14 +33,18 @@ def test_the_hook_refuses():
         hook.after_load_checkpoint(runner, {'state_dict': 5})
     runner._resume = True
     whole = dict(
-        state_dict=runner.model.state_dict(), meta={}, message_hub={}, optimizer={}
+        state_dict=runner.model.state_dict(),
+        meta=dict(epoch=1, iter=2),
+        message_hub={},
+        optimizer={},
     )
     hook.after_load_checkpoint(runner, whole)
+    damaged = [dict(whole, meta=meta) for meta in ({}, {'epoch': 1, 'iter': '2'}, [])]
     for part in ('meta', 'message_hub', 'optimizer'):
+        damaged.append({key: whole[key] for key in whole if key != part})
+    for checkpoint in damaged:
         with pytest.raises(ValueError, match='lacks the state of the optimizer, or'):
-            hook.after_load_checkpoint(
-                runner, {key: whole[key] for key in whole if key != part}
-            )
+            hook.after_load_checkpoint(runner, checkpoint)
 
 
 def net(width=4, channels=1, depth=1):

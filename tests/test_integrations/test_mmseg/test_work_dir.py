@@ -9,6 +9,7 @@ from mmaslp.integrations.mmseg.training import _latest, run_training
 from mmaslp.integrations.mmseg.work_dir import (
     Takeover,
     earlier_training,
+    files_taken_over,
     note_written,
     written_by_training,
 )
@@ -34,9 +35,10 @@ def test_what_a_training_leaves(tmp_path):
 
 
 def test_a_damaged_last_checkpoint_is_named(tmp_path):
-    (tmp_path / 'last_checkpoint').write_bytes(b'\xff\xfe')
-    with pytest.raises(ValueError, match='last_checkpoint: is not the path of a check'):
-        _latest(str(tmp_path))
+    for damaged in (b'\xff\xfe', b'a\0b'):
+        (tmp_path / 'last_checkpoint').write_bytes(damaged)
+        with pytest.raises(ValueError, match='last_checkpoint: is not the path of a'):
+            _latest(str(tmp_path))
 
 
 def test_what_a_training_wrote_is_known_until_it_changes(tmp_path):
@@ -51,6 +53,18 @@ def test_what_a_training_wrote_is_known_until_it_changes(tmp_path):
     (tmp_path / '.mmaslp_written.json').write_text('[')
     note_written(file)
     assert written_by_training(file)
+
+
+def test_overwriting_takes_old_tables_away_and_leaves_new_ones(tmp_path):
+    for name in ('alpha.csv', 'levels.csv', 'epoch_1.pth'):
+        (tmp_path / name).write_text('old')
+    assert str(tmp_path / 'levels.csv') not in files_taken_over(str(tmp_path))
+    note_written(tmp_path / 'levels.csv')
+    takeover = Takeover(files_taken_over(str(tmp_path)))
+    (tmp_path / 'alpha.csv').write_text('of the new training')
+    takeover.run(())
+    left = {p.name for p in tmp_path.iterdir()}
+    assert left == {'alpha.csv', '.mmaslp_written.json'}
 
 
 def with_calibrator(toy, epochs=3):

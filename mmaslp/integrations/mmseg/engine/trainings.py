@@ -25,7 +25,7 @@ from ..checks.findings import Finding
 from ..checks.run import check_validation, find_losses, measuring_metric, mixed_images
 from ..data import dataset_of, image_ids
 from ..evaluation.metrics import send_picture
-from ..work_dir import check_replaceable, note_written
+from ..work_dir import IMAGE_TABLE, check_replaceable, note_written
 from .schedule import Schedule
 
 
@@ -164,7 +164,7 @@ class ImageBandTraining(BandTraining):
             getattr(unwrap(runner.model), 'data_preprocessor', None),
         )
         self._names_images = next(mixed, None) is None
-        self._table = osp.join(runner.work_dir, 'levels.csv')
+        self._table = osp.join(runner.work_dir, IMAGE_TABLE)
         if self._names_images:
             # Now, and not at the end of the training.
             check_replaceable(runner, self._table)

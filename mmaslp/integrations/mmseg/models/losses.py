@@ -138,6 +138,8 @@ class SCBCELoss(nn.Module):
                 1.0 if weight is None else weight
             )
         if avg_factor is not None:
+            if not isinstance(avg_factor, Tensor):
+                check_number('avg_factor', avg_factor, at_least=0)
             avg_factor = avg_factor + torch.finfo(torch.float32).eps
         elif not self.avg_non_ignore:
             avg_factor = max(label.numel(), 1)

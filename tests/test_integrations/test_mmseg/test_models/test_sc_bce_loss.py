@@ -227,6 +227,9 @@ def test_bad_input_is_refused():
         loss(logits, labels, weight=torch.ones(4, 3, 3))
     with pytest.raises(ValueError, match='avg_factor'):
         loss(logits, labels, avg_factor=2, reduction_override='sum')
+    for wrong in ('2', -1):
+        with pytest.raises(ValueError, match='avg_factor must be a number, at least 0'):
+            loss(logits, labels, avg_factor=wrong)
     with pytest.raises(ValueError, match="take 'loss_x'"):
         SCBCELoss(loss_name='x')
     labels[0, 0, 0] = 2
