@@ -405,7 +405,7 @@ def test_maps_of_another_kind_are_said(folders, tmp_path, capsys, kind):
     args = [str(other), '--calibrator', str(file), '--out', str(tmp_path / 'r.csv')]
     args += ['--report', str(page)]
     assert run_command('review', args) == 0
-    assert ('no bound is given' in page.read_text()) == (kind != 'like')
+    assert ('so it has no bound' in page.read_text()) == (kind != 'like')
     said = capsys.readouterr().out
     # A set that differs from that of the fit is said first, here and on the page.
     words = 'No difference is seen' if kind == 'like' else 'The 5 new images differ'

@@ -225,7 +225,7 @@ def test_the_share_of_foreground_is_no_accuracy():
         f'{one.metrics["acc"]:.1%} of the pixels are foreground.'
     )
     page = report_html([one], resamples=5)
-    assert '80 % should be foreground' in page
+    assert 'of 0.8 are foreground' in page
     assert 'foreground by probability' in page
     assert 'accuracy&nbsp;' not in page
 

@@ -111,7 +111,7 @@ def test_the_file_is_in_order_and_the_page_says_out_of_fold(calibrator, tmp_path
     scores = [float(row['score']) for row in rows]
     assert scores == sorted(scores, reverse=True)
     text = page.read_text()
-    assert 'only if the network was not trained on these images' in text
+    assert 'The network must not have been trained on these images' in text
     assert text.count('not labelled</td>') == 1
 
 
