@@ -353,26 +353,22 @@ def domain_features(image: ImageCounts) -> list[float]:
     """Say what kind of map it is, by :data:`DOMAIN_FEATURES`, without a calibrator."""
     prob = UNCALIBRATED[image.codes]
     pixels = image.pixels
-    mask = image.in_mask
-    size = pixels[mask].sum()
-    uncertainty = 1 - np.abs(2 * prob - 1)
-
-    order = np.argsort(-uncertainty, kind='stable')
-    before = np.cumsum(pixels[order]) - pixels[order]
-    top = np.clip(max(1, size) - before, 0, pixels[order])
+    total = pixels.sum()
+    size = pixels[image.in_mask].sum()
+    dice = 0.5
+    if size:
+        dice = expected_dice(image, UNCALIBRATED)
 
     # Noise makes a border longer, blur makes it shorter and its logits alike.
     at_border = _BAND_OF_CODE[image.codes] == 0
+    uncertainty = 1 - np.abs(2 * prob - 1)
     unsure = pixels[uncertainty > 0.2]  # p in [0.1, 0.9]
-    confidence = np.where(mask, prob, 1 - prob)
-    total = pixels.sum()
+    confidence = np.where(image.in_mask, prob, 1 - prob)
     bins = np.bincount(_BIN_OF_CODE[image.codes], pixels, len(LOGIT_EDGES) + 1)
-    # Where images are alike to the sixth digit, the digits that a file leaves out would
-    # tell those of the fit from all others.
     values = {
-        'Soft Dice Confidence': expected_dice(image, UNCALIBRATED) if size else 0.5,
-        'uncertainty of as many pixels as the mask has': (
-            top @ uncertainty[order] / top.sum()
+        'Soft Dice Confidence': dice,
+        'uncertainty of as many pixels as the mask has': _mean_of_largest(
+            uncertainty, pixels, max(1, size)
         ),
         'share of the mask': size / total,
         'mean probability': (pixels * prob).sum() / total,
@@ -386,6 +382,8 @@ def domain_features(image: ImageCounts) -> list[float]:
     }
     shares_of_logits = [title for title in DOMAIN_FEATURES if title not in values]
     values |= zip(shares_of_logits, bins / total)
+    # Where images are alike to the sixth digit, the digits that a file leaves out would
+    # tell those of the fit from all others.
     return five_digits([values[title] for title in DOMAIN_FEATURES])
 
 
@@ -396,6 +394,15 @@ def five_digits(value: Any) -> Any:
     if value is None or np.isnan(value):
         return None
     return float(f'{value:.5g}')
+
+
+def _mean_of_largest(values: np.ndarray, times: np.ndarray, number: int) -> float:
+    """Mean of so many of the largest of values that occur so often."""
+    order = np.argsort(-values, kind='stable')
+    times = times[order]
+    before = np.cumsum(times) - times
+    taken = np.clip(number - before, 0, times)
+    return taken @ values[order] / taken.sum()
 
 
 def _spread(values: np.ndarray, times: np.ndarray) -> float:

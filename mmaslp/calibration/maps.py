@@ -55,11 +55,16 @@ _HALVES = 2 * SIDE
 def evaluate(maps: Sequence[Knots], logit: np.ndarray, target: str) -> np.ndarray:
     """``(B, K)`` calibrated logits of ``(K,)`` by B maps; 0 counts as positive."""
     if target == 'probability':
-        return np.stack([np.interp(logit, *curve) for curve in maps])
+        return _levels_at(maps, logit)
     size = np.abs(logit)
-    level = np.stack([np.interp(size, *curve) for curve in maps])
+    level = _levels_at(maps, size)
     # A decision is kept by a size that float32 tells from 0.
     return np.where(logit < 0, -1, 1) * np.maximum(level, 1e-4 * (1 + size))
+
+
+def _levels_at(maps: Sequence[Knots], values: np.ndarray) -> np.ndarray:
+    """``(B, K)`` levels of B maps, linear between their knots."""
+    return np.stack([np.interp(values, knots, levels) for knots, levels in maps])
 
 
 def segments(maps: Sequence[Knots], target: str) -> np.ndarray:

@@ -8,7 +8,7 @@ missed out of fold. Prompts of one image are fitted or measured, never both.
 """
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from ..common.arrays import Map, as_floats, as_tensor, checked
 from ..common.inputs import read_file
 from ..common.maps import IMAGES, ProbMap
 from ..common.outputs import write_output
-from .decisions import unit_of_dice, weighted_quantile
+from .decisions import relative_is_narrower, unit_of_dice, weighted_quantile
 from .features import CODES, UNCALIBRATED, count_image, image_features, logit
 from .regressions import absolute_losses, fit_linear
 
@@ -250,7 +250,10 @@ class PromptTable:
             both = int((mask & truth[row]).sum())
             either = int((mask | truth[row]).sum())
             self.features.append(features_of(values[row], places[row], given[row]))
-            self.iou.append(both / either if either else 1.0)
+            iou = 1.0  # of two empty masks
+            if either:
+                iou = both / either
+            self.iou.append(iou)
             self.groups.append(group)
 
 
@@ -349,41 +352,59 @@ def fit_prompts(table: PromptTable) -> PromptJudge:
     """
     features = np.array(table.features)
     iou = np.array(table.iou)
-    names = {name: number for number, name in enumerate(dict.fromkeys(table.groups))}
-    if len(iou) < LEAST_PROMPTS or len(names) < LEAST_IMAGES:
+    images = _numbers_of(table.groups)
+    number_of_images = len(set(images))
+    if len(iou) < LEAST_PROMPTS or number_of_images < LEAST_IMAGES:
         raise ValueError(
-            f'{len(iou)} prompts of {len(names)} images are too few: give '
+            f'{len(iou)} prompts of {number_of_images} images are too few: give '
             f'{LEAST_PROMPTS} of {LEAST_IMAGES} images or, better, of a hundred'
         )
 
-    folds = np.array([names[name] for name in table.groups]) % FOLDS
-    found = ~np.isnan(features[:, 0])  # an empty mask tells nothing
-    if len(np.unique(folds[found])) < 2:
+    folds = np.array(images) % FOLDS
+    has_mask = ~np.isnan(features[:, 0])  # an empty mask tells nothing
+    if len(np.unique(folds[has_mask])) < 2:
         raise ValueError('nearly all masks are empty: give logits, not masks')
+
+    candidates = _candidates(features.shape[1])
     by_candidate = {}
     errors = {}
-    for name, columns in _candidates(features.shape[1]).items():
-        values = np.zeros(len(iou))
-        for fold in range(FOLDS):
-            rest = (folds != fold) & found
-            weights = _fitted(features[rest], iou[rest], columns)
-            values[folds == fold] = _predicted(weights, features[folds == fold])
+    for name, columns in candidates.items():
+        values = _out_of_fold(features, iou, folds, columns)
         by_candidate[name] = values
         errors[name] = float(np.abs(values - iou).mean())
 
     chosen = min(errors, key=errors.__getitem__)
     expected = by_candidate[chosen]
-    columns = _candidates(features.shape[1])[chosen]
     kept = np.unique(np.linspace(0, len(iou) - 1, MOST_PROMPTS).astype(int))
     return PromptJudge(
         chosen=chosen,
-        weights=_fitted(features[found], iou[found], columns),
+        weights=_fitted(features[has_mask], iou[has_mask], candidates[chosen]),
         expected=expected[kept].round(5).tolist(),
         iou=iou[kept].round(5).tolist(),
-        relative=_is_relative(expected[found], iou[found]),
+        relative=relative_is_narrower(expected[has_mask], iou[has_mask]),
         error=errors[chosen],
-        images=len(names),
+        images=number_of_images,
     )
+
+
+def _numbers_of(groups: Sequence[Hashable]) -> list[int]:
+    """Number groups in the order of their first appearance."""
+    numbers: dict[Hashable, int] = {}
+    return [numbers.setdefault(group, len(numbers)) for group in groups]
+
+
+def _out_of_fold(
+    features: np.ndarray, iou: np.ndarray, folds: np.ndarray, columns: list[int]
+) -> np.ndarray:
+    """``(N,)`` expected IoU of each prompt, by a fit to those of the other folds."""
+    has_mask = ~np.isnan(features[:, 0])
+    expected = np.zeros(len(iou))
+    for fold in range(FOLDS):
+        in_fold = folds == fold
+        rest = ~in_fold & has_mask
+        weights = _fitted(features[rest], iou[rest], columns)
+        expected[in_fold] = _predicted(weights, features[in_fold])
+    return expected
 
 
 def _candidates(number: int) -> dict[str, list[int]]:
@@ -400,7 +421,9 @@ def _candidates(number: int) -> dict[str, list[int]]:
 def _fitted(features: np.ndarray, iou: np.ndarray, columns: list[int]) -> list[float]:
     """The intercept and a slope for each feature, 0 of those that are not taken."""
     target = logit(2 * iou / (1 + iou), 0.005)  # Dice, whose logit is a feature
-    like = 0 if columns[0] == 0 else None
+    like = None
+    if columns[0] == 0:
+        like = 0
     fitted = fit_linear(features[:, columns], target, absolute_losses, like)
     weights = np.zeros(1 + features.shape[1])
     weights[0] = fitted[0]
@@ -413,13 +436,3 @@ def _predicted(weights: list[float], features: np.ndarray) -> np.ndarray:
     score = weights[0] + features @ np.array(weights[1:])
     dice = expit(np.where(np.isnan(score), -np.inf, score))
     return dice / (2 - dice)
-
-
-def _is_relative(expected: np.ndarray, iou: np.ndarray) -> bool:
-    """Whether relative errors give the narrower bounds at 90 %."""
-    widths = []
-    for relative in (False, True):
-        unit = unit_of_dice(expected, relative)
-        shift = weighted_quantile((iou - expected) / unit, 0.1) * unit
-        widths.append(np.mean(expected - np.clip(expected + shift, 0, expected)))
-    return bool(widths[1] < widths[0])

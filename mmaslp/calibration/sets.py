@@ -5,7 +5,6 @@ Where the sets differ, bounds are weighted or withheld, and no object has a prob
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
-from itertools import chain, count, islice
 from math import comb
 
 import numpy as np
@@ -129,17 +128,23 @@ class SetComparison:
 
     def __str__(self) -> str:
         """Say whether the sets differ, in what, and what that means."""
-        fitted, new = self._sizes()
-        figures = f'AUC {self.auc:.2f}, p {self.p_value:.2g}'
-        if not self.alarm:
-            text = (
-                f'No difference is seen between the {new} and the {fitted} of the fit '
-                f'({figures}).'
-            )
-            if min(self.groups or self.images) < 50:
-                text += ' With so few images one may be missed.'
-            return text + self._hint()
+        if self.alarm:
+            return self._difference() + self._hint()
+        return self._no_difference() + self._hint()
 
+    def _no_difference(self) -> str:
+        """Say that the sets are alike, as far as so many images show it."""
+        fitted, new = self._sizes()
+        text = (
+            f'No difference is seen between the {new} and the {fitted} of the fit '
+            f'({self._figures()}).'
+        )
+        if min(self.groups or self.images) < 50:
+            text += ' With so few images one may be missed.'
+        return text
+
+    def _difference(self) -> str:
+        """Say in what the sets differ, what is left out therefore, and what to do."""
         if self.withheld:
             result = (
                 'what is expected of masks, and all bounds, are withheld, and so is '
@@ -151,18 +156,23 @@ class SetComparison:
                 'the probability of each object is withheld'
             )
 
-        most = []
+        largest = []
         for name, (of_fit, of_new) in self.means.items():
-            most.append(f'{name} {of_fit:.3g} -> {of_new:.3g}')
+            largest.append(f'{name} {of_fit:.3g} -> {of_new:.3g}')
+        fitted, new = self._sizes()
         verb = 'may differ (an alarm needs a p of .001)'
         if self.differs:
             verb = 'differ'
         return (
-            f'The {new} {verb} from the {fitted} of the fit ({figures}): '
-            f'{", ".join(most[:3])}. Therefore {result}. Fit to images like the new '
-            'ones, stored with the same number of bits. If `apply` wrote these maps, '
-            f"review the network's own maps instead.{self._hint()}"
+            f'The {new} {verb} from the {fitted} of the fit ({self._figures()}): '
+            f'{", ".join(largest[:3])}. Therefore {result}. Fit to images like the '
+            'new ones, stored with the same number of bits. If `apply` wrote these '
+            "maps, review the network's own maps instead."
         )
+
+    def _figures(self) -> str:
+        """The figures that show a difference."""
+        return f'AUC {self.auc:.2f}, p {self.p_value:.2g}'
 
     def _sizes(self) -> tuple[str, str]:
         """Say how many images both sets have, and of how many groups."""
@@ -387,11 +397,9 @@ def check_enough(fit: ImageSet, of_new: ImageSet) -> None:
     name = 'images'
     if fitted + new < len(fit.group) + len(of_new.group):
         name = 'groups'
-    least = next(
-        number
-        for number in count(FOLDS)
-        if comb(max(fitted, 1) + number, number) * ALARM >= 10
-    )
+    least = FOLDS
+    while comb(max(fitted, 1) + least, least) * ALARM < 10:
+        least += 1
     if fitted < FOLDS or new < least:
         raise TooFewImages(
             f'{new} new {name} are too few to compare with the {fitted} of the fit: '
@@ -412,18 +420,22 @@ def permutation_test(
     is_new_group = np.zeros(group.max() + 1, bool)
     is_new_group[group[is_new]] = True
     fold = (rng.permutation(len(is_new_group)) % FOLDS)[group]
-    at_random = (rng.permutation(is_new_group)[group] for _ in range(DRAWS))
-    divisions = chain([is_new], at_random)
 
     aucs: list[float] = []
-    for _ in range(0, DRAWS + 1, CHUNK):
-        some = np.stack([*islice(divisions, CHUNK)])
-        scores = _scores(inputs, fold, some.T.astype(float))
-        aucs += map(_auc, scores.T, some)
+    for first in range(0, DRAWS + 1, CHUNK):
+        divisions = np.empty((min(CHUNK, DRAWS + 1 - first), len(group)), bool)
+        for row in range(len(divisions)):
+            if first + row == 0:  # the true division comes first
+                divisions[row] = is_new
+            else:
+                divisions[row] = rng.permutation(is_new_group)[group]
+        scores = _scores(inputs, fold, divisions.T.astype(float))
+        for row, division in enumerate(divisions):
+            aucs.append(_auc(scores[:, row], division))
 
     auc = aucs[0]
-    as_well = (np.array(aucs[1:]) >= auc).sum()
-    return auc, float(1 + as_well) / (DRAWS + 1)
+    as_well = int((np.array(aucs[1:]) >= auc).sum())
+    return auc, (1 + as_well) / (DRAWS + 1)
 
 
 def _scores(inputs: np.ndarray, fold: np.ndarray, targets: np.ndarray) -> np.ndarray:

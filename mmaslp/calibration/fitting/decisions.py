@@ -22,7 +22,7 @@ from ..decisions import (
     OBJECT_PREDICTORS,
     Decisions,
     Predictor,
-    unit_of_dice,
+    relative_is_narrower,
     weighted_quantile,
 )
 from ..features import UNITS, ImageCounts, five_digits
@@ -104,15 +104,7 @@ def fit_decisions(
         labels = labels_of_groups(packed)
     kept_rows = np.linspace(0, len(packed) - 1, MOST_IMAGES).astype(int)
     kept_rows = np.unique(kept_rows)
-
-    rows = ImageRows(len(packed))
-    is_kept = np.zeros(len(packed), bool)
-    is_kept[kept_rows] = True
-    kept = KeptImages()
-    for row, case in enumerate(cases_of(packed, labels)):
-        rows.put(row, case)
-        if is_kept[row]:
-            kept.append(case)
+    rows, kept = _measure(packed, labels, kept_rows)
 
     objects = _fit_objects(rows)
     fitted = _fit_images(rows)
@@ -148,6 +140,21 @@ def fit_decisions(
         groups=kept.groups(),
         record=record,
     )
+
+
+def _measure(
+    images: PackedImages, labels: Mapping[int, np.ndarray], kept_rows: np.ndarray
+) -> tuple[ImageRows, KeptImages]:
+    """Measure every image, and keep more of those of some rows."""
+    is_kept = np.zeros(len(images), bool)
+    is_kept[kept_rows] = True
+    rows = ImageRows(len(images))
+    kept = KeptImages()
+    for row, case in enumerate(cases_of(images, labels)):
+        rows.put(row, case)
+        if is_kept[row]:
+            kept.append(case)
+    return rows, kept
 
 
 @dataclass
@@ -282,17 +289,13 @@ class ObjectCandidates:
         pairs = np.zeros(1 + len(groups))
         for fold in np.unique(self.folds):
             rows = self.folds == fold
-            in_fold = np.unique(number_of_group[rows])
+            places = 1 + np.unique(number_of_group[rows])
             real, false = self._counts_without_each(self.expected[name], rows)
             pairs_of_fold = real.sum(1) * false.sum(1)
             share = np.nan_to_num(ordered_pairs(real, false))
             wrong_of_fold = pairs_of_fold * (1 - share)
-
-            # A group of another fold leaves this one as it is.
-            for total, of_fold in ((wrong, wrong_of_fold), (pairs, pairs_of_fold)):
-                added = np.full(len(total), of_fold[0])
-                added[1 + in_fold] = of_fold[1:]
-                total += added
+            pairs += _of_all_groups(pairs_of_fold, places, len(pairs))
+            wrong += _of_all_groups(wrong_of_fold, places, len(wrong))
 
         risk = (wrong / pairs)[:, None]
         return OutOfFold(risk[0], risk[1:])
@@ -310,6 +313,17 @@ class ObjectCandidates:
         np.add.at(by_group, (is_false, group, level), 1)
         whole = by_group.sum(1, keepdims=True)
         return np.concatenate([whole, whole - by_group], 1)
+
+
+def _of_all_groups(of_fold: np.ndarray, places: np.ndarray, number: int) -> np.ndarray:
+    """``(1 + G,)`` figures of a fold without each group: one of another changes none.
+
+    ``of_fold`` are those with all groups, and without each one in the fold, which have
+    these places.
+    """
+    values = np.full(number, of_fold[0])
+    values[places] = of_fold[1:]
+    return values
 
 
 def _losses_of_objects(prob: np.ndarray, real: np.ndarray) -> np.ndarray:
@@ -384,7 +398,7 @@ def _fit_images(images: ImageRows) -> ImageFit:
         image=image,
         score=fit_image_predictor(score, inputs, dice),
         present=_fit_present(inputs, images.present[masked]),
-        relative=_is_relative(expected[chosen], dice),
+        relative=relative_is_narrower(expected[chosen], dice),
     )
 
 
@@ -409,24 +423,15 @@ def _risk_of_order(
     score: np.ndarray, risk: np.ndarray, groups: np.ndarray
 ) -> OutOfFold:
     """AURC of an order, and the mean risk of the surest fifth."""
+    order = np.argsort(-score, kind='stable')
 
     def metrics(kept: np.ndarray) -> np.ndarray:
-        order = np.argsort(-score[kept], kind='stable')
-        surest = risk[kept][order[: max(1, len(order) // 5)]]
+        kept_in_order = order[kept[order]]
+        surest = risk[kept_in_order[: max(1, len(kept_in_order) // 5)]]
         return np.array([aurc(score[kept], risk[kept]), surest.mean()])
 
     without = [metrics(groups != group) for group in np.unique(groups)]
     return OutOfFold(metrics(np.ones(len(score), bool)), np.stack(without))
-
-
-def _is_relative(expected: np.ndarray, dice: np.ndarray) -> bool:
-    """Whether relative errors give the narrower bounds at 90 %."""
-    widths = []
-    for relative in (False, True):
-        unit = unit_of_dice(expected, relative)
-        shift = weighted_quantile((dice - expected) / unit, 0.1) * unit
-        widths.append(np.mean(expected - np.clip(expected + shift, 0, expected)))
-    return bool(widths[1] < widths[0])
 
 
 def _fit_area(images: ImageRows) -> AreaFit:

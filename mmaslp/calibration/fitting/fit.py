@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Set, Sized
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -134,24 +135,18 @@ def fit_tables(
     check_choice('by', by, BY)
     check_choice('method', method, METHODS)
     check_choice('target', target, TARGETS)
-    all_cases = tables.cases.numpy()
-    counts = tables.counts.numpy()[all_cases > 0]
-    cases = all_cases[all_cases > 0]
-    number_of_cases = int(cases.sum())
-    images = int(tables.images.sum())
-    axes = min(tables.axes, default=None)
-    _check_enough(counts, len(cases), cases_in_words(images, len(cases), axes))
+    groups = GroupCounts.of(tables)
+    groups.check_enough()
     if len(tables.axes) > 1:
         raise ValueError('images and volumes are mixed: fit a calibrator to each kind')
 
     halfway = _halfway(method)
-    measured = _measure(_compared(method, by), counts, cases, target, halfway)
-    size = cases_in_words(images, number_of_cases, axes)
-    chosen, reason = choose(measured, method, size)
+    measured = _measure(_compared(method, by), groups, target, halfway)
+    chosen, reason = choose(measured, method, groups.in_words())
 
-    whole = counts.sum(0)
-    maps = fit_maps(whole, number_of_cases, chosen.method, chosen.by, target, halfway)
-    mask_maps = fit_maps(whole, number_of_cases, *MASK_KIND)
+    whole = groups.counts.sum(0)
+    maps = fit_maps(whole, groups.num_cases, chosen.method, chosen.by, target, halfway)
+    mask_maps = fit_maps(whole, groups.num_cases, *MASK_KIND)
     decisions = None
     if tables.contents:
         decisions = fit_decisions(
@@ -160,28 +155,97 @@ def fit_tables(
             labels=dict(enumerate(tables.counts.numpy())),
         )
 
-    facts = PixelFacts.of(counts, number_of_cases, target)
-    _warn_of_maps(counts)
-    record: dict[str, Any] = {'images': images, 'groups': number_of_cases}
-    record['pixels'] = int(counts.sum())
-    record['axes'] = axes
-    record['network'] = tables.network
-    record['foreground'] = float(whole[..., 1].sum() / whole.sum())
-    record['candidates'] = _rows(measured, chosen)
+    facts = PixelFacts.of(groups.counts, groups.num_cases, target)
+    _warn_of_maps(groups.counts)
+    record: dict[str, Any] = dict(
+        images=groups.images,
+        groups=groups.num_cases,
+        pixels=int(whole.sum()),
+        axes=groups.axes,
+        network=tables.network,
+        foreground=float(whole[..., 1].sum() / whole.sum()),
+        candidates=_rows(measured, chosen),
+    )
     kind = (chosen.method, chosen.by, target)
     record['summary'] = summarize(kind, reason, record, decisions, facts.remarks())
-    return Calibrator(*kind, maps, record, mask_maps, decisions)
+    return Calibrator(
+        method=chosen.method,
+        by=chosen.by,
+        target=target,
+        maps=maps,
+        record=record,
+        mask_maps=mask_maps,
+        decisions=decisions,
+    )
+
+
+@dataclass(frozen=True)
+class GroupCounts:
+    """Pixels of the groups that hold anything.
+
+    Attributes:
+        counts (np.ndarray): ``(G, B, CELLS, 2)`` by group, band, cell and label.
+        cases (np.ndarray): ``(G,)`` number of cases of each group.
+        images (int): Number of images, or volumes.
+        axes (int | None): 2 of images, 3 of volumes, None of several channels.
+    """
+
+    counts: np.ndarray
+    cases: np.ndarray
+    images: int
+    axes: int | None
+
+    @classmethod
+    def of(cls, tables: CalibrationTables) -> 'GroupCounts':
+        """Take those of the tables of all images."""
+        cases = tables.cases.numpy()
+        has_cases = cases > 0
+        return cls(
+            counts=tables.counts.numpy()[has_cases],
+            cases=cases[has_cases],
+            images=int(tables.images.sum()),
+            axes=min(tables.axes, default=None),
+        )
+
+    @property
+    def num_cases(self) -> int:
+        """int: Number of cases of all groups."""
+        return int(self.cases.sum())
+
+    def in_words(self) -> str:
+        """Say how many images there are, and of how many groups."""
+        return cases_in_words(self.images, self.num_cases, self.axes)
+
+    def check_enough(self) -> None:
+        """Refuse too few groups, and labels of one class alone."""
+        labels = self.counts.sum((0, 1, 2))
+        number = len(self.cases)
+        if number < LEAST_CASES and labels.any():
+            raise ValueError(
+                f'{cases_in_words(self.images, number, self.axes)} are too few: a '
+                f'calibrator needs at least {LEAST_CASES} images, volumes or groups, '
+                'and better a hundred'
+            )
+
+        if not labels.all():
+            only = 'ignored, or there are none (a generator is read once)'
+            if labels[0]:
+                only = 'background'
+            elif labels[1]:
+                only = 'foreground'
+            raise ValueError(
+                f'all pixels are {only}: check that some masks contain an object, and '
+                'that arrays are 0 and 1, not 0 and 255'
+            )
 
 
 def _compared(method: str, by: str) -> list[Candidate]:
     """The candidates that are asked for, and none (identity), which all must beat."""
     compared = []
     for candidate in candidates():
-        asked_for = method in ('auto', candidate.method) and by in (
-            'auto',
-            candidate.by,
-        )
-        if asked_for or candidate.method == 'identity':
+        is_method = method in ('auto', candidate.method)
+        is_asked_for = is_method and by in ('auto', candidate.by)
+        if is_asked_for or candidate.method == 'identity':
             compared.append(candidate)
     return compared
 
@@ -195,8 +259,7 @@ def _halfway(method: str) -> float:
 
 def _measure(
     compared: Iterable[Candidate],
-    counts: np.ndarray,
-    cases: np.ndarray,
+    groups: GroupCounts,
     target: str,
     halfway: float,
 ) -> dict[Candidate, OutOfFold]:
@@ -204,7 +267,12 @@ def _measure(
     measured = {}
     for candidate in compared:
         measured[candidate] = out_of_fold(
-            counts, cases, candidate.method, candidate.by, target, halfway
+            groups.counts,
+            groups.cases,
+            candidate.method,
+            candidate.by,
+            target,
+            halfway,
         )
     return measured
 
@@ -290,26 +358,6 @@ def _warn_of_maps(counts: np.ndarray) -> None:
         '[:, 1]; apply a sigmoid only once), and that masks are 1 in the foreground',
         stacklevel=4,
     )
-
-
-def _check_enough(counts: np.ndarray, cases: int, number: str) -> None:
-    labels = counts.sum((0, 1, 2))
-    if cases < LEAST_CASES and labels.any():
-        raise ValueError(
-            f'{number} are too few: a calibrator needs at least {LEAST_CASES} images, '
-            'volumes or groups, and better a hundred'
-        )
-
-    if not labels.all():
-        only = 'ignored, or there are none (a generator is read once)'
-        if labels[0]:
-            only = 'background'
-        elif labels[1]:
-            only = 'foreground'
-        raise ValueError(
-            f'all pixels are {only}: check that some masks contain an object, and that '
-            'arrays are 0 and 1, not 0 and 255'
-        )
 
 
 def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
