@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .arguments import check_bool, check_path
@@ -141,26 +141,69 @@ def write_output(
         ) from error
 
 
+def move_output(part: Path, path: str | Path, overwrite: bool = False) -> None:
+    """Move a file that is whole to an output, as :func:`write_output` writes one.
+
+    Raises:
+        FileExistsError: A file is there already, and ``overwrite`` is False.
+        OSError: It cannot be written; names the output.
+    """
+    target = Path(check_path('path', path))
+    check_output(target, overwrite)
+    if _is_stream(target) or not _on_one_disk(part, _real(target)):
+        write_output(target, part.read_bytes(), overwrite)
+        part.unlink()
+        return
+
+    try:
+        with _folder_of(_real(target)):
+            _put(part, _real(target))
+    except OSError as error:
+        raise OSError(
+            error.errno, f'cannot be written ({error.strerror})', str(path)
+        ) from error
+
+
+def _on_one_disk(part: Path, target: Path) -> bool:
+    """Whether a file can be renamed to a target: not from one disk to another one."""
+    there = next(folder for folder in target.parents if folder.exists())
+    return part.stat().st_dev == there.stat().st_dev
+
+
 def _replace(target: Path, data: bytes | memoryview) -> None:
-    folders = (target.parent, *target.parent.parents)
-    new_folders = [folder for folder in folders if not folder.exists()]
-    target.parent.mkdir(parents=True, exist_ok=True)
     # Hidden, so that no part that a killed process leaves counts as a map.
     part = target.with_name(f'.mmaslp.{secrets.token_hex(8)}.part')
     # The system takes the usual mask from the mode of a new file.
     mode = 0o600 if target.exists() else 0o666
+    with _folder_of(target):
+        try:
+            number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
+            with open(number, 'wb') as file:
+                file.write(data)
+            _put(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _folder_of(target: Path) -> Iterator[None]:
+    """Make the folder of a file, which goes if the file does not come."""
+    folders = (target.parent, *target.parent.parents)
+    new_folders = [folder for folder in folders if not folder.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
-        with open(number, 'wb') as file:
-            file.write(data)
-        if target.exists():
-            _take_mode(part, target)
-        part.replace(target)
+        yield
     finally:
-        part.unlink(missing_ok=True)
         for folder in new_folders:
             with suppress(OSError):  # it holds the file, or another one
                 folder.rmdir()
+
+
+def _put(part: Path, target: Path) -> None:
+    """Rename a part to its target."""
+    if target.exists():
+        _take_mode(part, target)
+    part.replace(target)
 
 
 def _take_mode(part: Path, target: Path) -> None:

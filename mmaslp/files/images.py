@@ -71,12 +71,17 @@ def write_picture(
     path: str | Path, values: np.ndarray, overwrite: bool = False, software: str = ''
 ) -> None:
     """Write a PNG, which keeps the name of the software."""
+    write_output(path, png_of(values, software), overwrite)
+
+
+def png_of(values: np.ndarray, software: str = '') -> bytes:
+    """Encode a PNG, see :func:`write_picture`."""
     info = PngInfo()
     if software:
         info.add_text('Software', software)
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, 'PNG', pnginfo=info, compress_level=PNG_LEVEL)
-    write_output(path, buffer.getvalue(), overwrite)
+    return buffer.getvalue()
 
 
 def is_calibrated(path: Path) -> bool:

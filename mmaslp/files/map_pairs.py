@@ -12,13 +12,8 @@ from ..common.inputs import naming
 from .images import IMAGE_SUFFIXES, read_binary_mask
 from .names import display_name, raise_problems, some, unpaired
 from .nnunet_maps import LABEL_ENDINGS, find_dataset, labels_in, read_label
-from .prob_maps import (
-    ARRAY_SUFFIXES,
-    MAP_SUFFIXES,
-    MapReader,
-    read_array,
-    suffix_of,
-)
+from .prob_maps import ARRAY_SUFFIXES, MAP_SUFFIXES, MapReader, read_array
+from .stored_maps import StoredMap, suffix_of
 from .volumes import NIFTI_SUFFIXES, Grid, grid_of, is_nifti, place_text, stem_of
 
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, '.gif', *ARRAY_SUFFIXES)
@@ -258,44 +253,43 @@ class MapFiles:
 
 
 def read_pair(
-    reader: MapReader, pred: Path, gt: Path | None
+    reader: MapReader, pred: Path | StoredMap, gt: Path | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Read a map and its mask, if there is one, with their slices first.
 
     Raises:
         ValueError: A file is not usable, or they do not lie at the same place.
     """
-    prob = reader.read(pred)
+    stored = StoredMap.at(pred)
+    prob = reader.read(stored)
     if gt is None:
         return prob, None
-    dataset = reader.dataset_of(pred)
-    if dataset is not None:
-        label = read_label(gt, dataset, reader.channel)
+    if stored.dataset is not None:
+        label = read_label(gt, stored.dataset, reader.channel)
     elif suffix_of(gt) in ARRAY_SUFFIXES:
         label = read_binary_array(gt)
     else:
         label = read_binary_mask(gt)
-        _check_no_map(prob, pred, gt)
+        _check_no_map(prob, stored.path, gt)
 
-    slices = reader.slices_first(label, pred)
+    slices = stored.slices_first(label)
     if prob.shape != slices.shape:
         advice = _advice_on_shapes(prob.shape, slices.shape)
         raise ValueError(
-            f'{pred}: {_size_text(prob)} pixels, but its mask {gt} has '
+            f'{stored.path}: {_size_text(prob)} pixels, but its mask {gt} has '
             f'{_size_text(slices)}: {advice}'
         )
 
-    grid = reader.grid_of(pred)
-    if is_nifti(gt) and grid is not None:
-        reorient = dataset is not None and dataset.reorient
-        of_mask = grid_of(gt, reorient)
+    grid = stored.grid
+    if grid is not None and is_nifti(gt):
+        of_mask = grid_of(gt, stored.is_reoriented)
         shape = (1, *label.shape)[-3:]
         is_turned = grid.orientation != of_mask.orientation
         if is_turned or not grid.same_place(shape, of_mask, shape):
             raise ValueError(
-                f'{pred}: its voxels are not in the same place as those of its mask '
-                f'{gt} ({_grid_text(grid)}, and {_grid_text(of_mask)}): save both with '
-                'the affine of their image'
+                f'{stored.path}: its voxels are not in the same place as those of its '
+                f'mask {gt} ({_grid_text(grid)}, and {_grid_text(of_mask)}): save both '
+                'with the affine of their image'
             )
     return prob, slices
 

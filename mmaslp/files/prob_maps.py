@@ -1,6 +1,5 @@
 """Probability maps on disk: grey images, npy, npz, NIfTI; logits but as images."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +18,9 @@ from ..common.arguments import (
 from ..common.arrays import ROUNDING, as_tensor
 from ..common.inputs import check_file, check_unpacked, naming
 from .images import IMAGE_SUFFIXES, is_calibrated, open_image, write_picture
-from .nnunet_maps import SUM_TOLERANCE, NNUNetDataset, described, find_dataset
-from .volumes import (
-    NIFTI_SUFFIXES,
-    Grid,
-    grid_of,
-    is_nifti,
-    read_nifti,
-    stem_of,
-)
+from .nnunet_maps import SUM_TOLERANCE, described
+from .stored_maps import StoredMap, suffix_of
+from .volumes import NIFTI_SUFFIXES, is_nifti, read_nifti
 
 ARRAY_SUFFIXES = ('.npy', '.npz', *NIFTI_SUFFIXES)
 MAP_SUFFIXES = (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES)
@@ -105,14 +98,14 @@ class MapReader:
         check = check_text if isinstance(self.channel, str) else check_integer
         optional(check, 'channel', self.channel)
 
-    def read(self, path: str | Path) -> np.ndarray:
+    def read(self, path: str | Path | StoredMap) -> np.ndarray:
         """Read one map.
 
         Args:
-            path (str | Path): A grey 8-bit or 16-bit image (value / 255 or / 65535); a
-                .npy, .npz or NIfTI file of floating point values in [0, 1], ``(H, W)``
-                or ``(D, H, W)``; a .npz file of nnU-Net, ``(C, D, H, W)``; or, if asked
-                for, logits, ``(H, W)`` or ``(D, H, W)``.
+            path (str | Path | StoredMap): A grey 8-bit or 16-bit image (value / 255 or
+                / 65535); a .npy, .npz or NIfTI file of floating point values in [0, 1],
+                ``(H, W)`` or ``(D, H, W)``; a .npz file of nnU-Net, ``(C, D, H, W)``;
+                or, if asked for, logits, ``(H, W)`` or ``(D, H, W)``.
 
         Returns:
             np.ndarray: Probabilities in [0, 1] or logits, float32 or float64;
@@ -121,9 +114,9 @@ class MapReader:
         Raises:
             ValueError: It is not such a file; the message names it and what to do.
         """
-        path = Path(path)
-        with naming(path):
-            return self.slices_first(self._read(path), path)
+        stored = StoredMap.at(path)
+        with naming(stored.path):
+            return stored.slices_first(self._read(stored))
 
     def check_highest(self, highest: float, paths: Iterable[Path]) -> None:
         """Refuse the largest value of a set that shows another scale.
@@ -141,39 +134,9 @@ class MapReader:
                 '65535 for 16 bits if the maps are right as they are)'
             )
 
-    def slices_first(self, values: np.ndarray, path: Path) -> np.ndarray:
-        """Put the axis of the slices of a map first, of its values or of its mask."""
-        if values.ndim < 3:
-            return values
-        axis = self.slice_axis(path)
-        return np.ascontiguousarray(np.moveaxis(values, axis, 0)) if axis else values
-
-    def slice_axis(self, path: Path) -> int:
-        """Axis of a volume that its slices are stacked along, as it is stored.
-
-        Bands of distance lie in slices. nnU-Net's plan names the axis; without a plan
-        it is that of the largest spacing, by the NIfTI file itself or one beside it;
-        else the first.
-        """
-        dataset = self.dataset_of(path)
-        if dataset is not None and dataset.slice_axis is not None:
-            return dataset.slice_axis
-        grid = self.grid_of(path)
-        return 0 if grid is None else grid.slice_axis
-
-    def grid_of(self, path: Path) -> Grid | None:
-        """Grid of a map, by its NIfTI file or one beside it; None without one."""
-        file = nifti_of(path)
-        dataset = self.dataset_of(path)
-        reorient = dataset is not None and dataset.reorient
-        return None if file is None else grid_of(file, reorient)
-
-    def dataset_of(self, path: Path) -> NNUNetDataset | None:
-        """What nnU-Net's ``dataset.json`` says of a .npz map; None without one."""
-        return find_dataset(path.parent) if suffix_of(path) == '.npz' else None
-
-    def _read(self, path: Path) -> np.ndarray:
-        suffix = suffix_of(path)
+    def _read(self, stored: StoredMap) -> np.ndarray:
+        path = stored.path
+        suffix = stored.suffix
         if suffix != '.npz' and (self.key, self.channel) != (None, None):
             raise ValueError('`key` and `channel` are for .npz maps: leave them out')
         if suffix in IMAGE_SUFFIXES and not self.logits:
@@ -206,9 +169,7 @@ class MapReader:
         is_scaled = values.dtype.kind == 'f' or values.max(initial=0) <= 1
         values = self._scaled(path, values, 1.0 if is_scaled else None)
         if suffix == '.npz' and values.ndim == 4:
-            values = values[
-                described(values, self.dataset_of(path)).index(self.channel)
-            ]
+            values = values[described(values, stored.dataset).index(self.channel)]
         return _checked_rank(values)
 
     def _scaled(
@@ -232,20 +193,6 @@ class MapReader:
 
 
 USUAL = MapReader()  # of maps that say by themselves how they are read
-
-
-def suffix_of(path: str | Path) -> str:
-    """Ending of a file's name in small letters, which says what the file is."""
-    suffix = Path(path).suffix.lower()
-    return '.nii.gz' if suffix == '.gz' and is_nifti(path) else suffix
-
-
-def nifti_of(path: Path) -> Path | None:
-    """The NIfTI file that a map is or that lies beside it, as nnU-Net writes one."""
-    if is_nifti(path):
-        return path
-    beside = (path.with_name(stem_of(path) + suffix) for suffix in NIFTI_SUFFIXES)
-    return next(filter(os.path.isfile, beside), None)  # a name may be too long
 
 
 def read_array(path: Path, key: str | None = None) -> np.ndarray:

@@ -56,23 +56,6 @@ class Judged:
         return renumbered(labels, unseen)
 
 
-@dataclass(frozen=True)
-class StoredAt:
-    """Where a map lies on disk, and how.
-
-    Attributes:
-        path (Path): Its file.
-        grid (Grid | None): Of a NIfTI file, which it is or which lies beside it.
-        slice_axis (int): Axis of the file that became the first one of the array.
-    """
-
-    path: Path = Path()
-    grid: Grid | None = None
-    slice_axis: int = 0
-
-
-NOWHERE = StoredAt()  # of a map in memory
-
 # Makes something of an image in the same pass; it is sent to other processes.
 Extra = Callable[[Judged], Any]
 

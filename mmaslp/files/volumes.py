@@ -38,14 +38,16 @@ _SIDES = (('R', 'L'), ('A', 'P'), ('S', 'I'))
 
 def is_nifti(path: str | Path) -> bool:
     """Whether a file is NIfTI by its name."""
-    return Path(path).name.lower().endswith(NIFTI_SUFFIXES)
+    return str(path).lower().endswith(NIFTI_SUFFIXES)
 
 
 def stem_of(path: str | Path) -> str:
     """Name of a file without its ending, which may be ``.nii.gz``."""
-    name = Path(path).name
-    ending = next((end for end in NIFTI_SUFFIXES if name.lower().endswith(end)), None)
-    return name[: -len(ending)] if ending else Path(path).stem
+    path = Path(path)
+    for ending in NIFTI_SUFFIXES:
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)]
+    return path.stem
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,14 @@ from ..calibration.sets import TooFewImages
 from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.inputs import sha256_of
 from ..common.maps import kind_of
-from ..common.outputs import OF_FULL_DISK, check_outputs, resolved_folder, write_output
-from ..files.images import CALIBRATED, MARK, marked_arrays, write_picture
+from ..common.outputs import (
+    OF_FULL_DISK,
+    check_outputs,
+    move_output,
+    resolved_folder,
+    write_output,
+)
+from ..files.images import CALIBRATED, MARK, marked_arrays, png_of
 from ..files.map_pairs import MapFiles
 from ..files.names import warn_of_others
 from ..files.nnunet_maps import with_foreground
@@ -30,10 +36,9 @@ from ..files.prob_maps import (
     USUAL,
     MapReader,
     load_array,
-    nifti_of,
     quantised,
-    suffix_of,
 )
+from ..files.stored_maps import StoredMap, suffix_of
 from ..files.volumes import is_nifti, nifti_like, stem_of
 from .count import count_files
 
@@ -266,8 +271,7 @@ class _Plan:
 
     def _move(self, parts: list[Path], folder: Path) -> None:
         for part in parts:
-            write_output(folder / part.name, part.read_bytes(), self.overwrite)
-            part.unlink()
+            move_output(part, folder / part.name, self.overwrite)
 
 
 def _map_name(path: Path) -> str:
@@ -290,7 +294,7 @@ class _Writer:
     # By name what to expect of an image, where objects are left out.
     estimates: dict[str, ImageEstimate] = field(default_factory=dict)
 
-    def add(self, name: str, path: Path, given: np.ndarray, label: None) -> None:
+    def add(self, name: str, stored: StoredMap, given: np.ndarray, label: None) -> None:
         self.is_soft = (
             self.is_soft  # one map is enough: to look takes time
             or self.reader.logits
@@ -306,12 +310,12 @@ class _Writer:
                 estimate, objects = self.calibrator.judge(given, self.reader.logits)
                 self.estimates[name] = estimate
                 mask &= self._is_kept(objects).reshape(mask.shape)
-            self._write_mask(path, mask)
+            self._write_mask(stored, mask)
         if self.masks not in (None, 'keep') and self.calibrator.decisions:
             self.outside += self.calibrator.image(
                 given, self.reader.logits
             ).out_of_range
-        self._write_map(path, self._calibrated(given))
+        self._write_map(stored, self._calibrated(given))
 
     def merge(self, other: '_Writer') -> None:
         self.is_soft |= other.is_soft
@@ -351,14 +355,14 @@ class _Writer:
             return self.calibrator(given)
         return torch.from_numpy(self.calibrator.logits(given)).sigmoid().numpy()
 
-    def _write_map(self, path: Path, prob: np.ndarray) -> None:
-        suffix = suffix_of(path)
+    def _write_map(self, stored: StoredMap, prob: np.ndarray) -> None:
+        path = stored.path
         file = self.folders.maps / _map_name(path)
-        if suffix not in ARRAY_SUFFIXES:
-            write_picture(file, quantised(prob), software=CALIBRATED)
+        if stored.suffix not in ARRAY_SUFFIXES:
+            file.write_bytes(png_of(quantised(prob), CALIBRATED))
             return
 
-        prob = self._as_stored(path, prob)
+        prob = stored.as_stored(prob)
         if is_nifti(path):
             file.write_bytes(
                 nifti_like(path, np.asarray(prob, np.float32), comment=CALIBRATED)
@@ -367,9 +371,7 @@ class _Writer:
         values, key = load_array(path, self.reader.key)
         if key and not self.reader.logits and values.ndim == 4:
             channels = values / (self.reader.max_value or 1)
-            prob = with_foreground(
-                channels, prob, self.reader.channel, self.reader.dataset_of(path)
-            )
+            prob = with_foreground(channels, prob, self.reader.channel, stored.dataset)
         prob = prob.reshape(values.shape)
         with open(file, 'wb') as stream:  # by a name numpy would add its ending to .NPY
             if key:
@@ -382,25 +384,16 @@ class _Writer:
             else:
                 np.save(stream, prob)
 
-    def _write_mask(self, path: Path, mask: np.ndarray) -> None:
-        dataset = self.reader.dataset_of(path)
-        pixels = self._as_stored(path, mask).astype(np.uint8)
-        grid = nifti_of(path)
-        file = str(self.folders.masks / stem_of(path))
-
-        if grid is not None:
-            reorient = dataset is not None and dataset.reorient
-            Path(file + suffix_of(grid)).write_bytes(nifti_like(grid, pixels, reorient))
+    def _write_mask(self, stored: StoredMap, mask: np.ndarray) -> None:
+        pixels = stored.as_stored(mask).astype(np.uint8)
+        file = str(self.folders.masks / stem_of(stored.path))
+        if stored.nifti is not None:
+            data = nifti_like(stored.nifti, pixels, stored.is_reoriented)
+            Path(file + suffix_of(stored.nifti)).write_bytes(data)
         elif mask.ndim == 2:
-            # nnU-Net reads its labels as they are.
-            write_picture(
-                f'{file}.png', pixels * np.uint8(255 if dataset is None else 1)
-            )
+            foreground = 255
+            if stored.dataset is not None:  # nnU-Net reads its labels as they are
+                foreground = 1
+            Path(f'{file}.png').write_bytes(png_of(pixels * np.uint8(foreground)))
         else:
             np.save(f'{file}.npy', pixels)
-
-    def _as_stored(self, path: Path, values: np.ndarray) -> np.ndarray:
-        """Put the axis of the slices back where the file has it."""
-        if values.ndim < 3:
-            return values
-        return np.moveaxis(values, 0, self.reader.slice_axis(path))

@@ -19,6 +19,7 @@ from ..files.map_pairs import MapFiles, read_pair
 from ..files.names import display_name, raise_problems
 from ..files.prob_maps import USUAL, MapReader
 from ..files.progress import track
+from ..files.stored_maps import StoredMap
 
 # So far from the cut maps of half precision, as nnU-Net's, may lie beside their masks.
 AT_CUT = 1e-3
@@ -48,8 +49,9 @@ def count_files(
         new_counter (Callable): Makes an empty counter, for several processes a
             picklable one. Its ``merge(other)`` adds the images of another one, which
             come later.
-        add (Callable): Counts an image, as ``add(counter, name, path, prob, label)``,
-            whose label is None without a mask.
+        add (Callable): Counts an image, as ``add(counter, name, stored, prob,
+            label)``, with its :class:`~mmaslp.files.stored_maps.StoredMap`; the label
+            is None without a mask.
         reader (MapReader): How maps are read. Defaults to the usual way.
         workers (int, optional): Processes. None takes the backend of
             ``joblib.parallel_config``, such as Dask. Defaults to 1.
@@ -140,7 +142,8 @@ class _Counted:
 
     def add(self, reader: MapReader, name: str, pred: Path, gt: Path | None) -> None:
         """Read and count a pair, and let go of it: a volume is large."""
-        prob, label = read_pair(reader, pred, gt)
+        stored = StoredMap(pred)
+        prob, label = read_pair(reader, stored, gt)
         self.highest = max(self.highest, float(prob.max(initial=0)))
         self.first_of_rank.setdefault(prob.ndim, pred)
         # One pair is enough: to look takes memory and time.
@@ -152,7 +155,7 @@ class _Counted:
             if not self.calibrated:
                 check_uncalibrated(pred)
             if not self.problems:  # else only look for more problems
-                self.add_to(self.counter, name, pred, prob, label)
+                self.add_to(self.counter, name, stored, prob, label)
 
 
 def _may_be_cut(prob: np.ndarray, label: np.ndarray, cut: float) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from ..calibration.fitting.tables import CalibrationTables
 from ..files.map_pairs import MapFiles
 from ..files.prob_maps import USUAL, MapReader
+from ..files.stored_maps import StoredMap
 from .count import count_files
 
 
@@ -41,7 +41,7 @@ def _add_table(
     logits: bool,
     tables: CalibrationTables,
     name: str,
-    path: Path,
+    stored: StoredMap,
     prob: np.ndarray,
     label: np.ndarray,
 ) -> None:

@@ -16,6 +16,7 @@ from ..files.images import is_calibrated
 from ..files.map_pairs import MapFiles
 from ..files.names import display_name
 from ..files.prob_maps import USUAL, MapReader
+from ..files.stored_maps import StoredMap
 from .count import count_files
 
 # Folders whose name says that they hold masks, and not of what.
@@ -26,7 +27,7 @@ def _add(
     protocol: str,
     evaluator: Evaluator,
     name: str,
-    path: Path,
+    stored: StoredMap,
     prob: np.ndarray,
     label: np.ndarray,
 ) -> None:

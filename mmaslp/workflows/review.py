@@ -19,7 +19,8 @@ from ..common.maps import LabelledMap
 from ..files.map_pairs import MapFiles
 from ..files.nnunet_maps import IGNORED
 from ..files.prob_maps import USUAL, MapReader
-from ..files.reviews import NOWHERE, Extra, Judged, Reviewed, StoredAt, stored_order
+from ..files.reviews import Extra, Judged, Reviewed, stored_order
+from ..files.stored_maps import StoredMap
 from ..metrics.bootstrap import draw_weights, percentiles
 from ..metrics.image_metrics import (
     aurc_of,
@@ -97,7 +98,7 @@ def review_maps(
         logits=reader.logits,
         options=options,
     )
-    new_reviews = partial(_Reviews, review, reader, options.keep)
+    new_reviews = partial(_Reviews, review, options.keep)
     reviews = count_files(
         files, new_reviews, _Reviews.add, reader, workers=workers, what='reviewing'
     )
@@ -109,18 +110,18 @@ class _Reviews:
     """Rows, as :func:`~mmaslp.workflows.count.count_files` fills them."""
 
     review: Callable[..., Reviewed]
-    reader: MapReader
     keep: Mapping[str, int]
     rows: list[Reviewed] = field(default_factory=list)
     # By extra a heap of the numbers of the rows that have it, the surest row first.
     doubtful: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
 
     def add(
-        self, name: str, path: Path, prob: np.ndarray, label: np.ndarray | None
+        self,
+        name: str,
+        stored: StoredMap,
+        prob: np.ndarray,
+        label: np.ndarray | None,
     ) -> None:
-        stored = StoredAt(path, self.reader.grid_of(path))
-        if prob.ndim == 3:
-            stored = replace(stored, slice_axis=self.reader.slice_axis(path))
         self.rows.append(self.review(name, prob, label, stored=stored))
 
     def merge(self, other: '_Reviews') -> None:
@@ -149,16 +150,26 @@ def review_image(
     *,
     logits: bool = False,
     options: ReviewOptions = ReviewOptions(),
-    stored: StoredAt = NOWHERE,
+    stored: StoredMap | None = None,
 ) -> Reviewed:
     """Review one map ``(H, W)`` or ``(D, H, W)``, with its mask if there is one.
 
-    Pixels of the mask that are 255 do not count.
+    Pixels of the mask that are 255 do not count. ``stored`` is where the map lies on
+    disk, None of one in memory.
     """
+    path = Path()
+    grid = None
+    slice_axis = 0
+    if stored is not None:
+        path = stored.path
+        grid = stored.grid
+        if prob.ndim == 3:
+            slice_axis = stored.slice_axis
+
     estimate, objects = calibrator.judge(prob, logits, options.level)
     smallest = options.smallest
-    if stored.grid is not None and prob.ndim == 3:
-        smallest = smallest / stored.grid.voxel
+    if grid is not None and prob.ndim == 3:
+        smallest = smallest / grid.voxel
     if smallest:
         objects = _without_small(objects, smallest)
         estimate = replace(estimate, objects=len(objects))
@@ -176,15 +187,15 @@ def review_image(
         truth = MaskTruth.of(labelled, mask, objects.labels, len(objects))
 
     image = Judged(
-        stored.path,
+        path,
         name,
         p,
         objects,
         estimate,
         label=label,
         truth=truth,
-        grid=stored.grid,
-        slice_axis=stored.slice_axis,
+        grid=grid,
+        slice_axis=slice_axis,
         smallest=smallest,
         calibrator=calibrator,
     )
@@ -197,9 +208,9 @@ def review_image(
     return Reviewed(
         name,
         estimate,
-        _as_stored(table, stored.slice_axis),
+        _as_stored(table, slice_axis),
         mask_area=int(np.count_nonzero(mask)),
-        grid=stored.grid,
+        grid=grid,
         truth=truth,
         extras=made,
     )

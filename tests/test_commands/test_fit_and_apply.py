@@ -225,9 +225,9 @@ def test_a_map_is_read_once_and_all_or_nothing_is_written(
     read = MapReader.read
     paths = []
 
-    def counted(self, path):
-        paths.append(path)
-        return read(self, path)
+    def counted(self, stored):
+        paths.append(stored.path)
+        return read(self, stored)
 
     monkeypatch.setattr(MapReader, 'read', counted)
     assert run_command('apply', [*args, str(tmp_path / 'a' / 'out')]) == 0

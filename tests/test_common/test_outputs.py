@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 from pathlib import Path
@@ -7,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmaslp.common.outputs import check_outputs, resolved_folder, write_output
+from mmaslp.common import outputs
+from mmaslp.common.outputs import (
+    check_outputs,
+    move_output,
+    resolved_folder,
+    write_output,
+)
 
 # What is at the place of an output, made from a file of the user beside it.
 PLACES = {
@@ -218,3 +225,34 @@ def test_a_folder_with_dots_is_resolved_once(tmp_path, monkeypatch):
     assert resolved_folder('.') == tmp_path
     assert resolved_folder('link') == tmp_path / 'link'
     assert resolved_folder('link/../x') == tmp_path / 'x'
+
+
+@pytest.mark.parametrize('on_one_disk', [True, False])
+def test_a_whole_file_is_moved_to_an_output(tmp_path, monkeypatch, on_one_disk):
+    monkeypatch.setattr(outputs, '_on_one_disk', lambda *_: on_one_disk)
+    there = tmp_path / 'there'
+    there.write_text('old')
+    there.chmod(0o640)
+    for target in (tmp_path / 'new' / 'x', there):
+        part = tmp_path / 'part'
+        part.write_text('whole')
+        move_output(part, target, overwrite=True)
+        assert target.read_text() == 'whole'
+        assert not part.exists()
+    assert there.stat().st_mode & 0o777 == 0o640
+
+    part.write_text('again')
+    with pytest.raises(FileExistsError, match='exists already'):
+        move_output(part, there)
+    assert (there.read_text(), part.read_text()) == ('whole', 'again')
+
+
+def test_a_move_that_fails_names_the_output_and_leaves_no_folder(tmp_path, monkeypatch):
+    def refuse(part, target):
+        raise OSError(errno.EDQUOT, 'Disk quota exceeded')
+
+    monkeypatch.setattr(outputs, '_put', refuse)
+    (tmp_path / 'part').write_text('whole')
+    with pytest.raises(OSError, match=r'cannot be written .*new/x'):
+        move_output(tmp_path / 'part', tmp_path / 'new' / 'x')
+    assert [path.name for path in tmp_path.iterdir()] == ['part']

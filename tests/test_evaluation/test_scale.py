@@ -9,7 +9,6 @@ import pytest
 from mmaslp import fit_calibrator
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.evaluation.result import strict_json
-from mmaslp.files.prob_maps import USUAL
 from mmaslp.metrics.image_metrics import object_auroc
 from mmaslp.metrics.objects import MaskTable
 from mmaslp.workflows.review import _Reviews, review_image
@@ -105,10 +104,10 @@ def test_a_review_keeps_four_kilobytes_of_an_image():
     calibrator = fit_calibrator(
         [prob for prob, _ in scenes], [mask for _, mask in scenes]
     )
-    whole = _Reviews(None, USUAL, {})
+    whole = _Reviews(None, {})
 
     def merge(chunk):
-        shard = _Reviews(None, USUAL, {})
+        shard = _Reviews(None, {})
         for number in range(CHUNK * chunk, CHUNK * (chunk + 1)):
             prob, _ = SCENES[number % len(SCENES)]
             shard.rows.append(review_image(calibrator, f'{number:05d}', prob))

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmaslp.files.prob_maps import MapReader, nifti_of, write_prob_map
+from mmaslp.files.prob_maps import MapReader, write_prob_map
+from mmaslp.files.stored_maps import StoredMap
 
 
 @settings(max_examples=30, deadline=None)
@@ -129,5 +130,5 @@ def test_a_channel_is_named_of_maps_with_channels_only(tmp_path):
 def test_the_longest_name_that_a_map_may_have(tmp_path):
     file = tmp_path / f'{"n" * 251}.npy'
     np.save(file, np.full((4, 4), 0.3, np.float32))
-    assert nifti_of(file) is None
-    assert MapReader().grid_of(file) is None
+    assert StoredMap(file).nifti is None
+    assert StoredMap(file).grid is None

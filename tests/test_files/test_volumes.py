@@ -13,6 +13,7 @@ from mmaslp import Calibrator, fit_calibrator
 from mmaslp.commands import run_command
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.reviews import Judged
+from mmaslp.files.stored_maps import StoredMap
 from mmaslp.files.volumes import Grid, grid_of, read_nifti
 from mmaslp.metrics import CalibrationHistogram
 from mmaslp.workflows.measure import evaluate_maps
@@ -124,7 +125,7 @@ def test_slices_lie_across_the_coarsest_axis(tmp_path, axis):
     maps, masks = tmp_path / 'maps', tmp_path / 'masks'
     reader = MapReader()
     result = evaluate_maps(maps, masks, resamples=0, reader=reader)
-    assert reader.slice_axis(maps / '00.nii.gz') == axis
+    assert StoredMap(maps / '00.nii.gz').slice_axis == axis
     straight = write_volumes(tmp_path / 'straight')
     expected = evaluate_maps(*straight[:2], resamples=0)
     assert result.metrics == expected.metrics
@@ -163,7 +164,7 @@ def test_the_plan_of_nnunet_names_the_slices(tmp_path):
     (tmp_path / 'plans.json').write_text(json.dumps(plans))
     reader = MapReader()
     np.testing.assert_array_equal(reader.read(tmp_path / 'a.npz'), prob)
-    assert reader.slice_axis(tmp_path / 'a.npz') == 2
+    assert StoredMap(tmp_path / 'a.npz').slice_axis == 2
 
 
 def test_a_transposed_mask_is_named(tmp_path, capsys):

@@ -26,8 +26,8 @@ class Names:
     def __init__(self):
         self.seen = []
 
-    def add(self, name, path, prob, label):
-        self.seen.append((name, path.stem, prob.shape))
+    def add(self, name, stored, prob, label):
+        self.seen.append((name, stored.path.stem, prob.shape))
 
     def merge(self, other):
         self.seen += other.seen

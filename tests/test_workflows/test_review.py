@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmaslp.calibration import fit_calibrator
-from mmaslp.files.prob_maps import USUAL, write_prob_map
+from mmaslp.files.prob_maps import write_prob_map
 from mmaslp.files.reviews import Reviewed
 from mmaslp.workflows.review import (
     ReviewOptions,
@@ -31,10 +31,10 @@ def row(number, score):
 
 def merged(scores, most, chunk=16):
     """Rows as processes hand them over, a chunk at a time."""
-    whole = _Reviews(None, USUAL, {'views': most})
+    whole = _Reviews(None, {'views': most})
     rows = [row(number, score) for number, score in enumerate(scores)]
     for first in range(0, len(rows), chunk):
-        whole.merge(_Reviews(None, USUAL, {}, rows[first : first + chunk]))
+        whole.merge(_Reviews(None, {}, rows[first : first + chunk]))
     return whole.rows
 
 
