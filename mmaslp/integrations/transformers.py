@@ -455,7 +455,13 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self._called = False
         self._model = model
         name = type(self).__name__
-        saved = state.stateful_callbacks.get(name, {}).get('attributes', {})
+        kept = state.stateful_callbacks.get(name, {})
+        if isinstance(kept, list):
+            raise ValueError(
+                'the Trainer has two SelfCalibrations: give it one, whose loss is its '
+                'compute_loss_func'
+            )
+        saved = kept.get('attributes', {})
         if state.global_step and not same_weights(model, saved.get('fingerprint')):
             raise ValueError(
                 'the Trainer has not loaded all weights of the checkpoint, as names in '

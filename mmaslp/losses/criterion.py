@@ -270,7 +270,8 @@ class SelfCalibratingBCE(nn.Module):
         labels = self.target.as_maps(labels)
         if valid is not None:
             valid = self.target.as_maps(valid)
-        maps_per_image = len(labels) // max(1, shape[0])
+        # A batch may be empty.
+        maps_per_image = max(1, len(labels) // max(1, shape[0]))
 
         strength = self.target.strength(labels, valid, sample, self.training)
         if not per_pixel:

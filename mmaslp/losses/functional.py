@@ -149,7 +149,7 @@ def _mean_per_image(
         pixels.mul_(valid)
     total = pixels.flatten(1).sum(1).view(-1, maps_per_image).sum(1)
     if valid is None:
-        return total / (maps_per_image * pixels[0].numel())
+        return total / (maps_per_image * pixels.shape[1:].numel())
     return total / valid.flatten(1).sum(1).view(-1, maps_per_image).sum(1)
 
 

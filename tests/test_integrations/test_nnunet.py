@@ -324,6 +324,33 @@ def test_a_validation_loss_is_that_of_nnunet_and_teaches_no_errors(toy):
     trainer.on_train_end()
 
 
+def test_a_warmup_is_a_share_of_the_epochs(toy):
+    trainer = toy()
+    for wrong in ('third', float('nan'), 5):
+        trainer.warmup = wrong
+        with pytest.raises(ValueError, match='warmup must be a number, at least 0'):
+            trainer.initialize()
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint_alone(toy, tmp_path, monkeypatch):
+    trainer = toy()
+    trainer.initialize()
+    file = tmp_path / 'end' / 'checkpoint_latest.pth'
+    file.parent.mkdir()
+    trainer.save_checkpoint(str(file))
+    before = file.read_bytes()
+
+    def fill(content, path):
+        Path(path).write_bytes(b'cut')
+        raise RuntimeError('[enforce fail] unexpected pos 64 vs 0')
+
+    monkeypatch.setattr(torch, 'save', fill)
+    with pytest.raises(OSError, match=r'checkpoint_latest\.pth cannot be written'):
+        trainer.save_checkpoint(str(file))
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    assert file.read_bytes() == before
+
+
 def train_at_0(trainer, levels_of_loss):
     """Train with levels that stay at 0, or with BCE in their place."""
     trainer.initialize()

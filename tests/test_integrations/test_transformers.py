@@ -132,6 +132,13 @@ def test_a_calibrator_of_the_user_is_not_replaced(tmp_path):
     assert Calibrator.load(file).record['images'] == 11
 
 
+def test_two_callbacks_are_refused(tmp_path):
+    one = trainer(tmp_path, SelfCalibration(BandLevels()))
+    one.add_callback(SelfCalibration(levels=None))
+    with pytest.raises(ValueError, match='the Trainer has two SelfCalibrations'):
+        one.train()
+
+
 def test_one_callback_of_two_trainings_replaces_no_calibrator_either(tmp_path):
     calibration = SelfCalibration(levels=None)
     trainer(tmp_path / 'one', calibration).train()

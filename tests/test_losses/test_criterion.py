@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from mmaslp.common.bands import border_bands
-from mmaslp.levels import BandLevels, ImageLevels
+from mmaslp.levels import BandLevels, ImageBandLevels, ImageLevels
 from mmaslp.losses import SelfCalibratingBCE
 
 LABELS = torch.tensor([[[0, 1], [1, 1]], [[1, 0], [0, 255]]])
@@ -75,6 +75,17 @@ def test_only_ignored_pixels_give_zero():
     loss.backward()
     assert loss.item() == 0
     assert not logits.grad.any()
+
+
+@pytest.mark.parametrize('size', [(4, 4), (2, 4, 4)])
+def test_a_batch_without_an_image_gives_zero_and_no_error(size):
+    levels = ImageBandLevels()
+    levels.levels.fill_(0.2)
+    logits = torch.zeros(0, 1, *size, requires_grad=True)
+    loss = SelfCalibratingBCE(levels)(logits, torch.zeros(0, *size))
+    loss.backward()
+    assert loss.item() == 0
+    assert levels.error_sums.tolist() == [0, 0]
 
 
 def test_half_precision_is_computed_in_float32():

@@ -237,10 +237,35 @@ def _tensors_of(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 def _says_when(checkpoint: Mapping[str, Any]) -> bool:
     """Whether a checkpoint says at which epoch and iteration it was written."""
-    meta = checkpoint.get('meta')
-    if not isinstance(meta, Mapping):
-        return False
+    meta = checkpoint['meta']
     return all(isinstance(meta.get(unit), int) for unit in ('epoch', 'iter'))
+
+
+# Of a group of parameters, beside the options of the optimizer.
+_OF_GROUP = {'params', 'param_names', 'initial_lr'}
+
+
+def _of_another_optimizer(runner: Any, checkpoint: Mapping[str, Any]) -> bool:
+    """Whether the saved state is that of another kind of optimizer than the runner's.
+
+    torch loads it, and fails at the first step. One that only lacks options may be of
+    an older torch. Several optimizers are not compared.
+    """
+    optimizer = getattr(getattr(runner, 'optim_wrapper', None), 'optimizer', None)
+    saved = checkpoint.get('optimizer')
+    built = isinstance(optimizer, torch.optim.Optimizer)
+    if not built or not isinstance(saved, Mapping):
+        return False
+
+    options = optimizer.defaults.keys()
+    for group in saved.get('param_groups', ()):
+        if not isinstance(group, Mapping):
+            return True
+        lacking = options - group.keys()
+        unknown = group.keys() - options - _OF_GROUP
+        if lacking and unknown:
+            return True
+    return False
 
 
 class WeightsHook(Hook):
@@ -260,11 +285,18 @@ class WeightsHook(Hook):
         needed = {'meta'}
         if not osp.isdir(path):
             needed |= {'message_hub', 'optimizer'}
-        lacking = not needed <= set(checkpoint) or not _says_when(checkpoint)
+        parts = {key for key, part in checkpoint.items() if isinstance(part, Mapping)}
+        lacking = not needed <= parts or not _says_when(checkpoint)
         if runner._resume and lacking:
             raise ValueError(
                 f'{path} lacks the state of the optimizer, or where its training was: '
                 'leave `resume` out, which starts a new training from its weights'
+            )
+        if runner._resume and _of_another_optimizer(runner, checkpoint):
+            raise ValueError(
+                f'{path} has the state of another optimizer than the config: take the '
+                'optim_wrapper that it was trained with, or leave --resume out, which '
+                'starts a new training from its weights'
             )
         # A folder of shards is not compared.
         if misfit and not osp.isdir(path):

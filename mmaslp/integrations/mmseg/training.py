@@ -4,13 +4,14 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook, LoggerHook
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
@@ -21,7 +22,7 @@ from ...files.images import IMAGE_SUFFIXES
 from ...files.names import some
 from .checkpoint import WeightsHook, check_checkpoint, safe_loading
 from .checks.run import check_once
-from .config import build_runner, name_run, type_of
+from .config import build_runner, listed, name_run, type_of
 from .data import dataset_of, folders_named, inputs_of, sets_named
 from .saving import PARTS, save_safely
 from .work_dir import (
@@ -94,7 +95,7 @@ def prepare_training(
     runner.replaces_training = overwrite
     check_once(runner, ('train', 'val'))
     datasets = [dataset_of(runner.train_loop), dataset_of(runner.val_loop)]
-    _check_inputs(cfg.work_dir, inputs_of(cfg, datasets))
+    check_written_folders(runner, inputs_of(cfg, datasets))
     if resume:
         runner.register_hook(WeightsHook())
 
@@ -191,6 +192,8 @@ def naming_full_disk(folder: str) -> Iterator[None]:
 def check_work_dir(cfg: Config) -> None:
     """Refuse, before it is made, a work directory in a folder that the config reads.
 
+    So also the folder of the visualizer, which MMEngine makes when it is built.
+
     Raises:
         ValueError: It lies in a folder of images or masks, or holds images.
     """
@@ -201,6 +204,27 @@ def check_work_dir(cfg: Config) -> None:
         for dataset in sets_named(cfg, split):
             read += folders_named(dataset)
     _check_inputs(cfg.work_dir, read)
+    visualizer = cfg.get('visualizer') or {}
+    for part in (visualizer, *listed(visualizer.get('vis_backends'))):
+        if isinstance(part, Mapping) and part.get('save_dir'):
+            file = Path(part['save_dir']) / '_'
+            check_outputs({'save_dir of the visualizer': file}, read)
+
+
+def check_written_folders(runner: Runner, inputs: Iterable[str]) -> None:
+    """Refuse a run that writes into a folder that it reads, also by a hook.
+
+    Raises:
+        ValueError: The work directory, or the ``out_dir`` of a hook, lies in one.
+    """
+    inputs = list(inputs)
+    _check_inputs(runner.work_dir, inputs)
+    for hook in runner.hooks:
+        folder = getattr(hook, 'out_dir', None)
+        if isinstance(hook, (CheckpointHook, LoggerHook)) and folder is not None:
+            name = f'out_dir of {type(hook).__name__}'
+            if '://' not in str(folder):
+                check_outputs({name: Path(folder) / '_'}, inputs)
 
 
 def _check_inputs(folder: str, inputs: Iterable[str]) -> None:

@@ -28,7 +28,14 @@ NOTES = '.mmaslp_written.json'
 def earlier_training(folder: str) -> list[str]:
     """List what an earlier training left that another one would replace."""
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    return [os.path.join(folder, n) for n in sorted(names) if _REPLACED.fullmatch(n)]
+    paths = []
+    for name in sorted(names):
+        path = os.path.join(folder, name)
+        # Of folders only one of shards is a training's.
+        is_file = not os.path.isdir(path) or name.endswith('.pth')
+        if is_file and _REPLACED.fullmatch(name):
+            paths.append(path)
+    return paths
 
 
 def checkpoints_in(folder: str) -> list[str]:

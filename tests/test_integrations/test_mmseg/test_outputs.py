@@ -3,18 +3,24 @@
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from mmaslp import ReviewHook, fit_calibrator
 from mmaslp.integrations.mmseg import training
 from mmaslp.integrations.mmseg.testing import EvaluationOptions, evaluate, sets_of_test
-from mmaslp.integrations.mmseg.training import prepare_training
+from mmaslp.integrations.mmseg.training import (
+    check_work_dir,
+    check_written_folders,
+    prepare_training,
+)
 from tests.evil import command, write_evil
 from tests.grids import pairs
 
@@ -209,6 +215,29 @@ def test_a_calibrator_without_an_effect(run_here, capsys, metric):
 def test_a_training_into_the_data(run_here, capsys, part):
     assert command('train', 'c.py', '--work-dir', f'toy/train/{part}') == 2
     assert 'contains images: name another --work-dir' in capsys.readouterr().err
+
+
+def test_a_hook_that_writes_into_the_data(tmp_path):
+    hooks = [CheckpointHook(out_dir='s3://bucket'), CheckpointHook()]
+    hooks.append(CheckpointHook(out_dir=str(tmp_path / 'images' / 'new')))
+    runner = SimpleNamespace(work_dir=str(tmp_path / 'run'), hooks=hooks[:2])
+    check_written_folders(runner, [str(tmp_path / 'images')])
+    runner.hooks = hooks
+    with pytest.raises(ValueError, match=r'out_dir of CheckpointHook .*/images/new'):
+        check_written_folders(runner, [str(tmp_path / 'images')])
+
+
+@pytest.mark.parametrize(
+    'visualizer',
+    [
+        dict(save_dir='toy/train/images/new'),
+        dict(vis_backends=[dict(type='LocalVisBackend', save_dir='toy/val/masks')]),
+    ],
+)
+def test_a_visualizer_that_writes_into_the_data(toy, visualizer):
+    cfg = toy.config('run', visualizer=visualizer)
+    with pytest.raises(ValueError, match=r'of the visualizer toy/(train|val)/'):
+        check_work_dir(cfg)
 
 
 def test_a_training_in_a_used_work_directory_goes_on_as_in_mmsegmentation(run_here):

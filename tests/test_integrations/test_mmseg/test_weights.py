@@ -40,11 +40,23 @@ def test_the_hook_refuses():
     )
     hook.after_load_checkpoint(runner, whole)
     damaged = [dict(whole, meta=meta) for meta in ({}, {'epoch': 1, 'iter': '2'}, [])]
+    damaged.append(dict(whole, optimizer=[1]))
     for part in ('meta', 'message_hub', 'optimizer'):
         damaged.append({key: whole[key] for key in whole if key != part})
     for checkpoint in damaged:
         with pytest.raises(ValueError, match='lacks the state of the optimizer, or'):
             hook.after_load_checkpoint(runner, checkpoint)
+
+    adam = torch.optim.Adam(runner.model.parameters())
+    whole['optimizer'] = adam.state_dict()
+    runner.optim_wrapper = SimpleNamespace(optimizer=adam)
+    hook.after_load_checkpoint(runner, whole)
+    with pytest.raises(ValueError, match='has the state of another optimizer'):
+        hook.after_load_checkpoint(runner, dict(whole, optimizer={'param_groups': 'x'}))
+    sgd = torch.optim.SGD(runner.model.parameters(), momentum=0.9)
+    runner.optim_wrapper = SimpleNamespace(optimizer=sgd)
+    with pytest.raises(ValueError, match='has the state of another optimizer'):
+        hook.after_load_checkpoint(runner, whole)
 
 
 def net(width=4, channels=1, depth=1):

@@ -58,13 +58,14 @@ def test_what_a_training_wrote_is_known_until_it_changes(tmp_path):
 def test_overwriting_takes_old_tables_away_and_leaves_new_ones(tmp_path):
     for name in ('alpha.csv', 'levels.csv', 'epoch_1.pth'):
         (tmp_path / name).write_text('old')
+    (tmp_path / 'calibrator.json').mkdir()  # of a person
     assert str(tmp_path / 'levels.csv') not in files_taken_over(str(tmp_path))
     note_written(tmp_path / 'levels.csv')
     takeover = Takeover(files_taken_over(str(tmp_path)))
     (tmp_path / 'alpha.csv').write_text('of the new training')
     takeover.run(())
     left = {p.name for p in tmp_path.iterdir()}
-    assert left == {'alpha.csv', '.mmaslp_written.json'}
+    assert left == {'alpha.csv', 'calibrator.json', '.mmaslp_written.json'}
 
 
 def with_calibrator(toy, epochs=3):

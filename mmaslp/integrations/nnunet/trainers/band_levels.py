@@ -1,6 +1,7 @@
 """Trainers for ``nnUNetv2_train -tr``, found through ``nnUNet_extTrainer``."""
 
 import os
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor
 
 from mmaslp import BandLevels, ImageBandLevels, SelfCalibratingBCE
+from mmaslp.common.arguments import check_number
 from mmaslp.common.replacing import replaced
 from mmaslp.integrations.nnunet.loss import (
     DeepSupervision,
@@ -53,7 +55,8 @@ class nnUNetTrainerBandLevels(nnUNetTrainer):
         self.levels = self.session.levels
         # The validation of the last epoch moves levels in vain.
         validations = self.num_epochs - 1
-        plan = self.session.plan(validations, int(self.warmup * validations))
+        warmup = check_number('warmup', self.warmup, at_least=0, below=1)
+        plan = self.session.plan(validations, int(warmup * validations))
         plan.check('train for more epochs', self.session.logger)
         super().initialize()
 
@@ -136,13 +139,25 @@ class nnUNetTrainerBandLevels(nnUNetTrainer):
         if self.local_rank or self.disable_checkpointing:
             return
         part = f'{filename}.part'
-        super().save_checkpoint(part)
-        checkpoint = torch.load(part, map_location='cpu', weights_only=False)
-        checkpoint[STATE] = self.session.state_dict()
-        # The network is that of a trainer of nnU-Net, which predicts without mmaslp.
-        checkpoint['trainer_name'] = self._trainer_of_network()
-        torch.save(checkpoint, part)
-        os.replace(part, filename)
+        try:
+            super().save_checkpoint(part)
+            checkpoint = torch.load(part, map_location='cpu', weights_only=False)
+            checkpoint[STATE] = self.session.state_dict()
+            # The network is that of a trainer of nnU-Net, which predicts without
+            # mmaslp.
+            checkpoint['trainer_name'] = self._trainer_of_network()
+            torch.save(checkpoint, part)
+            os.replace(part, filename)
+        except (OSError, RuntimeError) as error:
+            # torch does not name the file.
+            reason = ' '.join(str(error).split())
+            raise OSError(
+                f'{filename} cannot be written; an earlier one stays. Is the disk '
+                f'full? ({reason})'
+            ) from error
+        finally:
+            with suppress(OSError):
+                os.remove(part)
 
     def _trainer_of_network(self) -> str:
         """Name of the class that builds the network."""
