@@ -35,6 +35,7 @@ FILES = (
     'files.map_pairs',
     'files.prob_maps',
     'files.reviews',
+    'files.stored_maps',
     'files.coco',
     'report.page',
 )
