@@ -82,8 +82,8 @@ def of_pairs(regime, data, keys):
 of_other_sets = of_pairs(
     'pretrained',
     {
-        'people, 2': 'ccp_person_320',
-        'steel defects, 1': 'sd_saliency_900',
+        'people, 3': 'ccp_person_320',
+        'steel defects, 2': 'sd_saliency_900',
         'nuclei, 1': 'dsb2018_nuclei_native',
     },
     ('ece', 'nll', 'aurc', 'nll corruptions'),
@@ -97,7 +97,7 @@ of_few_images = of_pairs(
         'steel defects': 'sd_saliency_900',
         'magnetic tiles': 'mt_defect',
     },
-    ('acc', 'ece', 'nll', 'aurc', 'nll corruptions'),
+    ('ece', 'nll', 'aurc', 'nll corruptions'),
 )
 
 
@@ -336,7 +336,7 @@ def of_prompts(row, above):
 def of_demo(row, above):
     """Means of the three seeds of a training."""
     seeds = [run[row[0]] for run in load('demo')['runs'].values()]
-    keys = ('ece', 'nll', 'dice', 'auroc_object', 'dice_error')
+    keys = ('ece', 'nll', 'dice', 'auroc_object')
     return [sum(seed[key] for seed in seeds) / len(seeds) for key in keys]
 
 
@@ -370,7 +370,7 @@ SOURCES = (
     Source('levels.md', '| training | accuracy | ECE | NLL | AURC |', of_levels),
     Source('levels.md', '| | from BCE | from levels by band |', of_differences),
     Source('levels.md', '| set, seeds | ECE: BCE | levels |', of_other_sets),
-    Source('levels.md', '| set | accuracy: BCE | levels |', of_few_images),
+    Source('levels.md', '| set | ECE: BCE | levels |', of_few_images),
     Source('levels.md', '| `doctor --levels` |', of_mmseg),
     Source('aslp.md', '| set, training | ECE |', of_short_paper),
     Source(BENCHMARKS, '| set, training | accuracy | ECE |', of_paper),
