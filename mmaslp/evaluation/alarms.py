@@ -152,19 +152,9 @@ def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[Beyond]:
     """
     beyond = {}
     for key, limit in limits.items():
-        value = result.value_of(key)
-        if value is None or isnan(value) or isnan(limit):
-            raise ValueError(
-                f'`limits={key}={limit:g}`: {result.model} has no value of it here, or '
-                'the limit is not a number, so that it cannot be checked: leave it out'
-            )
-
-        text = f'{result.model}: {key} is {value:.6g}'
-        if metric_of(key).better == 'lower':
-            if value > limit:
-                beyond[key] = f'{text}, above its limit {limit:g}'
-        elif value < limit:
-            beyond[key] = f'{text}, below its limit {limit:g}'
+        text = _text_if_beyond(result, key, limit)
+        if text:
+            beyond[key] = text
     if not beyond:
         return []
 
@@ -173,18 +163,39 @@ def beyond_limits(result: Result, limits: Mapping[str, float]) -> list[Beyond]:
     tests = max(1, sum(change.is_tested for change in changes.values()))
     told = []
     for key, text in beyond.items():
-        if key in changes and not units.can_tell(tests):
-            needed = f'{units.text}, and a test needs {units.needed(tests)}'
-            told.append(Beyond(f'{text}; too few to judge: {needed}', rings=True))
-        elif key not in changes or not changes[key].is_tested:
-            told.append(Beyond(f'{text}; it is not tested over images', rings=True))
-        elif changes[key].differs:
-            told.append(
-                Beyond(f'{text}, which is more than chance explains', rings=True)
-            )
-        else:
-            told.append(Beyond(f'{text}, which may be chance', rings=False))
+        chance = _chance_of(changes.get(key), units, tests)
+        told.append(replace(chance, text=text + chance.text))
     return told
+
+
+def _text_if_beyond(result: Result, key: str, limit: float) -> str:
+    """Say that a metric is beyond its limit; '' if it is not."""
+    value = result.value_of(key)
+    if value is None or isnan(value) or isnan(limit):
+        raise ValueError(
+            f'`limits={key}={limit:g}`: {result.model} has no value of it here, or the '
+            'limit is not a number, so that it cannot be checked: leave it out'
+        )
+
+    text = f'{result.model}: {key} is {value:.6g}'
+    if metric_of(key).better == 'lower':
+        if value > limit:
+            return f'{text}, above its limit {limit:g}'
+    elif value < limit:
+        return f'{text}, below its limit {limit:g}'
+    return ''
+
+
+def _chance_of(change: Difference | None, units: Units, tests: int) -> Beyond:
+    """Say whether a distance from a limit may be chance, in one of so many tests."""
+    if change is not None and not units.can_tell(tests):
+        needed = f'{units.text}, and a test needs {units.needed(tests)}'
+        return Beyond(f'; too few to judge: {needed}', rings=True)
+    if change is None or not change.is_tested:
+        return Beyond('; it is not tested over images', rings=True)
+    if change.differs:
+        return Beyond(', which is more than chance explains', rings=True)
+    return Beyond(', which may be chance', rings=False)
 
 
 def _changes_from(

@@ -279,9 +279,6 @@ class Evaluator:
             raise ValueError('images and volumes are mixed: measure each kind alone')
         calibrated = check_bool('calibrated', calibrated)
         table = self._table(calibrated, groups)
-        pixels = self._images(calibrated).histogram.pixels()
-        bins = self.options['bins']
-        mode = self.options['mode']
         if len(set(table.names)) < len(table):
             warnings.warn(
                 f'{model}, {dataset}: two images have one name: measure each once, '
@@ -289,26 +286,23 @@ class Evaluator:
                 stacklevel=2,
             )
 
-        settings = dict(settings or {})
-        settings |= {'bins': bins, 'mode': mode}
-        if calibrated:
-            settings.setdefault('calibrator', 'given')
-        if groups is not None:
-            settings['groups'] = table.num_groups
         intervals: dict[str, list[float]] = {}
         if check_resamples(resamples):
-            settings['resamples'] = resamples
             drawn = resample(table, resamples)
             intervals = {key: drawn.interval(key).tolist() for key in drawn.values}
 
+        pixels = self._images(calibrated).histogram.pixels()
+        bins = self.options['bins']
+        mode = self.options['mode']
         # Those of all pixels are exact; sums over images are rounded.
         metrics = metrics_of_sums(table) | pixels.compute(bins, mode)
         positive = {}
         if mode == 'top_label' and pixels.num_classes == 2:
             positive = pixels.compute(bins, 'positive')
+
         result = Result(
             table,
-            settings,
+            self._settings(settings, calibrated, table, resamples),
             metrics,
             intervals,
             positive,
@@ -319,6 +313,24 @@ class Evaluator:
         if calibrated:
             return replace(result, model=model + CALIBRATED)
         return result
+
+    def _settings(
+        self,
+        others: dict[str, Any] | None,
+        calibrated: bool,
+        table: ImageTable,
+        resamples: int,
+    ) -> dict[str, Any]:
+        """How it was measured, after other settings."""
+        settings = dict(others or {})
+        settings |= {'bins': self.options['bins'], 'mode': self.options['mode']}
+        if calibrated:
+            settings.setdefault('calibrator', 'given')
+        if table.groups is not None:
+            settings['groups'] = table.num_groups
+        if resamples:
+            settings['resamples'] = resamples
+        return settings
 
     def _images(self, calibrated: bool) -> ImageSet:
         if calibrated:

@@ -135,24 +135,50 @@ class MapReader:
             )
 
     def _read(self, stored: StoredMap) -> np.ndarray:
-        path = stored.path
         suffix = stored.suffix
         if suffix != '.npz' and (self.key, self.channel) != (None, None):
             raise ValueError('`key` and `channel` are for .npz maps: leave them out')
+        if suffix in ARRAY_SUFFIXES and self.logits:
+            return self._read_logits(stored.path)
+        if suffix in ARRAY_SUFFIXES:
+            return self._read_probabilities(stored)
         if suffix in IMAGE_SUFFIXES and not self.logits:
-            values, usual = _read_image(path)
-            if usual and self.max_value and self.max_value > usual:
-                raise ValueError(f'its values end at {usual}: lower `max_value`')
-            return self._scaled(path, values, usual)
-        if suffix not in ARRAY_SUFFIXES:
-            known = ', '.join(ARRAY_SUFFIXES if self.logits else MAP_SUFFIXES)
-            raise ValueError(
-                f'{"logits" if self.logits else "maps"} are read from files that end '
-                f'with {known}'
-            )
+            return self._read_grey(stored.path)
 
+        if self.logits:
+            raise ValueError(
+                f'logits are read from files that end with {", ".join(ARRAY_SUFFIXES)}'
+            )
+        raise ValueError(
+            f'maps are read from files that end with {", ".join(MAP_SUFFIXES)}'
+        )
+
+    def _read_grey(self, path: Path) -> np.ndarray:
+        values, usual = _read_image(path)
+        if usual and self.max_value and self.max_value > usual:
+            raise ValueError(f'its values end at {usual}: lower `max_value`')
+        return self._scaled(path, values, usual)
+
+    def _read_logits(self, path: Path) -> np.ndarray:
+        values = self._read_numbers(path, 'f')
+        _check_numbers(values)
+        return _checked_rank(values)
+
+    def _read_probabilities(self, stored: StoredMap) -> np.ndarray:
+        values = self._read_numbers(stored.path, 'biuf')
+        usual = None
+        if values.dtype.kind == 'f' or values.max(initial=0) <= 1:
+            usual = 1.0
+        values = self._scaled(stored.path, values, usual)
+
+        if stored.suffix == '.npz' and values.ndim == 4:
+            values = values[described(values, stored.dataset).index(self.channel)]
+        return _checked_rank(values)
+
+    def _read_numbers(self, path: Path, kinds: str) -> np.ndarray:
+        """Read an array of these kinds of numbers; with channels if one is chosen."""
         values = read_array(path, self.key)
-        if values.dtype.kind not in ('f' if self.logits else 'biuf'):
+        if values.dtype.kind not in kinds:
             raise ValueError(
                 f'contains {values.dtype}; maps are floating point in [0, 1] or '
                 'logits, or integers whose scale you state with `max_value`'
@@ -162,15 +188,7 @@ class MapReader:
                 f'`channel={self.channel!r}`: its shape {values.shape} has no axis of '
                 'channels, which is the first of four: leave it out'
             )
-        if self.logits:
-            _check_numbers(values)
-            return _checked_rank(values)
-
-        is_scaled = values.dtype.kind == 'f' or values.max(initial=0) <= 1
-        values = self._scaled(path, values, 1.0 if is_scaled else None)
-        if suffix == '.npz' and values.ndim == 4:
-            values = values[described(values, stored.dataset).index(self.channel)]
-        return _checked_rank(values)
+        return values
 
     def _scaled(
         self, path: Path, values: np.ndarray, usual: float | None

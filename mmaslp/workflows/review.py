@@ -33,6 +33,7 @@ from ..metrics.objects import MaskTable, MaskTruth, renumbered
 from .count import count_files
 
 RESAMPLES = 1000
+AT_ONCE = 100  # of them, so that many images take little memory
 
 
 @dataclass(frozen=True)
@@ -313,45 +314,54 @@ def proof(
     ``groups`` are numbers of the group of each row, such as a patient: whole groups are
     drawn then.
     """
+    group_of_row = np.arange(len(rows))
+    if groups is not None:
+        group_of_row = np.unique(groups, return_inverse=True)[1]
+    units = int(group_of_row.max(initial=-1)) + 1
+    metrics = _metrics_of_proof(rows)
+    drawn: dict[str, list[np.ndarray]] = {key: [] for key in metrics}
     rng = np.random.default_rng(seed)
-    units = len(rows)
-    if groups is None:
-        weights = draw_weights(units, RESAMPLES, rng)
-    else:
-        different, group_of_row = np.unique(groups, return_inverse=True)
-        units = len(different)
-        weights = draw_weights(units, RESAMPLES, rng)[:, group_of_row]
+    for _ in range(0, RESAMPLES, AT_ONCE):
+        weights = draw_weights(units, AT_ONCE, rng)[:, group_of_row]
+        for key, metric in metrics.items():
+            drawn[key].append(metric(weights))
+
+    measured: dict[str, tuple[float, ...]] = {}
+    for key, metric in metrics.items():
+        interval = [np.nan, np.nan]
+        if units > 1:  # one image has no interval
+            interval = percentiles(np.concatenate(drawn[key])).tolist()
+        measured[key] = (float(metric(None)), interval[0], interval[1])
+    return measured
+
+
+def _metrics_of_proof(
+    rows: Sequence[Reviewed],
+) -> dict[str, Callable[[np.ndarray | None], Any]]:
+    """By key a metric of these rows, which takes weights as :func:`mean_of_known`."""
     masks = []
+    low = []
+    area_error = []
     for row in rows:
+        expected = row.estimate
         if row.truth is not None:
-            expected = row.estimate
             probability = row.objects.probability
             masks.append(
                 MaskTable.of_image(
                     row.truth, probability, expected.dice, expected.score
                 )
             )
+            low.append(expected.dice_low)
+            area_error.append(abs(expected.area - row.truth.pixels) / expected.pixels)
+
     table = MaskTable.join(masks)
-
-    estimates = [row.estimate for row in rows]
-    low = np.array([estimate.dice_low for estimate in estimates])
-    area = np.array([estimate.area for estimate in estimates])
-    size = np.array([estimate.pixels for estimate in estimates], float)
     is_bounded = ~np.isnan(low) & (table.predicted > 0)
-    above = np.where(is_bounded, table.dice >= low, np.nan)
-
-    metrics: dict[str, Callable[[np.ndarray | None], Any]] = {
+    above = np.where(is_bounded, table.dice >= np.array(low), np.nan)
+    return {
         'ece_object': partial(object_ece, table),
         'auroc_object': partial(object_auroc, table),
         'dice_error': partial(dice_error, table),
         'covered': partial(mean_of_known, above),
         'aurc': partial(aurc_of, table),
-        'area_error': partial(mean_of_known, np.abs(area - table.foreground) / size),
+        'area_error': partial(mean_of_known, np.array(area_error)),
     }
-    measured: dict[str, tuple[float, ...]] = {}
-    for key, metric in metrics.items():
-        interval = [np.nan, np.nan]
-        if units > 1:  # one image has no interval
-            interval = percentiles(metric(weights)).tolist()
-        measured[key] = (float(metric(None)), interval[0], interval[1])
-    return measured
