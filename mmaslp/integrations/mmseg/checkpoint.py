@@ -256,8 +256,9 @@ def _of_another_optimizer(runner: Any, checkpoint: Mapping[str, Any]) -> bool:
     """
     optimizer = getattr(getattr(runner, 'optim_wrapper', None), 'optimizer', None)
     saved = checkpoint.get('optimizer')
-    built = isinstance(optimizer, torch.optim.Optimizer)
-    if not built or not isinstance(saved, Mapping):
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        return False
+    if not isinstance(saved, Mapping):
         return False
 
     options = optimizer.defaults.keys()
