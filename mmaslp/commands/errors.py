@@ -194,6 +194,9 @@ def describe(
         return Description(True, f'{line}: MMSegmentation refuses it')
     failure = f'{type(error).__name__}: {line}'
     if not building:
+        network = _part_of_network(frames)
+        if network is not None:
+            failure += f' (in {network} of the model)'
         return Description(False, failure)
 
     failure = f'{config or "the config"} cannot be built: {failure}'
@@ -252,6 +255,22 @@ def _text_of_system(error: OSError, folder: str | None) -> str:
 
 def _is_of_package(frame: FrameType) -> bool:
     return _PACKAGE in PurePath(frame.f_code.co_filename).parents
+
+
+# Packages whose layers are parts of a head or backbone that a config names.
+_OF_LAYERS = ('torch.', 'mmcv.', 'mmengine.')
+
+
+def _part_of_network(frames: Sequence[FrameType]) -> str | None:
+    """Class of the part of a network, such as a head, in which an error was raised."""
+    torch = sys.modules.get('torch')
+    for frame in reversed(frames):
+        part = frame.f_locals.get('self')
+        if torch is None or not isinstance(part, torch.nn.Module):
+            continue
+        if not type(part).__module__.startswith(_OF_LAYERS):
+            return type(part).__name__
+    return None
 
 
 def _part_that_is_built(frames: Sequence[FrameType]) -> str | None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 
 import pytest
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mmaslp.commands import COMMANDS, main
@@ -165,6 +166,20 @@ def test_failures(error, message):
     mistake, text = describe(caught(lambda: fail(error)), 'c.py')
     assert not mistake
     assert text.startswith(message)
+
+
+class FirstHead(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(7, 1, 1)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def test_a_failure_of_the_network_names_the_part():
+    error = caught(lambda: FirstHead()(torch.zeros(1, 4, 2, 2)))
+    assert describe(error).text.endswith(' (in FirstHead of the model)')
 
 
 def test_errors_while_the_host_builds_are_about_the_config():

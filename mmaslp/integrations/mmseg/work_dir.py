@@ -35,6 +35,11 @@ def earlier_training(folder: str) -> list[str]:
         is_file = not os.path.isdir(path) or name.endswith('.pth')
         if is_file and _REPLACED.fullmatch(name):
             paths.append(path)
+
+    # A training that was stopped at its first checkpoint leaves a table alone.
+    alone = [os.path.basename(path) for path in paths] == ['alpha.csv']
+    if alone and written_by_training(paths[0]):
+        return []
     return paths
 
 

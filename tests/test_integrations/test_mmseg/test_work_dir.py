@@ -55,6 +55,16 @@ def test_what_a_training_wrote_is_known_until_it_changes(tmp_path):
     assert written_by_training(file)
 
 
+def test_a_table_alone_is_no_training_if_a_training_wrote_it(tmp_path):
+    table = tmp_path / 'alpha.csv'
+    table.write_text('img_path,alpha')
+    assert earlier_training(str(tmp_path)) == [str(table)]
+    note_written(table)
+    assert earlier_training(str(tmp_path)) == []
+    (tmp_path / 'epoch_1.pth').touch()
+    assert str(table) in earlier_training(str(tmp_path))
+
+
 def test_overwriting_takes_old_tables_away_and_leaves_new_ones(tmp_path):
     for name in ('alpha.csv', 'levels.csv', 'epoch_1.pth'):
         (tmp_path / name).write_text('old')

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -109,6 +110,8 @@ class ASLPHook(Hook):
         self.log_interval = check_integer('log_interval', log_interval, at_least=1)
         self.schedule: Any = None
         self._observed_iter: int | None = None
+        # Iterations that the levels have taken part in; live in the state.
+        self._iters = torch.zeros((), dtype=torch.int64)
 
     @property
     def levels(self) -> Any:
@@ -127,7 +130,8 @@ class ASLPHook(Hook):
         for loss in losses:
             loss.criterion.bind(self.levels)
         if runner.iter > 0:
-            self._restore(runner.message_hub.get_info(self.STATE_KEY))
+            self._restore(runner.message_hub.get_info(self.STATE_KEY), runner.iter)
+        self._iters.fill_(runner.iter)
         self._publish_state(runner)
 
     def findings(self, runner: Any) -> Iterator[Finding]:
@@ -177,6 +181,7 @@ class ASLPHook(Hook):
     ) -> None:
         """Move the levels of the images of the batch, and log."""
         self.training.after_iter()
+        self._iters.fill_(runner.iter + 1)
         if runner.iter % self.log_interval == 0:
             for name, value in self.training.scalars().items():
                 runner.message_hub.update_scalar(f'train/{name}', value)
@@ -225,11 +230,12 @@ class ASLPHook(Hook):
                 kind=self.kind,
                 seed=self.seed,
                 observed_iter=self._observed_iter,
+                iters=self._iters,
                 levels=self.training.state(),
             ),
         )
 
-    def _restore(self, saved: dict | None) -> None:
+    def _restore(self, saved: dict | None, iteration: int) -> None:
         if saved is None:
             print_log(
                 'the checkpoint contains no state of ASLPHook (it was trained without '
@@ -245,6 +251,7 @@ class ASLPHook(Hook):
             self.training.load_state(saved['levels'])
             self.seed = check_integer('seed', saved['seed'], at_least=0)
             self._observed_iter = saved['observed_iter']
+            iters = int(saved.get('iters', iteration))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f'ASLPHook cannot go on: {error}; resume from another checkpoint, or '
@@ -252,3 +259,10 @@ class ASLPHook(Hook):
             ) from error
 
         print_log(f'ASLP: resumed {self.training.summary()}', 'current')
+        if iters != iteration:
+            print_log(
+                f'the levels are those of iteration {iters}: from there to iteration '
+                f'{iteration} the training went on without ASLPHook',
+                'current',
+                logging.WARNING,
+            )

@@ -15,6 +15,7 @@ from PIL import Image
 from mmaslp import ASLPHook, Calibrator, SCBCELoss
 from mmaslp.integrations.mmseg.checkpoint import allow_history_buffers
 from mmaslp.integrations.mmseg.checks.run import measuring_metric
+from mmaslp.integrations.mmseg.engine import aslp_hook
 from mmaslp.integrations.mmseg.engine.trainings import ImageTraining
 from mmaslp.levels import BandLevels, ImageLevels
 from mmaslp.metrics import BandTable
@@ -343,6 +344,18 @@ def test_checkpoint_loads_safely_and_load_from_starts_anew(toy, tmp_path):
         resumed(lambda info: info['aslp']['levels'].pop('seed'))
     with pytest.raises(ValueError, match='has levels=None; resume from'):
         resumed(lambda info: info.update(aslp=dict(version=2, alpha=torch.zeros(1))))
+
+
+def test_levels_of_an_earlier_iteration_are_told_of(monkeypatch):
+    said = []
+    monkeypatch.setattr(aslp_hook, 'print_log', lambda text, *_: said.append(text))
+    state = dict(kind=None, seed=0, observed_iter=None, levels={})
+    hook = ASLPHook(levels=None)
+    hook._restore(dict(state, iters=torch.tensor(4)), 4)
+    hook._restore(state, 9)  # of a version that did not count
+    assert len(said) == 2
+    hook._restore(dict(state, iters=torch.tensor(4)), 9)
+    assert 'those of iteration 4: from there to iteration 9' in said[-1]
 
 
 def test_resume_without_state_says_so(toy, tmp_path):
