@@ -9,6 +9,7 @@ of the modules inside of the package too.
 import inspect
 import re
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ ITEMS = ('Args', 'Attributes', 'Raises', 'Returns', 'Yields')
 SECTION = re.compile(r'^(Args|Attributes|Raises|Returns|Yields|Shape|Example):$')
 ITEM = re.compile(r'^(\S.*?)(?: \((.*)\))?: (.*)$')
 TYPED = re.compile(r'^([\w\[\], |.]+): (.*)$')
+# Members that are read as attributes.
+PROPERTIES = (property, cached_property)
 
 
 def pages() -> dict[str, str]:
@@ -171,13 +174,13 @@ def is_documented(value: Any) -> bool:
     """Whether a member is a method or a property with a docstring."""
     if isinstance(value, classmethod | staticmethod):
         value = value.__func__
-    known = inspect.isfunction(value) or isinstance(value, property)
+    known = inspect.isfunction(value) or isinstance(value, PROPERTIES)
     return known and bool(value.__doc__)
 
 
 def member_lines(owner: str, name: str, value: Any) -> list[str]:
     """Lines of a method or a property."""
-    if isinstance(value, property):
+    if isinstance(value, PROPERTIES):
         head = f'{owner}.{name}'
     else:
         function = getattr(value, '__func__', value)

@@ -1,6 +1,5 @@
 """Reviewing a folder of maps: what to expect of each image, and of its objects."""
 
-import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 from scipy.special import expit
 
@@ -15,8 +15,9 @@ from ..calibration.calibrator import Calibrator, loaded
 from ..calibration.estimates import ObjectTable
 from ..calibration.sets import SetComparison, TooFewImages
 from ..common.arguments import check_number
+from ..common.inputs import naming
 from ..common.maps import LabelledMap
-from ..files.map_pairs import MapFiles
+from ..files.map_pairs import MapFiles, read_pair
 from ..files.nnunet_maps import IGNORED
 from ..files.prob_maps import USUAL, MapReader
 from ..files.reviews import Extra, Judged, Reviewed, stored_order
@@ -46,7 +47,8 @@ class ReviewOptions:
             spacing, in mm3. Defaults to 0.0.
         extras (Mapping): What else is made of each image, by name. Defaults to nothing.
         keep (Mapping): Of some extras, of how many of the most doubtful images they are
-            kept, where a folder is reviewed. Defaults to all.
+            made, where a folder is reviewed: these maps are read twice. Defaults to
+            all.
 
     Raises:
         ValueError: A number is out of its range.
@@ -93,17 +95,56 @@ def review_maps(
     if isinstance(maps, MapFiles) and truth is not None:
         raise ValueError('truth: give the masks to MapFiles.of, beside the maps')
     files = maps if isinstance(maps, MapFiles) else MapFiles.of(maps, truth)
-    review = partial(
-        review_image,
-        calibrator,
-        logits=reader.logits,
-        options=options,
+    of_all = dict(options.extras)
+    of_some = {}
+    for key, most in options.keep.items():
+        if key in of_all and most < len(files.pairs):
+            of_some[key] = of_all.pop(key)
+
+    review = partial(review_image, calibrator, logits=reader.logits)
+    new_reviews = partial(
+        _Reviews, partial(review, options=replace(options, extras=of_all))
     )
-    new_reviews = partial(_Reviews, review, options.keep)
     reviews = count_files(
         files, new_reviews, _Reviews.add, reader, workers=workers, what='reviewing'
     )
-    return most_doubtful_first(reviews.rows)
+    rows = most_doubtful_first(reviews.rows)
+
+    for key, make in of_some.items():
+        again = partial(review, options=replace(options, extras={key: make}))
+        doubtful = rows[: options.keep[key]]
+        _add_extras(doubtful, again, files, reader, workers)
+    return rows
+
+
+def _add_extras(
+    rows: Sequence[Reviewed],
+    review: Callable[..., Reviewed],
+    files: MapFiles,
+    reader: MapReader,
+    workers: int | None,
+) -> None:
+    """Review some maps again, for what is made of them alone."""
+    jobs = []
+    for row in rows:
+        jobs.append(
+            joblib.delayed(_extras)(review, reader, row.name, *files.pairs[row.name])
+        )
+    for row, extras in zip(rows, joblib.Parallel(n_jobs=workers)(jobs)):
+        row.extras.update(extras)
+
+
+def _extras(
+    review: Callable[..., Reviewed],
+    reader: MapReader,
+    name: str,
+    pred: Path,
+    truth: Path | None,
+) -> dict[str, Any]:
+    stored = StoredMap(pred)
+    prob, label = read_pair(reader, stored, truth)
+    with naming(pred):
+        return review(name, prob, label, stored=stored).extras
 
 
 @dataclass
@@ -111,10 +152,7 @@ class _Reviews:
     """Rows, as :func:`~mmaslp.workflows.count.count_files` fills them."""
 
     review: Callable[..., Reviewed]
-    keep: Mapping[str, int]
     rows: list[Reviewed] = field(default_factory=list)
-    # By extra a heap of the numbers of the rows that have it, the surest row first.
-    doubtful: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
 
     def add(
         self,
@@ -126,21 +164,7 @@ class _Reviews:
         self.rows.append(self.review(name, prob, label, stored=stored))
 
     def merge(self, other: '_Reviews') -> None:
-        for row in other.rows:
-            self.rows.append(row)
-            for extra, number in self.keep.items():
-                self._keep_the_most_doubtful(extra, number)
-
-    def _keep_the_most_doubtful(self, extra: str, most: int) -> None:
-        """Let the surest of the rows with an extra go of it, if they are too many."""
-        heap = self.doubtful.setdefault(extra, [])
-        last = len(self.rows) - 1
-        # Of rows with one score the later one is the surer, as in a sort.
-        heapq.heappush(heap, (-_score(self.rows[last]), -last))
-
-        if len(heap) > most:
-            _, number = heapq.heappop(heap)
-            self.rows[-number].extras.pop(extra, None)
+        self.rows += other.rows
 
 
 def review_image(

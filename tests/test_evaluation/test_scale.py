@@ -104,10 +104,10 @@ def test_a_review_keeps_four_kilobytes_of_an_image():
     calibrator = fit_calibrator(
         [prob for prob, _ in scenes], [mask for _, mask in scenes]
     )
-    whole = _Reviews(None, {})
+    whole = _Reviews(None)
 
     def merge(chunk):
-        shard = _Reviews(None, {})
+        shard = _Reviews(None)
         for number in range(CHUNK * chunk, CHUNK * (chunk + 1)):
             prob, _ = SCENES[number % len(SCENES)]
             shard.rows.append(review_image(calibrator, f'{number:05d}', prob))
