@@ -21,7 +21,7 @@ from ..common.arguments import (
     reading,
 )
 from ..common.arrays import as_floats, checked
-from ..common.processes import joined, rank_and_size
+from ..common.processes import gathered, joined, rank_and_size
 from ..levels.bands import BandLevels
 from ..levels.image_bands import ImageBandLevels
 from ..metrics.band_table import BandTable
@@ -378,13 +378,25 @@ class CalibratorSession:
             self.start_validation()
 
     def take(self, count: Callable[[], CalibrationTables]) -> None:
-        """Count a validation elsewhere; a failure costs a warning, not the training."""
+        """Count a validation elsewhere; a failure costs a warning, not the training.
+
+        ``count`` gives what this process has seen. If it fails in one process, the
+        others learn that, and do not wait for its counts.
+        """
         self.start_validation()
+        tables = CalibrationTables()
+        problem = ''
         try:
-            self._tables = count()
-            self._validated = True
+            tables = count()
         except Exception as error:  # of a network, a disk, a device
-            self.logger.warning(f'{_NO_CALIBRATOR}: {error}')
+            problem = str(error) or type(error).__name__
+
+        problems = [text for text in gathered(problem) if text]
+        if problems:
+            self.logger.warning(f'{_NO_CALIBRATOR}: {problems[0]}')
+            return
+        self._tables = joined(tables)
+        self._validated = True
 
     @property
     def calibrator(self) -> Calibrator | None:

@@ -83,8 +83,11 @@ def cases_of(images: PackedImages, labels: Mapping[int, np.ndarray]) -> Iterator
     labels_of_folds = np.zeros((FOLDS, NUM_BANDS, CELLS, 2), np.int64)
     for number, group in enumerate(groups.tolist()):
         labels_of_folds[number % FOLDS] += labels[group]
-    images_of_folds = np.bincount(numbers % FOLDS, minlength=FOLDS)
-    probs = _probabilities_without(labels_of_folds, images_of_folds)
+    # As in the whole fit: all images of a patient are one case.
+    folds_and_cases = np.stack([numbers % FOLDS, images.cases])
+    folds_of_cases = np.unique(folds_and_cases, axis=1)[0]
+    cases_of_folds = np.bincount(folds_of_cases, minlength=FOLDS)
+    probs = _probabilities_without(labels_of_folds, cases_of_folds)
 
     rows_in_order = np.argsort(numbers, kind='stable')
     ends = np.cumsum(np.bincount(numbers))
@@ -107,18 +110,18 @@ def labels_of_groups(images: Iterable[ImageCounts]) -> dict[int, np.ndarray]:
     return labels
 
 
-def _probabilities_without(labels: np.ndarray, images: np.ndarray) -> list[np.ndarray]:
+def _probabilities_without(labels: np.ndarray, cases: np.ndarray) -> list[np.ndarray]:
     """``(CODES,)`` probabilities by a calibrator of the other folds, for each fold.
 
-    ``labels`` are the pixels of each fold, ``images`` is how many it has.
+    ``labels`` are the pixels of each fold, ``cases`` is how many it has.
     """
     probs = []
     for fold in range(FOLDS):
         others = labels.sum(0) - labels[fold]
         prob = UNCALIBRATED
         if others[..., 1].any():
-            images_of_others = int(images.sum() - images[fold])
-            prob = probabilities(fit_maps(others, images_of_others, *MASK_KIND))
+            cases_of_others = int(cases.sum() - cases[fold])
+            prob = probabilities(fit_maps(others, cases_of_others, *MASK_KIND))
         probs.append(prob)
     return probs
 

@@ -345,7 +345,8 @@ def _costs(
     images: ImageRows, objects: ObjectRows, prob: np.ndarray
 ) -> list[list[float]]:
     """What leaving out objects below each of CUTS does, see ``Decisions.cuts``."""
-    real = objects.real & objects.labelled
+    real = objects.labelled & objects.real
+    false = objects.labelled & ~objects.real
     costs = []
     for cut in CUTS:
         gone = prob < cut
@@ -354,7 +355,7 @@ def _costs(
         size = left.sum(1) + images.foreground
         dice = np.where(size > 0, 2 * left[:, 1] / np.maximum(size, 1), 1.0)
         kept_real = 1 - (real & gone).sum() / real.sum()
-        left_false = (~real & ~gone).sum() / len(images)
+        left_false = (false & ~gone).sum() / len(images)
         costs.append([cut, kept_real, left_false, dice.mean()])
     return five_digits(costs)
 

@@ -57,6 +57,14 @@ class PackedImages:
         """``(I,)`` group of each image."""
         return np.array([row.group for row in self._rows], int)
 
+    @property
+    def cases(self) -> list[int]:
+        """list[int]: Key of each image, of one that has none its number."""
+        return [
+            number if row.key is None else row.key
+            for number, row in enumerate(self._rows)
+        ]
+
 
 def _pack(image: ImageCounts) -> bytes:
     """Give the counts of an image as bytes.

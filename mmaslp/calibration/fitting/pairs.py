@@ -219,10 +219,6 @@ def _zipped(prob: Any, label: Any) -> Iterator[Any]:
         ) from error
 
 
-def _gives_batches(loader: Any) -> bool:
-    return getattr(loader, 'batch_sampler', None) is not None
-
-
 def _checked_pair(pair: Any, number: int) -> tuple[Any, Any]:
     """A map, or a batch of maps, and its labels; ValueError if it is anything else."""
     if len(pair) != 2 or isinstance(pair, Mapping):

@@ -73,9 +73,10 @@ def tables_of_checkpoint(
         images = list(image_ids(loader.dataset))
         if repeats_images(loader.dataset):
             raise ValueError(f'{REPEATED}: name the data set in it')
-        return collect_tables(
+        tables = collect_tables(
             runner.model, loader, validation_reader(cfg), group(images), windows
         )
+        return joined(tables)
 
 
 def _run_of_fit(cfg: Config) -> Config:
@@ -130,9 +131,8 @@ def collect_tables(
 ) -> CalibrationTables:
     """Run a model once over a data loader of images with labels, and count.
 
-    Every process sees its part of the images; the counts are those of all. ``numbers``
-    are those of the groups of the images; by default every image is on its own. With
-    ``windows`` the decision that nothing is there is learned from an object-free window
+    Every process counts its part of the images. ``numbers`` are those of the groups of
+    all images; by default every image is on its own. With ``windows`` the decision that nothing is there is learned from an object-free window
     of each image too.
     """
     size = len(loader.dataset)
@@ -163,7 +163,7 @@ def collect_tables(
                     tables.add_negative_crop(prob)
     finally:
         model.train(training)
-    return joined(tables)
+    return tables
 
 
 def maps_of_windows(

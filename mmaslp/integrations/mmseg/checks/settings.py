@@ -6,6 +6,7 @@ they change is the patch of the doctor.
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,12 +124,12 @@ def _our_losses(model: Mapping[str, Any]) -> list[Any]:
 def _add_hook(cfg: Config, levels: str) -> Iterator[Finding]:
     """Train with levels, or without if the training is too short for them."""
     if levels in BAND_LEVELS and _too_short(cfg):
-        too_few = WARMUP * (LEAST + 1) // (WARMUP - 1)
+        enough = next(epochs for epochs in count(1) if _moves(epochs) >= LEAST)
         yield Finding(
             'warning',
             f'the training is too short for levels={levels!r}, which move after '
             'validations; the patch trains with binary cross entropy',
-            f'more than {too_few} epochs, or other `levels`',
+            f'{enough} epochs or more, or other `levels`',
         )
         levels = 'none'
     hook = dict(HOOKS_OF_LEVELS[levels])
@@ -169,7 +170,12 @@ def _add_metric(cfg: Config, has_hook: bool) -> Iterator[Finding]:
 def _too_short(cfg: Config) -> bool:
     """Whether a training has too few epochs for validations that move levels."""
     epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
-    return epochs is not None and epochs - 1 - epochs // WARMUP < LEAST
+    return epochs is not None and _moves(epochs) < LEAST
+
+
+def _moves(epochs: int) -> int:
+    """Validations that move levels: not those of the warm-up, nor the last one."""
+    return epochs - 1 - epochs // WARMUP
 
 
 def _validate_often(cfg: Config) -> Iterator[Finding]:

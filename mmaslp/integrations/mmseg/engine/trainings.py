@@ -147,7 +147,9 @@ class ImageErrors:
     def __call__(self, errors: Tensor) -> None:
         """Keep the errors of a batch."""
         if len(self.batch) == len(errors):
-            self.of_image.update(zip(self.batch, errors.tolist()))
+            for name, error in zip(self.batch, errors.tolist()):
+                if error == error:  # not of an image whose pixels are all ignored
+                    self.of_image[name] = error
         self.batch = []
 
 
