@@ -296,7 +296,7 @@ class WeightsHook(Hook):
         if runner._resume and _of_another_optimizer(runner, checkpoint):
             raise ValueError(
                 f'{path} has the state of another optimizer than the config: take the '
-                'optim_wrapper that it was trained with, or leave --resume out, which '
+                'optim_wrapper that it was trained with, or leave `resume` out, which '
                 'starts a new training from its weights'
             )
         # A folder of shards is not compared.
