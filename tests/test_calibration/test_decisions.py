@@ -19,7 +19,9 @@ from mmaslp.calibration.features import (
     object_features,
     true_dice,
 )
+from mmaslp.calibration.fitting.cases import cases_of, labels_of_groups
 from mmaslp.calibration.fitting.decisions import fit_decisions
+from mmaslp.calibration.fitting.packed import PackedImages
 from mmaslp.common.bands import border_bands
 from mmaslp.files.reviews import write_objects
 from mmaslp.metrics.image_metrics import aurc
@@ -374,6 +376,43 @@ def test_decisions_survive_a_file(calibrator):
     assert len(found.features) == len(found.dice) == len(found.area_errors) == 60
     assert Decisions.from_dict(json.loads(json.dumps(asdict(found)))) == found
     assert replace(found, area_unit='image') != replace(found, area_unit='doubt')
+
+
+def scenes_with_an_ignored_object(ignored):
+    rng = np.random.default_rng(0)
+    tables = CalibrationTables()
+    for number in range(20):
+        prob = rng.uniform(0.03, 0.07, (32, 32))
+        label = np.zeros((32, 32), np.uint8)
+        prob[4:10, 4:10] = 0.9
+        label[4:10, 4:10] = number % 10 > 0
+        prob[20:26, 4:10] = 0.7
+        label[20:26, 4:10] = number % 2
+        if ignored:
+            prob[16:28, 16:28] = 0.8
+            label[14:30, 14:30] = 255
+        tables.update(prob, label)
+    return fit_decisions(tables.contents)
+
+
+def test_an_object_that_is_ignored_is_not_false():
+    without, with_one = map(scenes_with_an_ignored_object, (False, True))
+    assert without.cuts[0][2] == with_one.cuts[0][2] == 0.6
+
+
+def test_a_fold_counts_patients_as_the_whole_fit_does():
+    tables = CalibrationTables()
+    for number, (prob, label) in enumerate(zip(*samples.maps(60))):
+        tables.update(prob, label, number // 6)
+    images = tables.contents
+    assert images.cases == sorted(list(range(10)) * 6)
+    alone = PackedImages(replace(image, key=None) for image in images)
+    labels = labels_of_groups(images)
+    [of_patients, *_] = cases_of(images, labels)
+    [of_images, *_] = cases_of(alone, labels)
+    # Eight patients doubt more than 48 images of the same pixels.
+    apart = np.abs(of_patients.prob - of_images.prob)
+    assert apart.max() > 1e-4
 
 
 def test_what_a_cut_costs_is_told_and_chosen(calibrator):

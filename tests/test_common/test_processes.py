@@ -12,6 +12,7 @@ from mmaslp import (
     ImageLevels,
     SelfCalibratingBCE,
 )
+from mmaslp.calibration import CalibrationTables
 from mmaslp.training.sessions import CalibratorSession
 
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason='needs gloo')
@@ -75,6 +76,19 @@ def calibrated(rank, world):
     return session
 
 
+def failing(rank, world):
+    """The count of one process fails: the other must not wait for it."""
+
+    def count():
+        if rank == 1:
+            raise ValueError('a bad mask')
+        return CalibrationTables()
+
+    session = CalibratorSession()
+    session.take(count)
+    return session
+
+
 def _rank(rank, world, folder, train, *args):
     dist.init_process_group(
         'gloo', init_method=f'file://{folder}/group', rank=rank, world_size=world
@@ -128,3 +142,8 @@ def test_a_calibrator_is_that_of_one_process(tmp_path):
     one = calibrated(0, 1).state_dict()
     assert one['calibrator']['record']['groups'] == 6
     assert in_processes(2, tmp_path, calibrated) == [one, one]
+
+
+def test_a_count_that_fails_in_one_process_ends_in_all(tmp_path):
+    for rank in in_processes(2, tmp_path, failing):
+        assert rank['calibrator'] is None

@@ -132,8 +132,8 @@ def collect_tables(
     """Run a model once over a data loader of images with labels, and count.
 
     Every process counts its part of the images. ``numbers`` are those of the groups of
-    all images; by default every image is on its own. With ``windows`` the decision that nothing is there is learned from an object-free window
-    of each image too.
+    all images; by default every image is on its own. With ``windows`` the decision that
+    nothing is there is learned from an object-free window of each image too.
     """
     size = len(loader.dataset)
     number = get_rank()

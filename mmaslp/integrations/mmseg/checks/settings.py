@@ -6,8 +6,8 @@ they change is the patch of the doctor.
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from mmengine.config import Config, ConfigDict

@@ -151,6 +151,10 @@ def test_a_training_too_short_for_levels_gets_binary_cross_entropy(toy, tmp_path
     cfg = toy.config(tmp_path / 'run', custom_hooks=[])
     cfg.model.decode_head.loss_decode = SIGMOID
     assert 'too short for levels' in words_of(cfg, 'warning')
+    assert '8 epochs or more' in words_of(cfg, 'warning')
+    cfg.train_cfg.max_epochs = 8
+    assert 'too short for levels' not in words_of(cfg, 'warning')
+    cfg.train_cfg.max_epochs = 3
     assert 'the patch adds it with levels=None' in words_of(cfg, 'note')
     _, mended = findings_of(cfg)
     assert mended.custom_hooks == [dict(type='ASLPHook', levels=None)]

@@ -16,7 +16,7 @@ from mmaslp import ASLPHook, Calibrator, SCBCELoss
 from mmaslp.integrations.mmseg.checkpoint import allow_history_buffers
 from mmaslp.integrations.mmseg.checks.run import measuring_metric
 from mmaslp.integrations.mmseg.engine import aslp_hook
-from mmaslp.integrations.mmseg.engine.trainings import ImageTraining
+from mmaslp.integrations.mmseg.engine.trainings import ImageErrors, ImageTraining
 from mmaslp.levels import BandLevels, ImageLevels
 from mmaslp.metrics import BandTable
 from tests.scripts import run_script
@@ -556,3 +556,9 @@ def test_epochs_of_a_warm_up_count_each_image_once(toy, tmp_path, kind):
         hook = next(hook for hook in runner.hooks if isinstance(hook, ASLPHook))
         found.append(hook._schedule(runner).warmup)
     assert found[0] == found[1] > 0
+
+
+def test_an_image_without_a_label_has_no_error():
+    errors = ImageErrors(batch=['known', 'ignored'])
+    errors(torch.tensor([0.25, torch.nan]))
+    assert errors.of_image == {'known': 0.25}
