@@ -19,8 +19,8 @@ LEAST_WEIGHT = 0.2
 MOST_WEIGHT = 4.0
 
 
-def weight_of(error: float, mean_error: float) -> float:
-    """Weight of an image with an error, among images with a mean error."""
+def weight_of(error: float, mean_error: float | None) -> float:
+    """Weight of an image with an error; 1 where the mean error is not known, or 0."""
     if not mean_error:
         return 1.0
     return min(max(error / mean_error, LEAST_WEIGHT), MOST_WEIGHT)

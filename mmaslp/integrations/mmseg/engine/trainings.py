@@ -215,11 +215,11 @@ class ImageBandTraining(BandTraining):
         if not (is_main_process() and errors):
             return
 
-        mean = sum(errors.values()) / len(errors)
         rows = []
         for name in sorted(errors, key=errors.__getitem__, reverse=True):
             row = dict(img_path=name, error=f'{errors[name]:.6f}')
-            row['weight'] = f'{weight_of(errors[name], mean):.4f}'
+            weight = weight_of(errors[name], self.levels.mean_error)
+            row['weight'] = f'{weight:.4f}'
             rows.append(row)
         write_csv(self._table, rows, ('img_path', 'error', 'weight'), overwrite=True)
         note_written(self._table)
