@@ -58,7 +58,7 @@ CALIBRATOR_FILE = 'calibrator.json'
 # Two logits of one image are correlated like this, and those of two images are not.
 MIRRORED = -0.9
 # Largest calibrated logit of a knot; the least temperature gives 16500.
-MAX_LEVEL = 2e4
+MAX_KNOT = 2e4
 # What the values of a file always hold, beside the arguments of a calibrator.
 _HEAD = dict(format='mmaslp calibrator', version=2, edges=list(BORDER_EDGES))
 
@@ -109,9 +109,7 @@ def _checked_maps(
     try:
         for knots, levels in values:
             knots = check_array(key, knots, (-1,), low=-LIMIT - 1e-6, high=LIMIT + 1e-6)
-            levels = check_array(
-                key, levels, knots.shape, low=-MAX_LEVEL, high=MAX_LEVEL
-            )
+            levels = check_array(key, levels, knots.shape, low=-MAX_KNOT, high=MAX_KNOT)
             ascend = len(knots) > 1 and (np.diff([knots, levels]) > 0).all()
             # The size of a logit is never negative, and the logit itself is.
             if not ascend or (target == 'probability') != (knots[0] < 0):

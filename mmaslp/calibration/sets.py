@@ -11,13 +11,13 @@ import numpy as np
 from scipy import special
 
 from ..common.arguments import check_members
+from ..metrics.chance import ALARM
 from .decisions import Decisions
 from .estimates import ImageEstimate, ObjectTable, with_bounds
 from .features import DOMAIN_FEATURES, WEIGHT_FEATURES, domain_inputs
 from .regressions import fit_linear, logistic_losses
 
-# Of sets that are alike at most so many are called different, or lose their bounds.
-ALARM = 1e-3
+# Of sets that are alike at most so many lose their bounds; ALARM are called different.
 DOUBT = 1e-2
 # Divisions of both sets at random that the true one is compared with.
 DRAWS = 1999

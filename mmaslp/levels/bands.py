@@ -22,11 +22,10 @@ from ..common.arguments import (
 from ..common.arrays import REMEDY, LabelWatch
 from ..common.bands import NUM_BANDS
 from ..common.processes import joined
+from ..losses.functional import MAX_STRENGTH
 from ..losses.targets import Levels, PerturbedByImage, SmoothedByBand, Target
 from ..metrics.band_table import BandTable
 
-# The expected label keeps its side: half of this is below 1/2.
-MAX_LEVEL = 0.98
 # Bands with a smaller share of the pixels have no gap and no limit of their own.
 THIN = 0.01
 
@@ -54,7 +53,7 @@ def follow_gaps(
     # band, whose accuracy must not wipe out the levels at the border.
     accuracy = torch.tensor(accuracies, dtype=torch.float64)
     limit = 2.0 * (1.0 - accuracy.where(share >= THIN, math.nan))
-    return torch.fmin(stepped, limit).clamp_(0.0, MAX_LEVEL)  # nan limits nothing
+    return torch.fmin(stepped, limit).clamp_(0.0, MAX_STRENGTH)  # nan limits nothing
 
 
 def _spread(gap: Tensor) -> Tensor:
@@ -454,7 +453,7 @@ class BandLevels(Levels):
         self._check_kind(state)
         with reading('the state of BandLevels is damaged'):
             levels = check_array(
-                'levels', state['levels'], (NUM_BANDS,), low=0, high=MAX_LEVEL
+                'levels', state['levels'], (NUM_BANDS,), low=0, high=MAX_STRENGTH
             )
             number = check_integer('validations', state['validations'], at_least=0)
             best = Best.load(state['best'])

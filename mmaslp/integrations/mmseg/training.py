@@ -1,6 +1,5 @@
 """Training in a work directory, which may hold another training already."""
 
-import errno
 import logging
 import os
 import shutil
@@ -17,7 +16,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from ...common.arguments import reading
 from ...common.inputs import MOST_TEXT, check_file
-from ...common.outputs import check_outputs
+from ...common.outputs import OF_FULL_DISK, check_outputs
 from ...files.images import IMAGE_SUFFIXES
 from ...files.names import some
 from .checkpoint import WeightsHook, check_checkpoint, safe_loading
@@ -42,8 +41,6 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ['prepare_training', 'run_training', 'was_trained']
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def run_training(
@@ -183,7 +180,7 @@ def naming_full_disk(folder: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_FULL or error.filename is not None:
+        if error.errno not in OF_FULL_DISK or error.filename is not None:
             raise
         words = f'cannot be written to ({error.strerror})'
         raise OSError(error.errno, words, folder) from error
