@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmaslp.levels.bands import MAX_LEVEL, follow_gaps
+from mmaslp.levels.bands import MAX_STRENGTH, follow_gaps
 
 EQUAL = [0.25] * 4
 # Made at commit b8dd178 (version 0.2) with FB() by region, beta 2: 2 * profile.
@@ -64,7 +64,7 @@ def test_the_expected_target_is_not_below_the_accuracy():
     found = moved([0.2] * 4, [(0.3,) * 4], EQUAL, (0.7, 0.95, 1.0, NAN), gain=9.0)
     free = 0.2 + 9 / 19 * 2 * 0.3
     assert found == pytest.approx([min(0.6, free), 0.1, 0.0, free])
-    assert moved([0.9] * 4, [(0.5,) * 4], gain=9.0) == [MAX_LEVEL] * 4
+    assert moved([0.9] * 4, [(0.5,) * 4], gain=9.0) == [MAX_STRENGTH] * 4
     # A network that predicts nothing for once has all pixels in the last band.
     share, accuracy = (0.0, 0.005, 0.005, 0.99), (NAN, 0.999, 0.999, 0.98)
     found = moved([0.2] * 4, [(0.3,) * 4], share, accuracy, gain=9.0)
