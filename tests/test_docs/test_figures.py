@@ -84,7 +84,7 @@ of_other_sets = of_pairs(
     {
         'people, 3': 'ccp_person_320',
         'steel defects, 2': 'sd_saliency_900',
-        'nuclei, 1': 'dsb2018_nuclei_native',
+        'nuclei, 2': 'dsb2018_nuclei_native',
     },
     ('ece', 'nll', 'aurc', 'nll corruptions'),
 )
