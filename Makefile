@@ -75,10 +75,11 @@ $(VENV)/.host: pyproject.toml setup.py
 	$(VENV)/bin/python -m $(PIP) -e '.[onedl]'
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.host
+$(VENV)/.dev: pyproject.toml setup.py
+	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m $(PIP) -e '.[onedl,dev,trackers,docs]'
 	$(VENV)/bin/python $(WARM)
-	@touch $@
+	@touch $(VENV)/.host $@
 
 $(VENV)/.release: $(VENV)/.dev
 	$(VENV)/bin/python -m $(PIP) -e '.[browser,nnunet]'
@@ -86,14 +87,20 @@ $(VENV)/.release: $(VENV)/.dev
 
 # mmcv 2.1.0 with compiled operators is no wheel on the package index: take the wheel that
 # MMCV_WHEEL names, else build it (about 10 minutes on 2 cores, needs a C++ compiler).
+# What it needs comes from a copy: beside it CI builds the checkout for the other environment.
+SOURCE = ./$(VENV_OPENMMLAB)/source
 $(VENV_OPENMMLAB)/.base: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV_OPENMMLAB)
 	$(VENV_OPENMMLAB)/bin/python -m $(PIP) 'setuptools<82' wheel torch torchvision
 	MMCV_WITH_OPS=1 $(VENV_OPENMMLAB)/bin/python -m $(PIP) --no-build-isolation $(or $(MMCV_WHEEL),mmcv==2.1.0)
+	rm -rf $(SOURCE) && mkdir $(SOURCE)
+	cp -R pyproject.toml setup.py README.md LICENSE model-index.yml mmaslp configs tools $(SOURCE)
+	$(VENV_OPENMMLAB)/bin/python -m $(PIP) '$(SOURCE)[openmmlab,dev]'
+	rm -rf $(SOURCE)
 	@touch $@
 
 $(VENV_OPENMMLAB)/.dev: $(VENV_OPENMMLAB)/.base
-	$(VENV_OPENMMLAB)/bin/python -m $(PIP) -e '.[openmmlab,dev]'
+	$(VENV_OPENMMLAB)/bin/python -m $(PIP) --no-deps -e .
 	$(VENV_OPENMMLAB)/bin/python $(WARM)
 	@touch $@
 
