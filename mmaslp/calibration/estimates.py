@@ -99,7 +99,7 @@ def estimate_image(
     if image.in_mask.any():
         dice, score, present = _expected(decisions, image, prob, far)
     else:
-        dice, score, present = _empty(decisions)
+        dice, score, present = _empty(decisions, far)
 
     of_area = prob
     if decisions.area_from == 'uncalibrated':
@@ -151,7 +151,7 @@ def _predicted(predictor: Predictor | None, features: np.ndarray) -> float:
     return float(predictor(features)[0])
 
 
-def _empty(decisions: Decisions) -> tuple[float, float, float]:
+def _empty(decisions: Decisions, far: bool) -> tuple[float, float, float]:
     """The same of an image with an empty mask: it is right if nothing is there."""
     images, nothing = decisions.empty
     if images < LEAST_EMPTY:
@@ -160,7 +160,8 @@ def _empty(decisions: Decisions) -> tuple[float, float, float]:
     dice = chance
     if not decisions.image:  # a mean would be one of empty masks
         dice = np.nan
-    return dice, chance, 1 - chance
+    score = chance - 1 if far else chance
+    return dice, score, 1 - chance
 
 
 def with_bounds(

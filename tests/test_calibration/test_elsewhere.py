@@ -61,6 +61,13 @@ def test_no_image_outside_of_the_range_is_called_sure(calibrator, make):
         assert told.dice <= 2 * prob[mask].sum() / (mask.sum() + prob.sum()) + 1e-3
 
 
+def test_an_empty_mask_outside_of_the_range_comes_first(calibrator):
+    decisions = replace(calibrator.decisions, empty=[30, 30])
+    told = replace(calibrator, decisions=decisions).image(nothing())
+    assert told.out_of_range
+    assert told.score < 0
+
+
 def changed(prob, factor, noise=0.0):
     rng = np.random.default_rng(0)
     z = factor * logit(prob.clip(1e-5, 1 - 1e-5))
