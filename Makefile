@@ -17,7 +17,7 @@ MMSEG_TESTS = $(addprefix tests/,test_integrations/test_mmseg test_tools \
 NNUNET_TESTS = tests/test_integrations/test_nnunet.py tests/test_files/test_nnunet_maps.py
 MMCV_WHEEL ?= $(firstword $(wildcard ../shared/wheels/mmcv-2.1.0-*.whl))
 
-.PHONY: help demo install base-openmmlab install-openmmlab test test-openmmlab release-test wheel-test lint format docs clean
+.PHONY: help demo install base-openmmlab test test-openmmlab release-test wheel-test lint format docs clean
 
 help:
 	@echo "make demo            train with BCE and with levels on cell nuclei, compare, review"
@@ -35,8 +35,6 @@ demo: $(VENV)/.host
 install: $(VENV)/.dev
 
 base-openmmlab: $(VENV_OPENMMLAB)/.base
-
-install-openmmlab: $(VENV_OPENMMLAB)/.dev
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(VENV)/bin/python $(TEST) -o cache_dir=$(VENV)/.pytest_cache

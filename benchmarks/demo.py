@@ -7,6 +7,7 @@ Seeds that are in ``WORK_DIR`` already do not run again.
 
 import argparse
 import json
+import platform
 import subprocess
 import sys
 from datetime import date
@@ -35,7 +36,8 @@ def main() -> None:
     parser.add_argument('work_dir', type=Path)
     work_dir = parser.parse_args().work_dir
     seeds = {f'seed{seed}': rows_of(work_dir / f'seed{seed}', seed) for seed in SEEDS}
-    content = {'date': date.today().isoformat(), 'machine': 'AMD EPYC', 'runs': seeds}
+    machine = platform.processor() or platform.machine()
+    content = {'date': date.today().isoformat(), 'machine': machine, 'runs': seeds}
     RESULTS.write_text(json.dumps(content, indent=1) + '\n', 'utf-8')
 
 

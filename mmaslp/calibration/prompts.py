@@ -91,24 +91,22 @@ class PromptEstimates:
     iou_low: np.ndarray
 
 
-def crop_to_box(values: Tensor, box: np.ndarray) -> tuple[Tensor, float]:
-    """Crop a map ``(H, W)`` to a box, twice as large; and give the area of the box.
+def crop_to_box(
+    values: Tensor, box: np.ndarray, times: float = 2.0
+) -> tuple[Tensor, float]:
+    """Crop a map ``(H, W)`` to a box, so many times as wide; and give the box's area.
 
     Args:
         values (Tensor): The map.
         box (np.ndarray): ``(4,)`` left, top, right and bottom, in pixels, as SAM takes
             them.
+        times (float): Defaults to 2.
     """
-    left, top, right, bottom = box.tolist()
-    width = right - left
-    height = bottom - top
-    rows = slice(
-        max(0, int(np.floor(top - height / 2))), int(np.ceil(bottom + height / 2))
-    )
-    columns = slice(
-        max(0, int(np.floor(left - width / 2))), int(np.ceil(right + width / 2))
-    )
-    return values[rows, columns], width * height
+    sides = box[2:] - box[:2]
+    margin = sides * (times - 1) / 2
+    left, top = np.floor(box[:2] - margin).clip(0).astype(int)
+    right, bottom = np.ceil(box[2:] + margin).clip(0).astype(int)
+    return values[top:bottom, left:right], float(sides.prod())
 
 
 def box_overlap(mask: Tensor, box: np.ndarray) -> float:
@@ -125,12 +123,13 @@ def box_overlap(mask: Tensor, box: np.ndarray) -> float:
 
 def features_of(logits: Tensor, box: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Features of the mask of one prompt ``(H, W)``; nan of an empty mask."""
+    unknown = np.full(len(CROP_FEATURES) + len(scores), np.nan)
     crop, area = crop_to_box(logits, box)
     if not crop.numel() or not (crop > 0).any():
-        return np.full(len(CROP_FEATURES) + len(scores), np.nan)
+        return unknown
     image, _ = count_image(ProbMap(values=crop.contiguous(), kind=IMAGES, logits=True))
     if not image.num_objects:  # logits that are hardly above 0
-        return np.full(len(CROP_FEATURES) + len(scores), np.nan)
+        return unknown
     expected, mean, confidence, _ = image_features(image, UNCALIBRATED)
 
     size = int((crop > 0).sum())
@@ -142,7 +141,7 @@ def features_of(logits: Tensor, box: np.ndarray, scores: np.ndarray) -> np.ndarr
         float(logit(np.array(stability), EDGE)),
         float(np.log(size / area)),
         float(logit(np.array(box_overlap(logits > 0, box)), EDGE)),
-        float(np.log(max(1, image.num_objects))),
+        float(np.log(image.num_objects)),
     ]
     sizes = image.sums_of_objects(np.ones(CODES))
     of_shape = _shape_features(logits, crop, box, sizes.max() / size)
@@ -160,9 +159,8 @@ def _shape_features(
     edge = max(1, size - inner.sum())
     core = inner if inner.any() else mask
 
-    left, top = np.floor(box[:2]).clip(0).astype(int)
-    right, bottom = np.ceil(box[2:]).clip(0).astype(int)
-    of_box = logits[top:bottom, left:right] > 0
+    in_box, _ = crop_to_box(logits, box, times=1)
+    of_box = in_box > 0
     outside = int((logits > 0).sum() - of_box.sum()) / size
     share_of_box = float(of_box.float().mean()) if of_box.numel() else 0.0
     return [

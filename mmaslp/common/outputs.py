@@ -125,7 +125,7 @@ def write_output(
     target = Path(check_path('path', path))
     check_output(target, overwrite)
 
-    try:
+    with _naming(path):
         if _is_stream(target):
             # Else it would wait for ever for somebody who reads a pipe.
             number = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
@@ -134,11 +134,6 @@ def write_output(
                 file.write(content)
         else:
             _replace(_real(target), content)
-    except OSError as error:
-        # Of the system it would name the part, or nothing.
-        raise OSError(
-            error.errno, f'cannot be written ({error.strerror})', str(path)
-        ) from error
 
 
 def move_output(part: Path, path: str | Path, overwrite: bool = False) -> None:
@@ -155,9 +150,15 @@ def move_output(part: Path, path: str | Path, overwrite: bool = False) -> None:
         part.unlink()
         return
 
+    with _naming(path), _folder_of(_real(target)):
+        _put(part, _real(target))
+
+
+@contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """Name an output where the system would name the part, or nothing."""
     try:
-        with _folder_of(_real(target)):
-            _put(part, _real(target))
+        yield
     except OSError as error:
         raise OSError(
             error.errno, f'cannot be written ({error.strerror})', str(path)

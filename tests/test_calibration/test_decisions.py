@@ -405,7 +405,7 @@ def test_a_fold_counts_patients_as_the_whole_fit_does():
     for number, (prob, label) in enumerate(zip(*samples.maps(60))):
         tables.update(prob, label, number // 6)
     images = tables.contents
-    assert images.cases == sorted(list(range(10)) * 6)
+    assert images.keys == sorted(list(range(10)) * 6)
     alone = PackedImages(replace(image, key=None) for image in images)
     labels = labels_of_groups(images)
     [of_patients, *_] = cases_of(images, labels)

@@ -37,6 +37,9 @@ tta_pipeline = [
     ),
 ]
 
+# Of what is measured, all but the split.
+measured = dict(type=dataset_type, kind=kind, pipeline=test_pipeline, test_mode=True)
+
 train_dataloader = dict(
     batch_size=4,
     num_workers=0,
@@ -47,25 +50,13 @@ val_dataloader = dict(
     batch_size=1,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        split='val',
-        kind=kind,
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
+    dataset=dict(split='val', **measured),
 )
 test_dataloader = dict(
     batch_size=1,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        split='test',
-        kind=kind,
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
+    dataset=dict(split='test', **measured),
 )
 
 val_evaluator = [
@@ -75,12 +66,4 @@ val_evaluator = [
 test_evaluator = val_evaluator
 
 # Further test sets by name, for mmaslp test: windows without a nucleus.
-test_sets = dict(
-    empty=dict(
-        type=dataset_type,
-        split='empty',
-        kind=kind,
-        pipeline=test_pipeline,
-        test_mode=True,
-    )
-)
+test_sets = dict(empty=dict(split='empty', **measured))

@@ -84,8 +84,8 @@ def cases_of(images: PackedImages, labels: Mapping[int, np.ndarray]) -> Iterator
     for number, group in enumerate(groups.tolist()):
         labels_of_folds[number % FOLDS] += labels[group]
     # As in the whole fit: all images of a patient are one case.
-    folds_and_cases = np.stack([numbers % FOLDS, images.cases])
-    folds_of_cases = np.unique(folds_and_cases, axis=1)[0]
+    folds_and_keys = np.stack([numbers % FOLDS, images.keys])
+    folds_of_cases = np.unique(folds_and_keys, axis=1)[0]
     cases_of_folds = np.bincount(folds_of_cases, minlength=FOLDS)
     probs = _probabilities_without(labels_of_folds, cases_of_folds)
 

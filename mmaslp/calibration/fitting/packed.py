@@ -58,7 +58,7 @@ class PackedImages:
         return np.array([row.group for row in self._rows], int)
 
     @property
-    def cases(self) -> list[int]:
+    def keys(self) -> list[int]:
         """list[int]: Key of each image, of one that has none its number."""
         return [
             number if row.key is None else row.key

@@ -200,12 +200,12 @@ def check_work_dir(cfg: Config) -> None:
     for split in ('train', 'val'):
         for dataset in sets_named(cfg, split):
             read += folders_named(dataset)
-    _check_inputs(cfg.work_dir, read)
+    _check_folder_to_write('`work_dir`', cfg.work_dir, read)
     visualizer = cfg.get('visualizer') or {}
     for part in (visualizer, *listed(visualizer.get('vis_backends'))):
         if isinstance(part, Mapping) and part.get('save_dir'):
-            file = Path(part['save_dir']) / '_'
-            check_outputs({'save_dir of the visualizer': file}, read)
+            name = 'save_dir of the visualizer'
+            _check_folder_to_write(name, part['save_dir'], read)
 
 
 def check_written_folders(runner: Runner, inputs: Iterable[str]) -> None:
@@ -215,17 +215,18 @@ def check_written_folders(runner: Runner, inputs: Iterable[str]) -> None:
         ValueError: The work directory, or the ``out_dir`` of a hook, lies in one.
     """
     inputs = list(inputs)
-    _check_inputs(runner.work_dir, inputs)
+    _check_folder_to_write('`work_dir`', runner.work_dir, inputs)
     for hook in runner.hooks:
         folder = getattr(hook, 'out_dir', None)
         if isinstance(hook, (CheckpointHook, LoggerHook)) and folder is not None:
             name = f'out_dir of {type(hook).__name__}'
             if '://' not in str(folder):
-                check_outputs({name: Path(folder) / '_'}, inputs)
+                _check_folder_to_write(name, folder, inputs)
 
 
-def _check_inputs(folder: str, inputs: Iterable[str]) -> None:
-    check_outputs({'`work_dir`': Path(folder) / '_'}, inputs)
+def _check_folder_to_write(name: str, folder: str, inputs: Iterable[str] = ()) -> None:
+    """Refuse a folder that cannot be made, or lies in one that is read."""
+    check_outputs({name: Path(folder) / '_'}, inputs)
 
 
 @contextmanager
@@ -235,7 +236,7 @@ def locked(cfg: Config) -> Iterator[None]:
     Processes of a launcher share the lock. Of a training that was killed, the workers
     that load data hold it until they end too.
     """
-    check_outputs({'`work_dir`': Path(cfg.work_dir) / '_'})
+    _check_folder_to_write('`work_dir`', cfg.work_dir)
     os.makedirs(cfg.work_dir, exist_ok=True)
     if fcntl is None:
         yield
