@@ -23,8 +23,8 @@ PRIOR_IMAGES = 2.0
 DOUBT_IMAGES = 0.003
 # 'auto' draws the map of n images towards none: pixels that agree with the network
 # count (17 / n)^2 times as much as theirs, so 17 images go half-way. Of 12 to 18, on
-# validation images of 23 networks, 17 was the least by which at most 2 % of 690 draws of
-# 10, 20 and 40 images made the NLL worse by 1 % and more: 1.7 %, and 1.7 % on test
+# validation images of 23 networks, 17 was the least by which at most 2 % of 690 draws
+# of 10, 20 and 40 images made the NLL worse by 1 % and more: 1.7 %, and 1.7 % on test
 # images. With 12 it was 2.3 and 2.8 %. The price is 6 % of the mean gain, and a fifth
 # of that of ten images (``benchmarks/few_images.py``). Drawing by the standard error
 # of the gain instead made more draws worse at the same mean gain.
