@@ -7,11 +7,14 @@ in the config is the patch, as lines of a config.
 import ast
 import copy
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config
 
+from ...calibration.fitting.fit import LEAST_CASES
 from .checkpoint import check_checkpoint
 from .checks.findings import PATCH, Diagnosis, Finding, noted
 from .checks.run import check_batches, check_hooks, check_masks, shared_images
@@ -33,6 +36,9 @@ from .data import (
     use_folder,
     with_binary_masks,
 )
+
+# Where Resize enlarges an image so far, its scale is that of other images.
+_MANY_TIMES = 4
 
 
 def examine_config(
@@ -120,32 +126,69 @@ def _check_split(
     with noted(f'{key}: {type_of(cfg[key].dataset)}', findings):
         loop = getattr(runner, f'{split}_loop')
         dataset = datasets[split] = dataset_of(loop)
-        findings += check_batches(split, loop)
-        findings += check_masks(split, dataset)
-        # Not in a training: to read an image moves its random numbers.
-        if split != 'test' and not findings and _lacks_masks(dataset):
-            findings.append(
-                Finding(
-                    'error',
-                    f'{key}.dataset: its pipeline gives no masks',
-                    f"{key}.dataset.pipeline: dict(type='LoadBinaryAnnotations') "
-                    "after the images are loaded, and dict(type='PackSegInputs') last",
-                )
-            )
+        of_batches = list(check_batches(split, loop))
+        findings += of_batches
+        if _are_cured(of_batches):
+            shuffles = split == 'train'
+            cfg[key].sampler = dict(type='DefaultSampler', shuffle=shuffles)
 
-    if any(finding.remedy == PATCH for finding in findings):
-        for leaf in leaf_sets(cfg[key].dataset):
-            leaf.pipeline = with_binary_masks(leaf.pipeline)
-        if cfg.get('tta_pipeline'):
-            cfg.tta_pipeline = with_binary_masks(cfg.tta_pipeline)
+        of_masks = list(check_masks(split, dataset))
+        findings += of_masks
+        if _are_cured(of_masks):
+            _read_binary_masks(cfg, key)
+        # Not in a training: to read an image moves its random numbers.
+        can_be_read = hasattr(dataset, 'get_data_info') and len(dataset) > 0
+        if split != 'test' and can_be_read and not of_masks:
+            findings += _check_sample(f'{key}.dataset', dataset[0])
+        if split == 'val':
+            findings += _few_images(dataset)
     return findings
 
 
-def _lacks_masks(dataset: Any) -> bool:
-    """Whether the pipeline of a data set gives no masks beside the first image."""
-    if not hasattr(dataset, 'get_data_info'):
-        return False
-    return 'gt_sem_seg' not in dataset[0].get('data_samples', ())
+def _are_cured(findings: list[Finding]) -> bool:
+    """Whether the patch puts one of the findings right."""
+    return any(finding.remedy == PATCH for finding in findings)
+
+
+def _read_binary_masks(cfg: Any, key: str) -> None:
+    """Let a config read the masks of a data set as masks of 0 and 255."""
+    for leaf in leaf_sets(cfg[key].dataset):
+        leaf.pipeline = with_binary_masks(leaf.pipeline)
+    if cfg.get('tta_pipeline'):
+        cfg.tta_pipeline = with_binary_masks(cfg.tta_pipeline)
+
+
+def _check_sample(place: str, sample: dict[str, Any]) -> Iterator[Finding]:
+    """Look at what a pipeline makes of the first image."""
+    content = sample.get('data_samples')
+    if content is None or 'gt_sem_seg' not in content:
+        yield Finding(
+            'error',
+            f'{place}: its pipeline gives no masks',
+            f"{place}.pipeline: dict(type='LoadBinaryAnnotations') after the images "
+            "are loaded, and dict(type='PackSegInputs') last",
+        )
+        return
+
+    factor = np.max(content.get('scale_factor', 1))
+    if factor >= _MANY_TIMES:
+        yield Finding(
+            'note',
+            f'{place}: its pipeline makes the first image {factor:.3g} times as wide '
+            'or high as the file, which costs time and memory and adds no detail',
+            f'{place}.pipeline: Resize and crops of about the size of the images',
+        )
+
+
+def _few_images(dataset: Any) -> Iterator[Finding]:
+    """Look for a validation that is too small for what is fitted to it."""
+    if hasattr(dataset, '__len__') and len(dataset) < LEAST_CASES:
+        yield Finding(
+            'note',
+            f'val_dataloader.dataset has {len(dataset)} images: levels would follow '
+            f'chance, and no calibrator can be fitted to fewer than {LEAST_CASES}',
+            'val_dataloader.dataset: more images that are not trained on',
+        )
 
 
 def pasted(path: str, original: dict, mended: dict) -> str:
