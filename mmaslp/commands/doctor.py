@@ -109,20 +109,20 @@ def examine(
     what the patch adds to a config without ASLP.
     """
     has_ops = find_spec('mmcv') is not None and find_spec('mmcv._ext') is not None
-    found = Diagnosis(check_environment(installed_versions(), has_ops))
+    diagnosis = Diagnosis(check_environment(installed_versions(), has_ops))
     if config is None and find_spec('mmseg') is None:
-        return found  # the user has maps, or PyTorch
-    if not found.has('error'):
-        with noted('MMSegmentation cannot be imported', found.findings):
+        return diagnosis  # the user has maps, or PyTorch
+    if not diagnosis.has('error'):
+        with noted('MMSegmentation cannot be imported', diagnosis.findings):
             from ..integrations.mmseg.config import import_mmseg
 
             import_mmseg()
 
-    if config is not None and not found.has('error'):
+    if config is not None and not diagnosis.has('error'):
         from ..integrations.mmseg.doctor import examine_config
 
-        examine_config(config, data, levels, found)
-    return found
+        examine_config(config, data, levels, diagnosis)
+    return diagnosis
 
 
 def _give_patch(config: str, file: str | None, diagnosis: Diagnosis) -> None:

@@ -72,12 +72,12 @@ WRONG_TTA = (
 
 
 def _check_imports(cfg: Config) -> Iterator[Finding]:
-    given = cfg.get('custom_imports')
+    named = cfg.get('custom_imports')
     imports = imports_of(cfg)
-    if given and not isinstance(given, Mapping):
+    if named and not isinstance(named, Mapping):
         yield Finding(
             'warning',
-            f"custom_imports = {given!r}: MMSegmentation's own tools end with a "
+            f"custom_imports = {named!r}: MMSegmentation's own tools end with a "
             'TypeError; they read dict(imports=[...])',
             PATCH,
         )
