@@ -46,6 +46,10 @@ def what_is_imported_is_no_garbage():
 
 
 def pytest_configure():
+    # What is imported while tests are collected is no garbage.
+    gc.disable()
+    # MMSegmentation imports it for one backbone, which no test builds: a second and more.
+    sys.modules.setdefault('timm', None)
     # Several tests fork. Once OpenMP has threads, its next loop in a child never ends.
     torch.set_num_threads(1)
     # A shell starts jobs in the background deaf to Ctrl-C; the tests of it need it.
@@ -54,7 +58,10 @@ def pytest_configure():
 
 
 def pytest_collection_finish():
+    if sys.modules.get('timm') is None:
+        sys.modules.pop('timm', None)
     gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items):
