@@ -48,7 +48,7 @@ def what_is_imported_is_no_garbage():
 def pytest_configure():
     # What is imported while tests are collected is no garbage.
     gc.disable()
-    # MMSegmentation imports it for one backbone, which no test builds: a second and more.
+    # MMSegmentation imports it, in a second, for a backbone that no test builds.
     sys.modules.setdefault('timm', None)
     # Several tests fork. Once OpenMP has threads, its next loop in a child never ends.
     torch.set_num_threads(1)

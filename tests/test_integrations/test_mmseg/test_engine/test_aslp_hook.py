@@ -269,7 +269,7 @@ def trained_at_0(toy, work_dir, loss, **hook):
     cfg.custom_hooks = [dict(type='ASLPHook', **hook)]
     if hook['levels'] in ('band', 'image_band'):
         cfg.custom_hooks.append(dict(type='KeepLevelsAt0'))
-    cfg.train_cfg.max_epochs = 10
+    cfg.train_cfg.max_epochs = 7
     runner = Runner.from_cfg(cfg)
     runner.train()
     return [*runner.model.state_dict().values(), torch.get_rng_state()]
