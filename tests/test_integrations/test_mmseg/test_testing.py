@@ -279,6 +279,7 @@ def sharp():
     return fit_calibrator(*zip(*(discs(k) for k in range(20))))
 
 
+@pytest.mark.usefixtures('plain_charts')
 def test_rows_are_cut_at_one_threshold(config, sharp):
     cfg = config('run')
     cfg.test_evaluator = [
