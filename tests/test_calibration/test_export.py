@@ -2,6 +2,7 @@
 
 import io
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -30,6 +31,7 @@ CALIBRATORS = {
 }
 
 
+@cache
 def images(number, height, width):
     """Logits of smooth objects, ``(N, 1, H, W)``."""
     prob, _ = maps(number, 160)
