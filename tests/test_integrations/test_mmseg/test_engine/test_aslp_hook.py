@@ -303,7 +303,10 @@ def plain():
         (BCE_OF_MMSEG, dict(levels=None)),
         (SC_BCE, dict(levels='band', warmup_epochs=0)),
         (SC_BCE, dict(levels='image_band', warmup_epochs=0)),
-        (SC_BCE, dict(levels='image', rule='fixed', alpha=0.0)),
+        (
+            SC_BCE,
+            dict(levels='image', rule='fixed', alpha=0.0, draw_histogram=False),
+        ),
     ],
     ids=['mmseg', 'band', 'image_band', 'image'],
 )
