@@ -10,8 +10,10 @@ import runpy
 import subprocess
 import sys
 import tempfile
+from multiprocessing import forkserver
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import torch
 
@@ -19,9 +21,14 @@ _PROCESSES = multiprocessing.get_context(
     'spawn' if torch.cuda.is_available() else 'forkserver'
 )
 if _PROCESSES.get_start_method() == 'forkserver':
-    _PROCESSES.set_forkserver_preload(
-        ['mmaslp', 'mmengine.runner', 'mmseg.engine', 'mmseg.models']
-    )
+    _PROCESSES.set_forkserver_preload(['tests.host', 'mmaslp'])
+
+
+def _start_server():
+    """Start the server, once, where it finds the preloaded module of the tests."""
+    paths = [str(Path(__file__).resolve().parents[1]), os.environ.get('PYTHONPATH', '')]
+    with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, paths))):
+        forkserver.ensure_running()
 
 
 def make_host_cheap():
@@ -75,6 +82,8 @@ class Script:
                 run_name='child',
             ),
         )
+        if _PROCESSES.get_start_method() == 'forkserver':
+            _start_server()
         self.process.start()
 
     def wait(self, timeout=300):
