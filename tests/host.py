@@ -10,5 +10,6 @@ sys.modules['timm'] = None
 import mmengine.runner  # noqa: E402, F401
 import mmseg.engine  # noqa: E402
 import mmseg.models  # noqa: E402, F401
+import torch._dynamo  # noqa: E402, F401 - each training imports it
 
 del sys.modules['timm']
