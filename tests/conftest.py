@@ -47,15 +47,18 @@ def what_is_imported_is_no_garbage():
 
 
 def pytest_configure():
-    # What is imported while tests are collected is no garbage.
-    gc.disable()
-    # MMSegmentation imports it, in a second, for a backbone that no test builds.
-    sys.modules.setdefault('timm', None)
     # Several tests fork. Once OpenMP has threads, its next loop in a child never ends.
     torch.set_num_threads(1)
     # A shell starts jobs in the background deaf to Ctrl-C; the tests of it need it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collectstart():
+    # What is imported while tests are collected is no garbage.
+    gc.disable()
+    # MMSegmentation imports it, in a second, for a backbone that no test builds.
+    sys.modules.setdefault('timm', None)
 
 
 def pytest_collection_finish():
