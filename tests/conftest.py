@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from markupsafe import Markup
 
 try:
     from hypothesis import settings
@@ -53,8 +54,18 @@ def pytest_configure():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collectstart():
+    # What is imported while tests are collected is no garbage.
+    gc.disable()
+    # MMSegmentation imports it, in a second, for a backbone that no test builds.
+    sys.modules.setdefault('timm', None)
+
+
 def pytest_collection_finish():
+    if sys.modules.get('timm') is None:
+        sys.modules.pop('timm', None)
     gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items):
@@ -81,6 +92,15 @@ def image_folder():
     from tests.toy import write_images
 
     return write_images
+
+
+@pytest.fixture
+def plain_charts(monkeypatch):
+    """Pages have the label of each diagram alone: to lay one out takes 0.2 s."""
+    from mmaslp.report import page
+
+    chart = Markup('<svg class="chart" aria-label="{}"></svg>')
+    monkeypatch.setattr(page, 'figure_svg', lambda _, label, place: chart.format(label))
 
 
 @pytest.fixture(autouse=True)

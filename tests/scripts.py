@@ -4,14 +4,16 @@ A fork server imports the host once; each script runs in a child that is forked 
 Where there is a CUDA device, which does not survive a fork, children start afresh.
 """
 
-import gc
 import multiprocessing
 import os
 import runpy
 import subprocess
 import sys
 import tempfile
+from multiprocessing import forkserver
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import torch
 
@@ -19,23 +21,34 @@ _PROCESSES = multiprocessing.get_context(
     'spawn' if torch.cuda.is_available() else 'forkserver'
 )
 if _PROCESSES.get_start_method() == 'forkserver':
-    _PROCESSES.set_forkserver_preload(
-        ['mmaslp', 'mmengine.runner', 'mmseg.engine', 'mmseg.models']
-    )
+    _PROCESSES.set_forkserver_preload(['tests.host', 'mmaslp'])
+
+
+def _start_server():
+    """Start the server, once, where it finds the preloaded module of the tests."""
+    paths = [str(Path(__file__).resolve().parents[1]), os.environ.get('PYTHONPATH', '')]
+    with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, paths))):
+        forkserver.ensure_running()
 
 
 def make_host_cheap():
     """Leave out what takes most of a small run and what no test looks at.
 
-    Configs are dumped without layout (yapf's), and no collection of garbage, as each
-    data set that is built makes one, looks at the modules that were imported.
+    Configs are dumped without layout (yapf's), data sets that are built collect no
+    garbage, and all visualizers draw into one figure, which they clear before.
     """
     from mmengine.config import config
+    from mmengine.dataset import base_dataset
+    from mmengine.visualization import Visualizer
     from yapf.yapflib import yapf_api
 
     for module in (config, yapf_api):  # one host imports it late, the other early
         module.FormatCode = lambda text, **style: (text, True)
-    gc.freeze()
+
+    base_dataset.gc = SimpleNamespace(collect=int)
+    if not hasattr(Visualizer, 'figure_of_all'):
+        Visualizer.figure_of_all = Visualizer._initialize_fig(None, dict(frameon=False))
+        Visualizer._initialize_fig = lambda self, options: self.figure_of_all
 
 
 def _execute(argv, cwd, environment, out):
@@ -69,6 +82,8 @@ class Script:
                 run_name='child',
             ),
         )
+        if _PROCESSES.get_start_method() == 'forkserver':
+            _start_server()
         self.process.start()
 
     def wait(self, timeout=300):

@@ -728,6 +728,7 @@ def full_disk(size):
 
 
 @pytest.mark.parametrize('name', WRITES)
+@pytest.mark.usefixtures('plain_charts')
 def test_a_full_disk_leaves_a_file_whole(here, capsys, monkeypatch, name):
     """Each file is the old one or the new one, and the message names an output."""
     monkeypatch.setattr('sys.dont_write_bytecode', True)
@@ -750,6 +751,7 @@ def test_a_full_disk_leaves_a_file_whole(here, capsys, monkeypatch, name):
 # --- SECURITY.md
 
 
+@pytest.mark.usefixtures('plain_charts')
 def test_a_name_in_a_file_leads_nowhere(here):
     """Names of models, sets and images in a result are never paths."""
     content = json.loads(Path('a.json').read_text())
@@ -839,6 +841,7 @@ def test_limits_are_those_of_the_table(tmp_path):
 # --- maps.md
 
 
+@pytest.mark.usefixtures('plain_charts')
 def test_the_first_commands_of_the_page(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for part in ('val', 'test'):

@@ -1,6 +1,8 @@
 """What a test with a host trains: a tiny data set and configs of a tiny network."""
 
+import io
 import uuid
+from functools import cache
 
 import mmseg.models  # noqa: F401
 import numpy as np
@@ -15,16 +17,31 @@ make_host_cheap()
 
 def write_images(folder, num_images, seed, size=16):
     """A folder of images with a bright square each, and masks."""
-    rng = np.random.default_rng(seed)
     for kind in ('images', 'masks'):
         (folder / kind).mkdir(parents=True)
+    for name, content in _squares(num_images, seed, size).items():
+        (folder / name).write_bytes(content)
+
+
+@cache
+def _squares(num_images, seed, size):
+    """The files of such a folder, which most tests begin with."""
+    rng = np.random.default_rng(seed)
+    files = {}
     for i in range(num_images):
         mask = np.zeros((size, size), np.uint8)
         top, left = rng.integers(0, size // 2, 2)
         mask[top : top + size // 2, left : left + size // 2] = 255
         image = rng.integers(0, 120, (size, size, 3)) + (mask[..., None] // 3)
-        Image.fromarray(image.astype(np.uint8)).save(folder / 'images' / f'{i:02d}.png')
-        Image.fromarray(mask).save(folder / 'masks' / f'{i:02d}.png')
+        files[f'images/{i:02d}.png'] = _png(image.astype(np.uint8))
+        files[f'masks/{i:02d}.png'] = _png(mask)
+    return files
+
+
+def _png(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, 'png')
+    return buffer.getvalue()
 
 
 def add_views(cfg):

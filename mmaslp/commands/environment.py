@@ -1,7 +1,8 @@
 """The installed packages: which MMSegmentation there is, and what it lacks."""
 
 from collections.abc import Mapping
-from importlib.metadata import distributions
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 from ..integrations.mmseg.checks.findings import Finding
 
@@ -13,10 +14,10 @@ _INSTALL = 'pip install "mmaslp[onedl]"'
 def installed_versions() -> dict[str, str]:
     """Versions of the installed packages that matter, by distribution."""
     versions = {}
-    for distribution in distributions():
-        versions[str(distribution.name).lower()] = distribution.version
-    names = [*ONEDL, *OPENMMLAB, 'torch', 'numpy']
-    return {name: versions[name] for name in names if name in versions}
+    for name in (*ONEDL, *OPENMMLAB, 'torch', 'numpy'):
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
 
 
 def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:

@@ -1,12 +1,14 @@
 """Masks of corrupted images lie where the objects are."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-pytest.importorskip('imagecorruptions', reason='needs the extra [benchmarks]')
+if find_spec('imagecorruptions') is None:  # to import it takes a second
+    pytest.skip('needs the extra [benchmarks]', allow_module_level=True)
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
 from corruption import MOVING, corrupt_image, corrupt_mask

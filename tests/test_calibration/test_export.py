@@ -2,6 +2,8 @@
 
 import io
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
+from importlib.util import find_spec
 from itertools import product
 
 import numpy as np
@@ -13,8 +15,9 @@ from mmaslp import Calibrator
 
 from .samples import maps
 
-pytest.importorskip('onnx')
-pytest.importorskip('onnxscript')
+for library in ('onnx', 'onnxscript'):  # torch imports them, in two seconds
+    if find_spec(library) is None:
+        pytest.skip(f'needs {library}', allow_module_level=True)
 runtime = pytest.importorskip('onnxruntime')
 
 LINE = ([0.0, 16.0], [0.1, 5.0])
@@ -30,6 +33,7 @@ CALIBRATORS = {
 }
 
 
+@cache
 def images(number, height, width):
     """Logits of smooth objects, ``(N, 1, H, W)``."""
     prob, _ = maps(number, 160)

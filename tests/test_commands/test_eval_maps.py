@@ -241,6 +241,7 @@ def test_the_same_folder_twice(folders, capsys):
     assert 'named twice' in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures('plain_charts')
 def test_folders_of_one_name_keep_the_part_that_differs(folders, tmp_path, capsys):
     for place in ('a', 'b'):
         shutil.copytree(folders.pred, tmp_path / place / 'maps')

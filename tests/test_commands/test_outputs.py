@@ -76,6 +76,7 @@ def links(made, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('name', WRITES)
+@pytest.mark.usefixtures('plain_charts')
 def test_a_file_is_replaced_with_overwrite_only(links, capsys, name):
     """A file of the user in the last place stops the command before the first."""
     words, written = (text.split() for text in WRITES[name])

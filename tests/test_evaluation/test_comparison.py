@@ -204,6 +204,7 @@ def test_other_ignored_pixels_are_no_pair():
 
 
 @pytest.mark.parametrize('names', [['a/0.png', 'b/0.png'], ['x\\0.png', 'x\\1.png']])
+@pytest.mark.usefixtures('plain_charts')
 def test_the_json_of_a_page_is_of_the_same_images(names, tmp_path):
     given = [
         helper.renamed(each, [f'/data/{name}' for name in names])

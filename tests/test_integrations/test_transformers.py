@@ -32,6 +32,8 @@ from mmaslp.integrations.transformers import (
 from mmaslp.metrics import BandTable
 from tests.transformers_toy import Squares, segformer, trainer
 
+BRIEF = dict(num_train_epochs=1)  # 6 steps and 3 evaluations
+
 
 def test_loss_is_bce_of_the_resized_logits():
     logits = torch.randn(2, 2, 8, 8)
@@ -90,7 +92,7 @@ def test_levels_move_and_the_calibrator_is_saved(tmp_path):
 
 def test_calibrated_model_returns_what_the_calibrator_gives(tmp_path):
     calibration = SelfCalibration(BandLevels(), dict(method='temperature'))
-    one = trainer(tmp_path, calibration)
+    one = trainer(tmp_path, calibration, num_train_epochs=3)
     one.train()
     images = one.eval_dataset.images
     shipped = one.evaluate()['eval_ece_band']
@@ -124,10 +126,10 @@ def test_a_calibrator_of_the_user_is_not_replaced(tmp_path):
     with pytest.raises(FileExistsError, match='name another output_dir'):
         trainer(tmp_path, SelfCalibration()).train()
     assert file.read_text() == 'of the user'
-    trainer(tmp_path, SelfCalibration(calibrator=False)).train()
+    trainer(tmp_path, SelfCalibration(None, calibrator=False), **BRIEF).train()
 
     (tmp_path / 'checkpoint-2').mkdir()  # as a training leaves it
-    for one in [trainer(tmp_path, SelfCalibration(levels=None))] * 2:
+    for one in [trainer(tmp_path, SelfCalibration(levels=None), **BRIEF)] * 2:
         one.train()
     assert Calibrator.load(file).record['images'] == 11
 
@@ -141,13 +143,13 @@ def test_two_callbacks_are_refused(tmp_path):
 
 def test_one_callback_of_two_trainings_replaces_no_calibrator_either(tmp_path):
     calibration = SelfCalibration(levels=None)
-    trainer(tmp_path / 'one', calibration).train()
+    trainer(tmp_path / 'one', calibration, **BRIEF).train()
     file = tmp_path / 'two' / 'calibrator.json'
     file.parent.mkdir()
     file.write_text('of the user')
     for _ in range(2):  # the refusal makes it no file of ours
         with pytest.raises(FileExistsError, match='name another output_dir'):
-            trainer(tmp_path / 'two', calibration).train()
+            trainer(tmp_path / 'two', calibration, **BRIEF).train()
     assert file.read_text() == 'of the user'
 
 
@@ -219,7 +221,7 @@ def test_levels_of_none_and_of_0_train_as_torch_does_bit_for_bit(tmp_path):
         calibration = SelfCalibration(None if of_torch else levels, calibrator=False)
         if of_torch:
             calibration._criterion = torch_bce
-        one = trainer(tmp_path, calibration)
+        one = trainer(tmp_path, calibration, num_train_epochs=2)
         one.train()
         ends.append([*one.model.state_dict().values(), torch.get_rng_state()])
     for end in ends[1:]:
@@ -228,10 +230,10 @@ def test_levels_of_none_and_of_0_train_as_torch_does_bit_for_bit(tmp_path):
 
 
 def test_weights_that_the_trainer_did_not_load_are_named(tmp_path, monkeypatch):
-    options = dict(save_strategy='steps', save_steps=10, eval_steps=1, max_steps=20)
+    options = dict(save_strategy='steps', save_steps=4, eval_steps=1, max_steps=8)
     trainer(tmp_path, SelfCalibration(), **options).train()
     one = trainer(tmp_path, SelfCalibration(), **options)
-    whole = SegformerForSemanticSegmentation.from_pretrained(tmp_path / 'checkpoint-10')
+    whole = SegformerForSemanticSegmentation.from_pretrained(tmp_path / 'checkpoint-4')
     head = whole.decode_head.state_dict()  # all that transformers 5.24 finds
     monkeypatch.setattr(
         one,
@@ -239,7 +241,7 @@ def test_weights_that_the_trainer_did_not_load_are_named(tmp_path, monkeypatch):
         lambda _: one.model.decode_head.load_state_dict(head),
     )
     with pytest.raises(ValueError, match='from_pretrained'):
-        one.train(resume_from_checkpoint=str(tmp_path / 'checkpoint-10'))
+        one.train(resume_from_checkpoint=str(tmp_path / 'checkpoint-4'))
 
 
 @pytest.mark.release
@@ -333,7 +335,7 @@ def test_no_evaluation_of_the_name_that_is_given(tmp_path, named, rounds):
 def test_another_evaluation_of_a_callback_goes_on(tmp_path):
     """Such as one of the training images, before the first of the evaluation set."""
     calibration = SelfCalibration(levels=None)
-    one = trainer(tmp_path, calibration)
+    one = trainer(tmp_path, calibration, **BRIEF)
 
     class OfTraining(TrainerCallback):
         def on_epoch_end(self, args, state, control, **kwargs):

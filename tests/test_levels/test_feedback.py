@@ -80,7 +80,7 @@ def test_it_converges_for_every_gain_and_lag(gain, lag):
     levels, confidence = torch.full((3,), 0.2, dtype=torch.float64), np.full(3, 0.9)
     natural, accuracy = np.array([0.95, 0.93, 0.97]), np.array([0.8, 0.85, 0.9])
     recent = []
-    for _ in range(1500):
+    for _ in range(800):
         target = natural - response @ levels.numpy() / 2
         confidence = lag * confidence + (1 - lag) * target
         recent = [*recent, tuple(confidence - accuracy)][-3:]

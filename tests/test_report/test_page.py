@@ -123,6 +123,7 @@ def test_neither_file_of_a_page_is_written_if_one_is_there(tmp_path):
     assert not (tmp_path / 'p.html').exists()
 
 
+@pytest.mark.usefixtures('plain_charts')
 def test_models_of_one_name_are_told_apart_by_their_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for place in ('base', 'tonight'):
@@ -144,6 +145,7 @@ def test_a_calibrated_row_keeps_the_name_of_its_network(tmp_path, monkeypatch):
     assert names == ['one.json: net', 'two.json: net', 'two.json: net, calibrated']
 
 
+@pytest.mark.usefixtures('plain_charts')
 def test_command_reads_the_json_beside_a_page(tmp_path, capsys):
     first = tmp_path / 'x.html'
     one = helper.result(number=2)
@@ -163,6 +165,7 @@ def test_command_reads_the_json_beside_a_page(tmp_path, capsys):
         run(parser.parse_args([str(out), '-o', str(out)]))
 
 
+@pytest.mark.usefixtures('plain_charts')
 def test_results_of_one_set_by_other_settings_share_no_table():
     one = helper.result(number=2)
     other = replace(one, model='B', settings={**one.settings, 'protocol': 'released'})

@@ -58,6 +58,7 @@ def trained(whole, tmp_path):
     ]
 
 
+@pytest.mark.usefixtures('plain_charts')
 def test_the_checkpoint_holds_the_calibrator(trained, tmp_path, capsys):
     config, checkpoint, file = trained
     found = calibrator_of_checkpoint(str(checkpoint))

@@ -141,6 +141,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize('case', FOREIGN)
+@pytest.mark.usefixtures('plain_charts')
 def test_a_run_replaces_no_foreign_file(run_here, capsys, case):
     words, name = FOREIGN[case]
     words = words.split()

@@ -73,7 +73,7 @@ def test_the_config_that_a_training_left_stays(config, tmp_path):
     cfg = Config.fromfile(tmp_path / 'mine.py')
     cfg.work_dir = str(tmp_path / 'run')
     left = tmp_path / 'run' / 'mine.py'
-    cfg.test_evaluator = dict(type='CalibrationMetric')
+    cfg.test_evaluator = dict(type='CalibrationMetric', draw=False)
     evaluate(cfg, sets_of_test(cfg))
     assert left.exists()  # nothing was there before
 
@@ -116,9 +116,9 @@ def test_evaluators_in_any_form(config, monkeypatch):
 def test_metrics_with_a_prefix_of_their_own(config, tmp_path):
     cfg = config('run')
     cfg.test_evaluator = [
-        dict(type='CalibrationMetric'),
-        dict(type='CalibrationMetric', bins=15, prefix='b'),
-        dict(type='CalibrationMetric', mode='positive', prefix='positive'),
+        dict(type='CalibrationMetric', draw=False),
+        dict(type='CalibrationMetric', draw=False, bins=15, prefix='b'),
+        dict(type='CalibrationMetric', draw=False, mode='positive', prefix='positive'),
     ]
     prob, label = map(np.stack, zip(*(discs(k) for k in range(20))))
     calibrator = fit_calibrator(prob, label)
@@ -164,7 +164,7 @@ def test_maps_of_logits_without_a_negative_one(toy, tmp_path):
     torch.nn.init.constant_(runner.model.decode_head.conv_seg.bias, 3.0)
     runner.save_checkpoint(str(tmp_path), 'x.pth', save_optimizer=False)
     cfg.load_from = str(tmp_path / 'x.pth')
-    cfg.test_evaluator = dict(type='CalibrationMetric', scores='logits')
+    cfg.test_evaluator = dict(type='CalibrationMetric', draw=False, scores='logits')
     maps = tmp_path / 'maps'
     evaluate(cfg, sets_of_test(cfg), EvaluationOptions(out_prob=str(maps)))
     assert all(abs(MapReader().read(m) - 0.5).max() < 1e-4 for m in maps.iterdir())
@@ -279,10 +279,12 @@ def sharp():
     return fit_calibrator(*zip(*(discs(k) for k in range(20))))
 
 
+@pytest.mark.usefixtures('plain_charts')
 def test_rows_are_cut_at_one_threshold(config, sharp):
     cfg = config('run')
     cfg.test_evaluator = [
-        dict(type='CalibrationMetric', _scope_='mmaslp'),  # as bases of mmaslp:: do
+        # As bases of mmaslp:: name it.
+        dict(type='CalibrationMetric', draw=False, _scope_='mmaslp'),
         dict(type='IoUMetric', iou_metrics=['mIoU']),
     ]
     options = EvaluationOptions(model='net', calibrator=sharp)
@@ -317,7 +319,7 @@ def test_rows_are_cut_at_one_threshold(config, sharp):
 
 def test_groups_of_images_count_and_not_images(config, sharp, monkeypatch):
     cfg = config('run')
-    cfg.test_evaluator = [dict(type='CalibrationMetric')]
+    cfg.test_evaluator = [dict(type='CalibrationMetric', draw=False)]
 
     def two_patients(names):
         assert all(name.endswith('.png') for name in names)
