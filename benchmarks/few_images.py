@@ -26,12 +26,11 @@ import numpy as np
 import torch
 
 from mmaslp.calibration import CalibrationTables
-from mmaslp.calibration.fitting import methods
 from mmaslp.calibration.fitting.fit import IDENTITY, choose
 from mmaslp.calibration.fitting.methods import (
     HALFWAY_IMAGES,
     METRICS,
-    POWER,
+    SURE,
     Candidate,
     OutOfFold,
     candidates,
@@ -49,7 +48,7 @@ NETWORKS = {
     'over-fitted': ('few/*/bce',),
     'published': ('published/*/shipped',),
     'others': (
-        *('few/*/border', 'few/*/image_band', 'all/*/*'),
+        *('few/*/band', 'few/*/image_band', 'all/*/*'),
         *('pretrained/*/bce', 'pretrained/*/image_band'),
     ),
 }
@@ -67,17 +66,10 @@ class Rule:
         halfway (float): Images whose map is drawn half-way towards none.
         sure (float | None): Probability of the t that a gain must exceed; None: that of
             ``fit_calibrator``; 0: nothing is tested.
-        power (float): Of the images half-way over those of the fit.
     """
 
     halfway: float = HALFWAY_IMAGES
     sure: float | None = None
-    power: float = POWER
-
-    @property
-    def shrinkage(self) -> tuple[float, float]:
-        """tuple[float, float]: How a map is drawn towards none."""
-        return self.halfway, self.power
 
     def choose(self, measured: Measured) -> Candidate:
         """Pick one of the candidates."""
@@ -99,9 +91,11 @@ RULES = {
     'fit': Rule(),
     'any': Rule(sure=0),
     **{
-        f'{halfway} half-way, power {power:g}, t({sure:g})': Rule(halfway, sure, power)
-        for halfway, power in ((12, 2), (18, 2), (18, 2.5))
-        for sure in (0.8413, 0.9, 0.95)
+        f'{halfway} half-way, t({sure:g})': Rule(halfway, sure)
+        for halfway, sure in (
+            *((halfway, SURE) for halfway in (12, 14, 15, 16, 17, 18)),
+            *((12, 0.9), (12, 0.95)),
+        )
     },
 }
 
@@ -149,19 +143,16 @@ def figures_of_draw(
     """By rule the metrics elsewhere, whether it left the network, and did harm."""
     none = row_of(fitted, measured_on, IDENTITY, HALFWAY_IMAGES)
     rows = {'none': none}
-    measured = {}
-    known: dict[tuple, Row] = {}
+    measured: dict[float, Measured] = {}
+    known: dict[tuple[Candidate, float], Row] = {}
     for name, rule in RULES.items():
-        methods.POWER = rule.power
-        if rule.shrinkage not in measured:
-            measured[rule.shrinkage] = out_of_folds(fitted, rule.halfway)
-        kind = rule.choose(measured[rule.shrinkage])
-        place = (kind, rule.shrinkage)
+        if rule.halfway not in measured:
+            measured[rule.halfway] = out_of_folds(fitted, rule.halfway)
+        kind = rule.choose(measured[rule.halfway])
+        place = (kind, rule.halfway)
         if place not in known:
             known[place] = row_of(fitted, measured_on, kind, rule.halfway)
         rows[name] = dict(known[place])
-    methods.POWER = POWER
-
     for row in rows.values():
         for part in measured_on:
             ratio = row[f'nll{part}'] / none[f'nll{part}']

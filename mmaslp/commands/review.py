@@ -130,7 +130,7 @@ def run(args: argparse.Namespace) -> None:
     print(verdict)
     alarm = comparison is not None and comparison.alarm
     if alarm:
-        rows = _without_probabilities(args, rows, options, review, calibrator)
+        rows = _without_probabilities(args, files, rows, options, review, calibrator)
     _print_review(rows)
     if args.truth:
         _print_proof(rows, groups)
@@ -204,6 +204,7 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
 
 def _without_probabilities(
     args: argparse.Namespace,
+    files: 'MapFiles',
     rows: 'list[Reviewed]',
     options: 'ReviewOptions',
     review: 'Callable[..., list[Reviewed]]',
@@ -221,15 +222,24 @@ def _without_probabilities(
     if not anew or calibrator.need_decisions().objects is None:
         return rows
 
-    print('Reads the maps again, to show objects without probabilities.')
+    if 'volumes' not in anew:  # of which only the most doubtful images have a picture
+        files = files.only(row.name for row in rows[:MOST_PICTURES])
+
+    print(
+        f'Reads {len(files.pairs)} maps again, to show objects without probabilities.'
+    )
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # all was said in the first pass
         again = review(
-            calibrator.without_objects(), options=replace(options, extras=anew)
+            calibrator.without_objects(),
+            maps=files,
+            options=replace(options, extras=anew),
         )
 
     extras_of = {row.name: row.extras for row in again}
-    return [replace(row, extras=row.extras | extras_of[row.name]) for row in rows]
+    return [
+        replace(row, extras=row.extras | extras_of.get(row.name, {})) for row in rows
+    ]
 
 
 def _print_review(rows: 'list[Reviewed]') -> None:

@@ -1,7 +1,7 @@
 """Maps and masks of two folders: listed, matched by name, and read."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unicodedata import normalize
 
@@ -250,6 +250,10 @@ class MapFiles:
             display_name(maps),
             problems,
         )
+
+    def only(self, names: Iterable[str]) -> 'MapFiles':
+        """Some of these maps."""
+        return replace(self, pairs={name: self.pairs[name] for name in names})
 
 
 def read_pair(

@@ -167,9 +167,10 @@ def test_few_images_correct_what_is_too_sure(tmp_path, monkeypatch):
     few_images.main()
     rows = json.loads(file.read_text())['over-fitted']
     true = np.where(labels, np.logaddexp(0, -logits), np.logaddexp(0, logits)).mean()
-    for number in 10, 20:
-        assert rows[f'{number} | none']['nll'] > 1.5 * true
-        assert rows[f'{number} | fit']['nll'] == pytest.approx(true, rel=0.1)
+    for number, left in ((10, 0.3), (20, 0.1)):  # so much of the excess is left
+        excess = rows[f'{number} | none']['nll'] - true
+        assert excess > 0.5 * true
+        assert -0.05 < rows[f'{number} | fit']['nll'] - true < left * excess
         assert rows[f'{number} | fit']['unchanged'] == 0
 
 
@@ -177,7 +178,7 @@ def test_the_figures_of_few_images_are_those_of_the_rule_of_a_fit():
     file = Path(few_images.__file__).parent / 'results' / 'few_images.json'
     rows = json.loads(file.read_text(encoding='utf-8'))['all']
     known = few_images.Rule()
-    name = f'{known.halfway:g} half-way, power {known.power:g}, t({SURE:g})'
+    name = f'{known.halfway:g} half-way, t({SURE:g})'
     assert rows['fit'] == rows[name]
     assert rows['fit']['draws'] >= 500
     for part in ('', '_test'):

@@ -73,7 +73,7 @@ def fit_calibrator(
             predicted mask; 'single': one for all. Defaults to 'auto'.
         method (str): 'identity', 'temperature', 'platt' or 'isotonic'. Defaults to
             'auto', which also shrinks the map towards no change if images, volumes or
-            groups are few: by half with twelve, by 1 % with a hundred. As a prior, each
+            groups are few: by half with 17, by 3 % with a hundred. As a prior, each
             method sees .003 images' (or groups') worth of wrong pixels at the most
             confident logits, so a temperature is higher if images are few.
         target (str): 'confidence' keeps every decision p > 1/2; 'probability' gives the
