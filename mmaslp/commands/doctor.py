@@ -11,9 +11,10 @@ import argparse
 import os
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from importlib.util import find_spec
 
-from ..integrations.mmseg.checks.findings import PATCH, Diagnosis, noted
+from ..integrations.mmseg.checks.findings import Diagnosis, Finding, noted
 from .arguments import CONFIG_HELP, add_data_option
 from .environment import check_environment, installed_versions
 from .errors import with_options
@@ -40,9 +41,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the findings and the patch; 1 if there is an error."""
     from .. import register_components
-    from ..common.outputs import check_outputs
 
     warnings.simplefilter('ignore')  # of MMSegmentation, while it builds
+    _check_arguments(args)
+    register_components()
+    if args.config and find_spec('mmseg') is not None:
+        from ..integrations.mmseg.config import find_config
+
+        find_config(args.config)  # a config that is not there is refused
+    diagnosis = examine(args.config, args.data, args.levels)
+    for finding in diagnosis.findings:
+        print(with_options(str(finding)))
+
+    if diagnosis.has_patch:
+        _give_patch(args.config, args.patch, diagnosis)
+    elif args.patch:
+        print(f'there is no patch, so that {args.patch} was not written')
+    print(f'{_counts(diagnosis.findings)}; nothing was trained')
+
+    if not args.patch or not diagnosis.has_patch:
+        return int(bool(diagnosis.errors))
+    cured = len(diagnosis.errors) - len(diagnosis.uncured)
+    if cured:
+        print(f'{args.patch} puts right {cured} of {len(diagnosis.errors)} errors')
+    return int(bool(diagnosis.uncured))
+
+
+def _check_arguments(args: argparse.Namespace) -> None:
+    """Refuse a patch that cannot be written, and options that change no config."""
+    from ..common.outputs import check_outputs
+
     if args.patch and not args.patch.endswith('.py'):
         raise ValueError(
             f'--patch {args.patch} is not a config: name a new file that ends with .py'
@@ -58,33 +86,18 @@ def run(args: argparse.Namespace) -> int:
             'checks a folder alone'
         )
     check_outputs({'--patch': args.patch})
-    register_components()
-    if args.config and find_spec('mmseg') is not None:
-        from ..integrations.mmseg.config import find_config
 
-        find_config(args.config)  # a config that is not there is refused
-    diagnosis = examine(args.config, args.data, args.levels)
-    for finding in diagnosis.findings:
-        print(with_options(str(finding)))
-    if diagnosis.mended and diagnosis.mended != diagnosis.original:
-        _give_patch(args.config, args.patch, diagnosis.original, diagnosis.mended)
-    elif args.patch:
-        print(f'there is no patch, so that {args.patch} was not written')
 
-    counts = Counter(finding.level for finding in diagnosis.findings)
-    numbers = [
-        f'{counts[level]} {level}{"" if counts[level] == 1 else "s"}'
-        for level in ('error', 'warning', 'note')
-        if counts[level] or level == 'error'
-    ]
-    print(f'{", ".join(numbers)}; nothing was trained')
-    errors = [each for each in diagnosis.findings if each.level == 'error']
-    if args.patch and os.path.exists(args.patch):
-        cured = [error for error in errors if error.remedy == PATCH]
-        if cured:
-            print(f'{args.patch} puts right {len(cured)} of {len(errors)} errors')
-        errors = [error for error in errors if error.remedy != PATCH]
-    return 1 if errors else 0
+def _counts(findings: Sequence[Finding]) -> str:
+    """How many findings there are of each level, in words."""
+    counts = Counter(finding.level for finding in findings)
+    words = []
+    for level in ('error', 'warning', 'note'):
+        if counts[level] == 1:
+            words.append(f'1 {level}')
+        elif counts[level] or level == 'error':
+            words.append(f'{counts[level]} {level}s')
+    return ', '.join(words)
 
 
 def examine(
@@ -96,39 +109,60 @@ def examine(
     what the patch adds to a config without ASLP.
     """
     has_ops = find_spec('mmcv') is not None and find_spec('mmcv._ext') is not None
-    found = Diagnosis(check_environment(installed_versions(), has_ops))
+    diagnosis = Diagnosis(check_environment(installed_versions(), has_ops))
     if config is None and find_spec('mmseg') is None:
-        return found  # the user has maps, or PyTorch
-    if not found.has('error'):
-        with noted('MMSegmentation cannot be imported', found.findings):
+        return diagnosis  # the user has maps, or PyTorch
+    if not diagnosis.has('error'):
+        with noted('MMSegmentation cannot be imported', diagnosis.findings):
             from ..integrations.mmseg.config import import_mmseg
 
             import_mmseg()
 
-    if config is not None and not found.has('error'):
+    if config is not None and not diagnosis.has('error'):
         from ..integrations.mmseg.doctor import examine_config
 
-        examine_config(config, data, levels, found)
-    return found
+        examine_config(config, data, levels, diagnosis)
+    return diagnosis
 
 
-def _give_patch(config: str, file: str | None, original: dict, mended: dict) -> None:
-    """Write the patch to a file, or print it."""
+def _give_patch(config: str, file: str | None, diagnosis: Diagnosis) -> None:
+    """Write the patch to a file, or print it, and say what it leaves."""
+    from ..integrations.mmseg.doctor import pasted
+
+    if file is not None:
+        _write_patch(config, file, diagnosis)
+        print(f'\n{file} is {config} with the patch{_what_is_left(diagnosis)}')
+        return
+
+    print(f'\n# Paste at the end of {config}, or add --patch FILE:')
+    print(pasted(config, diagnosis.original, diagnosis.mended) + '\n')
+    if diagnosis.uncured:
+        print(f'This is the patch{_what_is_left(diagnosis)}')
+
+
+def _write_patch(config: str, file: str, diagnosis: Diagnosis) -> None:
+    """Write a config that has another one as its base."""
     from mmengine.config import Config
 
     from ..common.outputs import write_output
     from ..integrations.mmseg.config import find_config
-    from ..integrations.mmseg.doctor import child_config, pasted
+    from ..integrations.mmseg.doctor import child_config
 
-    if file is None:
-        print(f'\n# Paste at the end of {config}, or add --patch FILE:')
-        print(pasted(config, original, mended) + '\n')
-        return
-    if Config._is_lazy_import(base := find_config(config)):
+    base = find_config(config)
+    if Config._is_lazy_import(base):
         raise ValueError(
             f'--patch: {config} imports its bases (read_base), and no file with _base_ '
             'can build on it: leave --patch out, and paste the lines that are printed'
         )
     base = os.path.relpath(base, os.path.dirname(os.path.abspath(file)))
-    write_output(file, child_config(base, original, mended))
-    print(f'\n{file} is {config} with the patch: train with it')
+    write_output(file, child_config(base, diagnosis.original, diagnosis.mended))
+
+
+def _what_is_left(diagnosis: Diagnosis) -> str:
+    """What is to do before a patched config can be trained, or that it can."""
+    if not diagnosis.uncured:
+        return ': train with it'
+    lines = ['. Before you train with it, put right what it leaves:']
+    for error in diagnosis.uncured:
+        lines.append(f'- {error.message.splitlines()[0]}')
+    return with_options('\n'.join(lines))

@@ -21,7 +21,13 @@ from .arguments import (
 from .fit import group_numbers, read_pattern
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mmengine.config import Config
+
     from ..calibration.calibrator import Calibrator
+    from ..evaluation.result import Result
+    from ..integrations.mmseg.testing import EvaluationOptions, Tested
 
 EVALUATIONS = ('ece', 'sod', 'iou')
 
@@ -89,27 +95,56 @@ def run(args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
 
     from ..integrations.mmseg import testing
-    from ..report.page import write_report
 
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.show_dir:
         testing.draw_predictions(cfg, args.show_dir)
-    left_out = args.raw or (args.tta and not args.calibrator)
-    calibrator = (
-        None
-        if left_out
-        else testing.calibrator_of_test(
-            cfg, args.calibrator, args.checkpoint, args.trust_checkpoint
-        )
-    )
+    calibrator = _calibrator_of(args, cfg)
+    if args.tta and calibrator is not None:
+        _warn_of_views(calibrator)
     _check(args, testing.measures_calibration(cfg, args.eval), calibrator)
+    options = _options_of(args, calibrator)
+    results = testing.evaluate(cfg, testing.sets_of_test(cfg, args.sets), options)
+    if not is_main_process():
+        return
+
+    print(f'\n{testing.summary_table(results, options.evals)}\n')
+    for sentence in testing.verdicts(results):
+        print(f'{sentence}\n')
+    _print_files(testing.results_folder(cfg, args.tta), results)
+    if args.report:
+        _write_report(args, results)
+
+
+def _calibrator_of(args: argparse.Namespace, cfg: 'Config') -> 'Calibrator | None':
+    """The calibrator that is measured beside the network, if any."""
+    from ..integrations.mmseg.testing import calibrator_of_test
+
+    if args.raw or (args.tta and not args.calibrator):
+        return None
+    return calibrator_of_test(
+        cfg, args.calibrator, args.checkpoint, args.trust_checkpoint
+    )
+
+
+def _options_of(
+    args: argparse.Namespace, calibrator: 'Calibrator | None'
+) -> 'EvaluationOptions':
+    """How the network is tested."""
+    from ..integrations.mmseg.testing import EvaluationOptions
+
     pattern = read_pattern(args.groups)
     groups = None
     if pattern is not None:
         groups = partial(group_numbers, pattern, fits=False)
-    settings = {'test-time augmentation': args.tta, 'cfg-options': args.cfg_options}
-    options = testing.EvaluationOptions(
+
+    settings = {}
+    if args.tta:
+        settings['test-time augmentation'] = str(args.tta)
+    if args.cfg_options:
+        settings['cfg-options'] = str(args.cfg_options)
+    return EvaluationOptions(
         evals=args.eval or (),
         model=args.name or osp.splitext(osp.basename(args.config))[0],
         out=args.out,
@@ -119,43 +154,48 @@ def run(args: argparse.Namespace) -> None:
         review=args.review,
         report=args.report,
         inputs=(args.checkpoint, args.calibrator),
-        settings={key: str(value) for key, value in settings.items() if value},
+        settings=settings,
         groups=groups,
         trust_checkpoint=args.trust_checkpoint,
         overwrite=args.overwrite,
     )
-    results = testing.evaluate(cfg, testing.sets_of_test(cfg, args.sets), options)
-    if not is_main_process():
-        return
 
-    print(f'\n{testing.summary_table(results, options.evals)}\n')
-    for sentence in testing.verdicts(results):
-        print(f'{sentence}\n')
-    print(f'metrics: {osp.join(testing.results_folder(cfg, args.tta), "results.json")}')
+
+def _print_files(folder: str, results: 'Mapping[str, Tested]') -> None:
+    """Say where the files are."""
+    print(f'metrics: {osp.join(folder, "results.json")}')
     for name, tested in results.items():
         if tested.results:
             print(f'{name}: {osp.join(tested.folder, "reliability_test.png")}')
         if tested.review:
             print(f'review: {tested.review}')
-    if args.report:
-        write_report(
-            args.report,
-            [row for tested in results.values() for row in tested.results],
-            overwrite=args.overwrite,
-        )
-        print(f'report: {args.report}')
 
 
-def _check(
-    args: argparse.Namespace, measured: bool, calibrator: 'Calibrator | None'
-) -> None:
-    """Refuse options that would have no effect; warn of a calibrator of one view."""
-    if args.tta and calibrator is not None and calibrator.record.get('network'):
+def _write_report(args: argparse.Namespace, results: 'Mapping[str, Tested]') -> None:
+    """Write the page of all sets, and say where it is."""
+    from ..report.page import write_report
+
+    rows: list[Result] = []
+    for tested in results.values():
+        rows += tested.results
+    write_report(args.report, rows, overwrite=args.overwrite)
+    print(f'report: {args.report}')
+
+
+def _warn_of_views(calibrator: 'Calibrator') -> None:
+    """Say so if a calibrator is of one view, and the mean of several is measured."""
+    if calibrator.record.get('network'):
         warnings.warn(
             'the calibrator is of the network, and the mean of the views of --tta is '
             'less sure: fit one to maps of validation images (--tta --out-prob DIR)',
             stacklevel=2,
         )
+
+
+def _check(
+    args: argparse.Namespace, measured: bool, calibrator: 'Calibrator | None'
+) -> None:
+    """Refuse options that would have no effect."""
     if args.calibrator and not (measured or args.review or args.out_prob):
         raise ValueError(
             '--calibrator has no effect on these metrics: add --eval ece, --review or '
@@ -170,9 +210,14 @@ def _check(
         )
     check_tables({'--review': args.review})
     if args.review:
-        if calibrator is None:
-            raise ValueError(
-                '--review needs a calibrator: add --calibrator FILE, and leave --raw '
-                'out (--tta leaves out that of the checkpoint)'
-            )
-        calibrator.need_decisions()
+        _need_decisions(calibrator)
+
+
+def _need_decisions(calibrator: 'Calibrator | None') -> None:
+    """Refuse a review without a calibrator that can say which masks to trust."""
+    if calibrator is None:
+        raise ValueError(
+            '--review needs a calibrator: add --calibrator FILE, and leave --raw '
+            'out (--tta leaves out that of the checkpoint)'
+        )
+    calibrator.need_decisions()

@@ -39,6 +39,9 @@ def after_interrupt(args: argparse.Namespace) -> str:
     """Say what an interruption leaves and how to go on."""
     from mmengine.runner import find_latest_checkpoint
 
-    if args.work_dir and (latest := find_latest_checkpoint(args.work_dir)):
-        return f'{latest} is kept; the same command goes on from it with --resume'
-    return 'no checkpoint was written yet; the same command starts anew'
+    latest = None
+    if args.work_dir:
+        latest = find_latest_checkpoint(args.work_dir)
+    if not latest:
+        return 'no checkpoint was written yet; the same command starts anew'
+    return f'{latest} is kept; the same command goes on from it with --resume'

@@ -283,22 +283,8 @@ class WeightsHook(Hook):
         """Compare; let no path lead elsewhere; say if nothing is left to train."""
         misfit = load_weights(runner.model, checkpoint)
         path = runner.cfg.get('load_from') or 'the checkpoint'
-        needed = {'meta'}
-        if not osp.isdir(path):
-            needed |= {'message_hub', 'optimizer'}
-        parts = {key for key, part in checkpoint.items() if isinstance(part, Mapping)}
-        lacking = not needed <= parts or not _says_when(checkpoint)
-        if runner._resume and lacking:
-            raise ValueError(
-                f'{path} lacks the state of the optimizer, or where its training was: '
-                'leave `resume` out, which starts a new training from its weights'
-            )
-        if runner._resume and _of_another_optimizer(runner, checkpoint):
-            raise ValueError(
-                f'{path} has the state of another optimizer than the config: take the '
-                'optim_wrapper that it was trained with, or leave `resume` out, which '
-                'starts a new training from its weights'
-            )
+        if runner._resume:
+            _check_resumable(runner, checkpoint, path)
         # A folder of shards is not compared.
         if misfit and not osp.isdir(path):
             raise ValueError(
@@ -306,18 +292,56 @@ class WeightsHook(Hook):
                 f'{misfit}. Take the config that it was trained with'
             )
 
-        info = checkpoint.get('message_hub', {}).get('runtime_info', {})
-        for key, saved in list(info.items()):
-            if key.startswith(('best_ckpt', 'last_ckpt')):
-                # Of several shards it is a folder.
-                here = osp.join(runner.work_dir, osp.basename(saved or ''))
-                info[key] = None
-                if osp.exists(here):
-                    info[key] = here
-        if runner._resume and checkpoint['meta']['iter'] >= runner.max_iters:
-            print_log(
-                f'{path} ends at iteration {checkpoint["meta"]["iter"]}, the training '
-                f'at {runner.max_iters}: nothing is left to train',
-                'current',
-                logging.WARNING,
-            )
+        _lead_into(runner.work_dir, checkpoint)
+        if runner._resume:
+            _warn_of_the_end(runner, checkpoint, path)
+
+
+def _check_resumable(runner: Any, checkpoint: Mapping[str, Any], path: str) -> None:
+    """Refuse a checkpoint from which no training can go on."""
+    if not _has_state(checkpoint, is_folder=osp.isdir(path)):
+        raise ValueError(
+            f'{path} lacks the state of the optimizer, or where its training was: '
+            'leave `resume` out, which starts a new training from its weights'
+        )
+    if _of_another_optimizer(runner, checkpoint):
+        raise ValueError(
+            f'{path} has the state of another optimizer than the config: take the '
+            'optim_wrapper that it was trained with, or leave `resume` out, which '
+            'starts a new training from its weights'
+        )
+
+
+def _has_state(checkpoint: Mapping[str, Any], is_folder: bool) -> bool:
+    """Whether a checkpoint has more than weights; shards keep the rest elsewhere."""
+    needed = ['meta']
+    if not is_folder:
+        needed += ['message_hub', 'optimizer']
+    for key in needed:
+        if not isinstance(checkpoint.get(key), Mapping):
+            return False
+    return _says_when(checkpoint)
+
+
+def _lead_into(folder: str, checkpoint: Mapping[str, Any]) -> None:
+    """Let the checkpoints that one names be those of a folder, or none."""
+    info = checkpoint.get('message_hub', {}).get('runtime_info', {})
+    for key, saved in list(info.items()):
+        if key.startswith(('best_ckpt', 'last_ckpt')):
+            # Of several shards it is a folder.
+            here = osp.join(folder, osp.basename(saved or ''))
+            info[key] = None
+            if osp.exists(here):
+                info[key] = here
+
+
+def _warn_of_the_end(runner: Any, checkpoint: Mapping[str, Any], path: str) -> None:
+    """Say so if a checkpoint is as old as the training will ever be."""
+    iteration = checkpoint['meta']['iter']
+    if iteration >= runner.max_iters:
+        print_log(
+            f'{path} ends at iteration {iteration}, the training at '
+            f'{runner.max_iters}: nothing is left to train',
+            'current',
+            logging.WARNING,
+        )

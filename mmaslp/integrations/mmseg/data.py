@@ -69,6 +69,17 @@ def repeats_images(dataset: Any) -> bool:
     return sum(len(leaf) for leaf in leaf_sets(dataset)) < len(dataset)
 
 
+def rounds_of(dataset: Any) -> int:
+    """How often a data set gives its images, as ``RepeatDataset`` does; else 1."""
+    images = 0
+    for leaf in leaf_sets(dataset):
+        if hasattr(leaf, '__len__'):
+            images += len(leaf)
+    if images == 0 or not hasattr(dataset, '__len__'):
+        return 1
+    return max(len(dataset) // images, 1)
+
+
 def data_files(dataset: Any) -> Iterator[str]:
     """Yield the paths of the images and masks of a data set."""
     for leaf in leaf_sets(dataset):

@@ -7,11 +7,14 @@ in the config is the patch, as lines of a config.
 import ast
 import copy
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config
 
+from ...calibration.fitting.fit import LEAST_CASES
 from .checkpoint import check_checkpoint
 from .checks.findings import PATCH, Diagnosis, Finding, noted
 from .checks.run import check_batches, check_hooks, check_masks, shared_images
@@ -34,6 +37,9 @@ from .data import (
     with_binary_masks,
 )
 
+# Where Resize enlarges an image so far, its scale is that of other images.
+_MANY_TIMES = 4
+
 
 def examine_config(
     config: str, data: str | None, levels: str, diagnosis: Diagnosis
@@ -42,15 +48,7 @@ def examine_config(
     with noted(config, diagnosis.findings):
         cfg = read_config(config)
         diagnosis.original = cfg.to_dict()
-        for base in scoped_bases(find_config(config)):
-            finding = Finding(
-                'note',
-                f'only the tools of mmaslp can read {base!r}: `mmaslp train` and '
-                "`python tools/train.py` of this package; MMSegmentation's own end "
-                'with an error',
-                'for those name the file by its path in _base_',
-            )
-            diagnosis.findings.append(finding)
+        diagnosis.findings += _of_scoped_bases(config)
         if data is not None:
             diagnosis.findings.append(Finding('ok', use_folder(cfg, data)))
         diagnosis.findings += check_settings(cfg, levels)
@@ -60,46 +58,69 @@ def examine_config(
         diagnosis.mended = cfg.to_dict()
 
 
+def _of_scoped_bases(config: str) -> Iterator[Finding]:
+    """Say which bases of a config MMSegmentation cannot read."""
+    for base in scoped_bases(find_config(config)):
+        yield Finding(
+            'note',
+            f'only the tools of mmaslp can read {base!r}: `mmaslp train` and '
+            "`python tools/train.py` of this package; MMSegmentation's own end "
+            'with an error',
+            'for those name the file by its path in _base_',
+        )
+
+
 def check_parts(cfg: Any) -> list[Finding]:
     """Build the runner of a config, its data and hooks, and look at them.
 
-    It puts right how masks are read.
+    It puts right how masks are read, and samplers that never end.
     """
     findings: list[Finding] = []
     if cfg.get('load_from'):
         with noted('load_from', findings):
             check_checkpoint(cfg.load_from)
 
-    copied = copy.deepcopy(cfg)
-    copied.update(custom_hooks=[], load_from=None, resume=False, log_level='ERROR')
-    copied._format_python_code = False  # formatting takes seconds
-    if cfg.get('visualizer'):
-        copied.visualizer.vis_backends = []
     datasets: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder, noted('', findings):
-        copied.work_dir = folder
-        name_run(copied, 'doctor')
-        runner = build_runner(copied)
-        for hook in cfg.get('custom_hooks') or []:
-            with noted('custom_hooks', findings):
-                runner.register_hook(copy.deepcopy(hook))
-
-        if cfg.get('optim_wrapper'):
-            with noted('optim_wrapper', findings):
-                runner.optim_wrapper = runner.build_optim_wrapper(
-                    copy.deepcopy(cfg.optim_wrapper)
-                )
+        runner = build_runner(_bare_copy(cfg, folder))
+        findings += _add_parts(cfg, runner)
         for split in ('train', 'val', 'test'):
             if cfg.get(f'{split}_dataloader'):
                 findings += _check_split(cfg, split, runner, datasets)
-        broken = [f for f in findings if f.level == 'error' and f.remedy != PATCH]
-        if 'train' in datasets and not broken:
+        if 'train' in datasets and not Diagnosis(findings).uncured:
             findings += check_hooks(runner)
             with noted('param_scheduler', findings):
                 runner.build_param_scheduler(
                     copy.deepcopy(cfg.get('param_scheduler') or [])
                 )
     findings += shared_images(datasets)
+    return findings
+
+
+def _bare_copy(cfg: Any, folder: str) -> Any:
+    """A config that builds fast, writes into a folder only, and reads no weights."""
+    copied = copy.deepcopy(cfg)
+    copied.update(custom_hooks=[], load_from=None, resume=False, log_level='ERROR')
+    copied._format_python_code = False  # formatting takes seconds
+    if cfg.get('visualizer'):
+        copied.visualizer.vis_backends = []
+    copied.work_dir = folder
+    name_run(copied, 'doctor')
+    return copied
+
+
+def _add_parts(cfg: Any, runner: Any) -> list[Finding]:
+    """Build hooks and optimizer, each of which may fail without the others."""
+    findings: list[Finding] = []
+    for hook in cfg.get('custom_hooks') or []:
+        with noted('custom_hooks', findings):
+            runner.register_hook(copy.deepcopy(hook))
+
+    if cfg.get('optim_wrapper'):
+        with noted('optim_wrapper', findings):
+            runner.optim_wrapper = runner.build_optim_wrapper(
+                copy.deepcopy(cfg.optim_wrapper)
+            )
     return findings
 
 
@@ -120,32 +141,77 @@ def _check_split(
     with noted(f'{key}: {type_of(cfg[key].dataset)}', findings):
         loop = getattr(runner, f'{split}_loop')
         dataset = datasets[split] = dataset_of(loop)
-        findings += check_batches(split, loop)
-        findings += check_masks(split, dataset)
-        # Not in a training: to read an image moves its random numbers.
-        if split != 'test' and not findings and _lacks_masks(dataset):
-            findings.append(
-                Finding(
-                    'error',
-                    f'{key}.dataset: its pipeline gives no masks',
-                    f"{key}.dataset.pipeline: dict(type='LoadBinaryAnnotations') "
-                    "after the images are loaded, and dict(type='PackSegInputs') last",
-                )
-            )
-
-    if any(finding.remedy == PATCH for finding in findings):
-        for leaf in leaf_sets(cfg[key].dataset):
-            leaf.pipeline = with_binary_masks(leaf.pipeline)
-        if cfg.get('tta_pipeline'):
-            cfg.tta_pipeline = with_binary_masks(cfg.tta_pipeline)
+        findings += _check_loop(cfg[key], split, loop)
+        findings += _check_dataset(cfg, split, dataset)
     return findings
 
 
-def _lacks_masks(dataset: Any) -> bool:
-    """Whether the pipeline of a data set gives no masks beside the first image."""
-    if not hasattr(dataset, 'get_data_info'):
-        return False
-    return 'gt_sem_seg' not in dataset[0].get('data_samples', ())
+def _check_loop(loader: Any, split: str, loop: Any) -> Iterator[Finding]:
+    """Look at the batches of a loop, and let the config of its loader end."""
+    for finding in check_batches(split, loop):
+        yield finding
+        if finding.remedy == PATCH:
+            shuffles = split == 'train'
+            loader.sampler = dict(type='DefaultSampler', shuffle=shuffles)
+
+
+def _check_dataset(cfg: Any, split: str, dataset: Any) -> Iterator[Finding]:
+    """Look at masks, one image and the size of a data set."""
+    key = f'{split}_dataloader'
+    faults = 0
+    for finding in check_masks(split, dataset):
+        yield finding
+        faults += 1
+        if finding.remedy == PATCH:
+            _read_binary_masks(cfg, key)
+
+    # Not in a training: to read an image moves its random numbers.
+    can_be_read = hasattr(dataset, 'get_data_info') and len(dataset) > 0
+    if split != 'test' and can_be_read and not faults:
+        yield from _check_sample(f'{key}.dataset', dataset[0])
+    if split == 'val':
+        yield from _few_images(dataset)
+
+
+def _read_binary_masks(cfg: Any, key: str) -> None:
+    """Let a config read the masks of a data set as masks of 0 and 255."""
+    for leaf in leaf_sets(cfg[key].dataset):
+        leaf.pipeline = with_binary_masks(leaf.pipeline)
+    if cfg.get('tta_pipeline'):
+        cfg.tta_pipeline = with_binary_masks(cfg.tta_pipeline)
+
+
+def _check_sample(place: str, sample: dict[str, Any]) -> Iterator[Finding]:
+    """Look at what a pipeline makes of the first image."""
+    content = sample.get('data_samples')
+    if content is None or 'gt_sem_seg' not in content:
+        yield Finding(
+            'error',
+            f'{place}: its pipeline gives no masks',
+            f"{place}.pipeline: dict(type='LoadBinaryAnnotations') after the images "
+            "are loaded, and dict(type='PackSegInputs') last",
+        )
+        return
+
+    factor = np.max(content.get('scale_factor', 1))
+    if factor >= _MANY_TIMES:
+        yield Finding(
+            'note',
+            f'{place}: its pipeline makes the first image {factor:.3g} times as wide '
+            'or high as the file, which costs time and memory and adds no detail',
+            f'{place}.pipeline: Resize and crops of about the size of the images',
+        )
+
+
+def _few_images(dataset: Any) -> Iterator[Finding]:
+    """Look for a validation that is too small for what is fitted to it."""
+    if hasattr(dataset, '__len__') and len(dataset) < LEAST_CASES:
+        yield Finding(
+            'note',
+            f'val_dataloader.dataset has {len(dataset)} images: levels would follow '
+            f'chance, and no calibrator can be fitted to fewer than {LEAST_CASES}',
+            'val_dataloader.dataset: more images that are not trained on',
+        )
 
 
 def pasted(path: str, original: dict, mended: dict) -> str:
@@ -167,14 +233,17 @@ def pasted(path: str, original: dict, mended: dict) -> str:
             parts = {}
             for key in _changed(before, value):
                 parts[key] = _change(base.get(name) or {}, value, key)
-            lines.append(
-                _assignment(name, parts)
-                .replace('dict(', f'dict({name}, ', 1)
-                .replace(', \n', ',\n')
-            )
+            lines.append(_extended(name, parts))
         else:
             lines.append(_assignment(name, _change(base, mended, name)))
     return '\n'.join(lines)
+
+
+def _extended(name: str, parts: dict[str, Any]) -> str:
+    """An assignment that keeps what a name holds: ``model = dict(model, ...)``."""
+    line = _assignment(name, parts)
+    line = line.replace('dict(', f'dict({name}, ', 1)
+    return line.replace(', \n', ',\n')
 
 
 def _assigned_in(file: str) -> set[str]:

@@ -41,52 +41,104 @@ def save_safely(runner: Any, takeover: Takeover | None = None) -> bool:
         return False
 
     for hook in runner.hooks:
-        if not isinstance(hook, CheckpointHook):
-            continue
-        if not isinstance(hook, SavesBeside):
-            # Also one of a class that a user derived.
-            base = type(hook)
-            hook.__class__ = type(f'Safe{base.__name__}', (SavesBeside, base), {})
-        if takeover is not None:
-            hook.takeover = takeover
+        if isinstance(hook, CheckpointHook):
+            _let_save_beside(hook, takeover)
     return True
 
 
-class SavesBeside(CheckpointHook):
-    """Saves as MMEngine's hook does, into a folder beside."""
+def _let_save_beside(hook: Any, takeover: Takeover | None) -> None:
+    """Put what saves beside in the place of the methods by which a hook saves.
 
-    takeover: Takeover | None = None
+    MMEngine calls them in the hook that the config names, which may be of a class that
+    a user derived. It stays the same object, of the same class.
+    """
+    if not hasattr(hook, 'safe_saving'):
+        safe_saving = SafeSaving(hook)
+        hook.safe_saving = safe_saving
+        hook.after_train_iter = safe_saving.after_train_iter
+        hook.after_train_epoch = safe_saving.after_train_epoch
+        hook.after_val_epoch = safe_saving.after_val_epoch
+        hook.after_train = safe_saving.after_train
+    if takeover is not None:
+        hook.safe_saving.takeover = takeover
+
+
+class SafeSaving:
+    """Calls the methods of a CheckpointHook, which then saves into a folder beside.
+
+    Attributes:
+        hook (CheckpointHook): The hook, which knows what it saves, and when.
+        takeover (Takeover | None): What happens after the first checkpoint.
+    """
+
+    def __init__(self, hook: CheckpointHook) -> None:
+        self.hook = hook
+        self.takeover: Takeover | None = None
+        # What is replaced in the hook.
+        self._after_train_iter = hook.after_train_iter
+        self._after_train_epoch = hook.after_train_epoch
+        self._after_val_epoch = hook.after_val_epoch
+        self._after_train = hook.after_train
 
     def after_train_iter(self, runner: Any, *args: Any, **options: Any) -> None:
         """Save, if it is time."""
-        with saving(self, runner) as beside:
-            super().after_train_iter(beside, *args, **options)
+        with self._saving(runner) as beside:
+            self._after_train_iter(beside, *args, **options)
 
     def after_train_epoch(self, runner: Any) -> None:
         """Save, if it is time."""
-        with saving(self, runner) as beside:
-            super().after_train_epoch(beside)
+        with self._saving(runner) as beside:
+            self._after_train_epoch(beside)
 
     def after_val_epoch(self, runner: Any, metrics: dict) -> None:
         """Save the best; refuse a ``save_best`` that no metric gives."""
-        keys = set(getattr(self, 'key_indicators', ())) - {'auto'} - metrics.keys()
-        if metrics and keys:
+        wanted = getattr(self.hook, 'key_indicators', ())
+        unknown = set(wanted) - {'auto'} - metrics.keys()
+        if metrics and unknown:
             raise ValueError(
-                f'save_best={min(keys)!r}: the validation gives no such metric, but '
+                f'save_best={min(unknown)!r}: the validation gives no such metric, but '
                 f'{", ".join(sorted(metrics))}'
             )
-        with saving(self, runner) as beside:
-            super().after_val_epoch(beside, metrics)
+        with self._saving(runner) as beside:
+            self._after_val_epoch(beside, metrics)
 
     def after_train(self, runner: Any) -> None:
         """Publish; leave no file that is not whole."""
-        before = _names(self.out_dir)
+        folder = self.hook.out_dir
+        before = _names(folder)
         try:
-            super().after_train(runner)
+            self._after_train(runner)
         except OSError as error:
-            for name in _names(self.out_dir) - before:
-                os.remove(os.path.join(self.out_dir, name))
-            raise _naming(error, Path(self.out_dir)) from error
+            for name in _names(folder) - before:
+                os.remove(os.path.join(folder, name))
+            raise _naming(error, Path(folder)) from error
+
+    @contextmanager
+    def _saving(self, runner: Any) -> Iterator[Any]:
+        """Give the hook a runner that saves beside; then rename and remove.
+
+        Raises:
+            OSError: Something cannot be written; names the file.
+        """
+        if not is_main_process():
+            yield runner
+            return
+
+        beside = RunnerBeside(runner)
+        backend = self.hook.file_backend
+        kept = KeptFiles(backend)
+        self.hook.file_backend = kept
+        try:
+            yield beside
+            saved = beside.publish()
+            kept.remove_but(saved)
+            if saved and self.takeover is not None:
+                self.takeover.run(saved)
+        except OSError as error:
+            raise _naming(error, beside.target) from error
+        finally:
+            self.hook.file_backend = backend
+            beside.remove_parts()
 
 
 class RunnerBeside:
@@ -182,33 +234,6 @@ class KeptFiles:
         for path in self._folders:
             if os.path.realpath(path) not in saved:
                 self._backend.rmtree(path)
-
-
-@contextmanager
-def saving(hook: SavesBeside, runner: Any) -> Iterator[Any]:
-    """Give a hook the runner that saves beside; then rename and remove.
-
-    Raises:
-        OSError: Something cannot be written; names the file.
-    """
-    if not is_main_process():
-        yield runner
-        return
-
-    beside = RunnerBeside(runner)
-    backend = hook.file_backend
-    hook.file_backend = kept = KeptFiles(backend)
-    try:
-        yield beside
-        saved = beside.publish()
-        kept.remove_but(saved)
-        if saved and hook.takeover is not None:
-            hook.takeover.run(saved)
-    except OSError as error:
-        raise _naming(error, beside.target) from error
-    finally:
-        hook.file_backend = backend
-        beside.remove_parts()
 
 
 def _rename(part: Path, target: Path) -> None:

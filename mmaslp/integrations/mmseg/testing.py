@@ -135,6 +135,11 @@ def sets_of_test(cfg: Config, names: Sequence[str] | None = None) -> dict[str, d
 
     if not names:
         return sets
+    return _chosen(sets, names)
+
+
+def _chosen(sets: Mapping[str, dict], names: Sequence[str]) -> dict[str, dict]:
+    """The sets that are asked for, in the order of the config."""
     unknown = set(names) - sets.keys()
     if unknown:
         raise ValueError(
@@ -247,22 +252,11 @@ def evaluate(
     results_of_all = results_folder(cfg, options.tta)
     summary = osp.join(results_of_all, 'results.json')
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    planned = []
-    for name, settings in sets.items():
-        options_of_set = options
-        if len(sets) > 1:
-            options_of_set = _of_set(options, name)
-        planned.append(
-            _SetOfTest(
-                name=name,
-                settings=settings,
-                dataset=DATASETS.build(copy.deepcopy(settings)),
-                options=options_of_set,
-                folder=options_of_set.out or osp.join(results_of_all, name),
-            )
-        )
-
+    planned = _plan(sets, options, results_of_all)
     _check_outputs(cfg, summary, planned, options)
+    if options.overwrite and is_main_process():
+        _warn_of_other_maps(planned)
+
     results = {}
     with safe_loading(options.trust_checkpoint):
         for test_set in planned:
@@ -270,6 +264,26 @@ def evaluate(
     if is_main_process():
         _write_summary(summary, results, options.overwrite)
     return results
+
+
+def _plan(
+    sets: Mapping[str, dict], options: EvaluationOptions, results_of_all: str
+) -> list[_SetOfTest]:
+    """Build the data sets, and say how each is tested and where its files go."""
+    planned = []
+    for name, settings in sets.items():
+        options_of_set = options
+        if len(sets) > 1:
+            options_of_set = _of_set(options, name)
+        test_set = _SetOfTest(
+            name=name,
+            settings=settings,
+            dataset=DATASETS.build(copy.deepcopy(settings)),
+            options=options_of_set,
+            folder=options_of_set.out or osp.join(results_of_all, name),
+        )
+        planned.append(test_set)
+    return planned
 
 
 def _write_summary(
@@ -322,9 +336,13 @@ def _check_outputs(
     inputs = list(options.inputs)
     inputs += inputs_of(cfg, [test_set.dataset for test_set in planned])
     check_outputs(outputs, inputs, options.overwrite)
+
+
+def _warn_of_other_maps(planned: Sequence[_SetOfTest]) -> None:
+    """Say which files of the folders of maps are of no image of these sets."""
     for test_set in planned:
         folder = test_set.options.out_prob
-        if folder and options.overwrite and is_main_process():
+        if folder:
             warn_of_others(Path(folder), map(Path, test_set.maps_in(folder)))
 
 
@@ -354,8 +372,11 @@ def _config_of_run(cfg: Config, test_set: _SetOfTest) -> Config:
             metric.update(output_dir=options.out, keep_results=True)
         if type_of(metric) == 'CalibrationMetric':
             metric.update(output_dir=test_set.folder, overwrite=options.overwrite)
+
     # The row of the first one is raw; another one is added for a calibrated row.
-    (calibration_of(run, 'test_evaluator') or {}).pop('calibrator', None)
+    of_network = calibration_of(run, 'test_evaluator')
+    if of_network is not None:
+        of_network.pop('calibrator', None)
     return run
 
 
@@ -379,16 +400,21 @@ def _evaluators(cfg: Config, evals: Sequence[str]) -> list[dict]:
     if evals:
         metrics = []
         for name in dict.fromkeys(evals):
-            wanted = EVALUATIONS[name].metric
-            same = [
-                metric for metric in configured if type_of(metric) == wanted['type']
-            ]
-            metrics += same or [copy.deepcopy(wanted)]
+            metrics += _metrics_of_choice(name, configured)
     if not metrics:
         raise ValueError(
             'nothing to measure: give `evals`, or a test_evaluator in the config'
         )
     return metrics
+
+
+def _metrics_of_choice(name: str, configured: Sequence[dict]) -> list[dict]:
+    """The metrics of a choice of ``--eval`` as the config has them; else as by us."""
+    default = EVALUATIONS[name].metric
+    same = [metric for metric in configured if type_of(metric) == default['type']]
+    if same:
+        return same
+    return [copy.deepcopy(default)]
 
 
 def _test(cfg: Config, test_set: _SetOfTest) -> Tested:
@@ -398,10 +424,7 @@ def _test(cfg: Config, test_set: _SetOfTest) -> Tested:
     runner = build_runner(run)
     calibration_metrics = _calibration_metrics(runner, run, options)
     if options.groups is not None:
-        # Before the network runs: a pattern that does not fit is told at once.
-        options.groups(_image_names(runner))
-        for metric in calibration_metrics:
-            metric.groups = options.groups
+        _count_by_group(options.groups, runner, calibration_metrics)
     runner.register_hook(WeightsHook())
     report_findings(check_run(runner, ('test',)))
     if calibration_metrics and _measures_iou(run):
@@ -411,21 +434,49 @@ def _test(cfg: Config, test_set: _SetOfTest) -> Tested:
     metrics = _by_last_name(runner.test())
     if options.calibrator is not None:
         options.calibrator.check_network(runner.model)
-
     results = [m.result for m in calibration_metrics if m.result is not None]
-    calibrated = _calibrated_row(results, metrics, options.calibrator)
+    return _tested(test_set, run, metrics, results)
+
+
+def _count_by_group(
+    groups: Callable[[Sequence[str]], Sequence[int]],
+    runner: Any,
+    metrics: Sequence[CalibrationMetric],
+) -> None:
+    """Let metrics count over groups of images, such as those of a patient."""
+    # Before the network runs: a pattern that does not fit is told at once.
+    groups(_image_names(runner))
+    for metric in metrics:
+        metric.groups = groups
+
+
+def _tested(
+    test_set: _SetOfTest,
+    run: Config,
+    metrics: dict[str, float],
+    results: Sequence[Result],
+) -> Tested:
+    """Sort what was measured on one set, and save the results of calibration."""
+    calibrated = _calibrated_row(results, metrics, test_set.options.calibrator)
+    rows = (metrics, calibrated)
     if any(result.no_foreground for result in results):
-        for row in (metrics, calibrated):
+        for row in rows:
             if MEAN_IOU in row:
                 row[MEAN_IOU] = nan
 
     completed = []
-    for result, row in zip(results, (metrics, calibrated)):
+    for result, row in zip(results, rows):
         completed.append(_complete(result, test_set, row, run))
     if completed:
         # The metric has written the first one.
         save_result(osp.join(test_set.folder, FILE), completed, overwrite=True)
-    return Tested(test_set.folder, metrics, calibrated, completed, options.review)
+    return Tested(
+        folder=test_set.folder,
+        metrics=metrics,
+        calibrated=calibrated,
+        results=completed,
+        review=test_set.options.review,
+    )
 
 
 def _measures_iou(run: Config) -> bool:

@@ -225,13 +225,17 @@ def test_a_config_that_imports_its_bases_is_no_base(toy, tmp_path, capsys):
     assert not patch.exists()
 
 
-def test_the_folder_of_a_patch_is_made(toy, tmp_path):
+def test_a_patch_says_what_it_leaves_and_its_folder_is_made(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', custom_hooks=[])
     cfg.model.decode_head.loss_decode = dict(type='CrossEntropyLoss', use_sigmoid=True)
+    cfg.load_from = 'nowhere.pth'
     cfg.dump(tmp_path / 'plain.py')
     patch = tmp_path / 'new' / 'patch.py'
-    doctor(tmp_path / 'plain.py', '--patch', str(patch))
+    code, printed = doctor(tmp_path / 'plain.py', '--patch', str(patch))
+    assert code == 1
     assert load_config(str(patch)).model.decode_head.loss_decode.type == 'SCBCELoss'
+    assert ': train with it' not in printed
+    assert 'put right what it leaves:\n- load_from: no checkpoint at ' in printed
 
 
 def test_a_config_that_needs_no_patch(toy, tmp_path, capsys):

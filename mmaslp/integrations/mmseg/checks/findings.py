@@ -81,3 +81,18 @@ class Diagnosis:
     def has(self, level: str) -> bool:
         """Whether there is a finding of a level."""
         return any(finding.level == level for finding in self.findings)
+
+    @property
+    def has_patch(self) -> bool:
+        """Whether the config should be another one."""
+        return bool(self.mended) and self.mended != self.original
+
+    @property
+    def errors(self) -> list[Finding]:
+        """All errors."""
+        return [finding for finding in self.findings if finding.level == 'error']
+
+    @property
+    def uncured(self) -> list[Finding]:
+        """Errors that the patch leaves."""
+        return [error for error in self.errors if error.remedy != PATCH]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..config import type_of
-from ..data import dataset_of, image_ids, leaf_sets, nested
+from ..data import dataset_of, image_ids, leaf_sets, nested, rounds_of
 from ..evaluation.metrics import CalibrationMetric
 from ..models.losses import SCBCELoss
 from .findings import PATCH, Finding, report_findings
@@ -20,6 +20,8 @@ from .settings import WRONG_TTA, check_heads
 _SAMPLE = 8
 # and those of a training set as long as one class is lacking.
 _MANY = 1000
+# Rounds over the images of an epoch that is longer than most trainings.
+_MANY_ROUNDS = 100
 _OBJECT = 1
 _IGNORED = 255
 # What the loaders of files open.
@@ -101,33 +103,47 @@ def check_run(runner: Any, splits: Sequence[str]) -> Iterator[Finding]:
 
 
 def check_batches(split: str, loop: Any) -> Iterator[Finding]:
-    """Look for a loop that would do nothing, or not end."""
+    """Look for a loop that would do nothing, or not end, or hardly ever validate."""
     loader: Any = getattr(loop, 'dataloader', None)
-    is_sized = hasattr(dataset_of(loop), '__len__')
-    sampler: Any = getattr(loader, 'sampler', None)
     place = f'{split}_dataloader'
+    if hasattr(dataset_of(loop), '__len__'):
+        yield from _lost_images(split, place, loader)
 
-    if is_sized and len(loader) == 0:
+    ends = split != 'train' or type(loop).__name__ == 'EpochBasedTrainLoop'
+    if ends and type(getattr(loader, 'sampler', None)).__name__ == 'InfiniteSampler':
+        yield Finding(
+            'error',
+            f'{place} never ends: InfiniteSampler is one for IterBasedTrainLoop, and '
+            'DefaultSampler one for epochs',
+            PATCH,
+        )
+
+    rounds = rounds_of(dataset_of(loop))
+    if ends and split == 'train' and rounds >= _MANY_ROUNDS:
+        yield Finding(
+            'warning',
+            f'one epoch goes through the training images {rounds:,} times, and '
+            'validations come after epochs: levels move only then',
+            f'RepeatDataset(times=1) in {place}.dataset\n'
+            "or train_cfg = dict(type='IterBasedTrainLoop', max_iters=..., "
+            'val_interval=...)',
+        )
+
+
+def _lost_images(split: str, place: str, loader: Any) -> Iterator[Finding]:
+    """Look for images that drop_last leaves out: all, or some of a measurement."""
+    if len(loader) == 0:
         yield Finding(
             'error',
             f'{place} gives no batch: batch_size is above its images',
             f'{place}.drop_last = False',
         )
-    drops = split != 'train' and is_sized and getattr(loader, 'drop_last', False)
-    if drops and len(sampler) % (loader.batch_size or 1):
+    drops = split != 'train' and getattr(loader, 'drop_last', False)
+    if drops and len(loader.sampler) % (loader.batch_size or 1):
         yield Finding(
             'error',
             f'{place} leaves images out of what it measures by drop_last',
             f'{place}.drop_last = False',
-        )
-
-    ends = split != 'train' or type(loop).__name__ == 'EpochBasedTrainLoop'
-    if ends and type(sampler).__name__ == 'InfiniteSampler':
-        yield Finding(
-            'error',
-            f'{place} never ends: InfiniteSampler is one for IterBasedTrainLoop',
-            f"{place}.sampler = dict(type='DefaultSampler', "
-            f'shuffle={split == "train"})',
         )
 
 

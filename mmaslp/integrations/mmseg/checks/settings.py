@@ -5,6 +5,7 @@ they change is the patch of the doctor.
 """
 
 import inspect
+import os.path as osp
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -48,6 +49,7 @@ def check_settings(cfg: Config, levels: str = 'image_band') -> Iterator[Finding]
             yield from _check_aslp(cfg, levels)
         yield from check_heads(cfg.model)
         yield from _check_strengths(cfg.model)
+        yield from _absent_weights('model', cfg.model)
     if type_of(cfg.get('tta_model')) == 'SegTTAModel':
         cfg.tta_model.type = 'BinarySegTTAModel'
         yield Finding('note', f'with `tta`: {WRONG_TTA}', PATCH)
@@ -70,12 +72,12 @@ WRONG_TTA = (
 
 
 def _check_imports(cfg: Config) -> Iterator[Finding]:
-    given = cfg.get('custom_imports')
+    named = cfg.get('custom_imports')
     imports = imports_of(cfg)
-    if given and not isinstance(given, Mapping):
+    if named and not isinstance(named, Mapping):
         yield Finding(
             'warning',
-            f"custom_imports = {given!r}: MMSegmentation's own tools end with a "
+            f"custom_imports = {named!r}: MMSegmentation's own tools end with a "
             'TypeError; they read dict(imports=[...])',
             PATCH,
         )
@@ -211,6 +213,38 @@ def _check_strengths(model: Mapping[str, Any]) -> Iterator[Finding]:
     )
     for loss in without:
         loss['beta'] = beta
+
+
+def _absent_weights(place: str, part: Any) -> Iterator[Finding]:
+    """Look for files of pretrained weights that are not there, in a part and below."""
+    below: dict[str, Any] = {}
+    if isinstance(part, Mapping):
+        below = {f'{place}.{key}': value for key, value in part.items()}
+    elif isinstance(part, (list, tuple)):
+        below = {f'{place}[{index}]': value for index, value in enumerate(part)}
+    for name, value in below.items():
+        yield from _absent_weights(name, value)
+
+    for key in _weights_named(part):
+        path = osp.expanduser(part[key])
+        if '://' not in path and not osp.isfile(path):
+            yield Finding(
+                'error',
+                f'{place}.{key}: there is no file {osp.abspath(path)}',
+                f'{place}.{key}: the path or the address (https://...) of a '
+                'checkpoint\nor leave it out: the training then starts from random '
+                'weights',
+            )
+
+
+def _weights_named(part: Any) -> list[str]:
+    """The keys of a part of a model that name a file of weights."""
+    if not isinstance(part, Mapping):
+        return []
+    keys = ['pretrained']
+    if type_of(part) == 'Pretrained':
+        keys.append('checkpoint')
+    return [key for key in keys if isinstance(part.get(key), str)]
 
 
 def heads_of(model: Mapping[str, Any]) -> Iterator[tuple[str, ConfigDict]]:

@@ -3,6 +3,7 @@
 import logging
 import os.path as osp
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mmengine.dist import is_main_process
@@ -10,7 +11,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import HOOKS
 
-from ....calibration.calibrator import CALIBRATOR_FILE
+from ....calibration.calibrator import CALIBRATOR_FILE, Calibrator
 from ....training.sessions import CalibratorSession
 from ..calibration import (
     REPEATED,
@@ -89,20 +90,10 @@ class CalibratorHook(Hook):
 
     def after_train(self, runner: Any) -> None:
         """Fit, and keep the calibrator with the last checkpoint."""
-        loop = runner.val_loop
+        loader = runner.val_loop.dataloader
         reader = validation_reader(runner.cfg)
-
-        # Checkpoints hold the averaged weights; each call exchanges them.
-        averaging = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
-        for hook in averaging:
-            hook.before_val_epoch(runner)
-        try:
-            self.session.take(
-                lambda: collect_tables(runner.model, loop.dataloader, reader)
-            )
-        finally:
-            for hook in averaging:
-                hook.after_val_epoch(runner)
+        with averaged_weights(runner):
+            self.session.take(lambda: collect_tables(runner.model, loader, reader))
 
         if not is_main_process():
             return
@@ -111,14 +102,18 @@ class CalibratorHook(Hook):
             return
         calibrator.save(self._file, overwrite=True)
         note_written(self._file)
-        path = runner.message_hub.get_info('last_ckpt') or ''
         print_log(
             f'calibrator in {self._file}\n{calibrator.summary()}', logger='current'
         )
-        # A folder is of shards.
-        if not osp.isdir(path) and not (
-            osp.isfile(path) and keep_in_checkpoint(path, calibrator, runner.iter)
-        ):
+        self._keep(calibrator, runner)
+
+    def _keep(self, calibrator: Calibrator, runner: Any) -> None:
+        """Keep a calibrator in the last checkpoint, or say that it is not there."""
+        path = runner.message_hub.get_info('last_ckpt') or ''
+        if osp.isdir(path):
+            return  # of shards
+        is_kept = osp.isfile(path) and keep_in_checkpoint(path, calibrator, runner.iter)
+        if not is_kept:
             print_log(
                 'The calibrator belongs to the weights at the end of this training, '
                 'but no checkpoint contains these weights. Set save_last in '
@@ -127,3 +122,16 @@ class CalibratorHook(Hook):
                 logger='current',
                 level=logging.WARNING,
             )
+
+
+@contextmanager
+def averaged_weights(runner: Any) -> Iterator[None]:
+    """Give a model the averaged weights, which checkpoints hold, for a while."""
+    averaging = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
+    for hook in averaging:
+        hook.before_val_epoch(runner)
+    try:
+        yield
+    finally:
+        for hook in averaging:
+            hook.after_val_epoch(runner)

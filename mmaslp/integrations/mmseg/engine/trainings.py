@@ -97,11 +97,12 @@ def _has_alpha(losses: list) -> bool:
     return any(loss.criterion.alpha for loss in losses)
 
 
-class BandTraining(LevelsSession, Training):
+class BandTraining(Training):
     """Levels by band: they move after a validation, by its table of bands."""
 
     def __init__(self, levels: BandLevels) -> None:
-        super().__init__(levels, logger=MMLogger.get_current_instance())
+        self.session = LevelsSession(levels, logger=MMLogger.get_current_instance())
+        self.levels = self.session.levels
 
     def findings(self, runner: Any, schedule: Schedule) -> Iterator[Finding]:
         """Say what does not fit: no table of bands, too few validations."""
@@ -119,11 +120,23 @@ class BandTraining(LevelsSession, Training):
     def start(self, runner: Any, losses: list, schedule: Schedule, seed: int) -> None:
         """Set the warm-up of the levels."""
         self._metric: Any = measuring_metric(runner)
-        self.plan(schedule.plan.validations, schedule.plan.warmup)
+        self.session.plan(schedule.plan.validations, schedule.plan.warmup)
 
     def observe(self, metrics: dict[str, Any]) -> None:
         """Move the levels by the table that the metric has counted."""
-        self.end_validation(gathered(self._metric.table)[0], whole=True)
+        self.session.end_validation(gathered(self._metric.table)[0], whole=True)
+
+    def scalars(self) -> dict[str, float]:
+        """Level of every band."""
+        return self.session.scalars()
+
+    def summary(self) -> str:
+        """Say where the levels are, and what they followed."""
+        return self.session.summary()
+
+    def end_training(self) -> None:
+        """Warn if levels are still 0, with the reason."""
+        self.session.end_training()
 
     def state(self) -> dict[str, Any]:
         """State of the levels."""

@@ -196,6 +196,18 @@ class _Seen:
     ignored: bool
 
 
+def _repeated_images(ranks: Sequence[_Seen], size: int) -> list[int]:
+    """How many images of each process MMSegmentation will cut.
+
+    MMEngine takes records from the ranks by turns, up to the size.
+    """
+    repeated = []
+    for number, rank in enumerate(ranks):
+        kept = len(range(number, size, len(ranks)))
+        repeated.append(rank.images - kept)
+    return repeated
+
+
 class StreamingMetric(BaseMetric):
     """Count the pixels of each image in a histogram and keep a small record of it.
 
@@ -318,30 +330,22 @@ class StreamingMetric(BaseMetric):
             ignored=self._ignored,
         )
         ranks: list[_Seen] = all_gather_object(here)
-        images = 0
-        doubtful = 0
-        num_classes = 2
-        for rank in ranks:
-            images += rank.images
-            doubtful += rank.doubtful
-            num_classes = max(num_classes, rank.num_classes)
+        images = sum(rank.images for rank in ranks)
+        doubtful = sum(rank.doubtful for rank in ranks)
         check_scores(images, doubtful, is_training())
 
-        # MMEngine takes records from the ranks by turns, up to the size.
-        repeated = []
-        for number, rank in enumerate(ranks):
-            kept = len(range(number, size, len(ranks)))
-            repeated.append(rank.images - kept)
+        repeated = _repeated_images(ranks, size)
         if max(repeated) > self.PENDING:
             raise RuntimeError(
                 f'{images} images were processed for a dataset of {size}; only '
                 f'{self.PENDING} repeated images per process can be left out. Evaluate '
                 'with a sampler that visits every image once (DefaultSampler)'
             )
-
         for _ in range(repeated[get_rank()]):
             self._pending.pop()
-        self._join_histograms(num_classes)
+
+        num_classes = max(rank.num_classes for rank in ranks)
+        self._join_histograms(max(num_classes, 2))
         if any(rank.ignored for rank in ranks):
             self._refuse_ignored_objects()
 
@@ -516,11 +520,9 @@ class CalibrationMetric(StreamingMetric):
             self.table = BandTable()
             self.table.totals = torch.from_numpy(np.sum(totals, axis=0))
 
-        draw = self.draw
-        if draw is None:
-            draw = not is_training()
+        draws = self._draws()
         resamples = 0
-        if draw:
+        if draws:
             resamples = self.resamples
         evaluator = Evaluator(self.bins, self.mode)
         evaluator.raw = ImageSet(self.histogram, rows)
@@ -536,9 +538,15 @@ class CalibrationMetric(StreamingMetric):
         )
         if self.calibrator is None:
             self._warn_of_no_object(self.result)
-        self._write(self.result, draw)
+        self._write(self.result, draws)
         # Of save_best='auto' MMEngine takes the first, if it knows its better side.
         return {'acc': self.result.metrics['acc']} | dict(self.result.metrics)
+
+    def _draws(self) -> bool:
+        """Whether to draw, and to resample for intervals: by default after a test."""
+        if self.draw is None:
+            return not is_training()
+        return self.draw
 
     def _settings(self) -> dict[str, Any]:
         """What the result says of how it was measured."""

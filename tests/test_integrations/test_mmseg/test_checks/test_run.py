@@ -197,6 +197,26 @@ def test_masks_of_0_and_255(toy, tmp_path):
     assert not words_of(findings_of(cfg)[1], 'error')
 
 
+def test_epochs_that_never_end(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    cfg.train_dataloader.sampler.type = 'InfiniteSampler'
+    assert 'train_dataloader never ends' in words_of(cfg, 'error')
+    sampler = findings_of(cfg)[1].train_dataloader.sampler
+    assert sampler == dict(type='DefaultSampler', shuffle=True)
+
+
+def test_notes_of_a_large_scale_and_of_few_images(toy, tmp_path):
+    cfg = toy.config(tmp_path / 'run')
+    for path in (toy.root / 'val').glob('*/04.png'):
+        path.unlink()
+    cfg.train_dataloader.dataset.pipeline.insert(
+        2, dict(type='Resize', scale=(64, 48), keep_ratio=False)
+    )
+    said = words_of(cfg, 'note')
+    assert 'makes the first image 4 times as wide or high' in said
+    assert 'val_dataloader.dataset has 4 images' in said
+
+
 def test_what_a_run_does_not_use_is_no_error(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', tta_model=dict(type='SegTTAModel'))
     assert not words_of(cfg, 'error')
@@ -277,9 +297,18 @@ CASES = {
         ],
         'by reduce_zero_label the background is left out',
     ),
-    'epochs that never end': (
-        setting('train_dataloader.sampler.type', 'InfiniteSampler'),
-        'train_dataloader never ends',
+    'an epoch that is longer than a training': (
+        lambda cfg: setting(
+            'train_dataloader.dataset',
+            dict(
+                type='RepeatDataset', times=40000, dataset=cfg.train_dataloader.dataset
+            ),
+        )(cfg),
+        'one epoch goes through the training images 40,000 times',
+    ),
+    'weights that are not there': (
+        setting('model.backbone.init_cfg', dict(type='Pretrained', checkpoint='x.pth')),
+        'error:   model.backbone.init_cfg.checkpoint: there is no file ',
     ),
     'a wrapper that the data set does not fit': (
         lambda cfg: setting(
@@ -319,7 +348,13 @@ def test_what_the_user_has_to_put_right(toy, tmp_path, case):
 
 
 def test_a_training_by_iterations_may_sample_without_end(toy, tmp_path):
-    assert 'never ends' not in words_of(toy.config(tmp_path / 'run', iters=True))
+    cfg = toy.config(tmp_path / 'run', by_epoch=False)
+    cfg.train_dataloader.dataset = dict(
+        type='RepeatDataset', times=40000, dataset=cfg.train_dataloader.dataset
+    )
+    said = words_of(cfg)
+    assert 'never ends' not in said
+    assert 'one epoch' not in said
 
 
 def test_training_masks_without_an_object(toy, tmp_path):
