@@ -84,7 +84,7 @@ PROMISES = [
             'tests/test_commands/test_errors.py::test_signals',
         ),
         (
-            'With 2, one message on stderr says what to change.',
+            'If the code is 2, one message on stderr says what to change.',
             f'{HERE}::test_a_refusal_is_one_message',
         ),
         (
@@ -143,7 +143,7 @@ PROMISES = [
             'test_killed_and_resumed_equals_uninterrupted',
         ),
         (
-            'Several processes give the same metrics as one process, bit by bit,',
+            'Several processes give the same metrics as one process, bit for bit,',
             f'{MMSEG}test_evaluation/test_streaming_metric.py::'
             'test_any_number_of_processes_gives_the_same_bits',
         ),
@@ -240,7 +240,7 @@ PROMISES = [
             f'{HERE}::test_the_first_commands_of_the_page',
         ),
         (
-            'Folds, intervals and tests are then over patients.',
+            'Folds, intervals and tests then count patients instead of images.',
             'tests/test_commands/test_compare.py::test_patients_are_told_by_their_names',
         ),
         ('| 8-bit grey image | 255 |', f'{HERE}::test_the_value_of_probability_1'),
@@ -280,7 +280,7 @@ PROMISES = [
             f'{HERE}::test_masks_are_of_0_and_1_or_255',
         ),
         (
-            'With maps of nnU-Net, its labels can be read too.',
+            'If the maps come from nnU-Net, its label files can be read too.',
             'tests/test_files/test_nnunet_maps.py::'
             'test_labels_of_each_kind_that_nnunet_writes',
         ),

@@ -1,6 +1,7 @@
 """Train with BCE and with levels on cell nuclei, calibrate, compare, and review.
 
-Sixteen images make BCE over-confident. It takes less than two minutes on two cores.
+With only sixteen images, BCE is over-confident. The demo takes less than two minutes
+on two cores.
 
 Example:
     mmaslp demo --seed 1
@@ -34,15 +35,15 @@ COLUMNS = ('ece', 'nll', 'dice', 'ece_object', 'auroc_object', 'dice_error')
 def add_arguments(parser: CommandParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
-    add('--work-dir', default='work_dirs/demo', help='where to write')
-    add('--epochs', default=EPOCHS, type=int, help='length of each training')
-    add('--seed', default=0, type=int, help='of the weights and of the order of images')
+    add('--work-dir', default='work_dirs/demo', help='folder to write to')
+    add('--epochs', default=EPOCHS, type=int, help='number of epochs of each training')
+    add('--seed', default=0, type=int, help='seed of the weights and the image order')
     add(
         '--models',
         nargs='+',
         choices=MODELS,
         default=list(DEFAULT),
-        help='what to train; the first is compared with the others, and reviewed',
+        help='what to train with; the first is compared with the others, and reviewed',
     )
     add('--overwrite', action='store_true', help='replace an earlier demo there')
 
@@ -75,8 +76,8 @@ def run(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
     )
     print(
-        f'training {", ".join(names)}, for a minute or two; see '
-        f'{args.work_dir}/*/train.log',
+        f'training with {" and with ".join(names)}. This takes a minute or two; '
+        f'{args.work_dir}/*/train.log shows how far it is.',
         flush=True,
     )
     train = joblib.delayed(_train_and_test)
@@ -130,7 +131,7 @@ def _review(folder: Path, tested: Path, page: Path) -> None:
     words += ['--truth', tested / 'masks', '--overwrite']
     print('\n$ mmaslp review', *words)
     if run_command('review', [*map(str, words)]):
-        raise ValueError('mmaslp review ended with an error, see above')
+        raise ValueError('mmaslp review failed; its message is above')
 
 
 def _table(results: 'Sequence[Result]') -> str:

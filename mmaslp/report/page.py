@@ -153,8 +153,12 @@ def report_html(
     if any(result.intervals for result in results):
         intervals = 'With 95 % intervals over images'
     tables = [model_table(sets, _deciding(results), intervals)]
-    for keys in _further(results):
-        tables.append(model_table(sets, keys, 'Further metrics'))
+    further = _further(results)
+    for number, keys in enumerate(further, start=1):
+        caption = 'Further metrics'
+        if len(further) > 1:
+            caption += f', table {number} of {len(further)}'
+        tables.append(model_table(sets, keys, caption))
 
     return render_page(
         'report.html.j2',

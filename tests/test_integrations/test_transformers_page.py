@@ -93,7 +93,7 @@ def test_an_export(finished):
     runtime = pytest.importorskip('onnxruntime')
     pytest.importorskip('onnxscript')
     images = finished['images']
-    exec(BLOCKS[EXPORT].replace('64, 64', '32, 32'), finished)
+    exec(BLOCKS[EXPORT].replace('64, 64', '32, 32'), {})  # copied alone
     session = runtime.InferenceSession('net.onnx')
     [given] = session.get_inputs()
     for number in (2, 3):

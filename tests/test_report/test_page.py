@@ -23,7 +23,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.stack, self.links, self.levels, self.ids, self.texts = [], [], [], [], []
-        self.scripts, self.described, self.images = 0, [], []
+        self.scripts, self.described, self.images, self.regions = 0, [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -31,6 +31,7 @@ class Page(HTMLParser):
         self.links += [attrs[key] for key in ('href', 'src') if key in attrs]
         self.ids += [attrs['id']] if 'id' in attrs else []
         self.described += filter(None, [attrs.get('aria-describedby')])
+        self.regions += [attrs['aria-label']] if attrs.get('role') == 'region' else []
         self.scripts += tag == 'script'
         self.images += [attrs] if attrs.get('loading') == 'lazy' else []
         assert not [key for key in attrs if key.startswith('on')]
@@ -59,7 +60,7 @@ def page():
     one = replace(
         one,
         settings={**one.settings, EVIL: EVIL},
-        measures={EVIL: 0.5},
+        measures={EVIL: 0.5, **dict.fromkeys('abcdef', 0.5)},
         files=[{'role': EVIL, 'name': EVIL, 'sha256': EVIL}],
     )
     two = helper.result('B', gain=2.0, **options)
@@ -95,6 +96,8 @@ def test_ids_and_headings(page):
     parsed = Page(page)
     assert len(set(parsed.ids)) == len(parsed.ids)
     assert set(parsed.described) <= set(parsed.ids)
+    assert 'Further metrics, table 2 of 2' in parsed.regions
+    assert len(set(parsed.regions)) == len(parsed.regions)
     assert parsed.levels[0] == 1
     assert parsed.levels.count(1) == 1
     for before, after in zip(parsed.levels, parsed.levels[1:]):
