@@ -14,18 +14,15 @@ from pathlib import Path, PurePath
 from types import FrameType
 from typing import NamedTuple
 
+from ..common.mistakes import is_about_config
 from ..files.names import printable
 
 DONE = 0
 FAILED = 1
 REFUSED = 2
 
-# The functions of MMEngine that make objects of what a config says, and those of ours
-# that read its settings before.
-_BUILDERS = re.compile(
-    r'build_\w+|from_cfg|config_of_run|name_run|prepare_training|'
-    r'sets_of_test|calibrator_of_test|_config_of_run'
-)
+# MMEngine's registries make objects of parts of a config here, some of them late.
+_BUILDER = 'mmengine.registry.build_functions'
 # What a worker of a data loader puts before the message of its error.
 _OF_WORKER = re.compile(r'Caught \w+ in .*Original Traceback.*\n[\w.]+: ', re.DOTALL)
 _MAX_LENGTH = 500
@@ -184,7 +181,7 @@ def describe(
     text = _text_of(error)
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     inside = bool(frames) and _is_of_package(frames[-1])
-    building = any(_BUILDERS.fullmatch(frame.f_code.co_name) for frame in frames)
+    building = is_about_config(error) or any(map(_is_of_registry, frames))
     refused = isinstance(error, (ValueError, OSError, ImportError))
     if refused and (inside or not building):
         return Description(True, text)
@@ -255,6 +252,10 @@ def _text_of_system(error: OSError, folder: str | None) -> str:
 
 def _is_of_package(frame: FrameType) -> bool:
     return _PACKAGE in PurePath(frame.f_code.co_filename).parents
+
+
+def _is_of_registry(frame: FrameType) -> bool:
+    return frame.f_globals.get('__name__') == _BUILDER
 
 
 # Packages whose layers are parts of a head or backbone that a config names.
