@@ -8,10 +8,9 @@ Example:
 """
 
 import argparse
-from functools import partial
 
 from .arguments import add_map_options, map_reader
-from .fit import group_numbers, read_pattern
+from .groups import grouping
 
 MASKS = ('keep', 'accuracy', 'dice')
 
@@ -59,10 +58,7 @@ def run(args: argparse.Namespace) -> None:
     from ..calibration.calibrator import Calibrator, file_of
     from ..workflows.apply import apply_calibrator
 
-    pattern = read_pattern(args.groups)
-    groups = None
-    if pattern is not None:
-        groups = partial(group_numbers, pattern, fits=False)
+    groups = grouping(args.groups)
     args.calibrator = file_of(args.calibrator)
     calibrator = Calibrator.load(args.calibrator)
     _check_masks(args)

@@ -10,13 +10,12 @@ Example:
 
 import argparse
 from dataclasses import asdict
-from functools import partial
 from os.path import samefile
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name, printable
 from .arguments import add_overwrite, check_tables
-from .fit import group_numbers, read_pattern
+from .groups import grouping
 
 if TYPE_CHECKING:
     from ..evaluation.comparison import Comparison
@@ -78,10 +77,7 @@ def run(args: argparse.Namespace) -> int:
             f'{args.first} is given twice, and is never worse than itself: name the '
             'result of today second'
         )
-    pattern = read_pattern(args.groups)
-    groups = None
-    if pattern is not None:
-        groups = partial(group_numbers, pattern, fits=False)
+    groups = grouping(args.groups)
     comparisons: list[Comparison] = []
     if args.second is None:
         for alike in sets_of_file(args.first, args.resamples, groups):

@@ -10,7 +10,7 @@ Example:
 import argparse
 
 from .arguments import add_map_options, check_tables, judging_calibrator, map_reader
-from .fit import groups_by_name
+from .groups import groups_by_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

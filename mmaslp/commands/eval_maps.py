@@ -9,13 +9,12 @@ Example:
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name, short_names
 from .arguments import CommandParser, add_map_options, check_tables, map_reader
-from .fit import group_numbers, read_pattern
+from .groups import grouping
 
 if TYPE_CHECKING:
     from ..evaluation.result import Result
@@ -79,10 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check(args)
     limits = read_limits(args.limit or ())
-    pattern = read_pattern(args.groups)
-    groups = None
-    if pattern is not None:
-        groups = partial(group_numbers, pattern, fits=False)
+    groups = grouping(args.groups)
     measured = [
         evaluate_maps(
             folder,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..files.names import display_name, some, warn_of_others
 from .arguments import add_map_options, check_tables, judging_calibrator, map_reader
-from .fit import groups_by_name
+from .groups import groups_by_name
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator

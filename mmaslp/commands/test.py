@@ -7,7 +7,6 @@ Example:
 import argparse
 import os.path as osp
 import warnings
-from functools import partial
 from typing import TYPE_CHECKING
 
 from .arguments import (
@@ -18,7 +17,7 @@ from .arguments import (
     check_tables,
     config_of_run,
 )
-from .fit import group_numbers, read_pattern
+from .groups import grouping
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator
@@ -104,10 +103,7 @@ def run(args: argparse.Namespace) -> None:
         )
     )
     _check(args, testing.measures_calibration(cfg, args.eval), calibrator)
-    pattern = read_pattern(args.groups)
-    groups = None
-    if pattern is not None:
-        groups = partial(group_numbers, pattern, fits=False)
+    groups = grouping(args.groups)
     settings = {'test-time augmentation': args.tta, 'cfg-options': args.cfg_options}
     options = testing.EvaluationOptions(
         evals=args.eval or (),
