@@ -9,10 +9,9 @@ Example:
 
 import argparse
 
+from ..common.options import MASKS
 from .arguments import add_map_options, map_reader
 from .groups import grouping
-
-MASKS = ('keep', 'accuracy', 'dice')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

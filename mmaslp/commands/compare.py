@@ -13,6 +13,7 @@ from dataclasses import asdict
 from os.path import samefile
 from typing import TYPE_CHECKING
 
+from ..common.options import RESAMPLES
 from ..files.names import display_name, printable
 from .arguments import add_overwrite, check_tables
 from .groups import grouping
@@ -48,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--resamples',
         type=int,
-        default=1000,
-        help='resamples of the bootstrap; default 1000',
+        default=RESAMPLES,
+        help=f'resamples of the bootstrap; default {RESAMPLES}',
     )
 
 
@@ -59,7 +60,6 @@ def run(args: argparse.Namespace) -> int:
     from ..common.outputs import check_outputs, write_output
     from ..evaluation.alarms import worse_metrics
     from ..evaluation.comparison import (
-        RESAMPLES,
         compare_files,
         compare_within,
         sets_of_file,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..common.options import PROTOCOLS, RESAMPLES
 from ..files.names import display_name, short_names
 from .arguments import CommandParser, add_map_options, check_tables, map_reader
 from .groups import grouping
@@ -40,7 +41,7 @@ def add_arguments(parser: CommandParser) -> None:
 
     add(
         '--protocol',
-        choices=('raw', 'released'),
+        choices=PROTOCOLS,
         default='raw',
         help="'released' first stretches every map to [0, 1] and rounds it to 8 bits, "
         'as the code of the paper does',
@@ -50,8 +51,8 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         '--resamples',
         type=int,
-        default=1000,
-        help='resamples of the bootstrap; default 1000',
+        default=RESAMPLES,
+        help=f'resamples of the bootstrap; default {RESAMPLES}',
     )
     add(
         '--groups',

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..common.options import BY, TARGETS
 from .arguments import (
     CommandParser,
     add_config_options,
@@ -42,14 +43,14 @@ def add_arguments(parser: CommandParser) -> None:
     )
     add(
         '--by',
-        choices=('auto', 'single', 'band'),
+        choices=BY,
         default='auto',
         help='one map for all pixels, or one for each band of distance from the border',
     )
 
     add(
         '--target',
-        choices=('confidence', 'probability'),
+        choices=TARGETS,
         default='confidence',
         help='confidence keeps every mask; probability may move masks',
     )

@@ -344,9 +344,6 @@ def _first_values(labels: Tensor) -> str:
     return ', '.join(f'{value:g}' for value in values)
 
 
-PROTOCOLS = ('raw', 'released')
-
-
 def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:
     """Prepare one map: leave it ('raw'), or do as the released ASLP code ('released').
 
