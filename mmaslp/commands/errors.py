@@ -112,15 +112,7 @@ def exit_code_of(
         if isinstance(before, KeyboardInterrupt):
             return _interrupted(before, after_interrupt)
 
-        if os.environ.get('MMASLP_TRACEBACK'):
-            traceback.print_exception(error)
-        description = describe(error, config, folder_of())
-        _say(f'{"error" if description.is_mistake else "failed"}: {description.text}')
-        hint = 'MMASLP_TRACEBACK=1 shows where it was raised'
-        if config and not isinstance(error, FileNotFoundError):
-            hint = f'`mmaslp doctor {shlex.quote(config)}` looks for causes; {hint}'
-        _say(f'({hint})')
-        return REFUSED if description.is_mistake else FAILED
+        return _report(error, config, folder_of())
 
 
 @contextmanager
@@ -147,11 +139,34 @@ def raising(number: int, error: BaseException, seconds: int = 0) -> Iterator[Non
 def _interrupted(
     stop: KeyboardInterrupt, after_interrupt: Callable[[], str] | None
 ) -> int:
-    whole = 'files that were written are whole; with --overwrite it starts again'
-    _say(f'interrupted: {after_interrupt() if after_interrupt else whole}')
-    # A codec puts a text into the interrupt that it was in.
-    numbers = [value for value in stop.args if isinstance(value, int)]
-    return 128 + (numbers[0] if numbers else signal.SIGINT)
+    """Say what an interruption leaves; return the exit code."""
+    left = 'files that were written are whole; with --overwrite it starts again'
+    if after_interrupt is not None:
+        left = after_interrupt()
+    _say(f'interrupted: {left}')
+    for value in stop.args:
+        if isinstance(value, int):  # a codec puts a text there too
+            return 128 + value
+    return 128 + signal.SIGINT
+
+
+def _report(error: Exception, config: str | None, folder: str | None) -> int:
+    """Say what an error means and where to look further; return the exit code."""
+    if os.environ.get('MMASLP_TRACEBACK'):
+        traceback.print_exception(error)
+    description = describe(error, config, folder)
+    code = FAILED
+    word = 'failed'
+    if description.is_mistake:
+        code = REFUSED
+        word = 'error'
+    _say(f'{word}: {description.text}')
+
+    hint = 'MMASLP_TRACEBACK=1 shows where it was raised'
+    if config and not isinstance(error, FileNotFoundError):
+        hint = f'`mmaslp doctor {shlex.quote(config)}` looks for causes; {hint}'
+    _say(f'({hint})')
+    return code
 
 
 def _say(text: str) -> None:
@@ -190,17 +205,17 @@ def describe(
     if isinstance(error, AssertionError) and str(error) and not inside:
         return Description(True, f'{line}: MMSegmentation refuses it')
     failure = f'{type(error).__name__}: {line}'
-    if not building:
-        network = _part_of_network(frames)
-        if network is not None:
-            failure += f' (in {network} of the model)'
-        return Description(False, failure)
+    if building:
+        failure = f'{config or "the config"} cannot be built: {failure}'
+        part = _part_that_is_built(frames)
+        if part is not None:
+            failure += f' (in the part of {part})'
+        return Description(True, failure)
 
-    failure = f'{config or "the config"} cannot be built: {failure}'
-    part = _part_that_is_built(frames)
-    if part is not None:
-        failure += f' (in the part of {part})'
-    return Description(True, failure)
+    network = _part_of_network(frames)
+    if network is not None:
+        failure += f' (in {network} of the model)'
+    return Description(False, failure)
 
 
 def _text_of(error: Exception) -> str:

@@ -176,9 +176,9 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
     from ..workflows.suspects import find_suspects
 
     problems: list[str] = []
-    photos = (
-        map_pairs.find_photos(args.images, files.pairs, problems) if args.images else {}
-    )
+    photos = {}
+    if args.images:
+        photos = map_pairs.find_photos(args.images, files.pairs, problems)
     if problems:
         print(f'--images, left out: {display_name(some(problems))}')
     alone = [display_name(name) for name in files.pairs if name not in photos]
