@@ -22,7 +22,8 @@ from mmaslp.calibration.fitting.methods import (
     fit_maps,
     measure_groups,
 )
-from mmaslp.calibration.maps import CENTRES, TARGETS, evaluate
+from mmaslp.calibration.maps import CENTRES, evaluate
+from mmaslp.common.options import TARGETS
 
 
 def tables_of(images, logits=False):

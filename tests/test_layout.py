@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mmaslp.commands import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[1] / 'mmaslp'
 MODULES = sorted(ROOT.rglob('*.py'))
 # A room imports from itself and from the rooms before it.
@@ -121,6 +123,16 @@ def test_only_registries_of_mmsegmentation_are_imported_with_the_package():
             if str(name).split('.')[0] == 'mmseg' and name != 'mmseg.registry'
         ]
         assert not odd, f'{path} imports {odd}'
+
+
+def test_no_command_imports_another():
+    """Except the dispatcher, which is the package itself."""
+    commands = {f'mmaslp.commands.{name.replace("-", "_")}' for name in COMMANDS}
+    modules = within('commands')
+    assert len(modules) > len(commands)
+    for path, names in modules.items():
+        prefixes = {'.'.join(name.split('.')[:3]) for name in names}
+        assert not prefixes & commands, path
 
 
 # What an option is, and what may name some: whole commands, and other programs.

@@ -37,6 +37,7 @@ from ..common.maps import (
     planes_of,
     refuse_calibrated,
 )
+from ..common.options import MAPS_BY, MASKS, TARGETS
 from ..common.outputs import write_output
 from ..metrics.objects import MaskTable, MaskTruth
 from .decisions import Decisions
@@ -47,8 +48,8 @@ from .estimates import (
     table_of_objects,
 )
 from .features import count_image, probabilities
-from .maps import LIMIT, TARGETS, Knots, as_logits, look_up, segments
-from .masks import MASK_KIND, MASKS, cut_for_dice
+from .maps import LIMIT, Knots, as_logits, look_up, segments
+from .masks import MASK_KIND, cut_for_dice
 from .module import CalibratedModule, check_weights, marked
 from .sets import SetComparison, compare_set
 
@@ -162,7 +163,7 @@ class Calibrator:
     decisions: Decisions | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        check_choice('by', self.by, ('single', 'band'))
+        check_choice('by', self.by, MAPS_BY)
         check_choice('target', self.target, TARGETS)
         if not isinstance(self.method, str):
             raise ValueError('it needs the name of a method')
@@ -249,7 +250,7 @@ class Calibrator:
         if logits:
             prob = prob.sigmoid()
         if choice == 'accuracy':
-            return _like(given, prob > 0.5)
+            return _like(given, mask_of(prob))
         return _like(given, cut_for_dice(prob, maps.kind))
 
     def objects(self, given: Map, logits: bool = False) -> ObjectTable:

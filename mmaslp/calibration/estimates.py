@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from ..common.maps import LabelledMap
+from ..common.maps import LabelledMap, mask_of
 from ..metrics.objects import MaskTable, MaskTruth, find_objects
 from .decisions import LEAST_EMPTY, MARGIN, Decisions, Predictor, weighted_quantile
 from .features import (
@@ -285,7 +285,7 @@ def mask_estimates(labelled: LabelledMap) -> MaskTable:
     valid: Any = True
     if labelled.valid is not None:
         valid = labelled.valid.numpy()
-    mask = values > 0.5
+    mask = mask_of(values)
     objects, number = find_objects(mask)
 
     # Few pixels of a volume are in its mask.

@@ -23,6 +23,11 @@ from .maps import CELLS, CENTRES, SIDE, Knots, as_logits, cell_numbers, evaluate
 from .masks import MASK_KIND
 
 CODES = NUM_BANDS * CELLS
+# A pixel has label 0, label 1 or none (IGNORED_PIXEL). The fourth kind never occurs: a
+# key, a code times KINDS plus the kind, is then divided by a power of two.
+KINDS = 4
+KEYS = CODES * KINDS
+_UNUSED = 3
 # Objects up to which a look at every code of each takes less time than sorting pixels.
 FEW_OBJECTS = 40
 
@@ -94,67 +99,91 @@ class ImageCounts:
         return labels
 
 
+@dataclass(frozen=True)
+class CodedPixels:
+    """The pixels of a map ``(M, H, W)`` by code and kind.
+
+    Attributes:
+        keys (np.ndarray): ``(P,)`` int16 of the P pixels in the mask, see :data:`KEYS`.
+        mask (np.ndarray): ``(M, H, W)`` the mask p > 1/2.
+        counts (np.ndarray): ``(CODES, KINDS)`` pixels of all the map.
+    """
+
+    keys: np.ndarray
+    mask: np.ndarray
+    counts: np.ndarray
+
+
 def count_image(given: ProbMap, group: int = 0) -> tuple[ImageCounts, np.ndarray]:
     """Count a map, also by its labels if it has some, and number its objects.
 
     The numbers of the objects have the shape of the map.
     """
-    mixed, mask, counts = count_pixels(given)
+    pixels = count_pixels(given)
+    mask = pixels.mask
     labels, number = find_objects(mask.reshape(given.values.shape))
     owner = labels.reshape(mask.shape)[mask]  # few pixels of a volume are in its mask
-    codes = filled_rows(counts)
-
-    kept = owner > 0
-    numbers = owner[kept].astype(np.int64) - 1
-    mixed_of_objects = numbers * (4 * CODES) + mixed[kept]
-    if number <= FEW_OBJECTS:
-        by_key = np.bincount(mixed_of_objects, minlength=4 * CODES * number)
-        by_code = by_key.reshape(-1, 4)
-        entries = filled_rows(by_code)
-        object_counts = by_code[entries]
-    else:
-        keys, times = np.unique(mixed_of_objects, return_counts=True)
-        entries, row = np.unique(keys // 4, return_inverse=True)
-        object_counts = np.zeros((len(entries), 4), np.int64)
-        object_counts[row, keys % 4] = times
+    entries, object_counts = _count_objects(pixels.keys, owner, number)
     owners, object_codes = np.divmod(entries, CODES)
+    codes = filled_rows(pixels.counts)
 
-    return (
-        ImageCounts(
-            group,
-            codes,
-            counts[codes, :3],
-            owners,
-            object_codes,
-            object_counts[:, :3],
-            number,
-        ),
-        labels,
+    image = ImageCounts(
+        group=group,
+        codes=codes,
+        counts=pixels.counts[codes, :_UNUSED],
+        owners=owners,
+        object_codes=object_codes,
+        object_counts=object_counts[:, :_UNUSED],
+        num_objects=number,
     )
+    return image, labels
+
+
+def _count_objects(
+    keys: np.ndarray, owner: np.ndarray, number: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count the pixels of objects by code and kind.
+
+    Args:
+        keys (np.ndarray): ``(P,)`` of pixels in the mask, see :data:`KEYS`.
+        owner (np.ndarray): ``(P,)`` object of each, from 1; 0 is none.
+        number (int): Number of objects, O.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: ``(E,)`` ascending numbers of objects, from 0,
+        times ``CODES``, plus a code that the object has; and ``(E, KINDS)`` its pixels.
+    """
+    in_object = owner > 0
+    numbers = owner[in_object].astype(np.int64) - 1
+    keys_of_objects = numbers * KEYS + keys[in_object]
+    if number <= FEW_OBJECTS:
+        by_key = np.bincount(keys_of_objects, minlength=KEYS * number)
+        by_code = by_key.reshape(-1, KINDS)
+        entries = filled_rows(by_code)
+        return entries, by_code[entries]
+
+    different, times = np.unique(keys_of_objects, return_counts=True)
+    entries, row = np.unique(different // KINDS, return_inverse=True)
+    counts = np.zeros((len(entries), KINDS), np.int64)
+    counts[row, different % KINDS] = times
+    return entries, counts
 
 
 def filled_rows(counts: np.ndarray) -> np.ndarray:
-    """Which rows of ``(K, 3)`` or ``(K, 4)`` counts hold anything.
+    """Which rows of ``(K, 3)`` or ``(K, KINDS)`` counts hold anything.
 
-    Of four kinds the last never occurs. ``any(1)`` takes ten times as long.
+    ``any(1)`` takes ten times as long.
     """
     return np.flatnonzero(counts[:, 0] | counts[:, 1] | counts[:, 2])
 
 
-def count_pixels(given: ProbMap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Code every pixel of a map by band, cell and kind, and count codes.
-
-    Returns:
-        tuple[np.ndarray, np.ndarray, np.ndarray]: int16 of each pixel of the mask
-        p > 1/2, 4 times the code plus the kind, without labels 0 (0 and 1 are the
-        labels, 2 is ignored); the mask ``(M, H, W)``; and ``(CODES, 4)`` how often each
-        code and kind occurs.
-    """
+def count_pixels(given: ProbMap) -> CodedPixels:
+    """Code every pixel of a map by band, cell and kind, and count. No label is a 0."""
     values = given.planes
     kinds = given.pixel_kinds()
-    mixed = []
+    keys_in_mask = []
     mask = np.empty(values.shape, bool)
-    counts = torch.zeros(4 * CODES, dtype=torch.int64)
+    counts = torch.zeros(KEYS, dtype=torch.int64)
 
     # Slice by slice, to bound the memory.
     step = max(1, 2**18 // max(1, values[0].numel()))
@@ -164,14 +193,19 @@ def count_pixels(given: ProbMap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if not given.logits:
             logit = as_logits(logit)
         inside = logit > 0
-        code = border_bands(inside).int().mul_(CELLS).add_(cell_numbers(logit)).mul_(4)
+        code = border_bands(inside).int().mul_(CELLS).add_(cell_numbers(logit))
+        key = code.mul_(KINDS)
         if kinds is not None:
-            code.add_(kinds[some])
-        counts += torch.bincount(code.flatten(), minlength=4 * CODES).cpu()
+            key.add_(kinds[some])
+        counts += torch.bincount(key.flatten(), minlength=KEYS).cpu()
         mask[some] = inside.cpu()
         # By numpy, which selects five times as fast.
-        mixed.append(code.short().cpu().numpy()[mask[some]])
-    return np.concatenate(mixed), mask, counts.view(-1, 4).numpy()
+        keys_in_mask.append(key.short().cpu().numpy()[mask[some]])
+    return CodedPixels(
+        keys=np.concatenate(keys_in_mask),
+        mask=mask,
+        counts=counts.view(-1, KINDS).numpy(),
+    )
 
 
 OBJECT_FEATURES = (

@@ -46,8 +46,6 @@ CENTRES = np.concatenate([-_HIGH[::-1], _HIGH])
 # Logits and calibrated logits, ``(K,)`` each, ascending.
 Knots = tuple[np.ndarray, np.ndarray]
 
-TARGETS = ('confidence', 'probability')
-
 # Segments end at the centres of the cells and between the cells.
 _HALVES = 2 * SIDE
 

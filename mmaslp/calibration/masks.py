@@ -139,7 +139,5 @@ def _total(values: Tensor, pixels: Tensor | None) -> float:
     return sum(sums)
 
 
-# The network's decision; p > 1/2; the largest expected Dice of each image.
-MASKS = ('keep', 'accuracy', 'dice')
 # The calibrator that they are cut from, whatever the probabilities are made by.
 MASK_KIND = ('isotonic', 'band', 'probability')

@@ -32,7 +32,7 @@ from ..common.maps import IMAGES, ProbMap
 from ..common.outputs import write_output
 from .decisions import relative_is_narrower, unit_of_dice, weighted_quantile
 from .features import CODES, UNCALIBRATED, count_image, image_features, logit
-from .regressions import absolute_losses, fit_linear
+from .regressions import FOLDS, absolute_losses, fit_linear
 
 __all__ = [
     'PromptEstimates',
@@ -64,10 +64,9 @@ CROP_FEATURES = (
 WITHOUT_SHAPE = 7
 # The stability of SAM: IoU of the masks of logits above this and above its negative.
 STABILITY = 1.0
-# Prompts that a fit needs, the images that they come from, and folds of these.
+# Prompts that a fit needs, and the images that they come from.
 LEAST_PROMPTS = 30
-LEAST_IMAGES = 10
-FOLDS = 5
+LEAST_PROMPT_IMAGES = 10
 # Of the logit of a probability, and of a share of pixels.
 EDGE = 1e-3
 EDGE_OF_SHARE = 1e-2
@@ -352,10 +351,10 @@ def fit_prompts(table: PromptTable) -> PromptJudge:
     iou = np.array(table.iou)
     images = _numbers_of(table.groups)
     number_of_images = len(set(images))
-    if len(iou) < LEAST_PROMPTS or number_of_images < LEAST_IMAGES:
+    if len(iou) < LEAST_PROMPTS or number_of_images < LEAST_PROMPT_IMAGES:
         raise ValueError(
             f'{len(iou)} prompts of {number_of_images} images are too few: give '
-            f'{LEAST_PROMPTS} of {LEAST_IMAGES} images or, better, of a hundred'
+            f'{LEAST_PROMPTS} of {LEAST_PROMPT_IMAGES} images or, better, of a hundred'
         )
 
     folds = np.array(images) % FOLDS

@@ -11,6 +11,8 @@ from scipy import special
 # Weight of the squared distance of coefficients, of standardised features, from those
 # that leave a probability as it is.
 PENALTY = 3.0
+# Parts of the images that a cross-validation leaves out in turn, also of other fits.
+FOLDS = 5
 # Residuals of a logit above this count by their size, below by their square.
 ROUND = 0.1
 

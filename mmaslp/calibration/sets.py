@@ -15,7 +15,7 @@ from ..metrics.chance import ALARM
 from .decisions import Decisions
 from .estimates import ImageEstimate, ObjectTable, with_bounds
 from .features import DOMAIN_FEATURES, WEIGHT_FEATURES, domain_inputs
-from .regressions import fit_linear, logistic_losses
+from .regressions import FOLDS, fit_linear, logistic_losses
 
 # Of sets that are alike at most so many lose their bounds; ALARM are called different.
 DOUBT = 1e-2
@@ -23,9 +23,8 @@ DOUBT = 1e-2
 DRAWS = 1999
 # Divisions at a time, so that many images take little memory.
 CHUNK = 50
-FOLDS = 5
 # Weight of the squared slopes, of standardised features, of the classifier.
-PENALTY = 3.0
+RIDGE = 3.0
 # Images of the fit that weights must leave for bounds to hold.
 LEAST_EFFECTIVE = 20
 
@@ -448,7 +447,7 @@ def _scores(inputs: np.ndarray, fold: np.ndarray, targets: np.ndarray) -> np.nda
         rest = fold != number
         mean = inputs[rest].mean(0)
         centred = inputs[rest] - mean
-        ridge = centred.T @ centred + PENALTY * np.eye(centred.shape[1])
+        ridge = centred.T @ centred + RIDGE * np.eye(centred.shape[1])
         slopes = np.linalg.solve(ridge, centred.T @ targets[rest])
         scores[~rest] = ((inputs[~rest] - mean) @ slopes).round(12)
     return scores

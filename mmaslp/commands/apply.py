@@ -8,12 +8,15 @@ Example:
 """
 
 import argparse
-from functools import partial
+from typing import TYPE_CHECKING
 
+from ..common.options import MASKS
 from .arguments import add_map_options, map_reader
-from .fit import group_numbers, read_pattern
+from .groups import grouping
 
-MASKS = ('keep', 'accuracy', 'dice')
+if TYPE_CHECKING:
+    from ..calibration.calibrator import Calibrator
+    from ..calibration.decisions import Decisions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,19 +62,11 @@ def run(args: argparse.Namespace) -> None:
     from ..calibration.calibrator import Calibrator, file_of
     from ..workflows.apply import apply_calibrator
 
-    pattern = read_pattern(args.groups)
-    groups = None
-    if pattern is not None:
-        groups = partial(group_numbers, pattern, fits=False)
+    groups = grouping(args.groups)
     args.calibrator = file_of(args.calibrator)
     calibrator = Calibrator.load(args.calibrator)
     _check_masks(args)
-    least = args.min_object_prob
-    if args.keep_real is not None or args.max_false is not None:
-        calibrator.check_objects()
-        least = calibrator.need_decisions().least_probability(
-            args.keep_real, args.max_false
-        )
+    least = _least_probability(args, calibrator)
     if groups is not None and least is None:
         raise ValueError(
             '--groups are for the set that objects are left out of: give '
@@ -90,16 +85,8 @@ def run(args: argparse.Namespace) -> None:
         groups=groups,
     )
 
-    if least != args.min_object_prob:
-        decisions = calibrator.need_decisions()
-        [(_, kept, false, dice)] = [row for row in decisions.cuts if row[0] == least]
-        found = decisions.record.get('objects', {})
-        print(
-            f'objects below a probability of {least:g} are left out. On images that '
-            f'the fit left out {kept:.0%} of the {found.get("real", "")} real ones '
-            f'that the network had found stayed, with {false:.2f} false ones an image '
-            f'and a mean Dice of {dice:.3f}'
-        )
+    if least is not None and least != args.min_object_prob:
+        _print_cut(calibrator.need_decisions(), least)
     for name, (folder, number) in folders.items():
         print(f'{number} {name} in {folder}')
     print(
@@ -111,6 +98,29 @@ def run(args: argparse.Namespace) -> None:
             "The maps keep the network's decisions. Thresholded at 1/2 they give the "
             f'masks of --masks keep, not of --masks {args.masks}.'
         )
+
+
+def _least_probability(
+    args: argparse.Namespace, calibrator: 'Calibrator'
+) -> float | None:
+    """Least probability of an object that stays, named or chosen; None: all stay."""
+    if args.keep_real is None and args.max_false is None:
+        return args.min_object_prob
+    calibrator.check_objects()
+    decisions = calibrator.need_decisions()
+    return decisions.least_probability(args.keep_real, args.max_false)
+
+
+def _print_cut(decisions: 'Decisions', least: float) -> None:
+    """Say what the chosen probability meant for the images of the fit."""
+    [(_, kept, false, dice)] = [row for row in decisions.cuts if row[0] == least]
+    objects = decisions.record.get('objects', {})
+    print(
+        f'objects below a probability of {least:g} are left out. On images that '
+        f'the fit left out {kept:.0%} of the {objects.get("real", "")} real ones '
+        f'that the network had found stayed, with {false:.2f} false ones an image '
+        f'and a mean Dice of {dice:.3f}'
+    )
 
 
 def _check_masks(args: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import register_components
+from ..common.mistakes import about_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -116,6 +117,7 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@about_config()
 def config_of_run(args: argparse.Namespace, trains: bool = False) -> 'Config':
     """Read the config of a command and apply what :func:`add_run_options` added."""
     if find_spec('mmseg') is None:

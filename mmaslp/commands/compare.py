@@ -10,13 +10,13 @@ Example:
 
 import argparse
 from dataclasses import asdict
-from functools import partial
 from os.path import samefile
 from typing import TYPE_CHECKING
 
+from ..common.options import RESAMPLES
 from ..files.names import display_name, printable
 from .arguments import add_overwrite, check_tables
-from .fit import group_numbers, read_pattern
+from .groups import grouping
 
 if TYPE_CHECKING:
     from ..evaluation.comparison import Comparison
@@ -49,49 +49,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--resamples',
         type=int,
-        default=1000,
-        help='resamples of the bootstrap; default 1000',
+        default=RESAMPLES,
+        help=f'resamples of the bootstrap; default {RESAMPLES}',
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Compare, say what came of it, and print the differences."""
-    from ..common.arguments import check_integer
-    from ..common.outputs import check_outputs, write_output
     from ..evaluation.alarms import worse_metrics
-    from ..evaluation.comparison import (
-        RESAMPLES,
-        compare_files,
-        compare_within,
-        sets_of_file,
-    )
-    from ..evaluation.result import strict_json
-    from ..evaluation.verdict import overall_verdict, verdict
+    from ..evaluation.verdict import verdict
 
-    check_tables({'--json': args.json})
-    check_outputs({'--json': args.json}, [args.first, args.second], args.overwrite)
     alarm = args.fail_if_worse is not None
-    # What an alarm tests is without the bias that they show.
-    check_integer('--resamples', args.resamples, at_least=RESAMPLES if alarm else 2)
-    if alarm and args.second and samefile(args.first, args.second):
-        raise ValueError(
-            f'{args.first} is given twice, and is never worse than itself: name the '
-            'result of today second'
-        )
-    pattern = read_pattern(args.groups)
-    groups = None
-    if pattern is not None:
-        groups = partial(group_numbers, pattern, fits=False)
-    comparisons: list[Comparison] = []
-    if args.second is None:
-        for alike in sets_of_file(args.first, args.resamples, groups):
-            if len(alike) > 2:
-                print(f'{display_name(overall_verdict(alike))}\n')
-            comparisons += compare_within(alike)
-    else:
-        comparisons = compare_files(
-            args.first, args.second, args.resamples, alarm, groups=groups
-        )
+    _check(args, alarm)
+    comparisons = _comparisons(args, alarm)
     worse = []
     for comparison in comparisons:
         print(f'{display_name(verdict(comparison))}\n')
@@ -99,18 +69,60 @@ def run(args: argparse.Namespace) -> int:
         if alarm:
             worse.append(worse_metrics(comparison, args.fail_if_worse))
     if args.json:
-        content = [
-            {**asdict(comparison), 'verdict': verdict(comparison)}
-            for comparison in comparisons
-        ]
-        write_output(
-            args.json,
-            strict_json({'format': FORMAT, 'comparisons': content}, 1) + '\n',
-            args.overwrite,
-        )
+        _write(args, comparisons)
     for comparison, sizes in zip(comparisons, worse):
         _print_worse(comparison, sizes)
     return int(any(worse))
+
+
+def _check(args: argparse.Namespace, alarm: bool) -> None:
+    """Refuse, before the work starts, what cannot be done or must not be written."""
+    from ..common.arguments import check_integer
+    from ..common.outputs import check_outputs
+
+    check_tables({'--json': args.json})
+    check_outputs({'--json': args.json}, [args.first, args.second], args.overwrite)
+    least = 2
+    if alarm:  # what it tests is without the bias that resamples show
+        least = RESAMPLES
+    check_integer('--resamples', args.resamples, at_least=least)
+    if alarm and args.second and samefile(args.first, args.second):
+        raise ValueError(
+            f'{args.first} is given twice, and is never worse than itself: name the '
+            'result of today second'
+        )
+
+
+def _comparisons(args: argparse.Namespace, alarm: bool) -> 'list[Comparison]':
+    """Compare two files, or the models of one; of three and more say which is best."""
+    from ..evaluation.comparison import compare_files, compare_within, sets_of_file
+    from ..evaluation.verdict import overall_verdict
+
+    groups = grouping(args.groups)
+    if args.second is not None:
+        return compare_files(
+            args.first, args.second, args.resamples, alarm, groups=groups
+        )
+
+    comparisons: list[Comparison] = []
+    for alike in sets_of_file(args.first, args.resamples, groups):
+        if len(alike) > 2:
+            print(f'{display_name(overall_verdict(alike))}\n')
+        comparisons += compare_within(alike)
+    return comparisons
+
+
+def _write(args: argparse.Namespace, comparisons: 'list[Comparison]') -> None:
+    """Write the comparisons with what was said of them."""
+    from ..common.outputs import write_output
+    from ..evaluation.result import strict_json
+    from ..evaluation.verdict import verdict
+
+    rows = []
+    for comparison in comparisons:
+        rows.append({**asdict(comparison), 'verdict': verdict(comparison)})
+    content = {'format': FORMAT, 'comparisons': rows}
+    write_output(args.json, strict_json(content, 1) + '\n', args.overwrite)
 
 
 def _print(comparison: 'Comparison') -> None:

@@ -52,12 +52,9 @@ def run(args: argparse.Namespace) -> None:
     """Train, test, review, and say what came of it."""
     if find_spec('mmseg') is None:
         need_mmseg('mmaslp demo')
-    import joblib
-
     from ..common.arguments import check_integer
-    from ..common.outputs import check_outputs
     from ..report.diagrams import band_figure, save_figure
-    from ..report.page import page_outputs, write_report
+    from ..report.page import write_report
 
     check_integer('--epochs', args.epochs, at_least=1)
     check_integer('--seed', args.seed, at_least=0, below=2**32)
@@ -71,21 +68,13 @@ def run(args: argparse.Namespace) -> None:
     files = [review, review.with_suffix('.csv'), picture]
     for folder in (*folders, tested):
         files += filter(Path.is_file, folder.rglob('*'))
-    check_outputs(
-        {**page_outputs(str(page), '--work-dir, the page'), '--work-dir': files},
-        overwrite=args.overwrite,
-    )
+    _check_outputs(page, files, args.overwrite)
     print(
         f'training with {" and with ".join(names)}. This takes a minute or two; '
         f'{args.work_dir}/*/train.log shows how far it is.',
         flush=True,
     )
-    train = joblib.delayed(_train_and_test)
-    rows = joblib.Parallel(n_jobs=len(names))(
-        train(name, folder, args.epochs, args.seed, write_maps=name == names[0])
-        for name, folder in zip(names, folders)
-    )
-    results = list(chain.from_iterable(rows))
+    results = _train_all(args, names, folders)
     write_report(page, results, title='Demo', overwrite=True)
     save_figure(
         band_figure({result.model: result for result in results}),
@@ -100,6 +89,29 @@ def run(args: argparse.Namespace) -> None:
         print(f'{sentence}\n')
     print(f'{_table(results)}\n')
     print(f'comparison: {page}\nreview of {names[0]}: {review}\npicture: {picture}')
+
+
+def _check_outputs(page: Path, files: list[Path], overwrite: bool) -> None:
+    """Refuse to replace an earlier demo, unless that is asked for."""
+    from ..common.outputs import check_outputs
+    from ..report.page import page_outputs
+
+    outputs = {**page_outputs(str(page), '--work-dir, the page'), '--work-dir': files}
+    check_outputs(outputs, overwrite=overwrite)
+
+
+def _train_all(
+    args: argparse.Namespace, names: list[str], folders: list[Path]
+) -> 'list[Result]':
+    """Train and test all models at once; the first one writes its maps."""
+    import joblib
+
+    train = joblib.delayed(_train_and_test)
+    results = joblib.Parallel(n_jobs=len(names))(
+        train(name, folder, args.epochs, args.seed, write_maps=name == names[0])
+        for name, folder in zip(names, folders)
+    )
+    return list(chain.from_iterable(results))
 
 
 def _train_and_test(name: str, *args: Any, **options: Any) -> 'list[Result]':

@@ -8,9 +8,15 @@ Example:
 """
 
 import argparse
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from .arguments import add_map_options, check_tables, judging_calibrator, map_reader
-from .fit import groups_by_name
+from .groups import groups_by_name
+
+if TYPE_CHECKING:
+    from ..calibration.sets import SetComparison
+    from ..files.reviews import Reviewed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,13 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, print a row for each feature, say whether they differ."""
-    from dataclasses import asdict
-
     from ..calibration.calibrator import file_of
     from ..common.outputs import check_outputs, write_output
     from ..evaluation.result import strict_json
     from ..files.map_pairs import MapFiles
-    from ..workflows.review import range_said, review_maps
+    from ..workflows.review import review_maps
 
     check_tables({'--json': args.json})
     args.calibrator = file_of(args.calibrator)
@@ -55,6 +59,21 @@ def run(args: argparse.Namespace) -> int:
         group_of_row = [groups[row.name] for row in rows]
     comparison, _ = calibrator.compare_set([row.estimate for row in rows], group_of_row)
 
+    _print(comparison, rows)
+    if args.json:
+        content = {
+            'format': 'mmaslp drift 2',
+            **asdict(comparison),
+            'withheld': comparison.withheld,
+        }
+        write_output(args.json, strict_json(content, 1) + '\n', args.overwrite)
+    return int(comparison.differs)
+
+
+def _print(comparison: 'SetComparison', rows: 'list[Reviewed]') -> None:
+    """Print a row for each feature, and what follows from all."""
+    from ..workflows.review import range_said
+
     print(f'{"mean over images":<48}{"fit":>10}{"new":>10}')
     for name, (of_fit, new) in comparison.means.items():
         print(f'{name:<48}{of_fit:10.4f}{new:10.4f}')
@@ -62,18 +81,3 @@ def run(args: argparse.Namespace) -> int:
     sentence = range_said(rows)
     if sentence:
         print(sentence)
-    if args.json:
-        write_output(
-            args.json,
-            strict_json(
-                {
-                    'format': 'mmaslp drift 2',
-                    **asdict(comparison),
-                    'withheld': comparison.withheld,
-                },
-                1,
-            )
-            + '\n',
-            args.overwrite,
-        )
-    return int(comparison.differs)

@@ -14,18 +14,15 @@ from pathlib import Path, PurePath
 from types import FrameType
 from typing import NamedTuple
 
+from ..common.mistakes import is_about_config
 from ..files.names import printable
 
 DONE = 0
 FAILED = 1
 REFUSED = 2
 
-# The functions of MMEngine that make objects of what a config says, and those of ours
-# that read its settings before.
-_BUILDERS = re.compile(
-    r'build_\w+|from_cfg|config_of_run|name_run|prepare_training|'
-    r'sets_of_test|calibrator_of_test|_config_of_run'
-)
+# MMEngine's registries make objects of parts of a config here, some of them late.
+_BUILDER = 'mmengine.registry.build_functions'
 # What a worker of a data loader puts before the message of its error.
 _OF_WORKER = re.compile(r'Caught \w+ in .*Original Traceback.*\n[\w.]+: ', re.DOTALL)
 _MAX_LENGTH = 500
@@ -115,15 +112,7 @@ def exit_code_of(
         if isinstance(before, KeyboardInterrupt):
             return _interrupted(before, after_interrupt)
 
-        if os.environ.get('MMASLP_TRACEBACK'):
-            traceback.print_exception(error)
-        description = describe(error, config, folder_of())
-        _say(f'{"error" if description.is_mistake else "failed"}: {description.text}')
-        hint = 'MMASLP_TRACEBACK=1 shows where it was raised'
-        if config and not isinstance(error, FileNotFoundError):
-            hint = f'`mmaslp doctor {shlex.quote(config)}` looks for causes; {hint}'
-        _say(f'({hint})')
-        return REFUSED if description.is_mistake else FAILED
+        return _report(error, config, folder_of())
 
 
 @contextmanager
@@ -150,11 +139,34 @@ def raising(number: int, error: BaseException, seconds: int = 0) -> Iterator[Non
 def _interrupted(
     stop: KeyboardInterrupt, after_interrupt: Callable[[], str] | None
 ) -> int:
-    whole = 'files that were written are whole; with --overwrite it starts again'
-    _say(f'interrupted: {after_interrupt() if after_interrupt else whole}')
-    # A codec puts a text into the interrupt that it was in.
-    numbers = [value for value in stop.args if isinstance(value, int)]
-    return 128 + (numbers[0] if numbers else signal.SIGINT)
+    """Say what an interruption leaves; return the exit code."""
+    left = 'files that were written are whole; with --overwrite it starts again'
+    if after_interrupt is not None:
+        left = after_interrupt()
+    _say(f'interrupted: {left}')
+    for value in stop.args:
+        if isinstance(value, int):  # a codec puts a text there too
+            return 128 + value
+    return 128 + signal.SIGINT
+
+
+def _report(error: Exception, config: str | None, folder: str | None) -> int:
+    """Say what an error means and where to look further; return the exit code."""
+    if os.environ.get('MMASLP_TRACEBACK'):
+        traceback.print_exception(error)
+    description = describe(error, config, folder)
+    code = FAILED
+    word = 'failed'
+    if description.is_mistake:
+        code = REFUSED
+        word = 'error'
+    _say(f'{word}: {description.text}')
+
+    hint = 'MMASLP_TRACEBACK=1 shows where it was raised'
+    if config and not isinstance(error, FileNotFoundError):
+        hint = f'`mmaslp doctor {shlex.quote(config)}` looks for causes; {hint}'
+    _say(f'({hint})')
+    return code
 
 
 def _say(text: str) -> None:
@@ -184,7 +196,7 @@ def describe(
     text = _text_of(error)
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     inside = bool(frames) and _is_of_package(frames[-1])
-    building = any(_BUILDERS.fullmatch(frame.f_code.co_name) for frame in frames)
+    building = is_about_config(error) or any(map(_is_of_registry, frames))
     refused = isinstance(error, (ValueError, OSError, ImportError))
     if refused and (inside or not building):
         return Description(True, text)
@@ -193,17 +205,17 @@ def describe(
     if isinstance(error, AssertionError) and str(error) and not inside:
         return Description(True, f'{line}: MMSegmentation refuses it')
     failure = f'{type(error).__name__}: {line}'
-    if not building:
-        network = _part_of_network(frames)
-        if network is not None:
-            failure += f' (in {network} of the model)'
-        return Description(False, failure)
+    if building:
+        failure = f'{config or "the config"} cannot be built: {failure}'
+        part = _part_that_is_built(frames)
+        if part is not None:
+            failure += f' (in the part of {part})'
+        return Description(True, failure)
 
-    failure = f'{config or "the config"} cannot be built: {failure}'
-    part = _part_that_is_built(frames)
-    if part is not None:
-        failure += f' (in the part of {part})'
-    return Description(True, failure)
+    network = _part_of_network(frames)
+    if network is not None:
+        failure += f' (in {network} of the model)'
+    return Description(False, failure)
 
 
 def _text_of(error: Exception) -> str:
@@ -255,6 +267,10 @@ def _text_of_system(error: OSError, folder: str | None) -> str:
 
 def _is_of_package(frame: FrameType) -> bool:
     return _PACKAGE in PurePath(frame.f_code.co_filename).parents
+
+
+def _is_of_registry(frame: FrameType) -> bool:
+    return frame.f_globals.get('__name__') == _BUILDER
 
 
 # Packages whose layers are parts of a head or backbone that a config names.

@@ -9,13 +9,13 @@ Example:
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..common.options import PROTOCOLS, RESAMPLES
 from ..files.names import display_name, short_names
 from .arguments import CommandParser, add_map_options, check_tables, map_reader
-from .fit import group_numbers, read_pattern
+from .groups import grouping
 
 if TYPE_CHECKING:
     from ..evaluation.result import Result
@@ -41,7 +41,7 @@ def add_arguments(parser: CommandParser) -> None:
 
     add(
         '--protocol',
-        choices=('raw', 'released'),
+        choices=PROTOCOLS,
         default='raw',
         help="'released' first stretches every map to [0, 1] and rounds it to 8 bits, "
         'as the code of the paper does',
@@ -51,8 +51,8 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         '--resamples',
         type=int,
-        default=1000,
-        help='resamples of the bootstrap; default 1000',
+        default=RESAMPLES,
+        help=f'resamples of the bootstrap; default {RESAMPLES}',
     )
     add(
         '--groups',
@@ -79,10 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check(args)
     limits = read_limits(args.limit or ())
-    pattern = read_pattern(args.groups)
-    groups = None
-    if pattern is not None:
-        groups = partial(group_numbers, pattern, fits=False)
+    groups = grouping(args.groups)
     measured = [
         evaluate_maps(
             folder,

@@ -9,13 +9,10 @@ Example:
 """
 
 import argparse
-import re
-import signal
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..common.options import BY, TARGETS
 from .arguments import (
     CommandParser,
     add_config_options,
@@ -25,16 +22,10 @@ from .arguments import (
     config_of_run,
     map_reader,
 )
-from .errors import raising
-
-# A pattern such as '(p+)+$' may not end before the universe does.
-MOST_SECONDS = 10
+from .groups import Grouping, each_alone, grouping
 
 if TYPE_CHECKING:
     from ..calibration.fitting.tables import CalibrationTables
-
-    # From names to the number of the group of each.
-    Group = Callable[[Sequence[str]], Sequence[int]]
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -52,14 +43,14 @@ def add_arguments(parser: CommandParser) -> None:
     )
     add(
         '--by',
-        choices=('auto', 'single', 'band'),
+        choices=BY,
         default='auto',
         help='one map for all pixels, or one for each band of distance from the border',
     )
 
     add(
         '--target',
-        choices=('confidence', 'probability'),
+        choices=TARGETS,
         default='confidence',
         help='confidence keeps every mask; probability may move masks',
     )
@@ -91,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
     check_outputs({'--out': args.out}, [args.source, args.labels], args.overwrite)
     if args.out.lower().endswith('.csv'):
         raise ValueError(f'--out {args.out}: a calibrator is a JSON file, no table')
-    pattern = read_pattern(args.groups)
+    group = grouping(args.groups, fits=True) or each_alone
 
     of_maps = Path(args.source).is_dir()
     of_config = args.windows or args.cfg_options or args.trust_checkpoint or args.data
@@ -109,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
         )
     count = _count_maps if of_maps else _count_checkpoint
     calibrator = fit_tables(
-        count(args, partial(group_numbers, pattern)),
+        count(args, group),
         args.by,
         args.method,
         args.target,
@@ -119,78 +110,7 @@ def run(args: argparse.Namespace) -> None:
     print(calibrator.summary())
 
 
-def read_pattern(text: str | None) -> re.Pattern | None:
-    """Read ``--groups``; ValueError if it is not a pattern."""
-    if text is None:
-        return None
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise ValueError(f'--groups {text}: not a pattern ({error})') from error
-
-
-def group_numbers(
-    pattern: re.Pattern | None, names: Sequence[str], fits: bool = True
-) -> Sequence[int]:
-    """Number names by the group that a pattern finds in them.
-
-    ``fits``: whether a fit follows, which takes a number of groups.
-    """
-    from ..calibration.fitting.fit import LEAST_CASES, numbers_of
-
-    if pattern is None:
-        return range(len(names))
-    late = ValueError(
-        f'--groups {pattern.pattern}: takes more than {MOST_SECONDS} s: simplify it'
-    )
-    with raising(signal.SIGALRM, late, MOST_SECONDS):
-        matches = [pattern.search(Path(name).name) for name in names]
-    groups = [_group_of(match) for match in matches]
-    for name, group in zip(names, groups):
-        if not group:
-            raise ValueError(
-                f'--groups {pattern.pattern}: matches nothing in {name}, and must in '
-                'each name'
-            )
-
-    different = list(dict.fromkeys(groups))
-    if len(different) == 1:
-        raise ValueError(
-            f'--groups {pattern.pattern}: finds only {different[0]} in the names, and '
-            'one group has no interval: leave --groups out, or find more'
-        )
-    if fits and len(different) < LEAST_CASES:
-        raise ValueError(
-            f'--groups {pattern.pattern}: finds only {", ".join(different)} '
-            f'in the names, and a fit needs {LEAST_CASES} groups: the pattern must '
-            "match all that tells patients apart, as '^[^_]+_[^_]+' matches lesion_07 "
-            'in lesion_07_ct1'
-        )
-    if len(different) == len(groups):
-        raise ValueError(
-            f'--groups {pattern.pattern}: finds another text in each name, such as '
-            f'{groups[0]} and {groups[1]}: it must find what files of a group share; '
-            'leave --groups out if each file is a group of its own'
-        )
-    return list(numbers_of(groups))
-
-
-def groups_by_name(text: str | None, names: Sequence[str]) -> dict[str, int] | None:
-    """Number the group of each name by ``--groups``; None without that option."""
-    pattern = read_pattern(text)
-    if pattern is None:
-        return None
-    return dict(zip(names, group_numbers(pattern, names, fits=False)))
-
-
-def _group_of(match: re.Match | None) -> str:
-    """What a pattern finds, or what its parentheses hold; '' of nothing."""
-    if match is None:
-        return ''
-    return '_'.join(filter(None, match.groups())) or match.group()
-
-
-def _count_maps(args: argparse.Namespace, group: 'Group') -> 'CalibrationTables':
+def _count_maps(args: argparse.Namespace, group: Grouping) -> 'CalibrationTables':
     from ..files.map_pairs import MapFiles
     from ..workflows.fit import count_tables
 
@@ -202,7 +122,7 @@ def _count_maps(args: argparse.Namespace, group: 'Group') -> 'CalibrationTables'
     )
 
 
-def _count_checkpoint(args: argparse.Namespace, group: 'Group') -> 'CalibrationTables':
+def _count_checkpoint(args: argparse.Namespace, group: Grouping) -> 'CalibrationTables':
     if not args.source.endswith('.py'):
         raise ValueError(f'{args.source}: neither a folder of maps nor a config (.py)')
 

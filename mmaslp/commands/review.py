@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..files.names import display_name, some, warn_of_others
 from .arguments import add_map_options, check_tables, judging_calibrator, map_reader
-from .fit import groups_by_name
+from .groups import groups_by_name
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator
@@ -176,9 +176,9 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
     from ..workflows.suspects import find_suspects
 
     problems: list[str] = []
-    photos = (
-        map_pairs.find_photos(args.images, files.pairs, problems) if args.images else {}
-    )
+    photos = {}
+    if args.images:
+        photos = map_pairs.find_photos(args.images, files.pairs, problems)
     if problems:
         print(f'--images, left out: {display_name(some(problems))}')
     alone = [display_name(name) for name in files.pairs if name not in photos]

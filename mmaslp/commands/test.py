@@ -7,7 +7,6 @@ Example:
 import argparse
 import os.path as osp
 import warnings
-from functools import partial
 from typing import TYPE_CHECKING
 
 from .arguments import (
@@ -18,7 +17,7 @@ from .arguments import (
     check_tables,
     config_of_run,
 )
-from .fit import group_numbers, read_pattern
+from .groups import grouping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,11 +133,6 @@ def _options_of(
     """How the network is tested."""
     from ..integrations.mmseg.testing import EvaluationOptions
 
-    pattern = read_pattern(args.groups)
-    groups = None
-    if pattern is not None:
-        groups = partial(group_numbers, pattern, fits=False)
-
     settings = {}
     if args.tta:
         settings['test-time augmentation'] = str(args.tta)
@@ -155,7 +149,7 @@ def _options_of(
         report=args.report,
         inputs=(args.checkpoint, args.calibrator),
         settings=settings,
-        groups=groups,
+        groups=grouping(args.groups),
         trust_checkpoint=args.trust_checkpoint,
         overwrite=args.overwrite,
     )

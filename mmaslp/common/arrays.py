@@ -226,15 +226,11 @@ def pair_shapes(
     logits: Tensor, labels: Tensor, independent: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Bring both to one shape, ``(N, ...)``, or ``(N, C, ...)`` where independent."""
-    for name, values in (('logits', logits), ('labels', labels)):
-        if not is_dense(values) or not values.dim():
-            raise ValueError(
-                f'{name} must be a dense tensor (N, ...) of real values, got '
-                f'{values!r:.80}'
-            )
-
+    _check_dense('logits', logits)
+    _check_dense('labels', labels)
     if not logits.is_floating_point():
         raise ValueError(f'logits must be floating point, not {logits.dtype}')
+
     if labels.dim() == logits.dim() + 1 and labels.size(1) == 1:
         labels = labels.squeeze(1)
     with_channel = labels.dim() > 2 and labels.size(1) == 1
@@ -267,6 +263,13 @@ def pair_shapes(
         )
 
     return logits, labels
+
+
+def _check_dense(name: str, values: Tensor) -> None:
+    if not is_dense(values) or not values.dim():
+        raise ValueError(
+            f'{name} must be a dense tensor (N, ...) of real values, got {values!r:.80}'
+        )
 
 
 # torch compares bytes modulo 256.
@@ -342,9 +345,6 @@ def _first_values(labels: Tensor) -> str:
     """Up to five of the values that labels hold."""
     values = labels.unique()[:5].tolist()
     return ', '.join(f'{value:g}' for value in values)
-
-
-PROTOCOLS = ('raw', 'released')
 
 
 def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .arrays import (
     SUM_TOLERANCE,
+    Map,
     as_floats,
     as_tensor,
     check_foreground,
@@ -55,7 +56,7 @@ def refuse_calibrated(given: object) -> None:
         )
 
 
-def mask_of(values: Tensor, logits: bool) -> Tensor:
+def mask_of(values: Map, logits: bool = False) -> Map:
     """Bool, where p > 1/2, of probabilities or logits."""
     if logits:
         return values > 0

@@ -7,6 +7,7 @@ from math import isnan
 import numpy as np
 
 from ..common.arguments import reading
+from ..common.options import RESAMPLES
 from ..metrics.bootstrap import (
     Difference,
     Resamples,
@@ -16,7 +17,7 @@ from ..metrics.bootstrap import (
 )
 from ..metrics.catalogue import METRICS, SHOWN, Metric, metric_of
 from ..metrics.chance import ALARM, Units, standard_errors
-from .comparison import RESAMPLES, Comparison
+from .comparison import Comparison
 from .result import Result
 
 # Metrics that are tested by default: over-confidence alone shows drift more surely.

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..common.arguments import check_bool
 from ..common.inputs import naming
+from ..common.options import RESAMPLES
 from ..files.images import IMAGE_SUFFIXES
 from ..files.names import short_names
 from ..metrics.bootstrap import Difference, Resamples, differences, jackknife, resample
@@ -19,7 +20,6 @@ from ..metrics.chance import Units
 from ..metrics.image_table import ImageTable
 from .result import CALIBRATED, Result, load_results
 
-RESAMPLES = 1000
 # Settings without which metrics of two results cannot be compared.
 SETTINGS = ('bins', 'mode', 'protocol')
 

@@ -25,6 +25,7 @@ from ..common.maps import (
     kind_of,
     refuse_calibrated,
 )
+from ..common.options import RESAMPLES
 from ..metrics.band_table import BandTable
 from ..metrics.bins import BinTable, check_bins, equal_width
 from ..metrics.bootstrap import check_resamples, resample
@@ -258,7 +259,7 @@ class Evaluator:
         dataset: str,
         *,
         calibrated: bool = False,
-        resamples: int = 1000,
+        resamples: int = RESAMPLES,
         settings: dict[str, Any] | None = None,
         groups: Sequence[int] | None = None,
     ) -> Result:

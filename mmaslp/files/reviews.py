@@ -10,6 +10,7 @@ import numpy as np
 
 from ..calibration.calibrator import Calibrator
 from ..calibration.estimates import ImageEstimate, ObjectTable
+from ..common.maps import mask_of
 from ..metrics.objects import MaskTruth, find_objects, is_real, renumbered
 from .csv_tables import write_csv
 from .volumes import AXES, Grid
@@ -49,7 +50,7 @@ class Judged:
     def unseen(self) -> np.ndarray:
         """Numbers of the labelled objects that the network does not see."""
         labels, number = find_objects(np.asarray(self.label == 1))
-        seen = np.bincount(labels[self.prob > 0.5], minlength=number + 1)
+        seen = np.bincount(labels[mask_of(self.prob)], minlength=number + 1)
         area = np.bincount(labels.ravel(), minlength=number + 1)
         unseen = ~is_real(seen, area) & (area >= self.smallest)
         unseen[0] = False

@@ -166,23 +166,25 @@ class _PerImage(torch.autograd.Function):
         z = at_least_float32(logits)
         if valid is not None:
             z = torch.where(valid, z, torch.zeros_like(z))
-        # A copy of its own: one temporary less than 2 * labels - 1 costs.
-        sign = labels.to(z.dtype, copy=True)
+        # A copy of its own: one temporary less than 2 * labels - 1 costs. Two maps are
+        # made, and each is written over when what it holds has been used.
+        y = labels.to(z.dtype, copy=True)
         values = strength.values
         if strength.weights_of is not None:
-            error = _mean_per_image(_wrong(z, sign), valid, maps_per_image)
+            error = _mean_per_image(_wrong(z, y), valid, maps_per_image)
             values = weighted(values, strength.weights_of(error), maps_per_image)
         half = like_pixels((0.5 * values).to(z.dtype), z)
 
-        sign.mul_(2).sub_(1)
+        sign = y.mul_(2).sub_(1)  # over y
         signed = sign * z
         loss = _sums_of_hard_loss(signed, valid)  # while it is in the cache
         moderation, margin = _sums(signed, half, strength.shared_rows)
         loss = loss + moderation
         margin /= _pixels_per_map(z, valid)
 
-        torch.sigmoid(z, out=signed)
-        grad = signed.sub_(_target(sign, half, strength.shared_rows))
+        prob = torch.sigmoid(z, out=signed)  # over signed
+        target = _target(sign, half, strength.shared_rows)  # over sign
+        grad = prob.sub_(target)
         if strength.noise is not None:
             loss = loss - (strength.noise * z).flatten(1).sum(1)
             grad.sub_(strength.noise)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..common.arguments import check_choice
 from ..common.arrays import CHUNK
 from ..common.bands import NUM_BANDS, border_cells, lines_of_cells
-from ..common.maps import LabelledPlanes
+from ..common.maps import LabelledPlanes, mask_of
 from .bins import BinTable, ratio, signed_gap
 from .errors import accuracy, binned_error, confidence
 
@@ -245,7 +245,7 @@ class BandTable:
         They are ``(4, M)`` numbers of valid pixels of the predicted mask, of the label,
         of those that are correct, and of all.
         """
-        predicted = planes.values > 0.5
+        predicted = mask_of(planes.values)
         foreground = planes.foreground
         valid = planes.valid
         usable = None

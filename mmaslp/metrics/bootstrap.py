@@ -7,6 +7,7 @@ from math import isnan, nan
 import numpy as np
 
 from ..common.arguments import check_integer
+from ..common.options import RESAMPLES
 from .chance import LEVEL, MOST_BLOCKS, Units, holm, standard_error, standard_errors
 from .image_metrics import image_metrics
 from .image_table import ImageTable
@@ -150,7 +151,9 @@ def percentiles(values: np.ndarray) -> np.ndarray:
         return np.quantile(values, [TAIL, 1 - TAIL], axis=0)
 
 
-def resample(images: ImageTable, resamples: int = 1000, seed: int = 0) -> Resamples:
+def resample(
+    images: ImageTable, resamples: int = RESAMPLES, seed: int = 0
+) -> Resamples:
     """Draw images with replacement, the same ones for tables of as many images.
 
     Pixels of one image depend on each other, so whole images are drawn, and each

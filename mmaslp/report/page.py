@@ -14,9 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..common.arguments import check_members
+from ..common.options import RESAMPLES
 from ..common.outputs import check_outputs, write_output
 from ..evaluation.comparison import (
-    RESAMPLES,
     Comparison,
     Measured,
     by_images,

@@ -8,10 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..calibration.calibrator import Calibrator
-from ..calibration.fitting.fit import BY, METHODS, fit_tables
+from ..calibration.fitting.fit import METHODS, fit_tables
 from ..calibration.fitting.pairs import kind_of_items, labelled_map
 from ..calibration.fitting.tables import CalibrationTables
-from ..calibration.maps import TARGETS
 from ..common.arguments import (
     check_array,
     check_bool,
@@ -21,6 +20,7 @@ from ..common.arguments import (
     reading,
 )
 from ..common.arrays import as_floats, checked
+from ..common.options import BY, TARGETS
 from ..common.processes import gathered, joined, rank_and_size
 from ..levels.bands import BandLevels
 from ..levels.image_bands import ImageBandLevels

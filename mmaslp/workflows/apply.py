@@ -15,11 +15,11 @@ import torch
 
 from ..calibration.calibrator import Calibrator, loaded
 from ..calibration.estimates import ImageEstimate, ObjectTable
-from ..calibration.masks import MASKS
 from ..calibration.sets import TooFewImages
 from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.inputs import sha256_of
 from ..common.maps import kind_of
+from ..common.options import MASKS
 from ..common.outputs import (
     OF_FULL_DISK,
     check_outputs,

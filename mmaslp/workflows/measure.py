@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..common.arguments import check_choice
-from ..common.arrays import PROTOCOLS, apply_protocol
+from ..common.arrays import apply_protocol
+from ..common.options import PROTOCOLS, RESAMPLES
 from ..evaluation.evaluator import Evaluator
 from ..evaluation.result import CALIBRATED, Result
 from ..files.images import is_calibrated
@@ -40,7 +41,7 @@ def evaluate_maps(
     *,
     bins: int = 10,
     protocol: str = 'raw',
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     reader: MapReader = USUAL,
     workers: int | None = 1,
     model: str | None = None,

@@ -16,7 +16,8 @@ from ..calibration.estimates import ObjectTable
 from ..calibration.sets import SetComparison, TooFewImages
 from ..common.arguments import check_number
 from ..common.inputs import naming
-from ..common.maps import LabelledMap
+from ..common.maps import LabelledMap, mask_of
+from ..common.options import RESAMPLES
 from ..files.map_pairs import MapFiles, read_pair
 from ..files.nnunet_maps import IGNORED
 from ..files.prob_maps import USUAL, MapReader
@@ -33,8 +34,7 @@ from ..metrics.image_metrics import (
 from ..metrics.objects import MaskTable, MaskTruth, renumbered
 from .count import count_files
 
-RESAMPLES = 1000
-AT_ONCE = 100  # of them, so that many images take little memory
+AT_ONCE = 100  # resamples, so that many images take little memory
 
 
 @dataclass(frozen=True)
@@ -199,12 +199,10 @@ def review_image(
         objects = _without_small(objects, smallest)
         estimate = replace(estimate, objects=len(objects))
 
+    p = prob
     if logits:
         p = expit(prob)
-        mask = prob > 0
-    else:
-        p = prob
-        mask = prob > 0.5
+    mask = mask_of(prob, logits)
 
     truth = None
     if label is not None:

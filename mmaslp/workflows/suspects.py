@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from ..calibration.estimates import box_of
 from ..calibration.features import logit
+from ..common.maps import mask_of
 from ..files.reviews import Judged, Suspect, stored_order
 from ..metrics.objects import LEAST_SHARE
 
@@ -64,7 +65,7 @@ def _not_seen(image: Judged) -> Iterator[Suspect]:
 def _border(image: Judged) -> Iterator[Suspect]:
     expected = image.estimate.dice
     label = np.asarray(image.label)
-    apart = np.isin(label, (0, 1)) & ((image.prob > 0.5) != (label == 1))
+    apart = np.isin(label, (0, 1)) & (mask_of(image.prob) != (label == 1))
     if np.isnan(expected) or not apart.any() or not image.estimate.objects:
         return  # where it sees no object, each labelled one is not seen
     truth: Any = image.truth

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from mmaslp.commands import COMMANDS, main
 from mmaslp.commands.arguments import CommandParser
 from mmaslp.commands.errors import OPTIONS, describe, exit_code_of
+from mmaslp.common.mistakes import about_config
 from tests.map_folders import write_set
 
 
@@ -90,10 +91,6 @@ def caught(work):
     except Exception as error:
         return error
     raise AssertionError('nothing was raised')
-
-
-def build_from_cfg(error):  # named as MMEngine's
-    raise error
 
 
 @pytest.mark.parametrize(
@@ -182,28 +179,27 @@ def test_a_failure_of_the_network_names_the_part():
     assert describe(error).text.endswith(' (in FirstHead of the model)')
 
 
-def test_errors_while_the_host_builds_are_about_the_config():
+def test_marked_errors_are_about_the_config():
+    build = about_config()(fail)
     text = 'Foo is not in the x registry'
-    error = caught(lambda: build_from_cfg(KeyError(text)))
+    error = caught(lambda: build(KeyError(text)))
     expected = 'cannot be built: KeyError: Foo is not in the x registry'
     assert describe(error) == (True, f'the config {expected}')
     assert describe(error, 'c.py') == (True, f'c.py {expected}')
-    error = caught(lambda: build_from_cfg(ValueError('invalid literal')))
+    error = caught(lambda: build(ValueError('invalid literal')))
     expected = 'cannot be built: ValueError: invalid literal'
     assert describe(error, 'c.py') == (True, f'c.py {expected}')
 
 
 def test_the_part_that_cannot_be_built_is_told():
-    def build_from_cfg(cfg):
+    def measure(cfg):
         raise TypeError('None is not a callable object')
 
     part = dict(type='OptimWrapper', optimizer=dict(type='Adm', api_key='secret'))
-    _, text = describe(caught(lambda: build_from_cfg(part)), 'c.py')
+    build = about_config()(measure)
+    _, text = describe(caught(lambda: build(part)), 'c.py')
     assert text.startswith('c.py cannot be built: TypeError: None is not a callable')
     assert text.endswith('(in the part of OptimWrapper, Adm)')
-
-    def measure(cfg):
-        raise TypeError('None is not a callable object')
 
     _, text = describe(caught(lambda: measure(part)), 'c.py')
     assert text == 'TypeError: None is not a callable object'  # not about the config

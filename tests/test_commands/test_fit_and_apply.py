@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmaslp.calibration import Calibrator
 from mmaslp.commands import run_command
-from mmaslp.commands.fit import group_numbers
+from mmaslp.commands.groups import group_numbers
 from mmaslp.evaluation.result import load_results
 from mmaslp.files.images import is_calibrated
 from mmaslp.files.prob_maps import MapReader

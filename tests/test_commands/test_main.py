@@ -9,6 +9,7 @@ import pytest
 
 import mmaslp
 import mmaslp.commands.demo
+import mmaslp.commands.doctor
 import mmaslp.commands.test
 from mmaslp import commands
 from mmaslp.commands import COMMANDS, main
@@ -27,9 +28,14 @@ def test_help_has_an_example_of_the_command(name, capsys):
 
 def test_choices_are_those_of_the_package():
     """The commands write them out, so that their help imports nothing."""
+    from mmaslp.integrations.mmseg.checks.settings import HOOKS_OF_LEVELS
     from mmaslp.integrations.mmseg.testing import EVALUATIONS
 
     assert tuple(EVALUATIONS) == commands.test.EVALUATIONS
+    parser = commands.CommandParser()
+    commands.doctor.add_arguments(parser)
+    [levels] = [action for action in parser._actions if action.dest == 'levels']
+    assert tuple(HOOKS_OF_LEVELS) == levels.choices
 
 
 @pytest.mark.parametrize(

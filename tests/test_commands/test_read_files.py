@@ -163,7 +163,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(here, capsys, monkeypatch, suff
 
 
 def test_a_pattern_that_does_not_end(here, capsys, monkeypatch):
-    monkeypatch.setattr('mmaslp.commands.fit.MOST_SECONDS', 1)
+    monkeypatch.setattr('mmaslp.commands.groups.MOST_SECONDS', 1)
     for kind in ('maps', 'masks'):
         os.rename(f'{kind}/000.png', f'{kind}/{"p" * 40}x.png')
     words = ('fit', 'maps', 'masks', '--out', 'c.json', '--groups', '(p+)+$')

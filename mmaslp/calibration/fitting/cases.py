@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from ...common.bands import NUM_BANDS
+from ...common.maps import mask_of
+from ...common.options import MASKS
 from ...metrics.objects import is_real
 from ..features import (
     IMAGE_FEATURES,
@@ -28,8 +30,9 @@ from ..features import (
     true_dice,
 )
 from ..maps import CELLS
-from ..masks import MASK_KIND, MASKS, dice_threshold
-from .methods import FOLDS, fit_maps
+from ..masks import MASK_KIND, dice_threshold
+from ..regressions import FOLDS
+from .methods import fit_maps
 from .packed import PackedImages
 
 # What an area may be expected by.
@@ -69,7 +72,7 @@ class Case:
         pixels = torch.from_numpy(self.image.pixels)
         threshold = dice_threshold(torch.from_numpy(prob), pixels)
         masks = dict(
-            keep=self.image.in_mask, accuracy=prob > 0.5, dice=prob > threshold
+            keep=self.image.in_mask, accuracy=mask_of(prob), dice=prob > threshold
         )
         return [true_dice(self.image, masks[way]) for way in MASKS]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...common.options import MASKS
 from ...metrics.errors import ordered_pairs
 from ...metrics.image_metrics import aurc
 from ..decisions import (
@@ -26,7 +27,6 @@ from ..decisions import (
     weighted_quantile,
 )
 from ..features import UNITS, ImageCounts, five_digits
-from ..masks import MASKS
 from .cases import (
     AREAS_FROM,
     ImageRows,
@@ -43,7 +43,7 @@ from .predictors import fit_image_predictor, fit_object_predictor, fit_presence
 # images with a mask.
 LEAST_OBJECTS = 50
 LEAST_OF_A_KIND = 5
-LEAST_IMAGES = 10
+LEAST_WITH_MASK = 10
 # How far two of the ten surest images may lie below their expected Dice, else no Dice
 # is told: one may have a wrong label. Of 25 networks two weak ones exceed it on their
 # validation images, of small U-Nets on defects and polyps.
@@ -367,7 +367,7 @@ def _fit_images(images: ImageRows) -> ImageFit:
     fold = images.fold[masked]
     record: dict[str, Any] = dict(number=len(images), with_mask=len(masked))
     out_of_fold = np.full(len(images), np.nan)
-    if len(masked) < LEAST_IMAGES or len(np.unique(fold)) < 2:
+    if len(masked) < LEAST_WITH_MASK or len(np.unique(fold)) < 2:
         return ImageFit(record, out_of_fold)
 
     inputs = images.features[masked]

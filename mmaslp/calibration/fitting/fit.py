@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from ...common.arguments import check_choice, reading
 from ...common.inputs import naming
+from ...common.options import BY, TARGETS
 from ..calibrator import Calibrator
-from ..maps import SIDE, TARGETS
+from ..maps import SIDE
 from ..masks import MASK_KIND
 from ..module import warn_of_training
 from .decisions import fit_decisions
@@ -33,7 +34,6 @@ from .summary import PixelFacts, cases_in_words, summarize
 from .tables import CalibrationTables
 
 METHODS = ('auto', *MAPS)
-BY = ('auto', 'single', 'band')
 # Images, volumes or groups: each of the five folds needs one.
 LEAST_CASES = 5
 

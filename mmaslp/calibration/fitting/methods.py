@@ -12,6 +12,7 @@ from scipy import optimize, special
 
 from ...common.bands import NUM_BANDS
 from ..maps import CENTRES, LIMIT, SIDE, Knots, evaluate
+from ..regressions import FOLDS
 
 # Mean images of all bands, added to the pixels of each band. Of .2 to 4, 2 had the best
 # Brier score and ECE out of fold on eight validation sets, at an NLL within .0002.
@@ -147,7 +148,6 @@ def _lowest_nll(inputs: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 METRICS = ('nll', 'brier', 'ece_band', 'ece')
-FOLDS = 5
 BINS = 5  # the upper half of ten equal bins on [0, 1], where confidences lie
 
 

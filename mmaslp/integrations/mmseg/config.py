@@ -19,6 +19,7 @@ from mmengine.utils import import_modules_from_strings
 
 from ...common.arguments import check_integer, check_number, optional
 from ...common.inputs import MOST_TEXT, check_file, naming
+from ...common.mistakes import about_config
 from ...common.replacing import replaced
 
 # MMEngine reads a prefix only if it knows the distribution that it stands for.
@@ -229,6 +230,7 @@ def calibration_of(cfg: Mapping, evaluator: str) -> dict | None:
     return None
 
 
+@about_config()
 def name_run(cfg: Config, purpose: str) -> None:
     """Name a run, so it has its own logger, message hub and visualizer.
 
@@ -249,6 +251,7 @@ def import_mmseg() -> None:
         import mmseg.models  # noqa: F401
 
 
+@about_config()
 def build_runner(cfg: Config) -> Any:
     """Build the runner of a config, also one that it names.
 
@@ -268,6 +271,17 @@ def build_runner(cfg: Config) -> Any:
     if cfg.filename and written.exists():
         cfg = copy.copy(cfg)
         object.__setattr__(cfg, '_filename', None)
+    build = Runner.from_cfg
     if 'runner_type' in cfg:
-        return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
+        build = RUNNERS.build
+    runner = build(cfg)
+    _mark_builders(runner)
+    _mark_builders(getattr(runner, 'strategy', None))
+    return runner
+
+
+def _mark_builders(owner: Any) -> None:
+    """Let errors of what MMEngine builds later, such as an optimizer, be marked too."""
+    for name in dir(owner):
+        if name.startswith('build_'):
+            setattr(owner, name, about_config()(getattr(owner, name)))

@@ -15,6 +15,7 @@ from mmseg.registry import DATASETS
 
 from ...calibration.calibrator import Calibrator, loaded
 from ...common.inputs import sha256_of
+from ...common.mistakes import about_config
 from ...common.outputs import check_outputs, write_output
 from ...evaluation.comparison import Measured
 from ...evaluation.result import CALIBRATED, Result, save_result, strict_json
@@ -114,6 +115,7 @@ class Tested:
     review: str | None = None
 
 
+@about_config()
 def sets_of_test(cfg: Config, names: Sequence[str] | None = None) -> dict[str, dict]:
     """Data sets of a test by name: the main one of the config, then ``test_sets``."""
     if cfg.get('test_dataloader') is None:
@@ -182,6 +184,7 @@ def _is_folder_name(name: Any) -> bool:
     )
 
 
+@about_config()
 def calibrator_of_test(
     cfg: Config, file: str | None, checkpoint: str, trust_checkpoint: bool = False
 ) -> Calibrator | None:
@@ -355,6 +358,7 @@ def _painted(cfg: Config) -> list[Any]:
     return [osp.join(folder, 'vis_data', '_'), *pictures]
 
 
+@about_config()
 def _config_of_run(cfg: Config, test_set: _SetOfTest) -> Config:
     """The config of the test of one set, with the metrics and their folder."""
     options = test_set.options

@@ -16,6 +16,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from ...common.arguments import reading
 from ...common.inputs import MOST_TEXT, check_file
+from ...common.mistakes import about_config
 from ...common.outputs import OF_FULL_DISK, check_outputs
 from ...files.images import IMAGE_SUFFIXES
 from ...files.names import some
@@ -65,6 +66,7 @@ def run_training(
     return runner
 
 
+@about_config()
 def prepare_training(
     cfg: Config,
     *,

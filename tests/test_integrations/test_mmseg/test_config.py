@@ -7,6 +7,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmaslp.commands import main
+from mmaslp.common.mistakes import is_about_config
 from mmaslp.integrations.mmseg.checkpoint import check_checkpoint
 from mmaslp.integrations.mmseg.config import (
     build_runner,
@@ -97,7 +98,12 @@ def test_a_runner_that_a_config_names(toy, tmp_path):
         """As a user registers one."""
 
     cfg = toy.config(tmp_path / 'run', runner_type='OwnRunner')
-    assert isinstance(build_runner(cfg), OwnRunner)
+    runner = build_runner(cfg)
+    assert isinstance(runner, OwnRunner)
+    # What it builds when it trains is of the config, too.
+    with pytest.raises(KeyError) as raised:
+        runner.build_optim_wrapper(dict(type='Nix', optimizer=dict(type='Adam')))
+    assert is_about_config(raised.value)
 
 
 def test_whole_checkpoints_pass(tmp_path):

@@ -25,6 +25,7 @@ from ....common.arguments import (
     check_path,
     optional,
 )
+from ....common.maps import mask_of
 from ....common.outputs import check_outputs
 from ....files.images import CALIBRATED
 from ....files.names import short_names
@@ -269,7 +270,7 @@ class WindowsHook(Hook):
                 prob, torch.zeros_like(prob), reduction='sum'
             )
             self._sums += torch.tensor(
-                [1, (prob > 0.5).any().item(), prob.numel(), nll.item()]
+                [1, mask_of(prob).any().item(), prob.numel(), nll.item()]
             )
 
     def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:

@@ -26,13 +26,13 @@ from ....common.arguments import (
     optional,
 )
 from ....common.arrays import (
-    PROTOCOLS,
     SUM_TOLERANCE,
     apply_protocol,
     at_least_float32,
     one_logit,
 )
 from ....common.inputs import naming
+from ....common.options import PROTOCOLS, RESAMPLES
 from ....evaluation.evaluator import Evaluator, ImageSet, evaluate_image
 from ....evaluation.result import Result, save_result
 from ....evaluation.sod import sod_metrics, sod_record
@@ -469,7 +469,7 @@ class CalibrationMetric(StreamingMetric):
         bins: int = 10,
         mode: str = 'top_label',
         draw: bool | None = None,
-        resamples: int = 1000,
+        resamples: int = RESAMPLES,
         overwrite: bool = False,
         **kwargs: Any,
     ) -> None:

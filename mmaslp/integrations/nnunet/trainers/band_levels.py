@@ -21,7 +21,7 @@ from mmaslp.integrations.nnunet.loss import (
     SelfCalibratingLoss,
     Targets,
 )
-from mmaslp.training.sessions import LevelsSession
+from mmaslp.training.sessions import WARMUP, LevelsSession
 
 STATE = 'mmaslp_band_levels'
 
@@ -46,7 +46,7 @@ class nnUNetTrainerBandLevels(nnUNetTrainer):
 
     levels_type: type[BandLevels] = BandLevels
     gain = 1.0
-    warmup = 1 / 3
+    warmup = 1 / WARMUP
     with_dice = True
 
     def initialize(self) -> None:

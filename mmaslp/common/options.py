@@ -1,0 +1,17 @@
+"""What arguments of several rooms may be, and usually are.
+
+The commands offer the same: this module imports nothing, so that their help is there at
+once.
+"""
+
+# How the probabilities of a set are read: as they are, or as the released code does.
+PROTOCOLS = ('raw', 'released')
+# What a calibrator leaves as it is: each mask, or what a probability is of.
+TARGETS = ('confidence', 'probability')
+# What a map of a calibrator is for: all pixels, or a band of distance from the border.
+MAPS_BY = ('single', 'band')
+BY = ('auto', *MAPS_BY)
+# The network's decision; p > 1/2; the largest expected Dice of each image.
+MASKS = ('keep', 'accuracy', 'dice')
+# Resamples of images that an interval is taken from.
+RESAMPLES = 1000
