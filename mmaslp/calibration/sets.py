@@ -139,7 +139,7 @@ class SetComparison:
             f'({self._figures()}).'
         )
         if min(self.groups or self.images) < 50:
-            text += ' With so few images one may be missed.'
+            text += ' With so few images a difference may be missed.'
         return text
 
     def _difference(self) -> str:

@@ -428,7 +428,7 @@ def test_what_a_cut_costs_is_told_and_chosen(calibrator):
     assert rows[few][2] <= 0.5 < cuts[0, 2]
     with pytest.raises(ValueError, match='max_false must be a number, at least 0'):
         calibrator.decisions.least_probability(max_false=-1.0)
-    assert 'What a least probability of objects costs' in calibrator.summary()
+    assert 'If objects below a threshold are left out' in calibrator.summary()
 
     # What the table says of the fit holds on other images.
     kept, false = [], []

@@ -284,7 +284,7 @@ def test_groups_of_new_images_are_compared_with_those_of_the_fit(grouped, tmp_pa
         'between the 48 new images of 12 groups and the 96 images of 24 groups'
         in str(comparison)
     )
-    assert 'With so few images one may be missed.' in str(comparison)
+    assert 'With so few images a difference may be missed.' in str(comparison)
     # By images the same maps rang.
     alone = replace(grouped.decisions, groups=None)
     assert compare_set(alone, estimates)[0].p_value < comparison.p_value / 10

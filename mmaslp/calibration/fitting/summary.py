@@ -164,7 +164,7 @@ def _objects_in_words(decisions: Decisions) -> list[str]:
     lines = [
         f'Objects: {number}. Whether one is real: {_OBJECTS[objects["chosen"]]} '
         f'({_against(objects, "nll", "NLL")}).',
-        'What a least probability of objects costs, on images that it was not fitted '
+        'If objects below a threshold are left out, on images that it was not fitted '
         'to:',
         '  threshold           real objects kept   false objects per image    Dice',
     ]
