@@ -170,13 +170,15 @@ class _PerImage(torch.autograd.Function):
         # made, and each is written over when what it holds has been used.
         y = labels.to(z.dtype, copy=True)
         values = strength.values
+        used = None
         if strength.weights_of is not None:
-            error = _mean_per_image(_wrong(z, y), valid, maps_per_image)
+            used = _wrong(z, y)
+            error = _mean_per_image(used, valid, maps_per_image)
             values = weighted(values, strength.weights_of(error), maps_per_image)
         half = like_pixels((0.5 * values).to(z.dtype), z)
 
         sign = y.mul_(2).sub_(1)  # over y
-        signed = sign * z
+        signed = torch.mul(sign, z, out=used)  # over what is used up, if anything is
         loss = _sums_of_hard_loss(signed, valid)  # while it is in the cache
         moderation, margin = _sums(signed, half, strength.shared_rows)
         loss = loss + moderation
