@@ -9,10 +9,13 @@ noisier (normal noise of 1 on each logit) or both, and on what else a run holds.
 row says whether the alarm rang, the share of images above the bound where one was
 given, how many had one, and of how many draws of half of the images it rang. `halves`
 is of how many divisions of val and test at random, all unchanged, it rings. ``--brief``
-writes a list of the columns that the page cites for each part.
+writes a list of the columns that the page cites for each part. With ``--severities``
+the network of each run also sees its first hundred test images in each corruption of
+ImageNet-C.
 """
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -20,8 +23,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from common import Pair, of_folder, of_run
+from corruption import CORRUPTIONS, corrupt_image, corrupt_mask
+from networks import new_network
 from scipy.special import expit, logit
+from train import NETWORKS, load, logits_of
 
 from mmaslp.calibration import Calibrator, fit_calibrator
 from mmaslp.calibration.estimates import mask_estimates
@@ -31,6 +38,7 @@ from mmaslp.common.maps import LabelledMap, ProbMap
 from mmaslp.metrics.image_metrics import aurc
 
 TOP = 10
+CORRUPTED_IMAGES = 100
 BRIEF = (
     *('auc', 'differs', 'withheld', 'above_bound', 'bounds_given'),
     *('true_dice', 'aurc', 'aurc_soft_dice', 'most_over_expected_of_surest'),
@@ -92,6 +100,29 @@ def halves(pairs: list[Pair], draws: int) -> list[int]:
     return [rings, draws]
 
 
+def corrupted_sets(
+    run: Path, severities: list[int]
+) -> Iterator[tuple[str, list[Pair]]]:
+    """The network of a run of train.py on corrupted test images, set by set."""
+    options = json.loads((run / 'run.json').read_text('utf-8'))['options']
+    kind = options['network']
+    network = new_network(kind)
+    network.load_state_dict(torch.load(run / 'network.pth', weights_only=True))
+    test = load(Path(options['data']) / 'test', NETWORKS[kind][0], CORRUPTED_IMAGES)
+    pixels = test['images'].permute(0, 2, 3, 1).contiguous().numpy()
+    masks = test['labels'].numpy()
+
+    for severity, name in itertools.product(severities, CORRUPTIONS):
+        images = []
+        labels = []
+        for image, mask, stem in zip(pixels, masks, test['names']):
+            images.append(corrupt_image(image, stem, name, severity))
+            labels.append(corrupt_mask(mask, stem, name, severity))
+        inputs = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+        probs = expit(np.squeeze(logits_of(network, inputs).numpy()).astype(np.float64))
+        yield f'{name}_{severity}', list(zip(probs, labels))
+
+
 def brief(row: dict) -> list:
     """The values of ``BRIEF``, with four digits."""
     values = [row[key] for key in BRIEF]
@@ -104,10 +135,21 @@ def main() -> None:
     parser.add_argument('--runs', nargs='*', default=[], metavar='NAME=FILE')
     parser.add_argument('--draws', type=int, default=20)
     parser.add_argument('--halves', type=int, default=0, metavar='DRAWS')
+    parser.add_argument('--severities', type=int, nargs='*', default=[])
     parser.add_argument('--brief', action='store_true')
     parser.add_argument('--out', required=True, type=Path)
     args = parser.parse_args()
-    found = {}
+    found: dict[str, dict] = {}
+
+    def keep(name: str, part: str, row: dict) -> None:
+        found[name][part] = brief(row) if args.brief else row
+        print(name, part, json.dumps(row), flush=True)
+        content = {'date': time.strftime('%Y-%m-%d'), 'sets': found}
+        if args.brief:
+            content['columns'] = BRIEF
+        short = dict(separators=(',', ':')) if args.brief else dict(indent=1)
+        args.out.write_text(json.dumps(content, **short) + '\n')
+
     for given, read in ((args.maps, of_folder), (args.runs, of_run)):
         for each in given:
             name, _, path = each.partition('=')
@@ -121,14 +163,11 @@ def main() -> None:
             if args.halves:
                 found[name]['halves'] = halves([*val, *test], args.halves)
             for part, pairs in parts.items():
-                row = measure(calibrator, pairs, args.draws)
-                found[name][part] = brief(row) if args.brief else row
-                print(name, part, json.dumps(row), flush=True)
-                content = {'date': time.strftime('%Y-%m-%d'), 'sets': found}
-                if args.brief:
-                    content['columns'] = BRIEF
-                short = dict(separators=(',', ':')) if args.brief else dict(indent=1)
-                args.out.write_text(json.dumps(content, **short) + '\n')
+                keep(name, part, measure(calibrator, pairs, args.draws))
+            if args.severities and read is of_run:
+                run = Path(path).parent
+                for part, pairs in corrupted_sets(run, args.severities):
+                    keep(name, part, measure(calibrator, pairs, args.draws))
 
 
 if __name__ == '__main__':
