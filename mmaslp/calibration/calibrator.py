@@ -475,6 +475,17 @@ class Calibrator:
         decisions = replace(self.need_decisions(), objects=None)
         return replace(self, decisions=decisions)
 
+    def withheld_by(self, comparison: SetComparison) -> 'Calibrator':
+        """Give one that tells what holds for a set whose alarm rings.
+
+        It tells no probability of an object, and no Dice where that is withheld, too.
+        """
+        silent = self.without_objects()
+        if comparison.withheld:
+            decisions = replace(silent.need_decisions(), image=None)
+            return replace(silent, decisions=decisions)
+        return silent
+
     def check_kind(self, kind: str, hint: str = '') -> None:
         """Refuse 'images' if it was fitted to volumes, and 'volumes' if to images."""
         fitted = self.fit_record.kind

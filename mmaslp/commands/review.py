@@ -128,9 +128,11 @@ def run(args: argparse.Namespace) -> None:
         comparison or f'{_number(rows, groups)} are too few to compare with the fit.'
     )
     print(verdict)
-    alarm = comparison is not None and comparison.alarm
-    if alarm:
-        rows = _without_probabilities(args, files, rows, options, review, calibrator)
+    alarm = False
+    if comparison is not None and comparison.alarm:
+        alarm = True
+        silent = calibrator.withheld_by(comparison)
+        rows = _without_probabilities(args, files, rows, options, review, silent)
     _print_review(rows)
     if args.truth:
         _print_proof(rows, groups)
@@ -210,36 +212,33 @@ def _without_probabilities(
     review: 'Callable[..., list[Reviewed]]',
     calibrator: 'Calibrator',
 ) -> 'list[Reviewed]':
-    """Make anew what showed probabilities of objects, before the alarm rang."""
+    """Make anew what came of what is withheld now, before the alarm rang."""
     from ..files.object_volumes import write_volume
 
-    anew: dict[str, Extra] = {}
-    if 'views' in options.extras:
-        anew['views'] = options.extras['views']
-    if 'volumes' in options.extras:
+    extras = dict(options.extras)
+    if 'volumes' in extras:
         # The files that are there are those of the first pass.
-        anew['volumes'] = partial(write_volume, args.objects_out, overwrite=True)
-    if not anew or calibrator.need_decisions().objects is None:
-        return rows
+        extras['volumes'] = partial(write_volume, args.objects_out, overwrite=True)
+    doubtful = files.only(row.name for row in rows[:MOST_PICTURES])
 
-    if 'volumes' not in anew:  # of which only the most doubtful images have a picture
-        files = files.only(row.name for row in rows[:MOST_PICTURES])
-
-    print(
-        f'Reads {len(files.pairs)} maps again, to show objects without probabilities.'
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # all was said in the first pass
-        again = review(
-            calibrator.without_objects(),
-            maps=files,
-            options=replace(options, extras=anew),
-        )
-
-    extras_of = {row.name: row.extras for row in again}
-    return [
-        replace(row, extras=row.extras | extras_of.get(row.name, {})) for row in rows
-    ]
+    for some_files, names in ((files, ('volumes', 'suspects')), (doubtful, ('views',))):
+        anew = {name: extras[name] for name in extras if name in names}
+        if anew:
+            print(
+                f'Reads {len(some_files.pairs)} maps again, to show what does not '
+                'depend on the probabilities that are withheld.'
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')  # all was said in the first pass
+                again = review(
+                    calibrator, maps=some_files, options=replace(options, extras=anew)
+                )
+            extras_of = {row.name: row.extras for row in again}
+            rows = [
+                replace(row, extras=row.extras | extras_of.get(row.name, {}))
+                for row in rows
+            ]
+    return rows
 
 
 def _print_review(rows: 'list[Reviewed]') -> None:

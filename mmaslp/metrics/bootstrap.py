@@ -1,5 +1,6 @@
 """Confidence intervals of the metrics by resampling images."""
 
+import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from math import isnan, nan
@@ -14,6 +15,8 @@ from .image_table import ImageTable
 
 # Share of the resamples on each side of an interval.
 TAIL = (1 - 0.95) / 2
+# Share of resamples that may be without a value in an interval.
+MOST_UNDEFINED = 0.05
 # More would take hours and change no digit that is shown.
 MOST_RESAMPLES = 100_000
 # Resamples at a time: bounds the memory of the weights at 100 x images.
@@ -121,6 +124,7 @@ def _difference(
     one = float(first.values[key])
     two = float(second.values[key])
     drawn = second.drawn[key] - first.drawn[key]
+    drawn = drawn[~np.isnan(drawn)]  # a rare kind of image may not have been drawn
     error = standard_error(first.influence[key], second.influence[key], units.paired)
 
     half_width = nan
@@ -133,7 +137,7 @@ def _difference(
         low=two - one - half_width,
         high=two - one + half_width,
         differs=False,
-        unbiased=float(2 * (two - one) - drawn.mean()),
+        unbiased=float(2 * (two - one) - drawn.mean()) if len(drawn) else nan,
         error=error,
     )
 
@@ -146,9 +150,18 @@ def check_resamples(resamples: int, least: int = 0) -> int:
 
 
 def percentiles(values: np.ndarray) -> np.ndarray:
-    """Take the two percentiles with 95 % of the values between them."""
-    with np.errstate(invalid='ignore'):
-        return np.quantile(values, [TAIL, 1 - TAIL], axis=0)
+    """Take the two percentiles with 95 % of the values between them.
+
+    Resamples without a value, as where no image of a rare kind was drawn, are left out;
+    nan if they are more than :data:`MOST_UNDEFINED` of all.
+    """
+    undefined = np.isnan(values)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', RuntimeWarning)  # of inf, and of nan alone
+        if not undefined.any():
+            return np.quantile(values, [TAIL, 1 - TAIL], axis=0)
+        bounds = np.nanquantile(values, [TAIL, 1 - TAIL], axis=0)
+    return np.where(undefined.mean(0) > MOST_UNDEFINED, np.nan, bounds)
 
 
 def resample(

@@ -14,8 +14,11 @@ from scipy.special import expit, logit
 from mmaslp.calibration import Calibrator, fit_calibrator
 from mmaslp.calibration.sets import SetComparison
 from mmaslp.commands import review, run_command
+from mmaslp.files.map_pairs import MapFiles
 from mmaslp.files.object_volumes import COLOURS, UNKNOWN
 from mmaslp.files.prob_maps import write_prob_map
+from mmaslp.workflows.review import ReviewOptions, review_maps
+from mmaslp.workflows.suspects import find_suspects
 from tests.test_calibration.object_scenes import discs, write_scenes
 
 
@@ -99,6 +102,31 @@ def folders(tmp_path_factory):
     return file, maps, other
 
 
+def test_suspects_of_another_set_follow_nothing_that_is_withheld(folders, tmp_path):
+    """Before, their order was that by probabilities that the tables left out."""
+    file, maps, other = folders
+    labels = maps.parent / 'masks'
+    out = tmp_path / 's.csv'
+    args = [str(other), '--calibrator', str(file), '--labels', str(labels)]
+    assert run_command('review', [*args, '--suspects', str(out)]) == 0
+    calibrator = Calibrator.load(file)
+    rows = review_maps(
+        calibrator.without_objects(),
+        MapFiles.of(other, labels),
+        options=ReviewOptions(extras={'suspects': find_suspects}),
+    )
+    scores = []
+    for row in rows:
+        for suspect in row.extras['suspects']:
+            if suspect.kind != 'border' and suspect.score > 0:
+                scores.append(suspect.score)
+    written = rows_of(out)
+    assert written
+    assert {row['kind'] for row in written} <= {'not labelled', 'not seen'}
+    found = [float(row['score']) for row in written]
+    assert found == pytest.approx(sorted(scores, reverse=True), rel=1e-3)
+
+
 def rows_of(path):
     with open(path, newline='') as file:
         return [*csv.DictReader(file)]
@@ -130,7 +158,7 @@ def test_files_of_a_review_have_no_probabilities_after_an_alarm(
         args += ['--out', str(out / 'r.csv'), '--objects', str(out / 'o.csv')]
         args += ['--coco', str(out / 'c.json'), '--report', str(out / 'p.html')]
         assert run_command('review', args) == 0
-        again = 'Reads 7 maps again, to show objects without probabilities.'
+        again = 'Reads 7 maps again, to show what does not depend on'
         assert (again in capsys.readouterr().out) == rings
 
         objects = rows_of(out / 'o.csv')

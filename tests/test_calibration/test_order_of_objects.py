@@ -114,3 +114,19 @@ def test_a_fit_keeps_the_order_and_its_file_too(monkeypatch):
         'features',
         IN_ORDER_OF_MEAN,
     }
+
+
+@pytest.mark.filterwarnings('error')
+def test_an_order_that_no_fold_shows_is_unknown_and_that_of_the_mean():
+    """Before, a fit had a nan and could not be saved."""
+    features, real = objects(100, 2.0)
+    folds = np.where(real, 0, 1)
+    groups = 2 * (np.arange(100) % 20) + folds
+    measured = ObjectCandidates(features, real, groups, folds)
+    assert np.isnan(auroc(measured_mean(measured), 'uncalibrated'))
+    assert measured.choose() == IN_ORDER_OF_MEAN
+
+
+def measured_mean(candidates):
+    candidates.measure('uncalibrated')
+    return candidates

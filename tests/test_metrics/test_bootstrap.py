@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmaslp.metrics import BandTable, BinTable, ImageTable
-from mmaslp.metrics.bootstrap import differences, jackknife, resample
+from mmaslp.metrics.bootstrap import differences, jackknife, percentiles, resample
 from mmaslp.metrics.chance import Units
 from mmaslp.metrics.errors import binned_metrics
 from mmaslp.metrics.image_metrics import BAND_ERRORS
@@ -69,3 +69,18 @@ def test_intervals_equal_resampling_by_hand():
     expected = np.quantile(values, [0.025, 0.975], axis=0).T
     for key, bounds in zip(('ece', *BAND_ERRORS), expected):
         assert drawn.interval(key) == pytest.approx(bounds)
+
+
+def test_an_interval_of_rare_images_leaves_out_draws_without_one():
+    """Before, one of a thousand draws without such an image took the interval away."""
+    rare = np.linspace(0, 1, 1000)
+    rare[::100] = np.nan
+    low, high = percentiles(rare)
+    assert low == pytest.approx(0.025, abs=0.002)
+    assert high == pytest.approx(0.975, abs=0.002)
+
+    columns = np.stack([np.linspace(0, 1, 1000), rare, np.full(1000, np.nan)], 1)
+    assert np.isnan(percentiles(columns)).any(0).tolist() == [False, False, True]
+    assert percentiles(columns)[:, 1].tolist() == [low, high]
+    rare[:60] = np.nan
+    assert np.isnan(percentiles(rare)).all()

@@ -221,7 +221,8 @@ def _fit_objects(images: ImageRows) -> ObjectFit:
     record['auroc'] = {}
     for name, losses in candidates.losses.items():
         record['nll'][name] = float(losses.metrics[0])
-        record['auroc'][name] = 1 - float(candidates.order(name).metrics[0])
+        risk = float(candidates.order(name).metrics[0])
+        record['auroc'][name] = None if math.isnan(risk) else 1 - risk
 
     prob = np.ones(len(labelled))
     prob[labelled] = candidates.expected[chosen]
@@ -281,7 +282,8 @@ class ObjectCandidates:
     def order(self, name: str) -> OutOfFold:
         """1 less the AUROC of a candidate: how often it orders a pair wrongly.
 
-        Pairs are of one fold: predictions of two folds are those of two fits.
+        Pairs are of one fold: predictions of two folds are those of two fits. Where no
+        fold has a pair it is nan, and then no candidate is known to keep the order.
         """
         groups, number_of_group = np.unique(self.groups, return_inverse=True)
         # The first place is of all groups, each other one of all but one.
@@ -297,7 +299,8 @@ class ObjectCandidates:
             pairs += _of_all_groups(pairs_of_fold, places, len(pairs))
             wrong += _of_all_groups(wrong_of_fold, places, len(wrong))
 
-        risk = (wrong / pairs)[:, None]
+        risk = np.full((len(pairs), 1), np.nan)
+        np.divide(wrong, pairs, out=risk[:, 0], where=pairs > 0)
         return OutOfFold(risk[0], risk[1:])
 
     def _counts_without_each(self, prob: np.ndarray, rows: np.ndarray) -> np.ndarray:
