@@ -161,6 +161,8 @@ def _write_patch(config: str, file: str, diagnosis: Diagnosis) -> None:
 def _what_is_left(diagnosis: Diagnosis) -> str:
     """What is to do before a patched config can be trained, or that it can."""
     if not diagnosis.uncured:
+        if diagnosis.has('warning'):
+            return ': read the warnings, then train with it'
         return ': train with it'
     lines = ['. Before you train with it, put right what it leaves:']
     for error in diagnosis.uncured:

@@ -140,7 +140,10 @@ def _interrupted(
     stop: KeyboardInterrupt, after_interrupt: Callable[[], str] | None
 ) -> int:
     """Say what an interruption leaves; return the exit code."""
-    left = 'files that were written are whole; with --overwrite it starts again'
+    left = (
+        'what was written is whole; the same command starts again, with --overwrite '
+        'if a file is there already'
+    )
     if after_interrupt is not None:
         left = after_interrupt()
     _say(f'interrupted: {left}')

@@ -65,7 +65,7 @@ def test_signals(capsys, number):
     assert exit_code_of(work, after_interrupt=lambda: 'all is kept') == 128 + number
     assert capsys.readouterr().err == 'interrupted: all is kept\n'
     assert exit_code_of(work) == 128 + number
-    assert 'with --overwrite it starts again' in capsys.readouterr().err
+    assert 'with --overwrite if a file is there already' in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
 
 

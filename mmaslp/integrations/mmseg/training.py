@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -109,6 +110,11 @@ def prepare_training(
 def _start_of_resumed(folder: str, start: str | None) -> str | None:
     """The newest checkpoint of a training, else what its config starts from."""
     latest = _latest(folder)
+    if not latest and start is None:
+        warnings.warn(
+            f'{folder} has no checkpoint to resume from: the training starts anew',
+            stacklevel=2,
+        )
     if not latest or lies_in(folder, start):
         return start
 

@@ -11,6 +11,9 @@ from mmaslp.integrations.mmseg.training import locked, prepare_training, run_tra
 
 def test_resuming_checks_the_latest_checkpoint(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run')
+    with pytest.warns(UserWarning, match='run has no checkpoint to resume from'):
+        prepare_training(cfg, resume=True)
+    cfg.resume = False
     prepare_training(cfg).train()
     with pytest.raises(ValueError, match='`amp` needs an optim_wrapper'):
         cfg.optim_wrapper.type = 'ApexOptimWrapper'

@@ -130,7 +130,7 @@ def _add_hook(cfg: Config, levels: str) -> Iterator[Finding]:
         yield Finding(
             'warning',
             f'the training is too short for levels={levels!r}, which move after '
-            'validations; the patch trains with binary cross entropy',
+            'validations: the patch trains without levels, by binary cross entropy',
             f'{enough} epochs or more, or other `levels`',
         )
         levels = 'none'
