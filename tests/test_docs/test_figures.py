@@ -48,6 +48,19 @@ def of_levels(row, above):
     return [found[key][0] for key in keys[: len(row) - 1]]
 
 
+def of_many_epochs(row, above):
+    training = row[0].removesuffix(', then `mmaslp fit`')
+    state = 'calibrated' if training != row[0] else 'raw'
+    name = {
+        'levels by band': 'band',
+        'levels by image and band': 'image_band',
+        "`image`, the paper's MC": 'mc',
+    }.get(training, 'bce')
+    found = load('levels')['regimes']['few_long'][f'{SET["polyps"]} | {name} | {state}']
+    keys = ('acc', 'ece', 'nll', 'aurc', 'nll corruptions')
+    return [found[key][0] for key in keys]
+
+
 def of_differences(row, above):
     key = {
         'accuracy': 'acc',
@@ -372,6 +385,7 @@ SOURCES = (
     Source('levels.md', '| set, seeds | ECE: BCE | levels |', of_other_sets),
     Source('levels.md', '| set | ECE: BCE | levels |', of_few_images),
     Source('levels.md', '| `doctor --levels` |', of_mmseg),
+    Source(BENCHMARKS, '| 300 epochs |', of_many_epochs),
     Source('aslp.md', '| set, training | ECE |', of_short_paper),
     Source(BENCHMARKS, '| set, training | accuracy | ECE |', of_paper),
     Source(BENCHMARKS, '| network | calibrator | ECE by band |', of_published),
