@@ -243,6 +243,8 @@ class PromptTable:
                 f'give masks as {tuple(values.shape)}, one for each prompt, not '
                 f'{tuple(truth.shape)}'
             )
+        self._check_scores(given)
+
         for row, mask in enumerate(values > 0):
             both = int((mask & truth[row]).sum())
             either = int((mask | truth[row]).sum())
@@ -252,6 +254,17 @@ class PromptTable:
                 iou = both / either
             self.iou.append(iou)
             self.groups.append(group)
+
+    def _check_scores(self, scores: np.ndarray) -> None:
+        """Refuse prompts with fewer or more scores than those before."""
+        if not self.features or not len(scores):
+            return
+        before = len(self.features[0]) - len(CROP_FEATURES)
+        if scores.shape[1] != before:
+            raise ValueError(
+                f'the prompts before have {before} scores of the model each, and these '
+                f'have {scores.shape[1]}: give all images the same scores, or none'
+            )
 
 
 @dataclass(frozen=True)

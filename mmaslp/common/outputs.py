@@ -110,7 +110,8 @@ def write_output(
 ) -> None:
     """Write a file in one step.
 
-    It is written under another name beside it, then renamed. If the process ends before
+    It is written under another name beside it, then renamed. Of several processes that
+    write one file without ``overwrite``, one succeeds. If the process ends before
     that, or the disk is full, an existing file stays unchanged and no part of the new
     one is left. A file that is replaced keeps its mode and group, and a link leads to
     the new content. A path that is not a file, such as /dev/null, is written to
@@ -133,7 +134,7 @@ def write_output(
             with open(number, 'wb') as file:
                 file.write(content)
         else:
-            _replace(_real(target), content)
+            _replace(target, content, overwrite)
 
 
 def move_output(part: Path, path: str | Path, overwrite: bool = False) -> None:
@@ -151,7 +152,7 @@ def move_output(part: Path, path: str | Path, overwrite: bool = False) -> None:
         return
 
     with _naming(path), _folder_of(_real(target)):
-        _put(part, _real(target))
+        _put(part, target, overwrite)
 
 
 @contextmanager
@@ -160,6 +161,8 @@ def _naming(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None:  # a refusal, which names the output
+            raise
         raise OSError(
             error.errno, f'cannot be written ({error.strerror})', str(path)
         ) from error
@@ -171,17 +174,18 @@ def _on_one_disk(part: Path, target: Path) -> bool:
     return part.stat().st_dev == there.stat().st_dev
 
 
-def _replace(target: Path, data: bytes | memoryview) -> None:
+def _replace(target: Path, data: bytes | memoryview, overwrite: bool) -> None:
+    real = _real(target)
     # Hidden, so that no part that a killed process leaves counts as a map.
-    part = target.with_name(f'.mmaslp.{secrets.token_hex(8)}.part')
+    part = real.with_name(f'.mmaslp.{secrets.token_hex(8)}.part')
     # The system takes the usual mask from the mode of a new file.
-    mode = 0o600 if target.exists() else 0o666
-    with _folder_of(target):
+    mode = 0o600 if real.exists() else 0o666
+    with _folder_of(real):
         try:
             number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
             with open(number, 'wb') as file:
                 file.write(data)
-            _put(part, target)
+            _put(part, target, overwrite)
         finally:
             part.unlink(missing_ok=True)
 
@@ -200,11 +204,26 @@ def _folder_of(target: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def _put(part: Path, target: Path) -> None:
-    """Rename a part to its target."""
-    if target.exists():
-        _take_mode(part, target)
-    part.replace(target)
+def _put(part: Path, target: Path, overwrite: bool) -> None:
+    """Give a part the name of its target, which another process may have taken."""
+    real = _real(target)
+    if not overwrite and _linked(part, real):
+        part.unlink()
+        return
+
+    check_output(target, overwrite)
+    if real.exists():
+        _take_mode(part, real)
+    part.replace(real)
+
+
+def _linked(part: Path, target: Path) -> bool:
+    """Link a part to a target; False if that exists, or the disk has no hard links."""
+    try:
+        os.link(part, target)
+    except OSError:
+        return False
+    return True
 
 
 def _take_mode(part: Path, target: Path) -> None:

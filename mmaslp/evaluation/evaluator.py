@@ -222,12 +222,12 @@ class Evaluator:
         """
         if calibrated is None and estimates is not None:
             raise ValueError('estimates are of calibrated maps: give calibrated too')
+        refuse_calibrated(prob)
 
         raw = evaluate_image(name, prob, label, **self.options)
         if estimates is not None and raw.row.masks is not None:
             _check_estimates(estimates, raw.row.masks)
         if calibrated is not None:
-            refuse_calibrated(prob)
             with naming('calibrated'):
                 self.calibrated.add(
                     evaluate_image(

@@ -81,6 +81,20 @@ def _pool_thin_bands(gap: Tensor, share: Tensor) -> Tensor:
     return pooled
 
 
+def _saved(number: float) -> float | None:
+    """Give a number as a state for JSON holds it: None if it is not known."""
+    if math.isfinite(number):
+        return number
+    return None
+
+
+def _loaded(saved: float | None, unknown: float = math.nan) -> float:
+    """Give a number of a state, which older ones hold also if it is not known."""
+    if saved is None:
+        return unknown
+    return saved
+
+
 # IoU of the foreground below which a network finds hardly any object.
 FLOOR = 0.2
 # Standard errors over images that a figure may lie below its best.
@@ -105,20 +119,24 @@ class Best:
             best = replace(best, acc=acc, acc_se=acc_se)
         return best
 
+    def state_dict(self) -> dict[str, float | None]:
+        """Numbers for JSON, None of those that are not known."""
+        return {name: _saved(number) for name, number in asdict(self).items()}
+
     @classmethod
-    def load(cls, saved: dict[str, float]) -> 'Best':
+    def load(cls, saved: dict[str, float | None]) -> 'Best':
         """Make it from a state; ValueError if a number is out of its range."""
-        # Before the first validation nothing is the best.
-        maxima = [saved['iou'], saved['acc']]
-        check_array('best', maxima, (2,), low=-math.inf, high=1)
-        errors = [saved['iou_se'], saved['acc_se']]
-        check_array('errors', errors, (2,), low=0, nan=True)
-        return cls(
-            iou=saved['iou'],
-            iou_se=saved['iou_se'],
-            acc=saved['acc'],
-            acc_se=saved['acc_se'],
+        best = cls(
+            # Before the first validation nothing is the best.
+            iou=_loaded(saved['iou'], unknown=-math.inf),
+            iou_se=_loaded(saved['iou_se']),
+            acc=_loaded(saved['acc'], unknown=-math.inf),
+            acc_se=_loaded(saved['acc_se']),
         )
+        check_array('best', [best.iou, best.acc], (2,), low=-math.inf, high=1)
+        errors = [best.iou_se, best.acc_se]
+        check_array('errors', errors, (2,), low=0, nan=True)
+        return best
 
 
 def apply_guard(
@@ -169,14 +187,23 @@ class Measured:
     iou: float
     acc: float
 
+    def state_dict(self) -> dict[str, Any]:
+        """Numbers for JSON, None in place of nan."""
+        return dict(
+            gaps=[_saved(gap) for gap in self.gaps],
+            shares=[_saved(share) for share in self.shares],
+            iou=_saved(self.iou),
+            acc=_saved(self.acc),
+        )
+
     @classmethod
     def load(cls, saved: dict[str, Any]) -> 'Measured':
         """Take it from a state; ValueError if that cannot have held it."""
         measured = cls(
-            gaps=saved['gaps'],
-            shares=saved['shares'],
-            iou=saved['iou'],
-            acc=saved['acc'],
+            gaps=[_loaded(gap) for gap in saved['gaps']],
+            shares=[_loaded(share) for share in saved['shares']],
+            iou=_loaded(saved['iou']),
+            acc=_loaded(saved['acc']),
         )
         measured.check()
         return measured
@@ -423,14 +450,14 @@ class BandLevels(Levels):
         super().count_batch()
 
     def state_dict(self) -> dict[str, Any]:
-        """Numbers, lists and dicts, also for JSON."""
+        """Numbers, lists and dicts, also for JSON; None of what is not known yet."""
         return dict(
             version=STATE_VERSION,
             kind=type(self).__name__,
             levels=self.levels.tolist(),
             validations=self.validations,
-            best=asdict(self._best),
-            recent=[asdict(validation) for validation in self._recent],
+            best=self._best.state_dict(),
+            recent=[validation.state_dict() for validation in self._recent],
             held=self._held,
         )
 

@@ -130,15 +130,17 @@ def test_images_are_fitted_or_measured_never_both():
 
 def test_what_does_not_belong_together_is_refused(judge):
     _, logits, boxes, masks, _ = next(prompts(1))
-    table = PromptTable()
+    table = table_of(1)
     for arguments, message in (
         ((logits[:, 0], boxes, masks, 0), r'\(N, 1, H, W\)'),
         ((logits, boxes[:1], masks, 0), 'boxes'),
         ((logits, [[8, 8, 8, 24]] * 2, masks, 0), 'not be empty'),
         ((logits, boxes, masks[:1], 0), 'one for each prompt'),
+        ((logits, boxes, masks, 1), 'before have 1 scores .* these have 0: give all'),
     ):
         with pytest.raises(ValueError, match=message):
             table.update(*arguments)
+    assert len(table.iou) == 2  # of the image that was there
     with pytest.raises(ValueError, match='1 scores of the model'):
         judge(logits, boxes)
     with pytest.raises(ValueError, match='too few'):

@@ -19,6 +19,13 @@ from mmaslp.common.bands import NUM_BANDS
 from tests.test_calibration.object_scenes import JUDGING
 
 
+def table_of(key):
+    """A table of one image."""
+    table = CalibrationTables()
+    table.update(torch.full((8, 8), 0.9), torch.ones(8, 8), key)
+    return table
+
+
 def damaged(content, path, value):
     """A file of the content, in which one value is another one."""
     *way, last = path.split('.')
@@ -404,6 +411,8 @@ def test_a_fit_to_masks_says_so():
         (lambda: OF_IMAGES.masks(torch.rand(3, 4, 4)), r'batch .* \(N, 1, H, W\)'),
         (lambda: (table := CalibrationTables()).merge(table), 'not itself'),
         (lambda: CalibrationTables().merge(3), 'not int'),
+        (lambda: table_of(key=None).merge(table_of(key=0)), 'images without a key'),
+        (lambda: table_of(key=0).merge(table_of(key=None)), 'give update the key'),
         (lambda: Calibrator.from_dict({'calibrator': None}), "its entry 'calibrator'"),
         (
             lambda: HALVING.wrap(nn.Sequential(nn.Flatten(), nn.Linear(16, 1)))(

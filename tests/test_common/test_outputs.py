@@ -248,7 +248,7 @@ def test_a_whole_file_is_moved_to_an_output(tmp_path, monkeypatch, on_one_disk):
 
 
 def test_a_move_that_fails_names_the_output_and_leaves_no_folder(tmp_path, monkeypatch):
-    def refuse(part, target):
+    def refuse(part, target, overwrite):
         raise OSError(errno.EDQUOT, 'Disk quota exceeded')
 
     monkeypatch.setattr(outputs, '_put', refuse)
@@ -256,3 +256,29 @@ def test_a_move_that_fails_names_the_output_and_leaves_no_folder(tmp_path, monke
     with pytest.raises(OSError, match=r'cannot be written .*new/x'):
         move_output(tmp_path / 'part', tmp_path / 'new' / 'x')
     assert [path.name for path in tmp_path.iterdir()] == ['part']
+
+
+def no_hard_links(part, target):
+    raise OSError(errno.EPERM, 'Operation not permitted')
+
+
+@pytest.mark.parametrize('link', [os.link, no_hard_links])
+def test_of_two_writers_of_one_new_file_the_later_is_refused(
+    tmp_path, monkeypatch, link
+):
+    place = tmp_path / 'place'
+
+    def name_of_part(size):
+        place.write_text('of the first')
+        return 'part'
+
+    monkeypatch.setattr(os, 'link', link)
+    write_output(tmp_path / 'new', 'alone')
+    assert (tmp_path / 'new').read_text() == 'alone'
+
+    monkeypatch.setattr(outputs.secrets, 'token_hex', name_of_part)
+    message = 'place exists already: replace it with `overwrite=True`'
+    with pytest.raises(FileExistsError, match=message):
+        write_output(place, 'of the second')
+    assert place.read_text() == 'of the first'
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['new', 'place']

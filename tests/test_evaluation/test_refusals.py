@@ -167,6 +167,10 @@ def judging():
             'estimates must be what Calibrator.scores',
         ),
         (
+            lambda: Evaluator().add('a', HALVING(PROBS[0]), LABELS[0]),
+            'these maps are calibrated',
+        ),
+        (
             lambda: Evaluator().add(
                 'a', HALVING(PROBS[0]), LABELS[0], calibrated=PROBS[0]
             ),

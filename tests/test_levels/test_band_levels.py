@@ -1,5 +1,6 @@
 import copy
 import io
+import json
 import math
 import pickle
 import warnings
@@ -7,7 +8,7 @@ import warnings
 import pytest
 import torch
 
-from mmaslp.levels import BandLevels, ImageLevels
+from mmaslp.levels import BandLevels, ImageBandLevels, ImageLevels
 from mmaslp.losses import SelfCalibratingBCE, targets
 from mmaslp.metrics import BandTable
 
@@ -117,6 +118,33 @@ def test_a_resumed_run_is_the_uninterrupted_one():
         second.observe(table)
     assert torch.equal(whole.levels, second.levels)
     assert whole.state_dict() == second.state_dict()
+
+
+@pytest.mark.parametrize('of_kind', [BandLevels, ImageBandLevels])
+def test_a_state_is_strict_json_before_and_after_a_band_without_pixels(of_kind):
+    tables = [Table([math.nan, *GAPS[1:]]), Table(GAPS)]
+    first, second = of_kind(), of_kind()
+    for table in tables:
+        second.load_state_dict(
+            json.loads(json.dumps(first.state_dict(), allow_nan=False))
+        )
+        for levels in (first, second):
+            levels.observe(table)
+        assert torch.equal(first.levels, second.levels)
+        assert repr(first._recent) == repr(second._recent)  # nan too
+        assert first._best == second._best
+
+
+def test_a_state_may_hold_what_is_not_known_as_older_ones_do():
+    source, levels = BandLevels(), BandLevels()
+    source.observe(Table([math.nan, *GAPS[1:]]))
+    older = source.state_dict()
+    older['recent'][0]['gaps'][0] = math.nan
+    older['best'] = dict(iou=-math.inf, iou_se=math.nan, acc=0.9, acc_se=0.01)
+    levels.load_state_dict(older)
+    state = levels.state_dict()
+    assert state['recent'] == source.state_dict()['recent']
+    assert state['best'] == dict(iou=None, iou_se=None, acc=0.9, acc_se=0.01)
 
 
 def test_a_state_may_hold_a_tensor_as_older_ones_do():

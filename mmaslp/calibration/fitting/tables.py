@@ -57,6 +57,7 @@ class CalibrationTables:
         self.counts = torch.zeros(GROUPS, NUM_BANDS, CELLS, 2, dtype=torch.int64)
         self.images = torch.zeros(GROUPS, dtype=torch.int64)
         self.keys: set[int] = set()
+        self._default_keys: set[int] = set()  # of images that came without one
         self.axes: set[int] = set()
         self.contents: PackedImages | None = PackedImages()
         self.negative_crops = PackedImages()
@@ -81,7 +82,8 @@ class CalibrationTables:
             label (Tensor | np.ndarray): Same shape, up to axes of one.
             key (int, optional): Number of the image, or of the patient, video or place
                 that it belongs to: images of one key stay in one group. Defaults to
-                None: the number of images so far, which is right in one process only.
+                None: the number of images so far, which is right in one process only;
+                :meth:`merge` refuses it where the other table has that key too.
             ignore_index (int): Label of pixels that count nowhere, though their
                 probabilities make borders. Defaults to 255.
             logits (bool): Whether ``prob`` holds logits: of the foreground, or (2, ...)
@@ -104,11 +106,14 @@ class CalibrationTables:
         """Count a map that is checked; ``key`` is that of :meth:`update`."""
         if case.valid is not None and not case.valid.any():
             return  # an image without a label is not a case
-        if key is None:
-            key = int(self.images.sum())
-        group = check_integer('key', key) % GROUPS
+        number = int(self.images.sum())
+        if key is not None:
+            number = check_integer('key', key)
+        group = number % GROUPS
         image, _ = count_image(case, group)
-        self.keys.add(int(key))
+        self.keys.add(number)
+        if key is None:
+            self._default_keys.add(number)
         self.counts[group] += torch.from_numpy(image.labels)
         self.images[group] += 1
 
@@ -116,7 +121,7 @@ class CalibrationTables:
             self.contents = None
         if self.contents is not None:
             self.axes.add(_AXES[case.kind])
-            self.contents.append(replace(image, key=int(key)))
+            self.contents.append(replace(image, key=number))
 
     def add_negative_crop(self, prob: Map, logits: bool = False) -> None:
         """Count a crop ``(H, W)`` without an object, for decisions only."""
@@ -133,6 +138,10 @@ class CalibrationTables:
         """Add the images of another table, whose keys continue or share those here.
 
         Of processes each may have running means of its own: those here are kept.
+
+        Raises:
+            ValueError: It is no other table, or an image that came without a key would
+                be taken for one of the other table. Then nothing is added.
         """
         if other is self:
             raise ValueError('merge takes another CalibrationTables, not itself')
@@ -140,8 +149,15 @@ class CalibrationTables:
             raise ValueError(
                 f'merge takes another CalibrationTables, not {type(other).__name__}'
             )
+        if self._default_keys & other.keys or other._default_keys & self.keys:
+            raise ValueError(
+                'images without a key would count as images of one patient with those '
+                'of the other table: give update the key of each image, such as its '
+                'number in the whole set'
+            )
 
         self.keys |= other.keys
+        self._default_keys |= other._default_keys
         self.axes |= other.axes
         self.counts += other.counts
         self.images += other.images
