@@ -391,7 +391,7 @@ class Calibrator:
         """Read what :meth:`save` wrote; ValueError if the file is anything else."""
         text = read_file(check_path('file', file), MAX_BYTES)
         try:
-            return cls.from_dict(json.loads(text))
+            return cls.from_dict(json.loads(text, parse_constant=_no_number))
         except (ValueError, RecursionError) as error:
             reason = str(error).removeprefix('not a calibrator: ')
             raise ValueError(
@@ -574,6 +574,11 @@ def _like(given: Map, values: Tensor) -> Any:
     if isinstance(given, np.ndarray):
         return values.numpy()
     return values
+
+
+def _no_number(constant: str) -> float:
+    """Refuse NaN and Infinity, which no file of ours has: None stands for unknown."""
+    raise ValueError(f'{constant} is no number')
 
 
 def loaded(name: str, given: 'Calibrator | str | Path') -> 'Calibrator':

@@ -162,6 +162,11 @@ def _check_set(
     try:
         comparison, _ = calibrator.compare_set(estimates.values(), group_of_image)
     except TooFewImages:
+        warnings.warn(
+            'there are too few maps, or groups of them, to compare with the fit, so '
+            'nobody knows whether the probabilities of their objects are right',
+            stacklevel=2,
+        )
         return
     if comparison.alarm:
         raise ValueError(

@@ -240,7 +240,18 @@ def test_so_few_maps_that_no_alarm_can_ring_may_leave_objects_out(folders, tmp_p
     for path in sorted(maps.iterdir())[:2]:
         (some / path.name).write_bytes(path.read_bytes())
     args = [str(file), str(some), '--out', str(tmp_path / 'out'), '--masks', 'keep']
-    assert run_command('apply', [*args, '--min-object-prob', '0.5']) == 0
+    with pytest.warns(UserWarning, match='too few maps, or groups of them, to compare'):
+        assert run_command('apply', [*args, '--min-object-prob', '0.5']) == 0
+
+
+def test_a_number_that_is_none_is_refused_in_a_file(folders, tmp_path):
+    """Before, NaN counted as what is not known, and bounds moved."""
+    content = json.loads(folders[0].read_text())
+    content['decisions']['accuracy_errors'][10] = float('nan')
+    edited = tmp_path / 'c.json'
+    edited.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='NaN is no number'):
+        Calibrator.load(edited)
 
 
 def test_groups_of_maps_that_objects_are_left_out_of(folders, tmp_path, capsys):
