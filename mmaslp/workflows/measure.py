@@ -16,6 +16,7 @@ from ..evaluation.result import CALIBRATED, Result
 from ..files.images import is_calibrated
 from ..files.map_pairs import MapFiles
 from ..files.names import display_name
+from ..files.nnunet_maps import IGNORED
 from ..files.prob_maps import USUAL, MapReader
 from ..files.stored_maps import StoredMap
 from .count import count_files
@@ -32,7 +33,8 @@ def _add(
     prob: np.ndarray,
     label: np.ndarray,
 ) -> None:
-    evaluator.add(name, apply_protocol(prob, protocol), label)
+    prob = apply_protocol(prob, protocol, label != IGNORED)
+    evaluator.add(name, prob, label)
 
 
 def evaluate_maps(

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from ..calibration.estimates import box_of
 from ..calibration.features import logit
-from ..common.maps import mask_of
+from ..common.maps import VOLUMES, kind_of, mask_of
 from ..files.reviews import Judged, Suspect, stored_order
 from ..metrics.objects import LEAST_SHARE
 
@@ -77,5 +77,6 @@ def _border(image: Judged) -> Iterator[Suspect]:
 
 
 def _score(image: Judged, probability: float, area: int) -> float:
-    least = LEAST_SHARE[image.prob.ndim] * image.prob.size
+    axes = 3 if kind_of(image.prob.shape) == VOLUMES else 2
+    least = LEAST_SHARE[axes] * image.prob.size
     return float(logit(np.asarray(probability), EDGE) + np.log(area / least))

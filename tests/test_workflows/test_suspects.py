@@ -73,6 +73,14 @@ def test_a_larger_error_is_more_suspicious(calibrator):
     assert suspects(calibrator, seen, more)[0].score < scores[-1]
 
 
+def test_one_slice_scores_as_an_image(calibrator):
+    """Before, it scored log(1000) more."""
+    prob, label, _ = scene()
+    found = [each.score for each in suspects(calibrator, prob, label)]
+    of_slice = [each.score for each in suspects(calibrator, prob[None], label[None])]
+    assert of_slice == pytest.approx(found)
+
+
 def test_of_an_empty_mask_only_objects_are_suspicious():
     scenes = [discs(k) for k in range(40)]
     empty = [(np.full((48, 48), 0.01), np.zeros((48, 48), np.uint8))] * 10

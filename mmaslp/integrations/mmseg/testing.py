@@ -22,6 +22,7 @@ from ...evaluation.result import CALIBRATED, Result, save_result, strict_json
 from ...evaluation.sod import SOD_COLUMNS
 from ...evaluation.verdict import overall_verdict
 from ...files.names import warn_of_others
+from ...files.nnunet_maps import IGNORED
 from ...metrics.catalogue import SHOWN
 from ...report.page import page_outputs
 from ...report.tables import format_table
@@ -527,6 +528,7 @@ def _register_outputs(runner: Any, run: Config, options: EvaluationOptions) -> N
     if options.out_prob is not None:
         runner.register_hook(ProbMapHook(options.out_prob, **shared))
     if options.review is not None:
+        shared['ignore_index'] = settings.get('ignore_index', IGNORED)
         runner.register_hook(
             ReviewHook(options.review, groups=options.groups, **shared)
         )

@@ -273,6 +273,22 @@ def test_a_review_tells_images_of_one_stem_apart(sharp, tmp_path, images, names)
     assert [*hook._names.values()] == names
 
 
+def test_a_review_leaves_out_what_the_metric_ignores(sharp, tmp_path):
+    """Before, it took 255 whatever the config said, and refused the label."""
+    prob, label = discs(0)
+    dice = []
+    for ignored in (2, 255):
+        mask = label.copy()
+        mask[:5] = ignored
+        out = str(tmp_path / f'{ignored}.csv')
+        hook = ReviewHook(out, sharp, ignore_index=ignored)
+        hook.outputs(['a.png'])
+        hook._rows = {}
+        hook.take('a.png', prob, {'gt_sem_seg': {'data': torch.from_numpy(mask)[None]}})
+        dice.append(hook._rows['a.png'].truth.dice)
+    assert dice[0] == dice[1]
+
+
 @pytest.fixture(scope='module')
 def sharp():
     """Default calibrator of discs: it keeps masks."""

@@ -22,6 +22,7 @@ from ....calibration.calibrator import Calibrator, loaded
 from ....common.arguments import (
     check_bool,
     check_choice,
+    check_integer,
     check_path,
     optional,
 )
@@ -29,6 +30,7 @@ from ....common.maps import mask_of
 from ....common.outputs import check_outputs
 from ....files.images import CALIBRATED
 from ....files.names import short_names
+from ....files.nnunet_maps import IGNORED
 from ....files.prob_maps import BITS, write_prob_map
 from ....files.reviews import Reviewed, write_review
 from ....workflows.review import compare_review, most_doubtful_first, review_image
@@ -165,6 +167,7 @@ class ReviewHook(ScoresHook):
         groups (Callable, optional): Numbers images by the group of each, such as a
             patient, from their names: groups are compared with those of the fit then.
             Defaults to None.
+        ignore_index (int): Label of pixels that do not count. Defaults to 255.
 
     Raises:
         ValueError: An argument is out of its range, the calibrator knows nothing of
@@ -179,8 +182,10 @@ class ReviewHook(ScoresHook):
         scores: str = 'auto',
         overwrite: bool = False,
         groups: Callable[[Sequence[str]], Sequence[int]] | None = None,
+        ignore_index: int = IGNORED,
     ) -> None:
         super().__init__(scores, overwrite)
+        self.ignore_index = check_integer('ignore_index', ignore_index)
         self.groups = groups
         self.out = Path(check_path('out', out))
         self.calibrator = loaded('calibrator', calibrator)
@@ -210,6 +215,7 @@ class ReviewHook(ScoresHook):
         label = None
         if truth is not None:
             label = truth['data'][0].cpu().numpy()
+            label = np.where(label == self.ignore_index, IGNORED, label)
         self._rows[path] = review_image(self.calibrator, self._names[path], prob, label)
 
     def after_test_epoch(self, runner: Any, metrics: dict | None = None) -> None:
