@@ -74,8 +74,9 @@ def count_files(
 
     whole = _Counted(new_counter(), add, list(files.problems))
     run = joblib.Parallel(n_jobs=workers, return_as='generator')
-    for part in track(run(jobs), what, len(jobs)):
-        whole.merge(part)
+    with one_thread():  # jobs in threads of this process restore it in any order
+        for part in track(run(jobs), what, len(jobs)):
+            whole.merge(part)
 
     if len(whole.first_of_rank) > 1:
         whole.problems.append(

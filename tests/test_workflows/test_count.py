@@ -46,9 +46,11 @@ def test_names_and_numbers_come_in_order(folders):
 @pytest.mark.parametrize('workers', [2, None])
 def test_processes_change_nothing(folders, workers):
     one = evaluate_maps(*folders, resamples=50)
+    threads = torch.get_num_threads()
     with joblib.parallel_config('threading', n_jobs=2):
         several = evaluate_maps(*folders, resamples=50, workers=workers)
     assert strict_json(one.to_json()) == strict_json(several.to_json())
+    assert torch.get_num_threads() == threads
 
 
 def test_all_problems_come_in_one_message(folders, tmp_path):
