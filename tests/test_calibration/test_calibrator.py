@@ -209,7 +209,7 @@ def test_save_and_load(tmp_path):
         (dict(version=1), 'version'),
         (dict(target='both'), 'target'),
         (dict(maps=[]), 'maps'),
-        (dict(maps=[dict(knots=[0, 1], levels=[0, float('nan')])]), 'maps must be'),
+        (dict(maps=[dict(knots=[0, 1], levels=[0, float('nan')])]), 'NaN is no number'),
         (dict(maps=[dict(knots=[1, 0], levels=[0, 1])]), 'ascend'),
         (dict(maps=[dict(knots=[0, 1e9], levels=[0, 1])]), 'maps must be'),
         (dict(maps='x'), 'not a calibrator'),
