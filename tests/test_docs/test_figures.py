@@ -361,6 +361,27 @@ def of_mmseg(row, above):
     return [sum(seed[key] for seed in seeds) / 2 for key in keys]
 
 
+def of_scale(row, above):
+    command = row[0].strip('`')
+    found = load('scale')
+    sides = ('after', 'before')
+    images = [found[f'png8, {side}'][f'{command}, 1'] for side in sides]
+    volumes = [found[f'nii.gz, {side}'][f'{command}, 1'] for side in sides]
+    tiny = [found[f'tiny, {side}'][command] for side in sides]
+    columns = (
+        (images, 'ratio'),
+        (images, 'peak_mb'),
+        (volumes, 'ratio'),
+        (tiny, 'exponent'),
+        (tiny, 'peak_ratio'),
+    )
+    values = []
+    for pair, key in columns:
+        for side in pair:
+            values.append(side[key] / 1000 if key == 'peak_mb' else side[key])
+    return values
+
+
 @dataclass(frozen=True)
 class Source:
     """Where the figures of a table come from.
@@ -386,6 +407,7 @@ SOURCES = (
     Source('levels.md', '| set | ECE: BCE | levels |', of_few_images),
     Source('levels.md', '| `doctor --levels` |', of_mmseg),
     Source(BENCHMARKS, '| 300 epochs |', of_many_epochs),
+    Source(BENCHMARKS, '| command | CPU time, images |', of_scale),
     Source('aslp.md', '| set, training | ECE |', of_short_paper),
     Source(BENCHMARKS, '| set, training | accuracy | ECE |', of_paper),
     Source(BENCHMARKS, '| network | calibrator | ECE by band |', of_published),
