@@ -351,7 +351,8 @@ def apply_protocol(prob: Map, protocol: str, valid: Map | None = None) -> Map:
     """Prepare one map: leave it ('raw'), or do as the released ASLP code ('released').
 
     That stretches each image to [0, 1] and rounds to 8 bits: only to compare with
-    published numbers.
+    published numbers. It stretches by the valid pixels: the released code knows no
+    others.
     """
     if protocol == 'raw':
         return prob

@@ -1,3 +1,4 @@
+import time
 import tracemalloc
 
 import joblib
@@ -46,11 +47,28 @@ def test_names_and_numbers_come_in_order(folders):
 @pytest.mark.parametrize('workers', [2, None])
 def test_processes_change_nothing(folders, workers):
     one = evaluate_maps(*folders, resamples=50)
-    threads = torch.get_num_threads()
     with joblib.parallel_config('threading', n_jobs=2):
         several = evaluate_maps(*folders, resamples=50, workers=workers)
     assert strict_json(one.to_json()) == strict_json(several.to_json())
-    assert torch.get_num_threads() == threads
+
+
+def test_threads_of_torch_come_back_after_jobs_in_threads(folders):
+    """Before, the last of two jobs restored what the first one had set."""
+    pairs = list(MapFiles.of(*folders).pairs.items())[:2]
+    files = MapFiles(dict(pairs), 'maps', [])
+    seconds = dict(zip(files.pairs, (0.1, 0.2)))
+
+    def add(counter, name, *_):
+        time.sleep(seconds[name])
+        assert torch.get_num_threads() == 1
+
+    torch.set_num_threads(2)
+    try:
+        with joblib.parallel_config('threading', n_jobs=2):
+            count_files(files, Names, add, workers=None, chunk=1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_all_problems_come_in_one_message(folders, tmp_path):

@@ -22,6 +22,7 @@ from mmaslp.integrations.mmseg.engine import scores_hooks
 from mmaslp.integrations.mmseg.testing import (
     EvaluationOptions,
     Tested,
+    _register_outputs,
     draw_predictions,
     evaluate,
     measures_calibration,
@@ -287,6 +288,15 @@ def test_a_review_leaves_out_what_the_metric_ignores(sharp, tmp_path):
         hook.take('a.png', prob, {'gt_sem_seg': {'data': torch.from_numpy(mask)[None]}})
         dice.append(hook._rows['a.png'].truth.dice)
     assert dice[0] == dice[1]
+
+    hooks = []
+    metric = dict(type='CalibrationMetric', ignore_index=2)
+    _register_outputs(
+        SimpleNamespace(register_hook=hooks.append),
+        Config(dict(test_evaluator=metric)),
+        EvaluationOptions(calibrator=sharp, review=str(tmp_path / 'r.csv')),
+    )
+    assert [hook.ignore_index for hook in hooks] == [2]
 
 
 @pytest.fixture(scope='module')
