@@ -12,7 +12,8 @@ TEST = -m pytest -n $(WORKERS) --dist worksteal
 # What imports MMSegmentation, whose two distributions differ.
 MMSEG_TESTS = $(addprefix tests/,test_integrations/test_mmseg test_tools \
 	test_configs.py test_doctor.py test_import.py test_registry.py) \
-	$(filter-out %_compare.py %_drift.py %_eval_maps.py,$(wildcard tests/test_commands/test_*.py))
+	$(addprefix tests/test_commands/test_,docs.py doctor.py environment.py main.py \
+	messages.py prepare.py read_files.py)
 # What skips without nnU-Net, which `make test` does not install: it brings a hundred megabytes.
 NNUNET_TESTS = tests/test_integrations/test_nnunet.py tests/test_files/test_nnunet_maps.py
 MMCV_WHEEL ?= $(firstword $(wildcard ../shared/wheels/mmcv-2.1.0-*.whl))
@@ -76,12 +77,12 @@ $(VENV)/.host: pyproject.toml setup.py
 
 $(VENV)/.dev: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m $(PIP) -e '.[onedl,dev,trackers,docs]'
+	$(VENV)/bin/python -m $(PIP) -e '.[onedl,dev,docs]'
 	$(VENV)/bin/python $(WARM)
 	@touch $(VENV)/.host $@
 
 $(VENV)/.release: $(VENV)/.dev
-	$(VENV)/bin/python -m $(PIP) -e '.[browser,nnunet]'
+	$(VENV)/bin/python -m $(PIP) -e '.[browser,nnunet,trackers]'
 	@touch $@
 
 # mmcv 2.1.0 with compiled operators is no wheel on the package index: take the wheel that

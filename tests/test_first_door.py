@@ -6,19 +6,18 @@ from pathlib import Path
 import pytest
 
 from mmaslp.commands import run_command
-from tests.scripts import run_script
 from tests.toy import write_images
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs' / 'aslp' / 'unet_duts.py'
 
 
-def test_without_data_it_says_how_to_go_on(tmp_path):
-    done = run_script(ROOT / 'tools' / 'train.py', CONFIG, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stdout == ''
-    lines = done.stderr.splitlines()
-    assert len(lines) <= 10
+def test_without_data_it_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run_command('train', [str(CONFIG)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert len(err.splitlines()) <= 10
     for words in (
         f'no DUTS-TR in {tmp_path}/data',
         'looked there for DUTS-TR/DUTS-TR-Image + DUTS-TR/DUTS-TR-Mask',
@@ -26,8 +25,8 @@ def test_without_data_it_says_how_to_go_on(tmp_path):
         '--data FOLDER',
         'mmaslp demo',
     ):
-        assert words in done.stderr
-    assert 'doctor' not in done.stderr  # which would say the same
+        assert words in err
+    assert 'doctor' not in err  # which would say the same
     assert not [*tmp_path.iterdir()]  # no log, no work directory
 
 
@@ -130,9 +129,3 @@ def test_options_without_an_effect(tmp_path, monkeypatch, capsys, words, said):
     assert run_command('train', [str(CONFIG), '--work-dir', 'run', *words.split()]) == 2
     assert said in capsys.readouterr().err
     assert not Path('run').exists()
-
-
-@pytest.mark.parametrize('tool', ['train', 'test'])
-def test_the_tools_name_themselves(tool, tmp_path):
-    done = run_script(ROOT / 'tools' / f'{tool}.py', '--help', cwd=tmp_path)
-    assert done.stdout.startswith(f'usage: python tools/{tool}.py ')

@@ -63,13 +63,11 @@ def by_dynamo(module, example, file, dynamic):
     )
 
 
-# The slow exporter, of which each test run tries one form.
-QUICK = {('by band', 'batch')}
+# The slow exporter; `torch.export`, which it begins with, is in each test run.
 BY_DYNAMO = [
-    pytest.param(name, by_dynamo, dynamic, marks=[pytest.mark.release] * slow)
+    pytest.param(name, by_dynamo, dynamic, marks=pytest.mark.release)
     for name in CALIBRATORS
     for dynamic in ('', 'batch', 'size')
-    for slow in [(name, dynamic) not in QUICK]
 ]
 
 

@@ -89,7 +89,7 @@ def test_every_metric_from_100000_pixels_on(kind, mode):
 @pytest.mark.parametrize(
     ('kind', 'mode', 'bound'),
     [
-        ('uniform', 'positive', 1e-5),
+        pytest.param('uniform', 'positive', 1e-5, marks=pytest.mark.release),
         ('confident', 'positive', 1e-3),  # many share the cells next to 0 and 1
         ('8 bit', 'top_label', 1e-9),
         pytest.param('16 bit', 'positive', 1e-9, marks=pytest.mark.release),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mmaslp.commands import run_command
 from tests.scripts import run_script
 from tests.toy import Toy
 
@@ -14,10 +15,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def tool(name, *args, cwd):
     return run_script(ROOT / 'tools' / name, *args, cwd=cwd)
-
-
-def command(*args, cwd):
-    return run_script(ROOT / 'tests' / 'command.py', *args, cwd=cwd)
 
 
 @pytest.fixture(scope='module')
@@ -121,29 +118,22 @@ def test_several_sets_in_one_run(trained):
     assert '<table' in (root / 'report.html').read_text()
 
     # The maps on disk give the figures of the run.
-    done = command(
-        'eval-maps',
-        root / 'maps' / 'test',
-        root / 'toy' / 'val' / 'masks',
-        '--json',
-        'maps.json',
-        cwd=root,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    from_maps = json.loads((root / 'maps.json').read_text())
+    folders = [str(root / 'maps' / 'test'), str(root / 'toy' / 'val' / 'masks')]
+    file = root / 'maps.json'
+    assert run_command('eval-maps', [*folders, '--json', str(file)]) == 0
+    from_maps = json.loads(file.read_text())
     for key in ('ece', 'acc', 'conf', 'nll', 'brier'):
         assert from_maps[key] == pytest.approx(results['test'][key], abs=2e-5)
 
 
-def test_test_time_augmentation(trained):
+def test_test_time_augmentation(trained, monkeypatch):
     root, path = trained
-    args = ('run/epoch_3.pth', '--sets', 'test', '--eval', 'ece', '--overwrite')
-    args += ('--cfg-options', 'test_evaluator.0.draw=False')
+    monkeypatch.chdir(root)
+    words = [str(path), 'run/epoch_3.pth', '--sets', 'test', '--eval', 'ece']
+    words += ['--overwrite', '--cfg-options', 'test_evaluator.0.draw=False']
     figures = []
-    for extra in ([], ['--tta']):
-        done = tool('test.py', path, *args, *extra, cwd=root)
-        assert done.returncode == 0, done.stderr[-3000:]
-        name = 'eval_tta' if extra else 'eval'
+    for name, extra in (('eval', []), ('eval_tta', ['--tta'])):
+        assert run_command('test', [*words, *extra]) == 0
         results = json.loads((root / 'run' / name / 'results.json').read_text())
         figures.append(results['test'])
     assert figures[0] != figures[1]
@@ -165,12 +155,18 @@ def test_out_with_a_list_of_evaluators(trained):
         assert list((root / 'shown' / name).rglob('*.png'))
 
 
-def test_the_missing_data_set_is_named(tmp_path):
+def test_the_missing_data_set_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     path = ROOT / 'configs' / 'aslp' / 'unet_duts.py'
-    torch.save({}, tmp_path / 'x.pth')
-    done = tool('test.py', path, 'x.pth', '--eval', 'ece', cwd=tmp_path)
-    assert done.returncode == 2
-    assert 'no DUTS-TE in' in done.stderr
+    torch.save({}, 'x.pth')
+    assert run_command('test', [str(path), 'x.pth', '--eval', 'ece']) == 2
+    assert 'no DUTS-TE in' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['train', 'test'])
+def test_the_tools_name_themselves(name, tmp_path):
+    done = tool(f'{name}.py', '--help', cwd=tmp_path)
+    assert done.stdout.startswith(f'usage: python tools/{name}.py ')
 
 
 def test_host_tools_run_the_reference_config_from_elsewhere(tmp_path):
