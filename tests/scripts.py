@@ -1,34 +1,25 @@
 """Run scripts as the command line does, without seconds of imports for each.
 
-A fork server imports the host once; each script runs in a child that is forked from it.
+Each script runs in a child that is forked from the tests, with what these imported.
 Where there is a CUDA device, which does not survive a fork, children start afresh.
 """
 
+import importlib
 import multiprocessing
 import os
 import runpy
 import subprocess
 import sys
 import tempfile
-from multiprocessing import forkserver
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import patch
 
 import torch
 
 _PROCESSES = multiprocessing.get_context(
-    'spawn' if torch.cuda.is_available() else 'forkserver'
+    'spawn' if torch.cuda.is_available() else 'fork'
 )
-if _PROCESSES.get_start_method() == 'forkserver':
-    _PROCESSES.set_forkserver_preload(['tests.host', 'mmaslp'])
-
-
-def _start_server():
-    """Start the server, once, where it finds the preloaded module of the tests."""
-    paths = [str(Path(__file__).resolve().parents[1]), os.environ.get('PYTHONPATH', '')]
-    with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, paths))):
-        forkserver.ensure_running()
 
 
 def make_host_cheap():
@@ -51,15 +42,31 @@ def make_host_cheap():
         Visualizer._initialize_fig = lambda self, options: self.figure_of_all
 
 
+def forget_other_runs():
+    """Loggers, visualizers and warnings of the tests are none of a script."""
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.registry import DefaultScope
+    from mmengine.visualization import Visualizer
+
+    managers = [MessageHub, MMLogger, DefaultScope, Visualizer]
+    managers += Visualizer.__subclasses__()
+    for manager in managers:
+        manager._instance_dict.clear()
+    importlib.reload(warnings)
+    warnings.resetwarnings()
+
+
 def _execute(argv, cwd, environment, out):
     for number, name in ((1, 'stdout'), (2, 'stderr')):
         file = os.open(out / name, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)
         os.close(file)
+    sys.stdout, sys.stderr = os.fdopen(1, 'w'), os.fdopen(2, 'w')  # not pytest's
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
     make_host_cheap()
+    forget_other_runs()
     sys.argv = argv
     sys.path.insert(0, str(Path(argv[0]).parent))
     runpy.run_path(argv[0], run_name='__main__')
@@ -73,17 +80,9 @@ class Script:
         self.out = tempfile.TemporaryDirectory()
         environment = {**os.environ, 'OMP_NUM_THREADS': '1', **env}
         self.process = _PROCESSES.Process(
-            target=runpy.run_path,
-            args=(__file__,),
-            kwargs=dict(
-                init_globals=dict(
-                    CALL=(self.args, str(cwd), environment, Path(self.out.name))
-                ),
-                run_name='child',
-            ),
+            target=_execute,
+            args=(self.args, str(cwd), environment, Path(self.out.name)),
         )
-        if _PROCESSES.get_start_method() == 'forkserver':
-            _start_server()
         self.process.start()
 
     def wait(self, timeout=300):
@@ -101,7 +100,3 @@ class Script:
 
 def run_script(path, *args, cwd='.', **env):
     return Script(path, *args, cwd=cwd, **env).wait()
-
-
-if __name__ == 'child':
-    _execute(*CALL)  # noqa: F821 - given by the parent

@@ -65,6 +65,7 @@ def test_example(name, folder, monkeypatch, capsys):
         assert nll > 0
 
 
+@pytest.mark.release
 def test_a_threshold_keeps_its_promise(tmp_path, monkeypatch, capsys):
     pytest.importorskip('mapie', reason='needs the extra [guarantee]')
     folders = write_scenes(tmp_path, 90, share_real=0.8)

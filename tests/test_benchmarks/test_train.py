@@ -102,6 +102,7 @@ def test_windows_may_have_a_label_of_doubt(start):
     assert set(labels[~windows].unique().tolist()) <= {0.0, 1.0}
 
 
+@pytest.mark.release
 def test_trainings_are_compared_on_images_without_an_object(
     start, data, monkeypatch, capsys
 ):
@@ -133,6 +134,7 @@ def test_trainings_are_compared_on_images_without_an_object(
     assert '| bce_windows over bce |' in capsys.readouterr().out
 
 
+@pytest.mark.release
 def test_rows_of_finished_runs(start, data, monkeypatch, capsys):
     for seed in range(2):
         run = start(name=f'runs/few/set/bce/seed{seed}')
@@ -154,6 +156,7 @@ def test_rows_of_finished_runs(start, data, monkeypatch, capsys):
     assert shipped['acc'] == same['acc']
 
 
+@pytest.mark.release
 def test_few_images_correct_what_is_too_sure(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(40, 16, 16)).astype(np.float32)

@@ -74,7 +74,7 @@ BY_DYNAMO = [
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.parametrize(
     ('name', 'export', 'dynamic'),
-    [*product(CALIBRATORS, [by_tracing], ('', 'batch', 'size')), *BY_DYNAMO],
+    [*product(CALIBRATORS, [by_tracing], ('batch', 'size')), *BY_DYNAMO],
 )
 def test_onnx(tmp_path, name, export, dynamic):
     module = CALIBRATORS[name].wrap(nn.Identity()).eval()

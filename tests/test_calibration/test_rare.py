@@ -48,7 +48,9 @@ ONE_FOLD = {
 }
 
 
-@pytest.mark.parametrize('target', ['confidence', 'probability'])
+@pytest.mark.parametrize(
+    'target', ['confidence', pytest.param('probability', marks=pytest.mark.release)]
+)
 @pytest.mark.parametrize('name', ONE_FOLD)
 def test_objects_of_one_fold_cannot_be_told_and_pixels_are_calibrated(
     name, target, tmp_path

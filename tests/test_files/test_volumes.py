@@ -113,7 +113,7 @@ def test_the_review_of_a_volume(tmp_path):
         assert float(row['volume_mm3']) == pytest.approx(expected.area * 3, rel=1e-4)
 
 
-@pytest.mark.parametrize('axis', [0, 1, 2])
+@pytest.mark.parametrize('axis', [0, pytest.param(1, marks=pytest.mark.release), 2])
 def test_slices_lie_across_the_coarsest_axis(tmp_path, axis):
     # The same volumes, stored with the axis of the slices elsewhere.
     arrays = [discs(k, **SHAPE) for k in range(12)]

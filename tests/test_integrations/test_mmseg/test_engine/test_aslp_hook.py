@@ -301,7 +301,11 @@ def plain():
     ('loss', 'hook'),
     [
         (BCE_OF_MMSEG, dict(levels=None)),
-        (SC_BCE, dict(levels='band', warmup_epochs=0)),
+        pytest.param(
+            SC_BCE,
+            dict(levels='band', warmup_epochs=0),
+            marks=pytest.mark.release,
+        ),
         (SC_BCE, dict(levels='image_band', warmup_epochs=0)),
         (
             SC_BCE,

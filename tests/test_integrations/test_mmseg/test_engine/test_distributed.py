@@ -26,7 +26,7 @@ BATCH_SIZE = 2
 START = 0.3
 
 
-@DATA_SAMPLERS.register_module()
+@DATA_SAMPLERS.register_module(force=True)  # it runs in children too
 class RoundedSampler(DefaultSampler):
     """Visits in one process what ``multiple`` processes visit together."""
 
