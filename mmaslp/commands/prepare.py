@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> None:
             if found.lists
             else 'as divided (--overwrite divides lists anew, but not folders)'
         )
-        print(f'{part}: {len(names)} images, {listed}')
+        images = '1 image' if len(names) == 1 else f'{len(names)} images'
+        print(f'{part}: {images}, {listed}')
 
     number = sum(map(len, found.parts.values()))
     if found.without_object:

@@ -84,7 +84,11 @@ def find_folders(
             return images, masks
 
     where = osp.abspath(root or '.')
-    state = '' if osp.isdir(where) else ', a folder that does not exist'
+    state = ''
+    if osp.isfile(where):
+        state = ', which is a file: name the folder of the set'
+    elif not osp.isdir(where):
+        state = ', a folder that does not exist'
     part = '' if split is None else f', split {split},'
     needed = '' if layout is None else f'\nneeded: {layouts[0].fetch}'
     looked = some([' + '.join(pair) for pair in tried], 4)

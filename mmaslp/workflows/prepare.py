@@ -8,12 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from pathlib import Path
 
 from PIL import ImageOps
 
 from ..common.arguments import check_integer, check_number, optional
 from ..common.inputs import naming
 from ..common.outputs import check_outputs, write_output
+from ..files.copies import find_copies
 from ..files.datasets import (
     PARTS,
     Located,
@@ -27,7 +29,7 @@ from ..files.datasets import (
 )
 from ..files.images import open_image, read_binary_mask
 from ..files.layouts import LAYOUTS, find_folders
-from ..files.names import raise_problems
+from ..files.names import display_name, raise_problems
 from ..files.progress import track
 
 
@@ -80,6 +82,9 @@ def prepare_dataset(
     unused = unlisted(located)
     if unused:
         warnings.warn(f'{root}: {unused}', stacklevel=2)
+    copies = _copies(checked.paths)
+    if copies:
+        warnings.warn(f'{root}: {copies}', stacklevel=2)
     if located:
         parts = {part: list(paths) for part, paths in checked.paths.items()}
         return Prepared(parts, checked.without_object, [])
@@ -129,6 +134,25 @@ def _check_parts(located: Located, layout: str | None) -> _Checked:
         problems += faults
         without_object += empty
     return _Checked(paths, problems, without_object)
+
+
+def _copies(paths: Mapping[str, Mapping[str, tuple[str, str]]]) -> str:
+    """Say which images are there twice, under two names; '' if none is."""
+    files = {}
+    for part, pairs in paths.items():
+        for name, (image, _) in pairs.items():
+            files[os.path.join(part, name)] = [Path(image)]
+
+    groups = find_copies(files)
+    if not groups:
+        return ''
+    number = sum(len(group) - 1 for group in groups)
+    original, copy, *_ = groups[0]
+    return (
+        f'{number} of {len(files)} images are copies of others under other names, such '
+        f'as {display_name(copy)} of {display_name(original)}: keep one of each, or '
+        'images of the training may be in val and test too'
+    )
 
 
 def _names_that_are_no_line(names: Iterable[str]) -> list[str]:

@@ -185,3 +185,13 @@ def test_what_a_list_divides_is_divided_anew_on_request(tmp_path, write_pairs):
     again = prepare_dataset(str(tmp_path), val_ratio=0.5, overwrite=True)
     assert len(again.parts['val']) == 10
     assert len(again.lists) == 3
+
+
+def test_copies_under_other_names_are_said(tmp_path, write_pairs, recwarn):
+    write_pairs(tmp_path, NAMES, 'images', 'masks')
+    images = sorted((tmp_path / 'images').iterdir())
+    for copy, original in ((1, 0), (3, 2)):
+        images[copy].write_bytes(images[original].read_bytes())
+    prepare_dataset(str(tmp_path))
+    assert '2 of 20 images are copies' in str(recwarn.list[0].message)
+    assert 'such as n01 of n00: keep one of each' in str(recwarn.list[0].message)
