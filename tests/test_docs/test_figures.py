@@ -39,6 +39,7 @@ def of_levels(row, above):
     name = {
         'levels by band': 'band',
         'levels by image and band': 'image_band',
+        'label smoothing': 'smoothing',
     }.get(training, 'bce')
     state = 'calibrated' if training != row[0] else 'raw'
     table = load('levels')['regimes']['pretrained']
@@ -407,6 +408,7 @@ SOURCES = (
     Source('levels.md', '| set | ECE: BCE | levels |', of_few_images),
     Source('levels.md', '| `doctor --levels` |', of_mmseg),
     Source(BENCHMARKS, '| 300 epochs |', of_many_epochs),
+    Source(BENCHMARKS, '| smoothing | accuracy |', of_levels),
     Source(BENCHMARKS, '| command | CPU time, images |', of_scale),
     Source('aslp.md', '| set, training | ECE |', of_short_paper),
     Source(BENCHMARKS, '| set, training | accuracy | ECE |', of_paper),
