@@ -90,14 +90,22 @@ def run(args: argparse.Namespace) -> None:
     for name, (folder, number) in folders.items():
         print(f'{number} {name} in {folder}')
     print(
-        'The probabilities are right for images like those of the fit. Run `mmaslp '
-        'drift` on the same maps to check.'
+        f'The calibrator is for images like {_fitted_to(calibrator)} of its fit. Run '
+        '`mmaslp drift` on the same maps to see whether these are alike.'
     )
     if args.masks in ('accuracy', 'dice') and calibrator.target == 'confidence':
         print(
             "The maps keep the network's decisions. Thresholded at 1/2 they give the "
             f'masks of --masks keep, not of --masks {args.masks}.'
         )
+
+
+def _fitted_to(calibrator: 'Calibrator') -> str:
+    """The images of a fit, as far as they are known."""
+    images = calibrator.record.get('images')
+    if images is None:
+        return 'those'
+    return f'the {images}'
 
 
 def _least_probability(

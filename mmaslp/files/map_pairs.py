@@ -1,5 +1,6 @@
 """Maps and masks of two folders: listed, matched by name, and read."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +50,13 @@ def pair_files(
     with_npz = any(suffix_of(path) == '.npz' for path in preds.values())
     if shared and with_npz and find_dataset(pred_dir):
         # Labels of nnU-Net are those of a whole set.
+        alone = sorted(masks.keys() - preds.keys())
+        if alone:
+            warnings.warn(
+                f'{gt_dir}: {len(alone)} of {len(masks)} masks have no map, such as '
+                f'{display_name(alone[0])}, and are not used',
+                stacklevel=2,
+            )
         masks = {stem: masks[stem] for stem in shared}
     problems += unpaired((pred_dir, gt_dir), preds, masks)
     return {stem: (preds[stem], masks[stem]) for stem in shared}, problems

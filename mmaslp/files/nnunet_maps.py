@@ -170,9 +170,10 @@ def read_label(
         strange = strange.difference(*channels)
         if strange:
             raise ValueError(
-                f'has the labels {sorted(strange)}, which no dataset.json next to the '
-                'maps, or two folders above them, describes: if the maps are not from '
-                'nnU-Net, move them to another folder'
+                f'has the labels {sorted(strange)}, and the dataset.json of the maps '
+                f'describes {sorted({0}.union(*channels))}: give the masks of that '
+                'data set, or, if the maps are not from nnU-Net, move them away from '
+                'its dataset.json (beside them or up to two folders above)'
             )
 
         values = channels[dataset.index(channel)]

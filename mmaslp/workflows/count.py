@@ -20,6 +20,7 @@ from ..files.names import display_name, raise_problems
 from ..files.prob_maps import USUAL, MapReader
 from ..files.progress import track
 from ..files.stored_maps import StoredMap
+from ..files.volumes import is_nifti
 
 # So far from the cut maps of half precision, as nnU-Net's, may lie beside their masks.
 AT_CUT = 1e-3
@@ -91,6 +92,13 @@ def count_files(
             'maps: give true masks',
             stacklevel=2,
         )
+    if whole.unplaced:
+        warnings.warn(
+            f'{files.where}: {whole.unplaced} of {len(names)} maps do not say where '
+            'their voxels lie, so nobody checked that their masks lie there too (of '
+            'nnU-Net, put the .nii.gz of each prediction beside its .npz)',
+            stacklevel=2,
+        )
     _warn_of_copies(files, reader)
     return whole.counter
 
@@ -132,6 +140,7 @@ class _Counted:
     first_of_rank: dict[int, Path] = field(default_factory=dict)
     disagree: bool = False
     calibrated: bool = False
+    unplaced: int = 0  # beside masks that say where they lie
 
     def merge(self, other: '_Counted') -> None:
         """Add the maps of another one, which come later."""
@@ -140,6 +149,7 @@ class _Counted:
         self.highest = max(self.highest, other.highest)
         self.first_of_rank = {**other.first_of_rank, **self.first_of_rank}
         self.disagree |= other.disagree
+        self.unplaced += other.unplaced
 
     def add(self, reader: MapReader, name: str, pred: Path, gt: Path | None) -> None:
         """Read and count a pair, and let go of it: a volume is large."""
@@ -147,6 +157,8 @@ class _Counted:
         prob, label = read_pair(reader, stored, gt)
         self.highest = max(self.highest, float(prob.max(initial=0)))
         self.first_of_rank.setdefault(prob.ndim, pred)
+        if gt is not None and is_nifti(gt) and stored.grid is None:
+            self.unplaced += 1
         # One pair is enough: to look takes memory and time.
         if not self.disagree:
             cut = 0 if reader.logits else 0.5

@@ -270,14 +270,14 @@ def test_a_gain_above_its_error_is_taken_where_the_lowest_nll_has_none():
     identity = {('identity', 'single'): candidate(0, 0)}
     better = {('temperature', 'single'): candidate(-0.001, 1e-5)}
     best = {('isotonic', 'band'): candidate(-0.015, 0.004)}
-    chosen, reason = choose(identity | better | best, 'auto', '20 images')
+    chosen, reason = choose(identity | better | best, 'auto', '20 images', 20)
     assert chosen == ('temperature', 'single')
     assert 'more than a standard error' in reason
-    chosen, reason = choose(identity | best, 'auto', '20 images')
+    chosen, reason = choose(identity | best, 'auto', '20 images', 20)
     assert chosen == ('identity', 'single')
     assert 'Fit to more images' in reason
     worse = {('platt', 'single'): candidate(-0.01, 1e-5, brier=0.11)}
-    assert choose(identity | worse, 'auto', '20 images')[0] == ('identity', 'single')
+    assert choose(identity | worse, 'auto', '20 images', 20)[0] == ('identity', 'single')
 
 
 @pytest.mark.parametrize('metric', range(4))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmaslp.commands import run_command
+from mmaslp.commands import main, run_command
 from mmaslp.common.inputs import read_file
 from mmaslp.files import nnunet_maps
 from mmaslp.files.map_pairs import list_maps, pair_files, read_pair
@@ -114,6 +114,11 @@ def test_labels_of_each_kind_that_nnunet_writes(tmp_path):
         write_set(tmp_path, {'background': 0, 'object': 1, 'ignore': 2})
         found = read_label(tmp_path / f'case{suffix}', find_dataset(tmp_path))
         assert np.array_equal(found, np.where(labels == 2, 255, labels))
+    write_set(tmp_path, {'background': 0, 'object': 1})
+    with pytest.raises(
+        ValueError, match=r'labels \[2\], and the .* describes \[0, 1\]'
+    ):
+        read_label(tmp_path / 'case.png', find_dataset(tmp_path))
     np.save(tmp_path / 'case.npy', labels)
     with pytest.raises(ValueError, match=r'case\.npy: labels of nnU-Net are images or'):
         read_label(tmp_path / 'case.npy', find_dataset(tmp_path))
@@ -132,7 +137,10 @@ def test_pairs_of_a_fold(tmp_path):
         (maps / f'case{suffix}').write_bytes(b'the segmentation')
     for case in ('case', 'other'):
         Image.fromarray((prob[0] > 0.5).astype(np.uint8)).save(labels / f'{case}.png')
-    pairs, problems = pair_files(maps, labels)
+    with pytest.warns(
+        match='1 of 2 masks have no map, such as other, and are not used'
+    ):
+        pairs, problems = pair_files(maps, labels)
     assert [*pairs] == ['case']
     assert not problems
     found, label = read_pair(MapReader(), *pairs['case'])
@@ -203,3 +211,23 @@ def test_the_description_is_read_once_for_many_maps(tmp_path, monkeypatch):
 
     write_set(tmp_path, {'background': 0, 'other tumour': 1})
     assert find_dataset(tmp_path) != dataset
+
+
+def test_maps_that_say_no_place_are_said(tmp_path, recwarn):
+    """Beside masks that say it: else masks that lie elsewhere would count as wrong."""
+    nibabel = pytest.importorskip('nibabel')
+    write_set(tmp_path / 'maps', {'background': 0, 'lesion': 1})
+    (tmp_path / 'labels').mkdir()
+    prob = volume()
+    softmax(tmp_path / 'maps', prob)
+    labels = nibabel.Nifti1Image((prob.T > 0.5).astype(np.uint8), np.eye(4))
+    nibabel.save(labels, tmp_path / 'labels' / 'case.nii.gz')
+    args = ['eval-maps', *map(str, (tmp_path / 'maps', tmp_path / 'labels'))]
+    words = '1 of 1 maps do not say where their voxels lie'
+    for is_beside in (False, True):
+        if is_beside:
+            nibabel.save(labels, tmp_path / 'maps' / 'case.nii.gz')
+        assert main([*args, '--resamples', '0']) == 0
+        said = [str(warning.message) for warning in recwarn]
+        assert any(words in message for message in said) == (not is_beside)
+        recwarn.clear()

@@ -27,6 +27,7 @@ from .methods import (
     fit_maps,
     gains,
     out_of_fold,
+    share_of_correction,
     simplest,
 )
 from .pairs import Map, pairs_of
@@ -142,7 +143,7 @@ def fit_tables(
 
     halfway = _halfway(method)
     measured = _measure(_compared(method, by), groups, target, halfway)
-    chosen, reason = choose(measured, method, groups.in_words())
+    chosen, reason = choose(measured, method, groups.in_words(), groups.num_cases)
 
     whole = groups.counts.sum(0)
     maps = fit_maps(whole, groups.num_cases, chosen.method, chosen.by, target, halfway)
@@ -281,9 +282,9 @@ IDENTITY = Candidate('identity', 'single')
 
 
 def choose(
-    measured: Mapping[Candidate, OutOfFold], method: str, size: str
+    measured: Mapping[Candidate, OutOfFold], method: str, size: str, cases: int
 ) -> tuple[Candidate, str]:
-    """Pick a candidate, and say why; ``size`` says of how many images."""
+    """Pick a candidate, and say why; ``size`` says of how many images or groups."""
     if method != 'auto':
         asked_for = {}
         for candidate, metrics in measured.items():
@@ -300,9 +301,8 @@ def choose(
         return simplest(better), (
             'This is the simplest map that is as good as the best. It improves the NLL '
             'or the Brier score by more than a standard error, and worsens nothing. '
-            'The fewer images or groups there are, the more cautiously it corrects: '
-            f'with {HALFWAY_IMAGES:.0f} it makes about half of the correction that '
-            'they suggest, with a hundred almost all of it.'
+            'It corrects the more cautiously the fewer images or groups there are: '
+            f'with {cases} by {share_of_correction(cases):.0%} of what they suggest.'
         )
 
     return IDENTITY, (

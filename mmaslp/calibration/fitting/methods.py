@@ -33,6 +33,11 @@ HALFWAY_IMAGES = 17.0
 POWER = 2.0
 
 
+def share_of_correction(images: int) -> float:
+    """How much of the correction that so many images suggest is made, of 1."""
+    return 1 / (1 + (HALFWAY_IMAGES / images) ** POWER)
+
+
 def fit_maps(
     counts: np.ndarray,
     images: int,

@@ -87,6 +87,7 @@ def summarize(
     lines = [
         f'{method} {where}; masks {masks}.',
         reason,
+        *remarks,
         'Measured on images that the map was not fitted to: '
         f'{cases_in_words(record["images"], record["groups"], record["axes"])}, '
         f'{record["pixels"]:,} pixels.',
@@ -96,7 +97,6 @@ def summarize(
         'the border.',
         ' ' * 22 + ''.join(f'{title:<26}' for title in _TITLES.values()).rstrip(),
         *(_line(row) for row in record['candidates']),
-        *remarks,
     ]
     if decisions is not None:
         lines += decisions_in_words(decisions)
