@@ -102,7 +102,7 @@ def exit_code_of(
         with raising(signal.SIGTERM, KeyboardInterrupt(signal.SIGTERM)):
             return work() or DONE
     except KeyboardInterrupt as stop:
-        return _interrupted(stop, after_interrupt)
+        return interrupted(stop, after_interrupt)
     except BrokenPipeError:  # `mmaslp ... | head`: nobody reads any more
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -110,7 +110,7 @@ def exit_code_of(
     except Exception as error:
         before = error.__context__  # MMEngine takes an interrupt for a bad config
         if isinstance(before, KeyboardInterrupt):
-            return _interrupted(before, after_interrupt)
+            return interrupted(before, after_interrupt)
 
         return _report(error, config, folder_of())
 
@@ -136,7 +136,7 @@ def raising(number: int, error: BaseException, seconds: int = 0) -> Iterator[Non
         signal.signal(number, before)
 
 
-def _interrupted(
+def interrupted(
     stop: KeyboardInterrupt, after_interrupt: Callable[[], str] | None
 ) -> int:
     """Say what an interruption leaves; return the exit code."""

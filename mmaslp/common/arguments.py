@@ -8,7 +8,7 @@ that is not empty for true.
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -70,7 +70,10 @@ def check_path(name: str, value: Any) -> str:
     """Refuse an argument that is not the path of a file or folder; expand its ~."""
     if hasattr(value, '__fspath__'):
         value = os.fspath(value)
-    return os.path.expanduser(check_text(name, value))
+    path = check_text(name, value)
+    if '\0' in path:
+        raise _refusal(name, 'a path, which has no NUL character', path)
+    return os.path.expanduser(path)
 
 
 def check_text(name: str, value: Any) -> str:
@@ -87,6 +90,13 @@ def check_members(name: str, values: Any, member_type: type[T]) -> list[T]:
         wanted = f'a list of {member_type.__name__}, not an empty one'
         raise _refusal(name, wanted, values)
     return members
+
+
+def check_object(name: str, value: Any) -> dict[str, Any]:
+    """Refuse what a file holds if it is no object of JSON, with named fields."""
+    if not isinstance(value, Mapping):
+        raise _refusal(name, 'an object with named fields', value)
+    return dict(value)
 
 
 def given_logger(logger: Any = None) -> logging.Logger | logging.LoggerAdapter:
@@ -152,6 +162,8 @@ def reading(what: str) -> Iterator[None]:
         reason = str(error)
         if isinstance(error, KeyError):
             reason = f'it lacks {reason}'
+        elif isinstance(error, (AttributeError, TypeError)):
+            reason = f'a field of it is of another type ({reason})'
         raise ValueError(f'{what}: {reason}') from error
 
 

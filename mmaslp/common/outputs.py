@@ -75,9 +75,10 @@ def _listed(
         if isinstance(value, (str, Path)):
             value = [value]
         for path in value:
+            expanded = Path(check_path(option, path))
             if str(path).endswith(os.sep):
-                raise ValueError(f'{option} {_expanded(path)} is a folder: name a file')
-            yield option, _expanded(path)
+                raise ValueError(f'{option} {expanded} is a folder: name a file')
+            yield option, expanded
 
 
 def _same_file(one: str, other: str, path: Path) -> str:
@@ -93,7 +94,7 @@ def check_output(path: str | Path, overwrite: bool = False, name: str = '') -> N
     An empty file, and what is not a file (/dev/null, a pipe), may be written to.
     """
     check_bool('overwrite', overwrite)
-    path = _expanded(path)
+    path = Path(check_path(name or 'path', path))
     if path.is_dir():
         raise ValueError(f'{name} {path} is a folder: name a file'.lstrip())
     empty = path.is_file() and not path.is_symlink() and not path.stat().st_size

@@ -12,6 +12,7 @@ from ..common.arguments import (
     check_array,
     check_choice,
     check_integer,
+    check_object,
     optional,
     reading,
 )
@@ -84,7 +85,7 @@ def _read_dataset(place: Path, dataset: Stamp, plans: Stamp | None) -> NNUNetDat
         'the maps are not either, move them to another folder'
     )
     with reading(f'{place / "dataset.json"} {form}'):
-        labels = _json(place / 'dataset.json')['labels']
+        labels = check_object('labels', _json(place / 'dataset.json')['labels'])
         ignore = labels.pop('ignore', None)
         channels = {
             name: tuple(
@@ -114,7 +115,7 @@ def _read_dataset(place: Path, dataset: Stamp, plans: Stamp | None) -> NNUNetDat
 
 
 def _json(file: Path) -> dict:
-    return json.loads(read_file(file, MOST_TEXT))
+    return check_object('it', json.loads(read_file(file, MOST_TEXT)))
 
 
 def with_foreground(
