@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from ..common.outputs import check_outputs, write_output
     from ..evaluation.result import strict_json
     from ..files.map_pairs import MapFiles
-    from ..workflows.review import review_maps
+    from ..workflows.review import groups_of, review_maps
 
     check_tables({'--json': args.json})
     args.calibrator = file_of(args.calibrator)
@@ -54,10 +54,8 @@ def run(args: argparse.Namespace) -> int:
     groups = groups_by_name(args.groups, list(files.pairs))
     calibrator = judging_calibrator(args.calibrator)
     rows = review_maps(calibrator, files, reader=map_reader(args), workers=args.workers)
-    group_of_row = None
-    if groups is not None:
-        group_of_row = [groups[row.name] for row in rows]
-    comparison, _ = calibrator.compare_set([row.estimate for row in rows], group_of_row)
+    estimates = [row.estimate for row in rows]
+    comparison, _ = calibrator.compare_set(estimates, groups_of(rows, groups))
 
     _print(comparison, rows)
     if args.json:

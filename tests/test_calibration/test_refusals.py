@@ -72,7 +72,7 @@ def test_a_calibrator_that_cannot_be(path, value):
 @pytest.mark.parametrize('path', ['decisions.objects', 'decisions', 'maps.0'])
 def test_a_list_in_the_place_of_an_object_is_said(path):
     plain = damaged(json.loads(json.dumps(JUDGING.to_dict())), path, [1])
-    with pytest.raises(ValueError, match='not a calibrator: .*must be an object'):
+    with pytest.raises(ValueError, match=r'not a calibrator: .*must be an object'):
         Calibrator.from_dict(plain)
 
 
