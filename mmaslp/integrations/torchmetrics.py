@@ -8,7 +8,13 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from ..common.arguments import check_choice, check_integer, optional
-from ..common.arrays import ROUNDING, as_tensor, at_least_float32, known_pixels, matched
+from ..common.arrays import (
+    ROUNDING,
+    as_tensor,
+    at_least_float32,
+    known_pixels,
+    shaped_as_label,
+)
 from ..metrics.band_table import BandTable, band_scalars
 from ..metrics.bins import check_bins
 from ..metrics.catalogue import metric_of
@@ -76,7 +82,7 @@ class SumMetric(Metric):
         """
         counter = self.counter()
         target = as_tensor(target, 'target')
-        preds = matched(as_tensor(preds, 'preds'), target, 'preds')
+        preds = shaped_as_label(as_tensor(preds, 'preds'), target, 'preds')
         prob = _probabilities(preds, target, self.ignore_index)
 
         counter.update(prob, target, self.ignore_index)
