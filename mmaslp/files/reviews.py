@@ -1,6 +1,6 @@
 """A review: what is known of each image, and the tables that are written of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -55,10 +55,6 @@ class Judged:
         unseen = ~is_real(seen, area) & (area >= self.smallest)
         unseen[0] = False
         return renumbered(labels, unseen)
-
-    def extras(self, makers: 'Mapping[str, Extra]') -> dict[str, Any]:
-        """What is made of it, by name."""
-        return {name: make(self) for name, make in makers.items()}
 
 
 # Makes something of an image in the same pass; it is sent to other processes.

@@ -168,9 +168,15 @@ def _extras(
     prob, label = read_pair(reader, stored, truth)
     with naming(pred), warnings.catch_warnings():
         warnings.simplefilter('ignore')  # all was said in the first pass
-        return _judged(
-            calibrator, name, prob, label, reader.logits, options, stored
-        ).extras(options.extras)
+        return review_image(
+            calibrator,
+            name,
+            prob,
+            label,
+            logits=reader.logits,
+            options=options,
+            stored=stored,
+        ).extras
 
 
 @dataclass
@@ -218,7 +224,7 @@ def review_image(
         mask_area=int(np.count_nonzero(mask_of(prob, logits))),
         grid=image.grid,
         truth=image.truth,
-        extras=image.extras(options.extras),
+        extras={key: make(image) for key, make in options.extras.items()},
     )
 
 
