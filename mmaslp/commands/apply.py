@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..common.options import MASKS
 from .arguments import add_map_options, map_reader
-from .groups import grouping
+from .groups import add_groups, grouping
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator
@@ -48,12 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='choose it by the false objects that an image may keep on average',
     )
-    parser.add_argument(
-        '--groups',
-        metavar='PATTERN',
-        help='with these three, which compare the maps with those of the fit: regular '
-        'expression of what names of one patient or video share, as in fit',
-    )
+    add_groups(parser)
     add_map_options(parser)
 
 

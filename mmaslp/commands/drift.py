@@ -11,8 +11,14 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from .arguments import add_map_options, check_tables, judging_calibrator, map_reader
-from .groups import groups_by_name
+from .arguments import (
+    add_calibrator,
+    add_map_options,
+    check_tables,
+    judging_calibrator,
+    map_reader,
+)
+from .groups import add_groups, groups_by_name
 
 if TYPE_CHECKING:
     from ..calibration.sets import SetComparison
@@ -23,19 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
     add('maps', help='folder of maps, as the network gives them')
-    add(
-        '--calibrator',
-        required=True,
-        metavar='FILE',
-        help='file of `mmaslp fit`, or its folder',
-    )
+    add_calibrator(parser)
     add('--json', metavar='FILE', help='write the comparison')
-    add(
-        '--groups',
-        metavar='PATTERN',
-        help='regular expression of what names of one patient or video share, as in '
-        'fit: groups are compared, and not images',
-    )
+    add_groups(parser)
     add_map_options(parser)
 
 

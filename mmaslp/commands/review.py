@@ -15,8 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name, some, warn_of_others
-from .arguments import add_map_options, check_tables, judging_calibrator, map_reader
-from .groups import groups_by_name
+from .arguments import (
+    add_calibrator,
+    add_map_options,
+    check_tables,
+    judging_calibrator,
+    map_reader,
+)
+from .groups import add_groups, groups_by_name
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator
@@ -40,12 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
     add('maps', help='folder of maps')
-    add(
-        '--calibrator',
-        required=True,
-        metavar='FILE',
-        help='file of `mmaslp fit`, or its folder',
-    )
+    add_calibrator(parser)
     add('--suffix', help='what map names have after the name of the mask: _prob')
     add('--out', metavar='FILE', help='a row for each image, the review (CSV)')
     add('--objects', metavar='FILE', help='how probable each object is (CSV)')
@@ -64,13 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='photographs or NIfTI scans of the same names, for --report and --coco',
     )
     add('--truth', metavar='DIR', help='folder of masks: measure the review')
-    add(
-        '--groups',
-        metavar='PATTERN',
-        help='regular expression of the part of a name that one patient or video has, '
-        'as in fit: groups are compared instead of images, and intervals of --truth '
-        'are over groups',
-    )
+    add_groups(parser)
     add('--labels', metavar='DIR', help='folder of masks, some of which may be wrong')
     add(
         '--suspects',
