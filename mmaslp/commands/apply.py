@@ -60,7 +60,6 @@ def run(args: argparse.Namespace) -> None:
     groups = grouping(args.groups)
     args.calibrator = file_of(args.calibrator)
     calibrator = Calibrator.load(args.calibrator)
-    _check_masks(args)
     least = _least_probability(args, calibrator)
     if groups is not None and least is None:
         raise ValueError(
@@ -116,13 +115,3 @@ def _print_cut(decisions: 'Decisions', least: float) -> None:
         f'that the network had found stayed, with {false:.2f} false ones an image '
         f'and a mean Dice of {dice:.3f}'
     )
-
-
-def _check_masks(args: argparse.Namespace) -> None:
-    """Refuse to leave objects out of other masks than those of the network."""
-    ways = (args.min_object_prob, args.keep_real, args.max_false)
-    if args.masks != 'keep' and any(way is not None for way in ways):
-        raise ValueError(
-            '--min-object-prob, --keep-real and --max-false leave objects out of '
-            'the masks of the network: give --masks keep'
-        )

@@ -41,37 +41,17 @@ _MEANINGS = {
         'an image or a mask is empty or damaged: `mmaslp prepare FOLDER` names it'
     ),
 }
-# What messages call an argument of a function, in backquotes, and the option for it.
-OPTIONS = {
-    'amp': '--amp',
-    'cfg_options': '--cfg-options',
-    'channel': '--channel',
-    'data': '--data',
+# Arguments of functions, as messages name them in backquotes, that are options too.
+_SAME_NAMES = """
+amp cfg_options channel data images key levels logits masks max_false max_value
+min_object_prob out out_prob overwrite report resume review sets show_dir
+test_ratio trust_checkpoint tta val_list val_ratio work_dir
+"""
+OPTIONS = {name: f'--{name.replace("_", "-")}' for name in _SAME_NAMES.split()}
+OPTIONS |= {
     'evals': '--eval',
-    'images': '--images',
-    'key': '--key',
     'keys': '--fail-if-worse',
-    'levels': '--levels',
     'limits': '--limit',
-    'logits': '--logits',
-    'masks': '--masks',
-    'max_false': '--max-false',
-    'max_value': '--max-value',
-    'min_object_prob': '--min-object-prob',
-    'out': '--out',
-    'out_prob': '--out-prob',
-    'overwrite': '--overwrite',
-    'report': '--report',
-    'resume': '--resume',
-    'review': '--review',
-    'sets': '--sets',
-    'show_dir': '--show-dir',
-    'test_ratio': '--test-ratio',
-    'trust_checkpoint': '--trust-checkpoint',
-    'tta': '--tta',
-    'val_list': '--val-list',
-    'val_ratio': '--val-ratio',
-    'work_dir': '--work-dir',
     'write_coco': '--coco',
     'write_volume': '--objects-out',
 }

@@ -289,16 +289,6 @@ def known_pixels(labels: Tensor, ignore_index: int | None) -> Tensor:
     return labels != ignore_index
 
 
-def fill_ignored(values: Tensor, labelled: Tensor, logits: bool = False) -> Tensor:
-    """Put 0 where a pixel is ignored and its value cannot be used."""
-    if labelled.all():
-        return values
-    usable = ~values.isnan()
-    if not logits:
-        usable = (values >= 0) & (values <= 1)
-    return values.masked_fill(~(usable | labelled), 0.0)
-
-
 # Types that torch does not compute with, and what takes their place.
 _COUNTED = {
     torch.bool: torch.uint8,

@@ -35,7 +35,6 @@ from .arrays import (
     check_foreground,
     check_places,
     checked,
-    fill_ignored,
     one_logit,
     shaped_as_label,
     split_labels,
@@ -311,7 +310,11 @@ class LabelledMap(ProbMap):
         """Put 0 where a pixel is ignored and its value cannot be used."""
         if self.valid is None:
             return self
-        return replace(self, values=fill_ignored(self.values, self.valid, self.logits))
+        usable = ~self.values.isnan()
+        if not self.logits:
+            usable = (self.values >= 0) & (self.values <= 1)
+        values = self.values.masked_fill(~(usable | self.valid), 0.0)
+        return replace(self, values=values)
 
     def cpu(self) -> 'LabelledMap':
         """Copy it to the CPU, if it is elsewhere."""
