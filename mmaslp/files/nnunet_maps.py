@@ -52,14 +52,10 @@ class NNUNetDataset:
 
         if len(meant) != 1:
             listed = ', '.join(f'{k} {name!r}' for k, name in names.items())
-            raise ValueError(
-                (
-                    'none of its foregrounds is named'
-                    if channel is None
-                    else f'channel {channel!r} is not one of its foregrounds'
-                )
-                + f': give one of {listed} (with `channel`)'
-            )
+            problem = f'channel {channel!r} is not one of its foregrounds'
+            if channel is None:
+                problem = 'none of its foregrounds is named'
+            raise ValueError(f'{problem}: give one of {listed} (with `channel`)')
         return meant[0]
 
 

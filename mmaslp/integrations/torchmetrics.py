@@ -56,11 +56,9 @@ class SumMetric(Metric):
     @property
     def higher_is_better(self) -> bool | None:
         """Whether a high metric is good; None of the dictionary, or if neither is."""
-        return (
-            {'higher': True, 'lower': False}.get(metric_of(self.metric).better)
-            if self.metric
-            else None
-        )
+        if self.metric is None:
+            return None
+        return {'higher': True, 'lower': False}.get(metric_of(self.metric).better)
 
     def values(self) -> dict[str, float]:
         """All metrics by name, in float64; nan without pixels."""

@@ -402,11 +402,9 @@ class SelfCalibration(TrainerCallback, ExportableState):
                 'the batch contains no labels: name the column of the masks labels'
             )
         # As the Trainer counts, on one device or (DataParallel) for each.
-        share = (
-            1.0
-            if num_items_in_batch is None
-            else labels.ne(-100).sum() / torch.as_tensor(num_items_in_batch).sum()
-        )
+        share: Tensor | float = 1.0
+        if num_items_in_batch is not None:
+            share = labels.ne(-100).sum() / torch.as_tensor(num_items_in_batch).sum()
 
         logits = foreground_logits(outputs, labels.shape[-2:])
         trains = torch.is_grad_enabled()

@@ -214,9 +214,9 @@ def _count(
                 if error.errno in OF_FULL_DISK:
                     raise  # no other map fares better
                 # Not a file of our own that holds what becomes of a map for a while.
-                file = (
-                    error.filename if error.filename in (str(pred), str(gt)) else pred
-                )
+                file = pred
+                if gt is not None and error.filename == str(gt):
+                    file = gt
                 counted.problems.append(
                     f'{file}: cannot be read, or what becomes of it not written '
                     f'({error.strerror or error})'

@@ -367,7 +367,7 @@ def _score(row: Reviewed) -> float:
 
 
 def proof(
-    rows: Sequence[Reviewed], seed: int = 0, groups: Sequence[int] | None = None
+    rows: Sequence[Reviewed], groups: Sequence[int] | None = None
 ) -> dict[str, tuple[float, ...]]:
     """Measure a review against its masks: each metric with its 95 % interval.
 
@@ -386,7 +386,7 @@ def proof(
     units = int(group_of_row.max(initial=-1)) + 1
     metrics = _metrics_of_proof(rows)
     drawn: dict[str, list[np.ndarray]] = {key: [] for key in metrics}
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     for _ in range(0, RESAMPLES, AT_ONCE):
         weights = draw_weights(units, AT_ONCE, rng)[:, group_of_row]
         for key, metric in metrics.items():
