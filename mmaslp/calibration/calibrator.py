@@ -16,6 +16,7 @@ from ..common.arguments import (
     check_choice,
     check_integer,
     check_number,
+    check_object,
     check_path,
     optional,
     reading,
@@ -430,9 +431,8 @@ class Calibrator:
                     raise ValueError(f'its {key} is {saved!r}, not {value!r}')
 
             for key in ('maps', 'mask_maps'):
-                content[key] = [
-                    (curve['knots'], curve['levels']) for curve in content[key]
-                ]
+                curves = [check_object(key, curve) for curve in content[key]]
+                content[key] = [(curve['knots'], curve['levels']) for curve in curves]
             if content['decisions'] is not None:
                 content['decisions'] = Decisions.from_dict(content['decisions'])
             return cls(**content)

@@ -19,6 +19,7 @@ from ..common.arguments import (
     check_bool,
     check_choice,
     check_number,
+    check_object,
     reading,
 )
 from ..common.arrays import ROUNDING
@@ -189,10 +190,10 @@ class Decisions:
     def from_dict(cls, plain: dict[str, Any]) -> 'Decisions':
         """Make what ``dataclasses.asdict`` gave; ValueError if it is anything else."""
         with reading('decisions'):
-            content = dict(plain)
+            content = check_object('it', plain)
             for key, (names, number) in _PREDICTORS.items():
                 if content[key] is not None:
-                    content[key] = Predictor(**content[key])
+                    content[key] = Predictor(**check_object(key, content[key]))
                     content[key].check(names, number)
 
             images = len(content['features'])

@@ -23,6 +23,7 @@ from ..common.arguments import (
     check_bool,
     check_choice,
     check_number,
+    check_object,
     check_path,
     reading,
 )
@@ -337,7 +338,7 @@ class PromptJudge:
         """Read what :meth:`save` wrote; ValueError if the file is anything else."""
         text = read_file(check_path('file', file), MAX_BYTES)
         with reading(f'{file} is not what PromptJudge.save wrote'):
-            content = dict(json.loads(text))
+            content = check_object('it', json.loads(text))
             for key, value in _HEAD.items():
                 check_choice(key, content.pop(key, None), (value,))
             judge = cls(**content)

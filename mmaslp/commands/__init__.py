@@ -19,7 +19,7 @@ from types import ModuleType
 
 from ..version import __version__
 from .arguments import CommandParser
-from .errors import exit_code_of, with_options
+from .errors import exit_code_of, interrupted, with_options
 
 __all__ = ['COMMANDS', 'main', 'run_command']
 
@@ -65,16 +65,11 @@ def run_command(
     name: str, argv: Sequence[str] | None = None, prog: str | None = None
 ) -> int:
     """Run one subcommand, under the name that its help shows."""
-    command = import_module(f'.{name.replace("-", "_")}', __name__)
-    parser = CommandParser(prog=prog or f'mmaslp {name}', description=command.__doc__)
-    command.add_arguments(parser)
-    parser.add_argument(
-        '--quiet',
-        action='store_true',
-        help='results, warnings and errors only, in logs too',
-    )
-    args = parser.parse_args(argv)
-    parser.check(args)
+    try:
+        command = import_module(f'.{name.replace("-", "_")}', __name__)
+        args = _parsed(command, argv, prog or f'mmaslp {name}')
+    except KeyboardInterrupt as stop:
+        return interrupted(stop, lambda: 'nothing was done yet')
 
     after_interrupt = getattr(command, 'after_interrupt', None)
     return exit_code_of(
@@ -83,6 +78,22 @@ def run_command(
         folder_of=partial(_folder_of, args),
         after_interrupt=after_interrupt and partial(after_interrupt, args),
     )
+
+
+def _parsed(
+    command: ModuleType, argv: Sequence[str] | None, prog: str
+) -> argparse.Namespace:
+    """Read the arguments of a command; a word that it does not know ends it."""
+    parser = CommandParser(prog=prog, description=command.__doc__)
+    command.add_arguments(parser)
+    parser.add_argument(
+        '--quiet',
+        action='store_true',
+        help='results, warnings and errors only, in logs too',
+    )
+    args = parser.parse_args(argv)
+    parser.check(args)
+    return args
 
 
 def _folder_of(args: argparse.Namespace) -> str | None:

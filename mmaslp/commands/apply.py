@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..common.options import MASKS
 from .arguments import add_map_options, map_reader
-from .groups import grouping
+from .groups import add_groups, grouping
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator
@@ -48,12 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='choose it by the false objects that an image may keep on average',
     )
-    parser.add_argument(
-        '--groups',
-        metavar='PATTERN',
-        help='with these three, which compare the maps with those of the fit: regular '
-        'expression of what names of one patient or video share, as in fit',
-    )
+    add_groups(parser)
     add_map_options(parser)
 
 
@@ -65,7 +60,6 @@ def run(args: argparse.Namespace) -> None:
     groups = grouping(args.groups)
     args.calibrator = file_of(args.calibrator)
     calibrator = Calibrator.load(args.calibrator)
-    _check_masks(args)
     least = _least_probability(args, calibrator)
     if groups is not None and least is None:
         raise ValueError(
@@ -129,13 +123,3 @@ def _print_cut(decisions: 'Decisions', least: float) -> None:
         f'that the network had found stayed, with {false:.2f} false ones an image '
         f'and a mean Dice of {dice:.3f}'
     )
-
-
-def _check_masks(args: argparse.Namespace) -> None:
-    """Refuse to leave objects out of other masks than those of the network."""
-    ways = (args.min_object_prob, args.keep_real, args.max_false)
-    if args.masks != 'keep' and any(way is not None for way in ways):
-        raise ValueError(
-            '--min-object-prob, --keep-real and --max-false leave objects out of '
-            'the masks of the network: give --masks keep'
-        )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import register_components
 from ..common.mistakes import about_config
+from ..common.options import RESAMPLES
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -223,6 +224,26 @@ def check_tables(outputs: Mapping[str, str | None]) -> None:
     for option, path in outputs.items():
         if path and path.lower().endswith(('.html', '.htm')):
             raise ValueError(f'{option} {path} is not a page: --report writes one')
+
+
+def add_calibrator(parser: argparse.ArgumentParser) -> None:
+    """Add the option of commands that need a calibrator."""
+    parser.add_argument(
+        '--calibrator',
+        required=True,
+        metavar='FILE',
+        help='file of `mmaslp fit`, or its folder',
+    )
+
+
+def add_resamples(parser: argparse.ArgumentParser) -> None:
+    """Add the number of resamples that intervals are taken from."""
+    parser.add_argument(
+        '--resamples',
+        type=int,
+        default=RESAMPLES,
+        help=f'resamples of the bootstrap; default {RESAMPLES}',
+    )
 
 
 def add_map_options(parser: argparse.ArgumentParser) -> None:

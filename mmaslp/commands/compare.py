@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from ..common.options import RESAMPLES
 from ..files.names import display_name, printable
-from .arguments import add_overwrite, check_tables
-from .groups import grouping
+from .arguments import add_overwrite, add_resamples, check_tables
+from .groups import add_groups, grouping
 
 if TYPE_CHECKING:
     from ..evaluation.comparison import Comparison
@@ -38,20 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='exit with 1 if one of these metrics is worse beyond chance; default: '
         'the metrics of the tables, oe and ue',
     )
-    add(
-        '--groups',
-        metavar='PATTERN',
-        help='regular expression of the part of a name that one patient or video has, '
-        'as in fit: patients count, and not images',
-    )
+    add_groups(parser)
     add('--json', metavar='FILE', help='write the comparison')
     add_overwrite(parser)
-    add(
-        '--resamples',
-        type=int,
-        default=RESAMPLES,
-        help=f'resamples of the bootstrap; default {RESAMPLES}',
-    )
+    add_resamples(parser)
 
 
 def run(args: argparse.Namespace) -> int:

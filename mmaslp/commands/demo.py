@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> None:
     from ..common.arguments import check_integer
     from ..report.diagrams import band_figure, save_figure
     from ..report.page import write_report
+    from ..report.tables import format_table
 
     check_integer('--epochs', args.epochs, at_least=1)
     check_integer('--seed', args.seed, at_least=0, below=2**32)
@@ -87,7 +88,8 @@ def run(args: argparse.Namespace) -> None:
     print()
     for sentence in _verdicts(results):
         print(f'{sentence}\n')
-    print(f'{_table(results)}\n')
+    measured = {result.model: result.metrics for result in results}
+    print(f'{format_table(measured, COLUMNS)}\n')
     print(f'comparison: {page}\nreview of {names[0]}: {review}\npicture: {picture}')
 
 
@@ -144,13 +146,6 @@ def _review(folder: Path, tested: Path, page: Path) -> None:
     print('\n$ mmaslp review', *words)
     if run_command('review', [*map(str, words)]):
         raise ValueError('mmaslp review failed; its message is above')
-
-
-def _table(results: 'Sequence[Result]') -> str:
-    """Lay out what was measured, a row for each model."""
-    from ..report.tables import format_table
-
-    return format_table({result.model: result.metrics for result in results}, COLUMNS)
 
 
 def _verdicts(results: 'Sequence[Result]') -> list[str]:

@@ -11,8 +11,14 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from .arguments import add_map_options, check_tables, judging_calibrator, map_reader
-from .groups import groups_by_name
+from .arguments import (
+    add_calibrator,
+    add_map_options,
+    check_tables,
+    judging_calibrator,
+    map_reader,
+)
+from .groups import add_groups, groups_by_name
 
 if TYPE_CHECKING:
     from ..calibration.sets import SetComparison
@@ -23,19 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
     add('maps', help='folder of maps, as the network gives them')
-    add(
-        '--calibrator',
-        required=True,
-        metavar='FILE',
-        help='file of `mmaslp fit`, or its folder',
-    )
+    add_calibrator(parser)
     add('--json', metavar='FILE', help='write the comparison')
-    add(
-        '--groups',
-        metavar='PATTERN',
-        help='regular expression of what names of one patient or video share, as in '
-        'fit: groups are compared, and not images',
-    )
+    add_groups(parser)
     add_map_options(parser)
 
 
@@ -45,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from ..common.outputs import check_outputs, write_output
     from ..evaluation.result import strict_json
     from ..files.map_pairs import MapFiles
-    from ..workflows.review import review_maps
+    from ..workflows.review import groups_of, review_maps
 
     check_tables({'--json': args.json})
     args.calibrator = file_of(args.calibrator)
@@ -54,10 +50,8 @@ def run(args: argparse.Namespace) -> int:
     groups = groups_by_name(args.groups, list(files.pairs))
     calibrator = judging_calibrator(args.calibrator)
     rows = review_maps(calibrator, files, reader=map_reader(args), workers=args.workers)
-    group_of_row = None
-    if groups is not None:
-        group_of_row = [groups[row.name] for row in rows]
-    comparison, _ = calibrator.compare_set([row.estimate for row in rows], group_of_row)
+    estimates = [row.estimate for row in rows]
+    comparison, _ = calibrator.compare_set(estimates, groups_of(rows, groups))
 
     _print(comparison, rows)
     if args.json:

@@ -41,37 +41,17 @@ _MEANINGS = {
         'an image or a mask is empty or damaged: `mmaslp prepare FOLDER` names it'
     ),
 }
-# What messages call an argument of a function, in backquotes, and the option for it.
-OPTIONS = {
-    'amp': '--amp',
-    'cfg_options': '--cfg-options',
-    'channel': '--channel',
-    'data': '--data',
+# Arguments of functions, as messages name them in backquotes, that are options too.
+_SAME_NAMES = """
+amp cfg_options channel data images key levels logits masks max_false max_value
+min_object_prob out out_prob overwrite report resume review sets show_dir
+test_ratio trust_checkpoint tta val_list val_ratio work_dir
+"""
+OPTIONS = {name: f'--{name.replace("_", "-")}' for name in _SAME_NAMES.split()}
+OPTIONS |= {
     'evals': '--eval',
-    'images': '--images',
-    'key': '--key',
     'keys': '--fail-if-worse',
-    'levels': '--levels',
     'limits': '--limit',
-    'logits': '--logits',
-    'masks': '--masks',
-    'max_false': '--max-false',
-    'max_value': '--max-value',
-    'min_object_prob': '--min-object-prob',
-    'out': '--out',
-    'out_prob': '--out-prob',
-    'overwrite': '--overwrite',
-    'report': '--report',
-    'resume': '--resume',
-    'review': '--review',
-    'sets': '--sets',
-    'show_dir': '--show-dir',
-    'test_ratio': '--test-ratio',
-    'trust_checkpoint': '--trust-checkpoint',
-    'tta': '--tta',
-    'val_list': '--val-list',
-    'val_ratio': '--val-ratio',
-    'work_dir': '--work-dir',
     'write_coco': '--coco',
     'write_volume': '--objects-out',
 }
@@ -102,7 +82,7 @@ def exit_code_of(
         with raising(signal.SIGTERM, KeyboardInterrupt(signal.SIGTERM)):
             return work() or DONE
     except KeyboardInterrupt as stop:
-        return _interrupted(stop, after_interrupt)
+        return interrupted(stop, after_interrupt)
     except BrokenPipeError:  # `mmaslp ... | head`: nobody reads any more
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -110,7 +90,7 @@ def exit_code_of(
     except Exception as error:
         before = error.__context__  # MMEngine takes an interrupt for a bad config
         if isinstance(before, KeyboardInterrupt):
-            return _interrupted(before, after_interrupt)
+            return interrupted(before, after_interrupt)
 
         return _report(error, config, folder_of())
 
@@ -136,7 +116,7 @@ def raising(number: int, error: BaseException, seconds: int = 0) -> Iterator[Non
         signal.signal(number, before)
 
 
-def _interrupted(
+def interrupted(
     stop: KeyboardInterrupt, after_interrupt: Callable[[], str] | None
 ) -> int:
     """Say what an interruption leaves; return the exit code."""

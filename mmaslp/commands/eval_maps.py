@@ -12,10 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..common.options import PROTOCOLS, RESAMPLES
+from ..common.options import PROTOCOLS
 from ..files.names import display_name, short_names
-from .arguments import CommandParser, add_map_options, check_tables, map_reader
-from .groups import grouping
+from .arguments import (
+    CommandParser,
+    add_map_options,
+    add_resamples,
+    check_tables,
+    map_reader,
+)
+from .groups import add_groups, grouping
 
 if TYPE_CHECKING:
     from ..evaluation.result import Result
@@ -48,18 +54,8 @@ def add_arguments(parser: CommandParser) -> None:
     )
     add_map_options(parser)
     add('--bins', type=int, default=10, help='default 10')
-    add(
-        '--resamples',
-        type=int,
-        default=RESAMPLES,
-        help=f'resamples of the bootstrap; default {RESAMPLES}',
-    )
-    add(
-        '--groups',
-        metavar='PATTERN',
-        help='regular expression of the part of a name that one patient or video has, '
-        'as in fit: intervals are over groups',
-    )
+    add_resamples(parser)
+    add_groups(parser)
     add(
         '--limit',
         action='extend',

@@ -1,5 +1,6 @@
 """``--groups``: the patient, video or place of each image, found in its name."""
 
+import argparse
 import re
 import signal
 from collections.abc import Callable, Sequence
@@ -13,6 +14,16 @@ MOST_SECONDS = 10
 
 # Numbers names by the group of each.
 Grouping = Callable[[Sequence[str]], Sequence[int]]
+
+
+def add_groups(parser: argparse.ArgumentParser) -> None:
+    """Add the option of commands that count groups of a fit."""
+    parser.add_argument(
+        '--groups',
+        metavar='PATTERN',
+        help='regular expression of what names of one patient or video share, as in '
+        'fit: these groups count, and not images',
+    )
 
 
 def grouping(text: str | None, fits: bool = False) -> Grouping | None:

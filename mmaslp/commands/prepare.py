@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     """Check, divide, and say how many images each part has."""
     from ..workflows.prepare import prepare_dataset
 
-    found = prepare_dataset(
+    prepared = prepare_dataset(
         args.root,
         args.layout,
         val_list=args.val_list,
@@ -49,18 +49,16 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         overwrite=args.overwrite,
     )
-    for part, names in found.parts.items():
-        listed = (
-            f'listed in {args.root}/{part}.txt'
-            if found.lists
-            else 'as divided (--overwrite divides lists anew, but not folders)'
-        )
+    for part, names in prepared.parts.items():
+        listed = 'as divided (--overwrite divides lists anew, but not folders)'
+        if prepared.lists:
+            listed = f'listed in {args.root}/{part}.txt'
         images = '1 image' if len(names) == 1 else f'{len(names)} images'
         print(f'{part}: {images}, {listed}')
 
-    number = sum(map(len, found.parts.values()))
-    if found.without_object:
-        print(f'{found.without_object} of {number} images contain no object')
+    number = sum(map(len, prepared.parts.values()))
+    if prepared.without_object:
+        print(f'{prepared.without_object} of {number} images contain no object')
     else:
         print(
             f'all {number} images contain an object: if the network will meet images '

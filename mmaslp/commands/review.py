@@ -9,16 +9,20 @@ Example:
 
 import argparse
 import math
-import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.names import display_name, some, warn_of_others
-from .arguments import add_map_options, check_tables, judging_calibrator, map_reader
-from .groups import groups_by_name
+from .arguments import (
+    add_calibrator,
+    add_map_options,
+    check_tables,
+    judging_calibrator,
+    map_reader,
+)
+from .groups import add_groups, groups_by_name
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator
@@ -42,12 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
     add('maps', help='folder of maps')
-    add(
-        '--calibrator',
-        required=True,
-        metavar='FILE',
-        help='file of `mmaslp fit`, or its folder',
-    )
+    add_calibrator(parser)
     add('--suffix', help='what map names have after the name of the mask: _prob')
     add('--out', metavar='FILE', help='a row for each image, the review (CSV)')
     add('--objects', metavar='FILE', help='how probable each object is (CSV)')
@@ -66,13 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='photographs or NIfTI scans of the same names, for --report and --coco',
     )
     add('--truth', metavar='DIR', help='folder of masks: measure the review')
-    add(
-        '--groups',
-        metavar='PATTERN',
-        help='regular expression of the part of a name that one patient or video has, '
-        'as in fit: groups are compared instead of images, and intervals of --truth '
-        'are over groups',
-    )
+    add_groups(parser)
     add('--labels', metavar='DIR', help='folder of masks, some of which may be wrong')
     add(
         '--suspects',
@@ -101,7 +94,12 @@ def run(args: argparse.Namespace) -> None:
     from ..calibration.calibrator import file_of
     from ..common.arguments import check_number
     from ..files.map_pairs import MapFiles
-    from ..workflows.review import ReviewOptions, compare_review, review_maps
+    from ..workflows.review import (
+        ReviewOptions,
+        add_extras,
+        compare_review,
+        review_maps,
+    )
 
     check_number('--smallest', args.smallest, at_least=0)
     check_number('--level', args.level, above=0, below=1)
@@ -110,19 +108,16 @@ def run(args: argparse.Namespace) -> None:
     args.calibrator = file_of(args.calibrator)
     _check_outputs(args, files)
     calibrator = judging_calibrator(args.calibrator)
-    review = partial(
-        review_maps,
-        maps=files,
-        reader=map_reader(args),
-        workers=args.workers,
-    )
+    reader = map_reader(args)
     options = ReviewOptions(
         level=args.level,
         smallest=args.smallest,
         extras=_extras(args, files),
         keep={'views': MOST_PICTURES},
     )
-    rows = review(calibrator, options=options)
+    rows = review_maps(
+        calibrator, files, reader=reader, options=options, workers=args.workers
+    )
     comparison, rows = compare_review(calibrator, rows, groups)
     verdict = (
         comparison or f'{_number(rows, groups)} are too few to compare with the fit.'
@@ -131,8 +126,9 @@ def run(args: argparse.Namespace) -> None:
     alarm = False
     if comparison is not None and comparison.alarm:
         alarm = True
+        options = _shown_without_probabilities(args, options, len(rows))
         silent = calibrator.withheld_by(comparison)
-        rows = _without_probabilities(args, files, rows, options, review, silent)
+        add_extras(silent, rows, files, options, reader=reader, workers=args.workers)
     _print_review(rows)
     if args.truth:
         _print_proof(rows, groups)
@@ -204,41 +200,25 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
     return extras
 
 
-def _without_probabilities(
-    args: argparse.Namespace,
-    files: 'MapFiles',
-    rows: 'list[Reviewed]',
-    options: 'ReviewOptions',
-    review: 'Callable[..., list[Reviewed]]',
-    calibrator: 'Calibrator',
-) -> 'list[Reviewed]':
-    """Make anew what came of what is withheld now, before the alarm rang."""
+def _shown_without_probabilities(
+    args: argparse.Namespace, options: 'ReviewOptions', images: int
+) -> 'ReviewOptions':
+    """What is made anew, since it shows what is withheld now that the alarm rings."""
     from ..files.object_volumes import write_volume
 
     extras = dict(options.extras)
+    extras.pop('coco', None)  # which is written of the rows
     if 'volumes' in extras:
         # The files that are there are those of the first pass.
         extras['volumes'] = partial(write_volume, args.objects_out, overwrite=True)
-    doubtful = files.only(row.name for row in rows[:MOST_PICTURES])
-
-    for some_files, names in ((files, ('volumes', 'suspects')), (doubtful, ('views',))):
-        anew = {name: extras[name] for name in extras if name in names}
-        if anew:
-            print(
-                f'Reads {len(some_files.pairs)} maps again, to show what does not '
-                'depend on the probabilities that are withheld.'
-            )
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore')  # all was said in the first pass
-                again = review(
-                    calibrator, maps=some_files, options=replace(options, extras=anew)
-                )
-            extras_of = {row.name: row.extras for row in again}
-            rows = [
-                replace(row, extras=row.extras | extras_of.get(row.name, {}))
-                for row in rows
-            ]
-    return rows
+    if [*extras] == ['views']:
+        images = min(images, MOST_PICTURES)
+    if extras:
+        print(
+            f'Reads {images} maps again, to show what does not depend on the '
+            'probabilities that are withheld.'
+        )
+    return replace(options, extras=extras)
 
 
 def _print_review(rows: 'list[Reviewed]') -> None:
@@ -267,12 +247,11 @@ def _print_review(rows: 'list[Reviewed]') -> None:
 def _print_proof(rows: 'list[Reviewed]', groups: dict[str, int] | None) -> None:
     from ..metrics.catalogue import metric_of
     from ..report.tables import number_text
-    from ..workflows.review import proof
+    from ..workflows.review import groups_of, proof
 
-    numbers = None
+    numbers = groups_of(rows, groups)
     units = ''
-    if groups is not None:
-        numbers = [groups[row.name] for row in rows]
+    if numbers is not None:
         units = f' over {len(set(numbers))} groups'
     print(f'\n{"measured against the masks":<32}{"":>8} 95 % interval{units}')
     for key, values in proof(rows, groups=numbers).items():

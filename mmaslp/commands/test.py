@@ -17,7 +17,7 @@ from .arguments import (
     check_tables,
     config_of_run,
 )
-from .groups import grouping
+from .groups import add_groups, grouping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,12 +56,7 @@ def add_arguments(parser: CommandParser) -> None:
         help='write an HTML report, and its JSON file next to it',
     )
 
-    add(
-        '--groups',
-        metavar='PATTERN',
-        help='regular expression of the part of a name that one patient or video has, '
-        'as in fit: intervals and comparisons are over groups',
-    )
+    add_groups(parser)
     add('--name', help='name of the model in the report; default: the config')
     add('--out', help='folder that the metrics write predictions to')
     add('--show-dir', help='folder for painted images')
@@ -203,12 +198,8 @@ def _check(
             '--groups needs the metrics of calibration: add --eval ece, or --review'
         )
     check_tables({'--review': args.review})
-    if args.review:
-        _need_decisions(calibrator)
-
-
-def _need_decisions(calibrator: 'Calibrator | None') -> None:
-    """Refuse a review without a calibrator that can say which masks to trust."""
+    if not args.review:
+        return
     if calibrator is None:
         raise ValueError(
             '--review needs a calibrator: add --calibrator FILE, and leave --raw '

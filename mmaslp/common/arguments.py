@@ -8,9 +8,8 @@ that is not empty for true.
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from numbers import Integral, Real
 from operator import ge, gt, le, lt
 from typing import Any, SupportsAbs, TypeVar
@@ -23,20 +22,6 @@ T = TypeVar('T')
 _LIMITS = dict(above=gt, at_least=ge, at_most=le, below=lt)
 # What is larger is not finite, such as 10**400.
 _MOST = sys.float_info.max
-
-
-@dataclass(frozen=True)
-class _Numbers:
-    """What an array of numbers is read as, and what it is afterwards."""
-
-    words: str
-    read_as: type | None
-    codes: str  # of the types that numpy may have found
-    dtype: type
-
-
-_REAL = _Numbers('numbers', read_as=float, codes='f', dtype=float)
-_WHOLE = _Numbers('whole numbers', read_as=None, codes='iu', dtype=np.int64)
 
 
 def check_number(name: str, value: Any, *, hint: str = '', **limits: float) -> float:
@@ -70,7 +55,10 @@ def check_path(name: str, value: Any) -> str:
     """Refuse an argument that is not the path of a file or folder; expand its ~."""
     if hasattr(value, '__fspath__'):
         value = os.fspath(value)
-    return os.path.expanduser(check_text(name, value))
+    path = check_text(name, value)
+    if '\0' in path:
+        raise _refusal(name, 'a path, which has no NUL character', path)
+    return os.path.expanduser(path)
 
 
 def check_text(name: str, value: Any) -> str:
@@ -87,6 +75,13 @@ def check_members(name: str, values: Any, member_type: type[T]) -> list[T]:
         wanted = f'a list of {member_type.__name__}, not an empty one'
         raise _refusal(name, wanted, values)
     return members
+
+
+def check_object(name: str, value: Any) -> dict[str, Any]:
+    """Refuse what a file holds if it is no object of JSON, with named fields."""
+    if not isinstance(value, Mapping):
+        raise _refusal(name, 'an object with named fields', value)
+    return dict(value)
 
 
 def given_logger(logger: Any = None) -> logging.Logger | logging.LoggerAdapter:
@@ -119,9 +114,8 @@ def check_array(
         high (ArrayLike): The largest, likewise.
         nan (bool): Whether some may be nan. Defaults to False.
     """
-    numbers = _WHOLE if number is int else _REAL
     try:
-        array = _array_of(values, shape, numbers)
+        array = _array_of(values, shape, number)
         usable = (array >= low) & (array <= high)
         if nan:
             usable |= np.isnan(array)
@@ -130,10 +124,9 @@ def check_array(
         fits = False
 
     if not fits:
-        raise ValueError(
-            f'{name} must be {numbers.words} in their range, of shape {shape}'
-        )
-    return array.astype(numbers.dtype)
+        words = 'whole numbers' if number is int else 'numbers'
+        raise ValueError(f'{name} must be {words} in their range, of shape {shape}')
+    return array.astype(np.int64 if number is int else float)
 
 
 @contextmanager
@@ -152,6 +145,8 @@ def reading(what: str) -> Iterator[None]:
         reason = str(error)
         if isinstance(error, KeyError):
             reason = f'it lacks {reason}'
+        elif isinstance(error, (AttributeError, TypeError)):
+            reason = f'a field of it is of another type ({reason})'
         raise ValueError(f'{what}: {reason}') from error
 
 
@@ -162,14 +157,14 @@ def optional(check: Callable[..., T], name: str, value: Any, **limits: Any) -> T
     return check(name, value, **limits)
 
 
-def _array_of(values: Any, shape: tuple[int, ...], numbers: _Numbers) -> np.ndarray:
+def _array_of(values: Any, shape: tuple[int, ...], number: type) -> np.ndarray:
     """Make an array; ValueError if its numbers or its shape are others."""
     if isinstance(values, (list, tuple)):
         for value in np.array(values, object).flat:
             _check_item(value)
-    array = np.asarray(values, numbers.read_as)
+    array = np.asarray(values, None if number is int else float)
     shaped = array.reshape(shape)
-    if array.size and array.dtype.kind not in numbers.codes:
+    if number is int and array.size and array.dtype.kind not in 'iu':
         raise ValueError('numbers of another type')
     if array.size and array.shape != shaped.shape:
         raise ValueError('another shape')

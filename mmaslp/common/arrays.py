@@ -25,7 +25,7 @@ REMEDY = (
 Map = TypeVar('Map', Tensor, np.ndarray)
 
 
-def matched(score: Tensor, label: Tensor, name: str = 'prob') -> Tensor:
+def shaped_as_label(score: Tensor, label: Tensor, name: str = 'prob') -> Tensor:
     """Give a map the shape of its labels."""
     if score.shape == label.shape:
         return score
@@ -222,10 +222,13 @@ def one_logit(scores: Tensor, axis: int = 1) -> Tensor:
     return scores.select(axis, 1) - scores.select(axis, 0)
 
 
-def pair_shapes(
+def one_logit_per_label(
     logits: Tensor, labels: Tensor, independent: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Bring both to one shape, ``(N, ...)``, or ``(N, C, ...)`` where independent."""
+    """Give logits and labels one shape, for a loss.
+
+    That is ``(N, ...)``, or ``(N, C, ...)`` where channels are ``independent``.
+    """
     _check_dense('logits', logits)
     _check_dense('labels', labels)
     if not logits.is_floating_point():
@@ -284,16 +287,6 @@ def known_pixels(labels: Tensor, ignore_index: int | None) -> Tensor:
     if labels.dtype in _BYTES and ignore_index not in _BYTES[labels.dtype]:
         return everywhere
     return labels != ignore_index
-
-
-def fill_ignored(values: Tensor, labelled: Tensor, logits: bool = False) -> Tensor:
-    """Put 0 where a pixel is ignored and its value cannot be used."""
-    if labelled.all():
-        return values
-    usable = ~values.isnan()
-    if not logits:
-        usable = (values >= 0) & (values <= 1)
-    return values.masked_fill(~(usable | labelled), 0.0)
 
 
 # Types that torch does not compute with, and what takes their place.

@@ -1,6 +1,7 @@
 """Bands of distance from the border of a mask."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -64,8 +65,8 @@ def border_cells(mask: Tensor, valid: Tensor | None = None) -> tuple[Tensor, int
     if valid is not None:
         high = high & valid
         low = low | ~valid
-    foreground = _largest_in_cells(high, cell) > 0
-    background = _least_in_cells(low, cell) < 1
+    foreground = _extreme_in_cells(high, cell, torch.amax, beyond=0) > 0
+    background = _extreme_in_cells(low, cell, torch.amin, beyond=1) < 1
     near = torch.stack([foreground, background])
     band = torch.full_like(near[0], len(BORDER_EDGES), dtype=torch.uint8)
     reached = 0
@@ -97,22 +98,15 @@ def _widen(cells: Tensor, cell: int, width: int) -> Tensor:
     return repeated.flatten(2)[..., :width]
 
 
-def _largest_in_cells(values: Tensor, cell: int) -> Tensor:
-    """Largest value in each cell: (N, H, W) to (N, H / s, W / s)."""
+def _extreme_in_cells(
+    values: Tensor, cell: int, extreme: Callable[[Tensor, int], Tensor], beyond: int
+) -> Tensor:
+    """Largest or least value in each cell: (N, H, W) to (N, H / s, W / s)."""
     if cell == 1:
         return values
-    lines, columns = lines_of_cells(values, cell, beyond=0)
+    lines, columns = lines_of_cells(values, cell, beyond)
     rows = int(lines.shape[1])
-    return lines.amax(2).view(-1, rows, columns, cell).amax(3)
-
-
-def _least_in_cells(values: Tensor, cell: int) -> Tensor:
-    """Least value in each cell: (N, H, W) to (N, H / s, W / s)."""
-    if cell == 1:
-        return values
-    lines, columns = lines_of_cells(values, cell, beyond=1)
-    rows = int(lines.shape[1])
-    return lines.amin(2).view(-1, rows, columns, cell).amin(3)
+    return extreme(extreme(lines, 2).view(-1, rows, columns, cell), 3)
 
 
 def lines_of_cells(values: Tensor, cell: int, beyond: int = 0) -> tuple[Tensor, int]:

@@ -4,6 +4,19 @@ One map is an image ``(H, W)`` or a volume ``(D, H, W)``, and a volume of one sl
 an image: :func:`kind_of` decides it for the whole package. Three axes are ``(D, H, W)``
 where a call takes one map, and ``(N, H, W)`` where it takes a batch; which of the two
 it takes is said in its docstring.
+
+Which class is made where:
+
+- :class:`ProbMap`, one map without labels: where a calibrator judges an image
+- :class:`LabelledMap`, one map beside its labels: where an image is measured or fitted
+- :class:`LabelledPlanes`, the planes of labelled maps: where a ``BandTable`` counts
+- :class:`PixelScores`, pixels without places: where a ``CalibrationHistogram`` counts
+- :class:`MapBatch`, maps of any batch: where a calibrator calibrates them
+
+A map on the disk is a :class:`~mmaslp.files.stored_maps.StoredMap`, and a folder of
+them :class:`~mmaslp.files.map_pairs.MapFiles`. Each brings values and labels to one
+shape by :func:`~mmaslp.common.arrays.shaped_as_label`; losses, whose channels may be
+two logits of one class, by :func:`~mmaslp.common.arrays.one_logit_per_label`.
 """
 
 import warnings
@@ -22,9 +35,8 @@ from .arrays import (
     check_foreground,
     check_places,
     checked,
-    fill_ignored,
-    matched,
     one_logit,
+    shaped_as_label,
     split_labels,
 )
 
@@ -298,7 +310,11 @@ class LabelledMap(ProbMap):
         """Put 0 where a pixel is ignored and its value cannot be used."""
         if self.valid is None:
             return self
-        return replace(self, values=fill_ignored(self.values, self.valid, self.logits))
+        usable = ~self.values.isnan()
+        if not self.logits:
+            usable = (self.values >= 0) & (self.values <= 1)
+        values = self.values.masked_fill(~(usable | self.valid), 0.0)
+        return replace(self, values=values)
 
     def cpu(self) -> 'LabelledMap':
         """Copy it to the CPU, if it is elsewhere."""
@@ -451,7 +467,7 @@ def _pair(
     """Values, foreground and valid pixels, of one shape; the values are not checked."""
     prob = as_floats(prob)
     label = as_tensor(label, 'label').to(prob.device)
-    prob = matched(prob, label)
+    prob = shaped_as_label(prob, label)
     label, valid = split_labels(label, ignore_index)
     check_foreground(prob, label, axis=1)
     if valid is not None and valid.any() and not label.any():

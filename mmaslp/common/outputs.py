@@ -41,7 +41,7 @@ def check_outputs(
         ValueError: An output is an input or a folder, or cannot be written to, or two
             of them are the same file.
     """
-    read = {_identity(_expanded(path)): path for path in inputs if path}
+    read = {_identity(_path_of(path)): path for path in inputs if path}
     first_name: dict[object, str] = {}  # by the file that it names
     folders: set[Path] = set()  # that were checked
     for option, path in _listed(outputs):
@@ -75,9 +75,10 @@ def _listed(
         if isinstance(value, (str, Path)):
             value = [value]
         for path in value:
+            expanded = _path_of(path, option)
             if str(path).endswith(os.sep):
-                raise ValueError(f'{option} {_expanded(path)} is a folder: name a file')
-            yield option, _expanded(path)
+                raise ValueError(f'{option} {expanded} is a folder: name a file')
+            yield option, expanded
 
 
 def _same_file(one: str, other: str, path: Path) -> str:
@@ -93,7 +94,7 @@ def check_output(path: str | Path, overwrite: bool = False, name: str = '') -> N
     An empty file, and what is not a file (/dev/null, a pipe), may be written to.
     """
     check_bool('overwrite', overwrite)
-    path = _expanded(path)
+    path = _path_of(path, name)
     if path.is_dir():
         raise ValueError(f'{name} {path} is a folder: name a file'.lstrip())
     empty = path.is_file() and not path.is_symlink() and not path.stat().st_size
@@ -123,7 +124,7 @@ def write_output(
     """
     if isinstance(content, str):
         content = content.encode()
-    target = Path(check_path('path', path))
+    target = _path_of(path)
     check_output(target, overwrite)
 
     with _naming(path):
@@ -144,7 +145,7 @@ def move_output(part: Path, path: str | Path, overwrite: bool = False) -> None:
         FileExistsError: A file is there already, and ``overwrite`` is False.
         OSError: It cannot be written; names the output.
     """
-    target = Path(check_path('path', path))
+    target = _path_of(path)
     check_output(target, overwrite)
     if _is_stream(target) or not _on_one_disk(part, _real(target)):
         write_output(target, part.read_bytes(), overwrite)
@@ -240,7 +241,7 @@ def resolved_folder(path: str | Path) -> Path:
     What is written beside it, under its name, lies beside the folder that is meant. A
     link stays one, unless ``..`` comes after it.
     """
-    folder = _expanded(path).absolute()
+    folder = _path_of(path).absolute()
     if '..' in folder.parts:
         return _real(folder)
     return folder
@@ -260,9 +261,8 @@ def _check_folder(folder: Path, read: Mapping[object, str | Path], name: str) ->
         raise ValueError(f'{name}: {there} is not a folder that can be written to')
 
 
-def _expanded(path: str | Path) -> Path:
-    # Path.expanduser() raises where there is no such user.
-    return Path(os.path.expanduser(path))
+def _path_of(path: str | Path, name: str = '') -> Path:
+    return Path(check_path(name or 'path', path))
 
 
 def _is_stream(path: Path) -> bool:

@@ -14,6 +14,7 @@ from ..common.arguments import (
     check_choice,
     check_members,
     check_number,
+    check_object,
     check_path,
     reading,
 )
@@ -158,21 +159,22 @@ class Result:
             ValueError: It is of another version, a part does not fit, or a metric is
                 not what the sums of the images give; also KeyError and TypeError.
         """
+        content = check_object('it', content)
         if content.get('format') != FORMAT:
             raise ValueError(
                 f'the format {content.get("format")!r} is not that of a result, or '
                 'of another version: evaluate the model again'
             )
-        settings = content['settings']
+        settings = check_object('settings', content['settings'])
         bins = check_bins(settings['bins'])
         check_choice('mode', settings['mode'], MODES)
         resamples = check_resamples(settings.get('resamples', 0))
 
-        images = ImageTable.from_json(content['images'], bins)
+        images = ImageTable.from_json(check_object('images', content['images']), bins)
         metrics = {key: content[key] for key in content if key not in _NO_METRICS}
         metrics = _metrics(metrics)
-        intervals = _intervals(content.get('intervals', {}))
-        positive = _metrics(content.get('positive', {}))
+        intervals = _intervals(_field(content, 'intervals'))
+        positive = _metrics(_field(content, 'positive'))
         check_metrics(images, metrics)
         check_intervals(images, intervals, resamples)
         if positive:
@@ -190,7 +192,7 @@ class Result:
             model=content['model'],
             dataset=content['dataset'],
             no_foreground=no_foreground,
-            measures=_numbers(content.get('measures', {}), at_least=0),
+            measures=_numbers(_field(content, 'measures'), at_least=0),
             files=[_file(entry) for entry in content.get('files', [])],
         )
 
@@ -233,6 +235,11 @@ def _metrics(values: dict[str, Any]) -> dict[str, float]:
     return numbers
 
 
+def _field(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """A field of a file that may be missing, by key."""
+    return check_object(name, content.get(name, {}))
+
+
 def _intervals(values: dict[str, Any]) -> dict[str, list[float]]:
     """Read intervals of a file; ValueError if one is none."""
     intervals = {}
@@ -246,6 +253,7 @@ def _intervals(values: dict[str, Any]) -> dict[str, list[float]]:
 
 def _file(entry: dict[str, Any]) -> dict[str, str]:
     """Read role, name and checksum of what was evaluated."""
+    entry = check_object('files', entry)
     return {key: str(entry[key]) for key in ('role', 'name', 'sha256')}
 
 

@@ -92,19 +92,23 @@ def write_coco(
         }
         if 'suspects' in row.extras:
             attributes['suspects'] = [
-                {'kind': each.kind, 'score': each.score, 'box': each.box.tolist()}
-                for each in row.extras['suspects']
-                if each.score > 0
+                {
+                    'kind': suspect.kind,
+                    'score': suspect.score,
+                    'box': suspect.box.tolist(),
+                }
+                for suspect in row.extras['suspects']
+                if suspect.score > 0
             ]
         images.append({'id': place, **image, 'attributes': _told(attributes)})
 
         table = row.objects
-        for k, own in enumerate(encoded):
+        for k, outline in enumerate(encoded):
             annotation = {
                 'id': len(annotations) + 1,
                 'image_id': place,
                 'category_id': CATEGORY['id'],
-                **own,
+                **outline,
                 'score': float(table.probability[k]),
             }
             attributes = {'object': int(table.label[k]), 'mean_p': float(table.mean[k])}

@@ -42,19 +42,17 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
         image = Image.open(file, formats=_FORMATS)
         image.load()
         turned = image.getexif().get(_ORIENTATION, 1) != 1
-        found = getattr(image, 'n_frames', 1)  # looks for the next page of a TIFF
+        pages = getattr(image, 'n_frames', 1)  # looks for the next page of a TIFF
     except Exception as error:  # PIL raises a dozen types on broken files
-        reason = (
-            'it is empty, or of another format'  # Pillow names the stream
-            if isinstance(error, UnidentifiedImageError)
-            else getattr(error, 'strerror', None) or error
-        )
+        reason = getattr(error, 'strerror', None) or error
+        if isinstance(error, UnidentifiedImageError):  # which names the stream
+            reason = 'it is empty, or of another format'
         raise ValueError(
             f'cannot be read as an image ({reason}): write or fetch it again'
         ) from error
 
-    if frames is not None and found != frames:
-        raise ValueError(f'has {found} frames, and one is read: save each as a file')
+    if frames is not None and pages != frames:
+        raise ValueError(f'has {pages} frames, and one is read: save each as a file')
     if frames is not None and turned:
         raise ValueError('its EXIF data turns it when it is shown: save it as it lies')
     return image

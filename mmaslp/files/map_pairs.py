@@ -65,7 +65,10 @@ def pair_files(
 def list_maps(folder: str | Path, suffix: str, problems: list[str]) -> dict[str, Path]:
     """List the maps of a folder, see :func:`list_files`."""
     suffixes = [suffix.lower() + ending for ending in MAP_SUFFIXES]
-    return _list(_MapFolder(folder, suffixes, 'map'), problems)
+    entries = _entries(folder)
+    nnunet = _NNUNetOutput.of(folder, entries)
+    maps = [path for path in entries if not nnunet.describes_a_map(path)]
+    return _by_stem(folder, maps, suffixes, 'map', problems, nnunet)
 
 
 def list_files(
@@ -76,126 +79,97 @@ def list_files(
     All other entries are problems, and ``what`` is their word. Stems are in Unicode's
     form NFC: the file systems of macOS write NFD.
     """
-    return _list(_Folder(folder, suffixes, what), problems)
+    return _by_stem(folder, _entries(folder), suffixes, what, problems)
 
 
-class _Folder:
-    """A folder of files that are known by their endings.
+def _entries(folder: str | Path) -> list[Path]:
+    """What lies in a folder, but for hidden files and those of file managers."""
+    entries = []
+    for path in sorted(Path(folder).iterdir()):
+        if not path.name.startswith('.') and path.name.lower() not in LITTER:
+            entries.append(path)
+    return entries
 
-    Args:
-        folder (str | Path): Where it is.
-        suffixes (Sequence[str]): The endings.
-        what (str): What such a file is, in messages.
+
+@dataclass(frozen=True)
+class _NNUNetOutput:
+    """What nnU-Net writes beside its maps, as far as it lies in a folder.
+
+    Attributes:
+        maps (set[str]): Stems of .npz files.
+        labels (set[str]): Stems of files that may be masks.
+        endings (tuple[str, ...]): Of files that belong to a map, if there is one.
     """
 
-    def __init__(self, folder: str | Path, suffixes: Sequence[str], what: str) -> None:
-        self.folder = folder
-        self.suffixes = suffixes
-        self.what = what
-        self.endings = f'known endings are {", ".join(suffixes)}'
-        self.entries: list[Path] = []
-        for path in sorted(Path(folder).iterdir()):
-            name = path.name.lower()
-            if not name.startswith('.') and name not in LITTER:
-                self.entries.append(path)
+    maps: set[str]
+    labels: set[str]
+    endings: tuple[str, ...]
 
-    def suffix(self, path: Path) -> str | None:
-        """The ending of a file, None of one that is not known."""
-        for suffix in self.suffixes:
-            if path.name.lower().endswith(suffix):
-                return suffix
-        return None
+    @classmethod
+    def of(cls, folder: str | Path, entries: Sequence[Path]) -> '_NNUNetOutput':
+        """Look for it among the entries of a folder."""
+        maps = {path.stem for path in entries if suffix_of(path) == '.npz'}
+        labels = {
+            stem_of(path) for path in entries if path.name.endswith(LABEL_ENDINGS)
+        }
+        endings: tuple[str, ...] = BESIDE_NPZ
+        if maps and find_dataset(folder):
+            endings += LABEL_ENDINGS
+        return cls(maps, labels, endings)
 
-    def belongs_to_another(self, path: Path) -> bool:
-        """Whether a file comes with one of the others, and is none itself."""
-        return False
-
-    def fault(self, path: Path) -> str:
-        """What is wrong with a file whose ending is known; '' if nothing is."""
-        return ''
-
-    def hint_of_ending(self, path: Path) -> str:
-        """What to do about a file whose ending is not known."""
-        return ''
-
-    def hint_of_twin(self, stem: str) -> str:
-        """What to do about two files of one stem."""
-        return ''
-
-
-class _MapFolder(_Folder):
-    """A folder of maps, which may be of nnU-Net, with what it writes beside them."""
-
-    def __init__(self, folder: str | Path, suffixes: Sequence[str], what: str) -> None:
-        super().__init__(folder, suffixes, what)
-        self.npz = {path.stem for path in self.entries if suffix_of(path) == '.npz'}
-        self.labels = set()
-        for path in self.entries:
-            if path.name.endswith(LABEL_ENDINGS):
-                self.labels.add(stem_of(path))
-        self.beside: tuple[str, ...] = BESIDE_NPZ
-        if self.npz and find_dataset(folder):
-            self.beside += LABEL_ENDINGS
-
-    def belongs_to_another(self, path: Path) -> bool:
-        """See :class:`_Folder`."""
+    def describes_a_map(self, path: Path) -> bool:
+        """Whether a file belongs to a map, or to all, and is none itself."""
         name = path.name.lower()
-        if not self.npz or not name.endswith(self.beside):
+        if not self.maps or not name.endswith(self.endings):
             return False
-        # nnU-Net describes all maps in JSON; the rest belongs to one of them.
-        return name.endswith('.json') or stem_of(path) in self.npz
+        return name.endswith('.json') or stem_of(path) in self.maps
 
-    def fault(self, path: Path) -> str:
-        """See :class:`_Folder`."""
-        of_nnunet = bool(self.npz & self.labels)
-        if of_nnunet and path.name.lower().endswith(LABEL_ENDINGS):
-            return f'a mask without its map; {PREDICT_NPZ}'
-        return ''
-
-    def hint_of_ending(self, path: Path) -> str:
-        """See :class:`_Folder`."""
-        is_beside_npz = path.name.lower().endswith(BESIDE_NPZ[:2])
-        return f'; {PREDICT_NPZ}' if is_beside_npz else ''
-
-    def hint_of_twin(self, stem: str) -> str:
-        """See :class:`_Folder`."""
-        return f'; {DATASET_NPZ}' if stem in self.npz else ''
+    def is_lone_mask(self, path: Path) -> bool:
+        """Whether a file is a mask where the maps of other ones lie."""
+        is_label = path.name.lower().endswith(LABEL_ENDINGS)
+        return is_label and not self.maps.isdisjoint(self.labels)
 
 
-def _list(folder: _Folder, problems: list[str]) -> dict[str, Path]:
-    """List the files of a folder by stem; what is none of them is a problem."""
+def _by_stem(
+    folder: str | Path,
+    entries: Sequence[Path],
+    suffixes: Sequence[str],
+    what: str,
+    problems: list[str],
+    nnunet: _NNUNetOutput | None = None,
+) -> dict[str, Path]:
+    """Files by stem; an entry that is none of them is a problem."""
+    endings = f'known endings are {", ".join(suffixes)}'
     files: dict[str, Path] = {}
-    for path in folder.entries:
-        if folder.belongs_to_another(path):
-            continue
+    for path in entries:
+        suffix = _ending(path, suffixes)
+        stem = normalize('NFC', path.name[: len(path.name) - len(suffix)])
         if path.is_dir():
-            problems.append(
-                f'{path}: a folder among the {folder.what}s; give that folder, '
-                'or move it away'
-            )
-            continue
-
-        suffix = folder.suffix(path)
-        if suffix is None:
-            hint = folder.hint_of_ending(path)
-            problems.append(f'{path}: not a {folder.what}; {folder.endings}{hint}')
-            continue
-
-        stem = normalize('NFC', path.name[: -len(suffix)])
-        fault = folder.fault(path)
-        if stem in files:
-            twin = files[stem].name
-            hint = folder.hint_of_twin(stem)
-            problems.append(f'{path}: the same name as {twin}{hint}')
-        elif fault:
-            problems.append(f'{path}: {fault}')
+            problem = f'a folder among the {what}s; give that folder, or move it away'
+        elif not suffix:
+            problem = f'not a {what}; {endings}'
+            if nnunet is not None and path.name.lower().endswith(BESIDE_NPZ[:2]):
+                problem += f'; {PREDICT_NPZ}'
+        elif stem in files:
+            problem = f'the same name as {files[stem].name}'
+            if nnunet is not None and stem in nnunet.maps:
+                problem += f'; {DATASET_NPZ}'
+        elif nnunet is not None and nnunet.is_lone_mask(path):
+            problem = f'a mask without its map; {PREDICT_NPZ}'
         else:
             files[stem] = path
+            continue
+        problems.append(f'{path}: {problem}')
+
     if not files and not problems:
-        raise ValueError(
-            f'{folder.folder}: contains no {folder.what}; {folder.endings}'
-        )
+        raise ValueError(f'{folder}: contains no {what}; {endings}')
     return files
+
+
+def _ending(path: Path, suffixes: Sequence[str]) -> str:
+    """The ending of a file; '' of one that is not known."""
+    name = path.name.lower()
+    return next((suffix for suffix in suffixes if name.endswith(suffix)), '')
 
 
 def find_photos(
@@ -292,18 +266,24 @@ def read_pair(
             f'{_size_text(slices)}: {advice}'
         )
 
-    grid = stored.grid
-    if grid is not None and is_nifti(gt):
-        of_mask = grid_of(gt, stored.is_reoriented)
-        shape = (1, *label.shape)[-3:]
-        is_turned = grid.orientation != of_mask.orientation
-        if is_turned or not grid.same_place(shape, of_mask, shape):
-            raise ValueError(
-                f'{stored.path}: its voxels are not in the same place as those of its '
-                f'mask {gt} ({_grid_text(grid)}, and {_grid_text(of_mask)}): save both '
-                'with the affine of their image'
-            )
+    _check_place(stored, gt, label.shape)
     return prob, slices
+
+
+def _check_place(stored: StoredMap, gt: Path, shape: tuple[int, ...]) -> None:
+    """Refuse a map and a mask of NIfTI that lie at different places in the patient."""
+    grid = stored.grid
+    if grid is None or not is_nifti(gt):
+        return
+    of_mask = grid_of(gt, stored.is_reoriented)
+    volume = (1, *shape)[-3:]
+    is_turned = grid.orientation != of_mask.orientation
+    if is_turned or not grid.same_place(volume, of_mask, volume):
+        raise ValueError(
+            f'{stored.path}: its voxels are not in the same place as those of its '
+            f'mask {gt} ({_grid_text(grid)}, and {_grid_text(of_mask)}): save both '
+            'with the affine of their image'
+        )
 
 
 def _check_no_map(prob: np.ndarray, pred: Path, gt: Path) -> None:

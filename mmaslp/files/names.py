@@ -65,8 +65,10 @@ def unpaired(
 
 def some(names: Sequence[str], most: int = 5) -> str:
     """List the first of some names, and say how many more there are."""
-    more = f', ... ({len(names) - most} more)' if len(names) > most else ''
-    return ', '.join(names[:most]) + more
+    listed = ', '.join(names[:most])
+    if len(names) > most:
+        listed += f', ... ({len(names) - most} more)'
+    return listed
 
 
 def warn_of_others(folder: Path, written: Iterable[Path]) -> None:

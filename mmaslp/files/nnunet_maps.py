@@ -12,6 +12,7 @@ from ..common.arguments import (
     check_array,
     check_choice,
     check_integer,
+    check_object,
     optional,
     reading,
 )
@@ -51,14 +52,10 @@ class NNUNetDataset:
 
         if len(meant) != 1:
             listed = ', '.join(f'{k} {name!r}' for k, name in names.items())
-            raise ValueError(
-                (
-                    'none of its foregrounds is named'
-                    if channel is None
-                    else f'channel {channel!r} is not one of its foregrounds'
-                )
-                + f': give one of {listed} (with `channel`)'
-            )
+            problem = f'channel {channel!r} is not one of its foregrounds'
+            if channel is None:
+                problem = 'none of its foregrounds is named'
+            raise ValueError(f'{problem}: give one of {listed} (with `channel`)')
         return meant[0]
 
 
@@ -84,7 +81,7 @@ def _read_dataset(place: Path, dataset: Stamp, plans: Stamp | None) -> NNUNetDat
         'the maps are not either, move them to another folder'
     )
     with reading(f'{place / "dataset.json"} {form}'):
-        labels = _json(place / 'dataset.json')['labels']
+        labels = check_object('labels', _json(place / 'dataset.json')['labels'])
         ignore = labels.pop('ignore', None)
         channels = {
             name: tuple(
@@ -114,7 +111,7 @@ def _read_dataset(place: Path, dataset: Stamp, plans: Stamp | None) -> NNUNetDat
 
 
 def _json(file: Path) -> dict:
-    return json.loads(read_file(file, MOST_TEXT))
+    return check_object('it', json.loads(read_file(file, MOST_TEXT)))
 
 
 def with_foreground(

@@ -248,13 +248,12 @@ def all_suspects(rows: Sequence[Reviewed]) -> list[tuple[Reviewed, Suspect]]:
 
     Only scores above 0 are suspicious: what is smaller is more likely right than not.
     """
-    found = [
-        (row, suspect)
-        for row in rows
-        for suspect in row.extras.get('suspects', ())
-        if suspect.score > 0
-    ]
-    return sorted(found, key=lambda pair: -pair[1].score)
+    suspects = []
+    for row in rows:
+        for suspect in row.extras.get('suspects', ()):
+            if suspect.score > 0:
+                suspects.append((row, suspect))
+    return sorted(suspects, key=lambda pair: -pair[1].score)
 
 
 def write_suspects(

@@ -112,18 +112,19 @@ class Grid:
 
         return self._of_array @ inv_ornt_aff(self._turn, shape)
 
+    def _turned_shape(self, shape: Sequence[int]) -> np.ndarray:
+        """``(3,)`` shape of the turned array of an array of this shape."""
+        return np.array(shape)[np.argsort(self._turn[:, 0])]
+
     def same_place(
         self, shape: Sequence[int], other: 'Grid', other_shape: Sequence[int]
     ) -> bool:
         """Whether the voxels of two arrays of these shapes lie at the same places."""
-        ours, theirs = (
-            np.array(size)[np.argsort(grid._turn[:, 0])]
-            for grid, size in ((self, shape), (other, other_shape))
-        )
-        if not np.array_equal(ours, theirs):
+        turned_shape = self._turned_shape(shape)
+        if not np.array_equal(turned_shape, other._turned_shape(other_shape)):
             return False
         apart = self._turned_affine(shape) - other._turned_affine(other_shape)
-        corners = np.array([[0, 0, 0, 1], [*ours, 1]])
+        corners = np.array([[0, 0, 0, 1], [*turned_shape, 1]])
         # Files keep float32: half a voxel may come as a little less.
         return bool(np.abs(corners @ apart.T).max() < 0.49 * min(self.spacing))
 
@@ -149,11 +150,9 @@ def side_text(axis: int, mm: float) -> str:
 
 def place_text(mm: np.ndarray) -> str:
     """Write a point in mm, such as ``'L 12.5, A 3.0, S 40.2'``; '-' of nan."""
-    return (
-        '-'
-        if np.isnan(mm).any()
-        else ', '.join(side_text(axis, value) for axis, value in enumerate(mm))
-    )
+    if np.isnan(mm).any():
+        return '-'
+    return ', '.join(side_text(axis, value) for axis, value in enumerate(mm))
 
 
 def grid_of(path: str | Path, reorient: bool = False) -> Grid:

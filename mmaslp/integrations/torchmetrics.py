@@ -8,7 +8,13 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from ..common.arguments import check_choice, check_integer, optional
-from ..common.arrays import ROUNDING, as_tensor, at_least_float32, known_pixels, matched
+from ..common.arrays import (
+    ROUNDING,
+    as_tensor,
+    at_least_float32,
+    known_pixels,
+    shaped_as_label,
+)
 from ..metrics.band_table import BandTable, band_scalars
 from ..metrics.bins import check_bins
 from ..metrics.catalogue import metric_of
@@ -50,11 +56,9 @@ class SumMetric(Metric):
     @property
     def higher_is_better(self) -> bool | None:
         """Whether a high metric is good; None of the dictionary, or if neither is."""
-        return (
-            {'higher': True, 'lower': False}.get(metric_of(self.metric).better)
-            if self.metric
-            else None
-        )
+        if self.metric is None:
+            return None
+        return {'higher': True, 'lower': False}.get(metric_of(self.metric).better)
 
     def values(self) -> dict[str, float]:
         """All metrics by name, in float64; nan without pixels."""
@@ -76,7 +80,7 @@ class SumMetric(Metric):
         """
         counter = self.counter()
         target = as_tensor(target, 'target')
-        preds = matched(as_tensor(preds, 'preds'), target, 'preds')
+        preds = shaped_as_label(as_tensor(preds, 'preds'), target, 'preds')
         prob = _probabilities(preds, target, self.ignore_index)
 
         counter.update(prob, target, self.ignore_index)

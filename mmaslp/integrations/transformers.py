@@ -369,11 +369,15 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self._evaluation = check_text('evaluation', evaluation)
         self._criterion = SelfCalibratingBCE(self.levels, ignore_index=ignore_index)
         self._nll = SelfCalibratingBCE(ignore_index=ignore_index)
-        self._table: BandTable | None = None
-        self._loader: Any = None
+        self._table: BandTable | None = None  # of the evaluation that is under way
+        self._loader: Any = (
+            None  # of the last evaluation, which the calibrator is fitted to
+        )
+        # Of the training, from its begin on.
+        self._training = False  # whether it is under way
+        self._called = False  # whether it has called the loss
         self._model: nn.Module | None = None
-        self._training = self._called = False
-        self._file = Path()  # of the calibrator
+        self._file = Path()  # of its calibrator
 
     def loss(
         self,
@@ -398,11 +402,9 @@ class SelfCalibration(TrainerCallback, ExportableState):
                 'the batch contains no labels: name the column of the masks labels'
             )
         # As the Trainer counts, on one device or (DataParallel) for each.
-        share = (
-            1.0
-            if num_items_in_batch is None
-            else labels.ne(-100).sum() / torch.as_tensor(num_items_in_batch).sum()
-        )
+        share: Tensor | float = 1.0
+        if num_items_in_batch is not None:
+            share = labels.ne(-100).sum() / torch.as_tensor(num_items_in_batch).sum()
 
         logits = foreground_logits(outputs, labels.shape[-2:])
         trains = torch.is_grad_enabled()
@@ -434,34 +436,17 @@ class SelfCalibration(TrainerCallback, ExportableState):
     def _levels_state(self) -> dict[str, Any]:
         return {} if self.session is None else self.session.state_dict()
 
+    # The order of the hooks in a training: on_train_begin; after each step on_step_end;
+    # in each evaluation on_log, then on_evaluate; on_train_end.
+
     def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
-        """Check the schedule; take the levels from the checkpoint, if there is one."""
+        """Check the training; take the levels from the checkpoint, if there is one."""
         file = Path(args.output_dir) / CALIBRATOR_FILE
-        trained = any(file.parent.glob('checkpoint-*')) or (
-            self.calibrator is not None and file == self._file
-        )
-        if self._calibrators and file.exists() and not trained:
-            raise FileExistsError(
-                f'{file} exists already, next to no checkpoint: it is yours, or '
-                "of a training with save_strategy='no'. Move or delete it, or name "
-                'another output_dir'
-            )
+        self._check_file(file)
         if getattr(model, '_mmaslp_calibrated', False):
             raise ValueError('the model is calibrated: load it anew, then train')
-
-        self._file = file
-        self._table = None
-        self._training = True
-        self._called = False
-        self._model = model
         name = type(self).__name__
-        kept = state.stateful_callbacks.get(name, {})
-        if isinstance(kept, list):
-            raise ValueError(
-                'the Trainer has two SelfCalibrations: give it one, whose loss is its '
-                'compute_loss_func'
-            )
-        saved = kept.get('attributes', {})
+        saved = _saved_state(state, name)
         if state.global_step and not same_weights(model, saved.get('fingerprint')):
             raise ValueError(
                 'the Trainer has not loaded all weights of the checkpoint, as names in '
@@ -469,22 +454,42 @@ class SelfCalibration(TrainerCallback, ExportableState):
                 'model from the checkpoint with from_pretrained, then resume'
             )
 
+        self._file = file
+        self._table = None
+        self._training = True
+        self._called = False
+        self._model = model
+        self._check_evaluations(args, state)
+        if self.session is not None:
+            self.session.load_state_dict(saved if state.global_step else self._first)
+        state.stateful_callbacks.setdefault(name, self.state())
+
+    def _check_file(self, file: Path) -> None:
+        """Refuse to replace a calibrator that no training of this folder has made."""
+        if self._calibrators is None or not file.exists():
+            return
+        is_ours = self.calibrator is not None and file == self._file
+        if not is_ours and not any(file.parent.glob('checkpoint-*')):
+            raise FileExistsError(
+                f'{file} exists already, next to no checkpoint: it is yours, or '
+                "of a training with save_strategy='no'. Move or delete it, or name "
+                'another output_dir'
+            )
+
+    def _check_evaluations(self, args: Any, state: Any) -> None:
+        """Refuse too few evaluations for the levels, or none for the calibrator."""
         if self.session is not None:
             remedy = (
                 "give TrainingArguments eval_strategy='steps' and lower eval_steps, or "
                 'more steps; or SelfCalibration levels=None'
             )
-            self.session.plan(evaluations_before_end(args, state)).check(
-                remedy, self.session.logger
-            )
-            self.session.load_state_dict(saved if state.global_step else self._first)
+            plan = self.session.plan(evaluations_before_end(args, state))
+            plan.check(remedy, self.session.logger)
         elif self._calibrators is not None and args.eval_strategy == 'no':
             raise ValueError(
                 'a calibrator is fitted to the evaluation set: give TrainingArguments '
                 "eval_strategy='epoch', or SelfCalibration calibrator=False"
             )
-
-        state.stateful_callbacks.setdefault(name, self.state())
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         """Refuse a Trainer that does not call the loss."""
@@ -535,13 +540,8 @@ class SelfCalibration(TrainerCallback, ExportableState):
         self._training = False
         if self.session is not None:
             self.session.end_training()
-        best = state.best_model_checkpoint
-        if args.load_best_model_at_end and best and isinstance(model, PreTrainedModel):
-            whole = type(model).from_pretrained(best)
-            # The Trainer may have loaded a part of them: see `on_train_begin`.
-            if not same_weights(model, fingerprint_of(whole)):
-                model.load_state_dict(whole.state_dict())
-
+        if args.load_best_model_at_end and state.best_model_checkpoint:
+            _load_whole(model, state.best_model_checkpoint)
         if self._calibrators is None or self._loader is None:
             return
 
@@ -559,6 +559,26 @@ class SelfCalibration(TrainerCallback, ExportableState):
         if self._training and self.session is not None:
             values |= self.session.scalars()
         return {f'{prefix}_{name}': value for name, value in values.items()}
+
+
+def _saved_state(state: Any, name: str) -> dict[str, Any]:
+    """What the callback of a name has saved in a checkpoint, see `state`."""
+    kept = state.stateful_callbacks.get(name, {})
+    if isinstance(kept, list):
+        raise ValueError(
+            'the Trainer has two SelfCalibrations: give it one, whose loss is its '
+            'compute_loss_func'
+        )
+    return kept.get('attributes', {})
+
+
+def _load_whole(model: Any, checkpoint: str) -> None:
+    """Load weights of a checkpoint of which the Trainer may have loaded a part."""
+    if not isinstance(model, PreTrainedModel):
+        return
+    whole = type(model).from_pretrained(checkpoint)
+    if not same_weights(model, fingerprint_of(whole)):
+        model.load_state_dict(whole.state_dict())
 
 
 def _prefix(metrics: Mapping[str, Any]) -> str | None:

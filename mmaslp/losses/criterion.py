@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..common.arguments import check_choice, check_integer, check_number, reading
-from ..common.arrays import LabelWatch, pair_shapes, split_labels
+from ..common.arrays import LabelWatch, one_logit_per_label, split_labels
 from .functional import image_margin, sc_bce_per_image, sc_bce_per_pixel
 from .perturbations import Perturbation, resolve_perturbation
 from .targets import Levels, PerturbedByImage, Sample, Target
@@ -225,7 +225,7 @@ class SelfCalibratingBCE(nn.Module):
                 'pixels are pixel_weight=...'
             )
 
-        values, labels = pair_shapes(logits, labels, self.channels is not None)
+        values, labels = one_logit_per_label(logits, labels, self.channels is not None)
         labels, valid = split_labels(labels, ignore_index)
         self.watch.see(logits, labels, valid)
         if self.training:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.arguments import check_array, check_text
+from ..common.arguments import check_array, check_object, check_text
 from ..common.bands import BORDER_EDGES, NUM_BANDS
 from .band_table import BORDERS, BandTable
 from .bins import BinTable, Columns
@@ -140,10 +140,10 @@ class ImageTable(Columns):
 
         images = cls(names, table, nll, brier)
         if 'bands' in columns:
-            sums = _band_sums(columns['bands'], pixels)
+            sums = _band_sums(check_object('bands', columns['bands']), pixels)
             images = replace(images, band_sums=sums)
         if 'masks' in columns:
-            masks = MaskTable.from_json(columns['masks'], pixels)
+            masks = MaskTable.from_json(check_object('masks', columns['masks']), pixels)
             images = replace(images, masks=masks)
         if 'checksums' in columns:
             checksums = check_array('checksums', columns['checksums'], (size,), int)

@@ -75,7 +75,7 @@ def page_outputs(
 ) -> dict[str, str | Path | None]:
     """What a page writes, as :func:`~mmaslp.common.outputs.check_outputs` takes it."""
     if not page:
-        return {option: page, f'{option} (JSON)': None}
+        return {}
     if not str(page).lower().endswith(('.html', '.htm')):
         raise ValueError(f'{option} {page}: a page is a file that ends with .html')
     return {option: page, f'{option} (JSON)': json_beside(page)}
@@ -147,7 +147,10 @@ def report_html(
     diagrams = {}
     for place, group in enumerate(drawn):
         heading = f'{place + 1}. {group[0].result.dataset}'
-        diagrams[heading] = _charts_of_set(group, place)
+        charts = []
+        for row, member in enumerate(group):
+            charts.append(_charts(member, f'{place}-{row}'))
+        diagrams[heading] = charts
 
     intervals = 'Without intervals'
     if any(result.intervals for result in results):
@@ -226,14 +229,6 @@ def _measured(results: Sequence[Result]) -> set[str]:
     for result in results:
         measured |= result.metrics.keys() - result.undirected
     return measured
-
-
-def _charts_of_set(group: Sequence[Measured], place: int) -> list[list[Markup]]:
-    """Diagrams of every model of a set."""
-    charts = []
-    for row, member in enumerate(group):
-        charts.append(_charts(member, f'{place}-{row}'))
-    return charts
 
 
 def _charts(member: Measured, place: str) -> list[Markup]:

@@ -144,7 +144,7 @@ def _check_masks(
     check_number('min_object_prob', min_object_prob, at_least=0, at_most=1)
     if masks != 'keep':
         raise ValueError(
-            '`min_object_prob` leaves objects out of the masks of the network: give '
+            'objects can be left out of the masks of the network alone: give '
             "`masks='keep'`"
         )
     calibrator.check_objects()

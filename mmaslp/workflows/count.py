@@ -111,11 +111,11 @@ def _warn_of_copies(files: MapFiles, reader: MapReader) -> None:
     with_masks = {}
     for name, (path, mask) in files.pairs.items():
         if mask is not None:
-            with_masks[name] = [path]
+            with_masks[name] = path
 
     copies: dict[str, str] = {}
     for first, *others in find_copies(with_masks):
-        prob = reader.read(with_masks[first][0])
+        prob = reader.read(with_masks[first])
         if prob.min() < prob.max():
             copies |= dict.fromkeys(others, first)
     if copies:
@@ -201,9 +201,9 @@ def _count(
                 if error.errno in OF_FULL_DISK:
                     raise  # no other map fares better
                 # Not a file of our own that holds what becomes of a map for a while.
-                file = (
-                    error.filename if error.filename in (str(pred), str(gt)) else pred
-                )
+                file = pred
+                if gt is not None and error.filename == str(gt):
+                    file = gt
                 counted.problems.append(
                     f'{file}: cannot be read, or what becomes of it not written '
                     f'({error.strerror or error})'

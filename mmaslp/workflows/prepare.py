@@ -141,7 +141,7 @@ def _copies(paths: Mapping[str, Mapping[str, tuple[str, str]]]) -> str:
     files = {}
     for part, pairs in paths.items():
         for name, (image, _) in pairs.items():
-            files[os.path.join(part, name)] = [Path(image)]
+            files[os.path.join(part, name)] = Path(image)
 
     groups = find_copies(files)
     if not groups:

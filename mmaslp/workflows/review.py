@@ -1,6 +1,7 @@
 """Reviewing a folder of maps: what to expect of each image, and of its objects."""
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -101,50 +102,81 @@ def review_maps(
         if key in of_all and most < len(files.pairs):
             of_some[key] = of_all.pop(key)
 
-    review = partial(review_image, calibrator, logits=reader.logits)
-    new_reviews = partial(
-        _Reviews, partial(review, options=replace(options, extras=of_all))
+    review = partial(
+        review_image,
+        calibrator,
+        logits=reader.logits,
+        options=replace(options, extras=of_all),
     )
     reviews = count_files(
-        files, new_reviews, _Reviews.add, reader, workers=workers, what='reviewing'
+        files,
+        partial(_Reviews, review),
+        _Reviews.add,
+        reader,
+        workers=workers,
+        what='reviewing',
     )
     rows = most_doubtful_first(reviews.rows)
-
-    for key, make in of_some.items():
-        again = partial(review, options=replace(options, extras={key: make}))
-        doubtful = rows[: options.keep[key]]
-        _add_extras(doubtful, again, files, reader, workers)
+    of_doubtful = replace(options, extras=of_some)
+    add_extras(calibrator, rows, files, of_doubtful, reader=reader, workers=workers)
     return rows
 
 
-def _add_extras(
+def add_extras(
+    calibrator: Calibrator,
     rows: Sequence[Reviewed],
-    review: Callable[..., Reviewed],
     files: MapFiles,
-    reader: MapReader,
-    workers: int | None,
+    options: ReviewOptions,
+    *,
+    reader: MapReader = USUAL,
+    workers: int | None = 1,
 ) -> None:
-    """Review some maps again, for what is made of them alone."""
+    """Read reviewed maps again, for the extras that ``options`` name.
+
+    They take the place of what a row has under their names. With ``options.keep`` they
+    are made of the first rows only. The calibrator may tell less than that of the
+    review.
+    """
     jobs = []
-    for row in rows:
-        jobs.append(
-            joblib.delayed(_extras)(review, reader, row.name, *files.pairs[row.name])
-        )
-    for row, extras in zip(rows, joblib.Parallel(n_jobs=workers)(jobs)):
-        row.extras.update(extras)
+    for place, row in enumerate(rows):
+        extras = {}
+        for key, make in options.extras.items():
+            if place < options.keep.get(key, len(rows)):
+                extras[key] = make
+        if extras:
+            pred, truth = files.pairs[row.name]
+            of_row = replace(options, extras=extras)
+            jobs.append(
+                joblib.delayed(_extras)(
+                    calibrator, row.name, pred, truth, of_row, reader
+                )
+            )
+    for row, made in zip(rows, joblib.Parallel(n_jobs=workers)(jobs)):
+        row.extras.update(made)
 
 
 def _extras(
-    review: Callable[..., Reviewed],
-    reader: MapReader,
+    calibrator: Calibrator,
     name: str,
     pred: Path,
     truth: Path | None,
+    options: ReviewOptions,
+    reader: MapReader,
 ) -> dict[str, Any]:
+    """What is made of one map."""
     stored = StoredMap(pred)
     prob, label = read_pair(reader, stored, truth)
-    with naming(pred):
-        return review(name, prob, label, stored=stored).extras
+    with naming(pred), warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # all was said in the first pass
+        return review_image(
+            calibrator,
+            name,
+            prob,
+            label,
+            logits=reader.logits,
+            options=options,
+            stored=stored,
+        ).extras
 
 
 @dataclass
@@ -182,6 +214,30 @@ def review_image(
     Pixels of the mask that are 255 do not count. ``stored`` is where the map lies on
     disk, None of one in memory.
     """
+    image = _judged(calibrator, name, prob, label, logits, options, stored)
+    # Without the map, since processes send the table.
+    table = replace(image.objects, labels=np.zeros((0,) * prob.ndim, np.int32))
+    return Reviewed(
+        name,
+        image.estimate,
+        _as_stored(table, image.slice_axis),
+        mask_area=int(np.count_nonzero(mask_of(prob, logits))),
+        grid=image.grid,
+        truth=image.truth,
+        extras={key: make(image) for key, make in options.extras.items()},
+    )
+
+
+def _judged(
+    calibrator: Calibrator,
+    name: str,
+    prob: np.ndarray,
+    label: np.ndarray | None,
+    logits: bool,
+    options: ReviewOptions,
+    stored: StoredMap | None,
+) -> Judged:
+    """Say what to expect of a map and of its objects, and what is true."""
     path = Path()
     grid = None
     slice_axis = 0
@@ -199,20 +255,17 @@ def review_image(
         objects = _without_small(objects, smallest)
         estimate = replace(estimate, objects=len(objects))
 
-    p = prob
-    if logits:
-        p = expit(prob)
     mask = mask_of(prob, logits)
-
+    if logits:
+        prob = expit(prob)
     truth = None
     if label is not None:
-        labelled = LabelledMap.from_arrays(p, label, IGNORED)
+        labelled = LabelledMap.from_arrays(prob, label, IGNORED)
         truth = MaskTruth.of(labelled, mask, objects.labels, len(objects))
-
-    image = Judged(
+    return Judged(
         path,
         name,
-        p,
+        prob,
         objects,
         estimate,
         label=label,
@@ -221,21 +274,6 @@ def review_image(
         slice_axis=slice_axis,
         smallest=smallest,
         calibrator=calibrator,
-    )
-    made = {}
-    for key, make in options.extras.items():
-        made[key] = make(image)
-
-    # Without the map, since processes send the table.
-    table = replace(objects, labels=np.zeros((0,) * prob.ndim, np.int32))
-    return Reviewed(
-        name,
-        estimate,
-        _as_stored(table, slice_axis),
-        mask_area=int(np.count_nonzero(mask)),
-        grid=grid,
-        truth=truth,
-        extras=made,
     )
 
 
@@ -270,12 +308,9 @@ def compare_review(
     images to tell. ``groups`` has the number of the group of each name, such as its
     patient: groups are compared then.
     """
-    group_of_row = None
-    if groups is not None:
-        group_of_row = [groups[row.name] for row in rows]
     try:
         comparison, estimates = calibrator.compare_set(
-            [row.estimate for row in rows], group_of_row
+            [row.estimate for row in rows], groups_of(rows, groups)
         )
     except TooFewImages:
         return None, list(rows)
@@ -284,6 +319,15 @@ def compare_review(
         objects = comparison.objects(row.objects)
         compared.append(replace(row, estimate=estimate, objects=objects))
     return comparison, compared
+
+
+def groups_of(
+    rows: Sequence[Reviewed], groups: Mapping[str, int] | None
+) -> list[int] | None:
+    """The number of the group of each row; None without groups."""
+    if groups is None:
+        return None
+    return [groups[row.name] for row in rows]
 
 
 def range_said(rows: Sequence[Reviewed]) -> str:
@@ -323,7 +367,7 @@ def _score(row: Reviewed) -> float:
 
 
 def proof(
-    rows: Sequence[Reviewed], seed: int = 0, groups: Sequence[int] | None = None
+    rows: Sequence[Reviewed], groups: Sequence[int] | None = None
 ) -> dict[str, tuple[float, ...]]:
     """Measure a review against its masks: each metric with its 95 % interval.
 
@@ -342,7 +386,7 @@ def proof(
     units = int(group_of_row.max(initial=-1)) + 1
     metrics = _metrics_of_proof(rows)
     drawn: dict[str, list[np.ndarray]] = {key: [] for key in metrics}
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     for _ in range(0, RESAMPLES, AT_ONCE):
         weights = draw_weights(units, AT_ONCE, rng)[:, group_of_row]
         for key, metric in metrics.items():

@@ -69,6 +69,13 @@ def test_a_calibrator_that_cannot_be(path, value):
         Calibrator.from_dict(damaged(plain, path, value))
 
 
+@pytest.mark.parametrize('path', ['decisions.objects', 'decisions', 'maps.0'])
+def test_a_list_in_the_place_of_an_object_is_said(path):
+    plain = damaged(json.loads(json.dumps(JUDGING.to_dict())), path, [1])
+    with pytest.raises(ValueError, match=r'not a calibrator: .*must be an object'):
+        Calibrator.from_dict(plain)
+
+
 PROB = np.random.default_rng(0).random((8, 16, 16))
 LABEL = (PROB > 0.4).astype(np.uint8)
 MASKED = np.ma.masked_array(PROB, PROB > 0.5)

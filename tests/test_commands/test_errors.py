@@ -69,6 +69,15 @@ def test_signals(capsys, number):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_an_interrupt_while_arguments_are_read(capsys, monkeypatch):
+    def parse(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CommandParser, 'parse_args', parse)
+    assert main(['prepare', 'data']) == 130
+    assert capsys.readouterr().err == 'interrupted: nothing was done yet\n'
+
+
 def test_an_interrupt_that_mmengine_takes_for_a_bad_config(capsys):
     def dump():
         try:

@@ -165,6 +165,10 @@ def test_a_folder_is_not_a_file_and_a_home_of_nobody_is_a_name(tmp_path, monkeyp
         check_outputs({'--json': 'x/'})
     with pytest.raises(ValueError, match='is a folder'):
         write_output(tmp_path, 'a')
+    with pytest.raises(ValueError, match='path must be a path, which has no NUL'):
+        write_output('a\0b', 'a')
+    with pytest.raises(ValueError, match='--json must be a path, which has no NUL'):
+        check_outputs({'--json': 'a\0b'})
     check_outputs({'--json': '~nosuchuser/x'}, ['~nosuchuser/y'])
     write_output('~nosuchuser/x', 'a')
     assert (tmp_path / '~nosuchuser' / 'x').read_text() == 'a'

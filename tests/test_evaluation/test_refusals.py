@@ -9,7 +9,7 @@ import torch
 
 from mmaslp import Calibrator, fit_calibrator
 from mmaslp.evaluation.evaluator import Evaluator
-from mmaslp.evaluation.result import Result, strict_json
+from mmaslp.evaluation.result import Result, load_results, strict_json
 from mmaslp.evaluation.verdict import describe
 from mmaslp.metrics import ImageTable
 from mmaslp.metrics.objects import MaskTable
@@ -56,6 +56,18 @@ def test_a_result_that_cannot_be(path, value):
     assert Result.from_json(content).num_images == 2
     with pytest.raises((KeyError, TypeError, ValueError)):
         Result.from_json(damaged(content, path, value))
+
+
+FIELDS = ('settings', 'images', 'images.bands', 'images.masks', 'measures', 'positive')
+
+
+@pytest.mark.parametrize('path', FIELDS)
+def test_a_list_in_the_place_of_an_object_is_named(path, tmp_path):
+    file = tmp_path / 'r.json'
+    file.write_text(json.dumps(damaged(result(), path, [1])))
+    name = path.split('.')[-1]
+    with pytest.raises(ValueError, match=rf'r\.json: .*\): {name} must be an object'):
+        load_results(file)
 
 
 def test_a_model_whose_name_would_clear_the_screen(tmp_path, monkeypatch, capsys):

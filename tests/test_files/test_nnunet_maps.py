@@ -53,9 +53,12 @@ def test_regions_are_named_or_numbered(tmp_path):
     write_set(tmp_path, {'background': 0, 'tumour': 1})
     with pytest.raises(ValueError, match=r'case\.npz: its channels do not add up to 1'):
         MapReader().read(path)
-    (tmp_path / 'dataset.json').write_text('[]')
-    with pytest.raises(ValueError, match=r'dataset\.json is not of nnU-Net'):
-        MapReader().read(path)
+    for text in ('[]', '{"labels": []}'):
+        (tmp_path / 'dataset.json').write_text(text)
+        with pytest.raises(
+            ValueError, match=r'dataset\.json is not of nnU-Net.* must be an object'
+        ):
+            MapReader().read(path)
 
 
 @pytest.mark.parametrize(
