@@ -95,6 +95,14 @@ class BinTable(Columns):
         """``(..., B)`` share of the pixels, nan if there is none."""
         return ratio(self.count, np.expand_dims(self.total, -1))
 
+    def to_json(self) -> dict[str, list]:
+        """Return the sums by column, as JSON can hold them."""
+        return {
+            'count': self.count.tolist(),
+            'correct': self.correct.tolist(),
+            'conf': self.conf.tolist(),
+        }
+
     def pooled(self, weights: np.ndarray | None = None) -> 'BinTable':
         """Add up the images of a table of ``(I, ..., B)`` sums.
 

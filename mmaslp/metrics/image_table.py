@@ -94,9 +94,7 @@ class ImageTable(Columns):
         """Return the table by columns, as JSON can hold it."""
         columns = {
             'names': self.names,
-            'count': self.table.count.tolist(),
-            'correct': self.table.correct.tolist(),
-            'conf': self.table.conf.tolist(),
+            **self.table.to_json(),
             'nll': self.nll.tolist(),
             'brier': self.brier.tolist(),
         }
