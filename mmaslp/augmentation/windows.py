@@ -113,16 +113,9 @@ def _size_of(image: np.ndarray | Tensor) -> tuple[int, ...]:
     return image.shape[:2]
 
 
-def _copied(image: Map) -> Map:
-    """A copy of the same class, such as one of torchvision."""
-    if isinstance(image, Tensor):
-        return image.clone()
-    return image.copy()
-
-
 def _filled(image: Map, values: Map | int) -> Map:
-    """A copy that holds other values."""
-    copied = _copied(image)
+    """A copy of the same class, such as one of torchvision, that holds other values."""
+    copied = image.clone() if isinstance(image, Tensor) else image.copy()
     copied[...] = values
     return copied
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import PurePath
-from typing import Any
 
 import numpy as np
 
@@ -242,13 +241,8 @@ def compare_within(results: Sequence[Measured]) -> list[Comparison]:
 def baselines(measured: Measured, group: Sequence[Measured]) -> list[Measured]:
     """What a model is compared with: the first of its kind, and its raw one."""
     is_calibrated = measured.result.is_calibrated
-    alike, raw = [], []
-    for row in group:
-        if row.result.is_calibrated == is_calibrated:
-            alike.append(row)
-        if not row.result.is_calibrated:
-            raw.append(row)
-
+    alike = [row for row in group if row.result.is_calibrated == is_calibrated]
+    raw = [row for row in group if not row.result.is_calibrated]
     first = []
     if measured is not alike[0]:
         first = [alike[0]]
@@ -330,60 +324,36 @@ def _rows_of(
     return rows
 
 
-def _by_set_and_kind(row: Measured) -> Any:
-    return row.result.dataset, row.result.is_calibrated
-
-
-def _by_kind(row: Measured) -> Any:
-    return row.result.is_calibrated
-
-
-def _by_set_and_model(row: Measured) -> Any:
-    return row.result.dataset, row.result.model
-
-
-def _by_model(row: Measured) -> Any:
-    return row.result.model
-
-
-def _alone(row: Measured) -> Any:
-    """The same for all rows, which is of use where there is one."""
-    return None
-
-
 # What tells which rows of two files belong together, the first that does: a set is
-# named by its folder, which is another one for other images.
-KEYS: tuple[Callable[[Measured], Any], ...] = (
-    _by_set_and_kind,
-    _by_kind,
-    _by_set_and_model,
-    _by_model,
-    _alone,
+# named by its folder, which is another one for other images. Without anything, all rows
+# are alike, which is of use where there is one.
+KEYS = (
+    ('dataset', 'is_calibrated'),
+    ('is_calibrated',),
+    ('dataset', 'model'),
+    ('model',),
+    (),
 )
+
+
+def _by_key(rows: Sequence[Measured], names: Sequence[str]) -> dict[tuple, Measured]:
+    """Rows by some attributes of their results; of rows that are alike, the last."""
+    return {tuple(getattr(row.result, name) for name in names): row for row in rows}
 
 
 def match(
     rows: Sequence[Measured], others: Sequence[Measured], whole: bool = False
 ) -> list[tuple[Measured, Measured]]:
     """Pair the rows of two files that belong together."""
-    for key in KEYS:
-        first = {key(row): row for row in rows}
-        second = {key(row): row for row in others}
-        pairs = []
-        left_out = []
-        for value, row in first.items():
-            if value in second:
-                pairs.append((row, second[value]))
-            else:
-                left_out.append(row)
-        for value, row in second.items():
-            if value not in first:
-                left_out.append(row)
-
+    for names in KEYS:
+        first = _by_key(rows, names)
+        second = _by_key(others, names)
+        shared = [key for key in first if key in second]
         is_unique = len(first) == len(rows) and len(second) == len(others)
-        if is_unique and pairs:
-            _tell_left_out(left_out, whole)
-            return pairs
+        if is_unique and shared:
+            either = first | second
+            _tell_left_out([either[key] for key in either if key not in shared], whole)
+            return [(first[key], second[key]) for key in shared]
 
     raise ValueError(
         f'it is not clear which rows belong together: {_listed(rows)} / '
@@ -415,7 +385,7 @@ def by_images(rows: Sequence[Measured]) -> list[list[Measured]]:
     groups: dict[tuple, list[Measured]] = {}
     for row in rows:
         key = row.measured_on
-        while _has_model(groups.get(key, []), row.result.model):
+        while row.result.model in [other.result.model for other in groups.get(key, [])]:
             key = (*key, 'again')
         groups.setdefault(key, []).append(row)
 
@@ -430,29 +400,20 @@ def by_images(rows: Sequence[Measured]) -> list[list[Measured]]:
     return sets
 
 
-def _has_model(rows: Sequence[Measured], model: str) -> bool:
-    return any(row.result.model == model for row in rows)
-
-
 def _differing_masks(first: Measured, second: Measured) -> list[str]:
     """Names of images whose masks, or ignored pixels, differ between two results."""
     one = first.images
     other = second.images
-    with_checksums = one.checksums is not None and other.checksums is not None
-    before = _masks_by_name(one, with_checksums)
-    now = _masks_by_name(other, with_checksums)
-    return [name for name in before if before[name] != now.get(name, before[name])]
-
-
-def _masks_by_name(images: ImageTable, with_checksums: bool) -> dict[str, tuple]:
-    """What tells the mask of each image."""
-    masks: dict[str, tuple] = {}
-    for row, name in enumerate(images.names):
-        masks[name] = (images.num_pixels[row],)
-        if with_checksums:
-            assert images.checksums is not None
-            masks[name] += (images.checksums[row],)
-    return masks
+    names, here, there = np.intersect1d(
+        np.array(one.names, object),
+        np.array(other.names, object),
+        assume_unique=True,
+        return_indices=True,
+    )
+    differ = one.num_pixels[here] != other.num_pixels[there]
+    if one.checksums is not None and other.checksums is not None:
+        differ |= one.checksums[here] != other.checksums[there]
+    return names[differ].tolist()
 
 
 def _check_masks(first: Measured, second: Measured) -> None:

@@ -136,11 +136,11 @@ class Result:
             'num_pixels': self.num_pixels,
         }
         content |= self.metrics
-        content['bins'] = _columns(self.bins)
+        content['bins'] = self.bins.to_json()
         if self.bands:
             bands: dict[str, Any] = {'edges': list(BORDER_EDGES), 'unit': BAND_UNIT}
             for border, table in self.bands.items():
-                bands[border] = _columns(table) | band_columns(table)
+                bands[border] = table.to_json() | band_columns(table)
             content['bands'] = bands
 
         content['images'] = self.images.to_json()
@@ -215,14 +215,6 @@ _NO_METRICS = (
     'measures',
     'files',
 )
-
-
-def _columns(table: BinTable) -> dict[str, list]:
-    return {
-        'count': table.count.tolist(),
-        'correct': table.correct.tolist(),
-        'conf': table.conf.tolist(),
-    }
 
 
 def _metrics(values: dict[str, Any]) -> dict[str, float]:

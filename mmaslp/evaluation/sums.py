@@ -8,15 +8,13 @@ from math import isnan, nan
 
 import numpy as np
 
-from ..metrics.bins import BinTable, ratio
+from ..metrics.bins import BinTable, confidences_of_bins, ratio
 from ..metrics.bootstrap import resample
 from ..metrics.image_metrics import metrics_of_sums
 from ..metrics.image_table import ImageTable
 
 # By how much a number in a file may differ from that of its sums.
 LARGEST_ROUNDING = 1e-6
-# More than the width of a cell of the histogram.
-CELL = 1e-5
 # Resamples times images that are drawn again, which takes some seconds.
 MOST_DRAWN = 20_000_000
 # Errors in bins of any edges: at least the distance of the means over all pixels.
@@ -29,14 +27,12 @@ def check_metrics(images: ImageTable, metrics: Mapping[str, float]) -> None:
         _check_equal(key, metrics.get(key, nan), value)
 
     pooled = images.table.pooled()
-    pixels = int(pooled.total)
     least, most = _bounds_of_ks(pooled)
     _check_between('ks', metrics.get('ks', nan), least, most)
-    _check_means('', metrics)
     most = _largest_error(pooled)
     for key in ('ece_em', 'ece_sweep'):
-        _check_between(key, metrics[key], min(0.0, most), most)
-    _check_bins_of_sweep('sweep_bins', metrics.get('sweep_bins', nan), pixels)
+        _check_between(key, metrics.get(key, nan), 0.0, most)
+    _check_errors_and_bins('', metrics, int(pooled.total))
 
 
 def check_positive(
@@ -56,9 +52,7 @@ def check_positive(
     resolution = positive['brier_reliability'] + positive['brier_uncertainty']
     resolution -= positive['brier']
     _check_equal('positive resolution', positive['brier_resolution'], resolution)
-    _check_means('positive ', positive)
-    sweep_bins = positive.get('sweep_bins', nan)
-    _check_bins_of_sweep('positive sweep_bins', sweep_bins, pixels)
+    _check_errors_and_bins('positive ', positive, pixels)
 
 
 def check_intervals(
@@ -92,7 +86,7 @@ def _check_equal(key: str, stated: float, value: float) -> None:
 
 
 def _check_between(key: str, stated: float, least: float, most: float) -> None:
-    """Refuse a value that the sums do not allow; nan bounds are of no pixels."""
+    """Refuse a value that the sums do not allow; a bound of no pixels is nan."""
     if isnan(stated) and isnan(least + most):
         return
     if not least - LARGEST_ROUNDING <= stated <= most + LARGEST_ROUNDING:
@@ -102,38 +96,29 @@ def _check_between(key: str, stated: float, least: float, most: float) -> None:
         )
 
 
-def _check_means(mode: str, metrics: Mapping[str, float]) -> None:
-    """Refuse errors below the distance of mean confidence and accuracy."""
-    distance = abs(metrics['conf'] - metrics['acc'])
-    most = 1.0
-    if isnan(distance):
-        most = nan
-    for key in _AT_LEAST_OF_MEANS:
-        _check_between(mode + key, metrics.get(key, nan), distance, most)
+def _check_errors_and_bins(
+    mode: str, metrics: Mapping[str, float], pixels: int
+) -> None:
+    """Refuse errors and a number of bins that so many pixels do not have.
 
-
-def _check_bins_of_sweep(key: str, stated: float, pixels: int) -> None:
-    """Refuse what is no number of bins of so many pixels."""
-    most = float(pixels)
-    if not pixels:
-        most = nan
-    _check_between(key, stated, min(1.0, most), most)
-    if not isnan(stated) and stated % 1:
-        raise ValueError(f'{key} is {stated:g}, and no number of bins')
-
-
-def _edges(bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """``(B,)`` least and largest confidence of bins of equal width.
-
-    A cell of the histogram may lie across an edge.
+    No error is below the distance of mean confidence and accuracy.
     """
-    low = np.arange(bins) / bins
-    return low - CELL, low + 1 / bins + CELL
+    distance = abs(metrics['conf'] - metrics['acc'])
+    for key in _AT_LEAST_OF_MEANS:
+        _check_between(mode + key, metrics.get(key, nan), distance, 1.0)
+
+    sweep_bins = metrics.get('sweep_bins', nan)
+    most = nan  # of no pixels
+    if pixels:
+        most = float(pixels)
+    _check_between(f'{mode}sweep_bins', sweep_bins, 1.0, most)
+    if not isnan(sweep_bins) and sweep_bins % 1:
+        raise ValueError(f'{mode}sweep_bins is {sweep_bins:g}, and no number of bins')
 
 
 def _largest_error(pooled: BinTable) -> float:
     """At least the mean distance of a pixel's confidence from its outcome."""
-    low, high = _edges(len(pooled.count))
+    low, high = confidences_of_bins(len(pooled.count))
     wrong = pooled.count - pooled.correct
     most = wrong * high + pooled.correct * (1 - low)
     return float(ratio(most.sum(), pooled.total))
@@ -145,7 +130,7 @@ def _bounds_of_ks(pooled: BinTable) -> tuple[float, float]:
     At the edges the running sum of confidence less outcome is known. Between two edges
     wrong pixels raise it, and correct ones lower it.
     """
-    low, high = _edges(len(pooled.count))
+    low, high = confidences_of_bins(len(pooled.count))
     at_end = np.cumsum(pooled.conf - pooled.correct)
     at_start = np.concatenate([[0.0], at_end[:-1]])
 

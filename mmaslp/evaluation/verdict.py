@@ -60,35 +60,34 @@ class _Changes:
 
     Attributes:
         by_key (dict[str, Difference]): Of calibration and masks, with an interval.
-        gains (list[str]): Of these what is better beyond chance; also ``losses``.
+        certain (list[str]): Of these what differs beyond chance.
     """
 
     by_key: dict[str, Difference]
-    gains: list[str]
-    losses: list[str]
+    certain: list[str]
 
     @classmethod
     def of(cls, comparison: Comparison) -> '_Changes':
-        """Sort the changes of a comparison."""
-        changes = cls({}, [], [])
+        """Take them from a comparison."""
+        by_key = {}
+        certain = []
         for key in (*CALIBRATION, *MASKS):
             change = comparison.metrics.get(key)
             if change is not None and not isnan(change.low):
-                changes.by_key[key] = change
+                by_key[key] = change
                 if change.differs and _is_shown(change):
-                    changes._add_certain(key, change)
-        return changes
-
-    def _add_certain(self, key: str, change: Difference) -> None:
-        if is_better(key, change):
-            self.gains.append(key)
-        else:
-            self.losses.append(key)
+                    certain.append(key)
+        return cls(by_key, certain)
 
     @property
-    def certain(self) -> list[str]:
-        """list[str]: What differs beyond chance."""
-        return [key for key in self.by_key if key in self.gains or key in self.losses]
+    def gains(self) -> list[str]:
+        """list[str]: What is better beyond chance."""
+        return [key for key in self.certain if is_better(key, self.by_key[key])]
+
+    @property
+    def losses(self) -> list[str]:
+        """list[str]: What is worse beyond chance."""
+        return [key for key in self.certain if not is_better(key, self.by_key[key])]
 
     @property
     def is_any_shown(self) -> bool:
@@ -97,15 +96,14 @@ class _Changes:
 
     def largest(self, among: Sequence[str] = CALIBRATION) -> str | None:
         """Metric of the largest relative change in calibration; None of none."""
-        largest = None
-        size = -1.0
-        for key in CALIBRATION:
-            if key in among and key in self.by_key:
-                relative = _relative(self.by_key[key])
-                if relative > size:
-                    largest = key
-                    size = relative
-        return largest
+        keys = [key for key in CALIBRATION if key in among and key in self.by_key]
+        return max(keys, key=self._relative, default=None)
+
+    def _relative(self, key: str) -> float:
+        """Size of a change in [0, 1], the same both ways."""
+        change = self.by_key[key]
+        largest = max(abs(change.first), abs(change.second), 1e-12)
+        return abs(change.difference) / largest
 
 
 def _is_shown(change: Difference) -> bool:
@@ -300,11 +298,6 @@ def _names(comparison: Comparison) -> tuple[str, str]:
         network = comparison.second
         return f'{network} without it', f'{network} with its calibrator'
     return comparison.titles
-
-
-def _relative(change: Difference) -> float:
-    """Size of a change in [0, 1], the same both ways."""
-    return abs(change.difference) / max(abs(change.first), abs(change.second), 1e-12)
 
 
 def _values(keys: Sequence[str], changes: _Changes) -> str:

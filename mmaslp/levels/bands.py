@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from statistics import median_low
 from typing import Any
 
@@ -199,59 +199,40 @@ class Measured:
     @classmethod
     def load(cls, saved: dict[str, Any]) -> 'Measured':
         """Take it from a state; ValueError if that cannot have held it."""
-        measured = cls(
-            gaps=[_loaded(gap) for gap in saved['gaps']],
-            shares=[_loaded(share) for share in saved['shares']],
-            iou=_loaded(saved['iou']),
-            acc=_loaded(saved['acc']),
-        )
-        measured.check()
-        return measured
-
-    def check(self) -> None:
-        """Refuse what a state cannot have held."""
+        gaps = [_loaded(gap) for gap in saved['gaps']]
+        shares = [_loaded(share) for share in saved['shares']]
+        iou = _loaded(saved['iou'])
+        acc = _loaded(saved['acc'])
         bands = (NUM_BANDS,)
-        check_array('gaps', self.gaps, bands, low=-1, high=1, nan=True)
-        check_array('shares', self.shares, bands, low=0, high=1, nan=True)
-        metrics = [self.iou, self.acc]
-        check_array('iou and acc', metrics, (2,), low=0, high=1, nan=True)
+        check_array('gaps', gaps, bands, low=-1, high=1, nan=True)
+        check_array('shares', shares, bands, low=0, high=1, nan=True)
+        check_array('iou and acc', [iou, acc], (2,), low=0, high=1, nan=True)
+        return cls(gaps, shares, iou, acc)
 
 
 @dataclass(frozen=True)
-class BandFigures:
+class BandFigures(Measured):
     """What levels follow, of the metrics of a validation.
 
     Attributes:
         gaps (list[float]): Confidence - accuracy of each of the 5 bands of the
             predicted border, the band at the border first; nan without a pixel.
         shares (list[float]): Their shares of the pixels.
-        accuracies (list[float]): Their accuracies; nan without a pixel.
         iou (float): IoU of the foreground.
-        iou_se (float): Its standard error over images.
         acc (float): Accuracy of all pixels.
-        acc_se (float): Its standard error over images.
+        accuracies (list[float]): Those of the bands; nan without a pixel.
+        iou_se (float): Standard error of the IoU over images.
+        acc_se (float): Standard error of the accuracy over images.
     """
 
-    gaps: list[float]
-    shares: list[float]
     accuracies: list[float]
-    iou: float
     iou_se: float
-    acc: float
     acc_se: float
 
     @classmethod
     def of(cls, metrics: dict[str, Any]) -> 'BandFigures':
         """Take them from what :meth:`~mmaslp.metrics.BandTable.compute` returns."""
-        return cls(
-            gaps=metrics['gaps'],
-            shares=metrics['shares'],
-            accuracies=metrics['accuracies'],
-            iou=metrics['iou'],
-            iou_se=metrics['iou_se'],
-            acc=metrics['acc'],
-            acc_se=metrics['acc_se'],
-        )
+        return cls(**{field.name: metrics[field.name] for field in fields(cls)})
 
     @property
     def kept(self) -> Measured:

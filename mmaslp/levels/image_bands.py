@@ -1,7 +1,6 @@
 """Levels by band, shared out among the images by their errors."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,13 +23,6 @@ def weight_of(error: float, mean_error: float | None) -> float:
     if not mean_error:
         return 1.0
     return min(max(error / mean_error, LEAST_WEIGHT), MOST_WEIGHT)
-
-
-@dataclass
-class SharedWeights:
-    """Weights that the losses of one batch share, once the first has measured."""
-
-    weights: Tensor | None = None  # of the images, (N,)
 
 
 class ImageBandLevels(BandLevels):
@@ -82,7 +74,8 @@ class ImageBandLevels(BandLevels):
         self.listener: Callable[[Tensor], None] | None = None
         # Sum of the errors since the last validation, and their number.
         self.error_sums = torch.zeros(2, dtype=torch.float64)
-        self._shared: SharedWeights | None = None
+        self._is_sharing = False
+        self._shared: Tensor | None = None  # weights of the first loss of a batch
 
     def target(self, perturbed: PerturbedByImage) -> Target:
         """See :class:`~mmaslp.losses.Levels`."""
@@ -95,10 +88,12 @@ class ImageBandLevels(BandLevels):
         They are those of the first loss, which is to be that of the head that predicts:
         it alone is measured, so that the larger errors of auxiliary heads move nothing.
         """
-        self._shared = SharedWeights()
+        self._is_sharing = True
+        self._shared = None
 
     def end_batch(self) -> None:
         """Let every call of a loss measure its images again."""
+        self._is_sharing = False
         self._shared = None
 
     def weights_of(self, errors: Tensor) -> Tensor:
@@ -109,15 +104,12 @@ class ImageBandLevels(BandLevels):
         """
         if self._shared is None:
             self._take_in(errors)
-            return self._by_error(errors)
-
-        first = self._shared.weights
-        if first is None:
-            self._take_in(errors)
-            self._shared.weights = self._by_error(errors)
-            return self._shared.weights
-        if first.shape == errors.shape:
-            return first
+            weights = self._by_error(errors)
+            if self._is_sharing:
+                self._shared = weights
+            return weights
+        if self._shared.shape == errors.shape:
+            return self._shared
         return self._by_error(errors)  # of a head that leaves images out
 
     def _take_in(self, errors: Tensor) -> None:

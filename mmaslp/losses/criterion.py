@@ -11,7 +11,7 @@ from ..common.arguments import check_choice, check_integer, check_number, readin
 from ..common.arrays import LabelWatch, one_logit_per_label, split_labels
 from .functional import image_margin, sc_bce_per_image, sc_bce_per_pixel
 from .perturbations import Perturbation, resolve_perturbation
-from .targets import Levels, PerturbedByImage, Sample, Target
+from .targets import Batch, Levels, PerturbedByImage, Sample, Target
 
 
 def run_eagerly(function: Any) -> Any:
@@ -273,7 +273,7 @@ class SelfCalibratingBCE(nn.Module):
         # A batch may be empty.
         maps_per_image = max(1, len(labels) // max(1, shape[0]))
 
-        strength = self.target.strength(labels, valid, sample, self.training)
+        strength = self.target.strength(Batch(labels, valid, sample, self.training))
         if not per_pixel:
             return sc_bce_per_image(logits, labels, strength, valid, maps_per_image)
         loss = sc_bce_per_pixel(logits, labels, strength, valid, maps_per_image)

@@ -34,9 +34,9 @@ def sc_bce(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tenso
         return F.binary_cross_entropy_with_logits(logits, target, reduction='none')
 
     valid = valid.bool()
-    logits = torch.where(valid, logits, torch.zeros_like(logits))
+    logits = torch.where(valid, logits, 0.0)
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
-    return torch.where(valid, loss, torch.zeros_like(loss))
+    return torch.where(valid, loss, 0.0)
 
 
 def image_margin(logits: Tensor, labels: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -138,22 +138,37 @@ def image_error(
     _check_shapes(logits, labels, valid)
     prob = torch.sigmoid(at_least_float32(logits.detach()))
     wrong = (prob - labels.to(prob.dtype)).abs_()
-    return _mean_per_image(wrong, valid, maps_per_image)
+    if valid is not None:
+        wrong.mul_(valid)
+    return _mean_per_image(wrong, _pixels_per_map(labels, valid), maps_per_image)
 
 
 def _mean_per_image(
-    pixels: Tensor, valid: Tensor | None, maps_per_image: int
+    pixels: Tensor, pixels_per_map: Tensor | int, maps_per_image: int
 ) -> Tensor:
-    """Mean over the valid pixels of M maps ``(N * M, ...)`` each, which it changes."""
-    if valid is not None:
-        pixels.mul_(valid)
+    """Mean over so many pixels of M maps ``(N * M, ...)`` each; the others are 0."""
     total = pixels.flatten(1).sum(1).view(-1, maps_per_image).sum(1)
+    if isinstance(pixels_per_map, int):
+        return total / (maps_per_image * pixels_per_map)
+    return total / pixels_per_map.view(-1, maps_per_image).sum(1)
+
+
+def _pixels_per_map(labels: Tensor, valid: Tensor | None) -> Tensor | int:
+    """Number of valid pixels of each map."""
     if valid is None:
-        return total / (maps_per_image * pixels.shape[1:].numel())
-    return total / valid.flatten(1).sum(1).view(-1, maps_per_image).sum(1)
+        return labels.shape[1:].numel()
+    # As bytes, and in 32 bits: torch adds up bools in 64, half as fast.
+    return valid.bool().view(torch.uint8).flatten(1).sum(1, dtype=torch.int32)
 
 
 class _PerImage(torch.autograd.Function):
+    """The loss and its gradient in two buffers, since new memory costs more than math.
+
+    One holds, one after the other, the labels, their signs 2 y - 1 and the targets; the
+    other one the errors |p - y|, the margins (2 y - 1) z, the probabilities and the
+    gradient.
+    """
+
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any,
@@ -164,34 +179,36 @@ class _PerImage(torch.autograd.Function):
         maps_per_image: int,
     ) -> tuple[Tensor, Tensor]:
         z = at_least_float32(logits)
+        counted = None  # 1. where a pixel counts, else 0.
         if valid is not None:
-            z = torch.where(valid, z, torch.zeros_like(z))
-        # A copy of its own: one temporary less than 2 * labels - 1 costs. Two maps are
-        # made, and each is written over when what it holds has been used.
+            z = torch.where(valid, z, 0.0)
+            counted = valid.to(z.dtype)  # with a bool it takes eight times as long
+        pixels_per_map = _pixels_per_map(labels, valid)
+
         y = labels.to(z.dtype, copy=True)
+        second = torch.empty_like(z)
         values = strength.values
-        used = None
         if strength.weights_of is not None:
-            used = _wrong(z, y)
-            error = _mean_per_image(used, valid, maps_per_image)
+            wrong = torch.sigmoid(z, out=second).sub_(y).abs_()
+            _leave_out(wrong, counted)
+            error = _mean_per_image(wrong, pixels_per_map, maps_per_image)
             values = weighted(values, strength.weights_of(error), maps_per_image)
         half = like_pixels((0.5 * values).to(z.dtype), z)
 
-        sign = y.mul_(2).sub_(1)  # over y
-        signed = torch.mul(sign, z, out=used)  # over what is used up, if anything is
-        loss = _sums_of_hard_loss(signed, valid)  # while it is in the cache
+        sign = y.mul_(2).sub_(1)
+        signed = torch.mul(sign, z, out=second)
+        hard = F.softplus(signed, beta=-1)  # -softplus(-s), while s is in the cache
+        _leave_out(hard, counted)
         moderation, margin = _sums(signed, half, strength.shared_rows)
-        loss = loss + moderation
-        margin /= _pixels_per_map(z, valid)
+        loss = moderation - hard.flatten(1).sum(1)
+        margin /= torch.as_tensor(pixels_per_map).clamp_min(1)
 
-        prob = torch.sigmoid(z, out=signed)  # over signed
-        target = _target(sign, half, strength.shared_rows)  # over sign
-        grad = prob.sub_(target)
+        prob = torch.sigmoid(z, out=second)
+        grad = prob.sub_(_target(sign, half, strength.shared_rows))
         if strength.noise is not None:
             loss = loss - (strength.noise * z).flatten(1).sum(1)
             grad.sub_(strength.noise)
-        if valid is not None:
-            grad.mul_(valid)
+        _leave_out(grad, counted)
         ctx.save_for_backward(grad)
         ctx.dtype = logits.dtype
         ctx.mark_non_differentiable(margin)
@@ -209,24 +226,10 @@ class _PerImage(torch.autograd.Function):
         return grad.to(ctx.dtype), None, None, None, None
 
 
-def _wrong(z: Tensor, labels: Tensor) -> Tensor:
-    """|p - y|, in one large tensor: new memory costs more than the sigmoid."""
-    return torch.sigmoid(z).sub_(labels).abs_()
-
-
-def _sums_of_hard_loss(signed: Tensor, valid: Tensor | None) -> Tensor:
-    """Sum of softplus(-s) over the valid pixels of each map, ``(N,)``."""
-    hard = F.softplus(signed, beta=-1)  # -softplus(-s)
-    if valid is not None:
-        hard.mul_(valid)
-    return -hard.flatten(1).sum(1)
-
-
-def _pixels_per_map(z: Tensor, valid: Tensor | None) -> Tensor | int:
-    """Number of valid pixels of each map, at least 1."""
-    if valid is None:
-        return max(z.shape[1:].numel(), 1)
-    return valid.flatten(1).sum(1).clamp_min(1)
+def _leave_out(pixels: Tensor, counted: Tensor | None) -> None:
+    """Set the pixels that do not count to 0."""
+    if counted is not None:
+        pixels.mul_(counted)
 
 
 def _sums(signed: Tensor, half: Tensor, shared_rows: int) -> tuple[Tensor, Tensor]:

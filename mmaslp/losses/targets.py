@@ -70,6 +70,23 @@ def independent_sample(alpha: float, num_images: int) -> Sample:
     )
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What a target is made for.
+
+    Attributes:
+        labels (Tensor): In the shape of :meth:`Target.as_maps`.
+        valid (Tensor | None): Which of them are valid, of the same shape.
+        sample (Sample | None): That of :meth:`Target.sample_of`.
+        training (bool): Whether the loss is in training mode.
+    """
+
+    labels: Tensor
+    valid: Tensor | None
+    sample: Sample | None
+    training: bool
+
+
 class Target(ABC):
     """How labels become the target of a loss."""
 
@@ -89,13 +106,7 @@ class Target(ABC):
         """
 
     @abstractmethod
-    def strength(
-        self,
-        labels: Tensor,
-        valid: Tensor | None,
-        sample: Sample | None,
-        training: bool,
-    ) -> Strength:
+    def strength(self, batch: Batch) -> Strength:
         """Say how strongly the labels of a batch are perturbed."""
 
 
@@ -188,24 +199,19 @@ class SmoothedByBand(Target):
             )
         return None
 
-    def strength(
-        self,
-        labels: Tensor,
-        valid: Tensor | None,
-        sample: Sample | None,
-        training: bool,
-    ) -> Strength:
+    def strength(self, batch: Batch) -> Strength:
         """See :meth:`Target.strength`."""
+        labels = batch.labels
         images = len(labels)
         of_bands = self.levels.levels
-        if not (training and of_bands.any()):
+        if not (batch.training and of_bands.any()):
             return Strength(torch.zeros(images, device=labels.device))
         if labels.dim() < 3:
             level = self.levels.mean_level
             return Strength(torch.full((images,), level, device=labels.device))
 
         eps = of_bands.float().to(labels.device, non_blocking=True)
-        values, shared_rows = border_row_values(labels, eps, valid)
+        values, shared_rows = border_row_values(labels, eps, batch.valid)
         return Strength(values, shared_rows)
 
 
@@ -215,16 +221,10 @@ class SmoothedByImageAndBand(SmoothedByBand):
 
     levels: WeighImages
 
-    def strength(
-        self,
-        labels: Tensor,
-        valid: Tensor | None,
-        sample: Sample | None,
-        training: bool,
-    ) -> Strength:
+    def strength(self, batch: Batch) -> Strength:
         """See :meth:`Target.strength`; after ``eval()`` no image is measured."""
-        by_band = super().strength(labels, valid, sample, training)
-        if not training:
+        by_band = super().strength(batch)
+        if not batch.training:
             return by_band
         return replace(by_band, weights_of=self.levels.weights_of)
 
@@ -268,14 +268,10 @@ class PerturbedByImage(Target):
         self._check(sample, num_images)
         return sample
 
-    def strength(
-        self,
-        labels: Tensor,
-        valid: Tensor | None,
-        sample: Sample | None,
-        training: bool,
-    ) -> Strength:
+    def strength(self, batch: Batch) -> Strength:
         """See :meth:`Target.strength`."""
+        sample = batch.sample
+        labels = batch.labels
         if sample is None:
             return Strength(torch.zeros(len(labels), device=labels.device))
         beta = self.perturbation.beta

@@ -1,7 +1,7 @@
 """Calibration by band of distance from a border, and the masks of the images."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,35 @@ from ..common.arguments import check_choice
 from ..common.arrays import CHUNK
 from ..common.bands import NUM_BANDS, border_cells, lines_of_cells
 from ..common.maps import LabelledPlanes, mask_of
-from .bins import BinTable, ratio, signed_gap
+from .bins import BinTable, Columns, ratio, signed_gap
 from .errors import accuracy, binned_error, confidence
 
+# Whose border: the mask that the map predicts, or that of the labels.
+BORDERS = ('predicted', 'true')
 # Unit of shares of an image.
 SHARE = 2**20
+
+
+@dataclass(frozen=True)
+class MaskAreas(Columns):
+    """Valid pixels of the masks p > 0.5 of planes or images, ``(M,)`` int64 each.
+
+    Attributes:
+        predicted (np.ndarray): Those of the predicted mask.
+        foreground (np.ndarray): Those of the label.
+        correct (np.ndarray): Those whose class is right.
+        valid (np.ndarray): All.
+    """
+
+    predicted: np.ndarray
+    foreground: np.ndarray
+    correct: np.ndarray
+    valid: np.ndarray
+
+    def of_images(self, images: int) -> 'MaskAreas':
+        """Add up the planes of so many images, which have as many planes each."""
+        sums = np.stack(self._columns()).reshape(4, images, -1).sum(2)
+        return MaskAreas(*sums)
 
 
 @dataclass(frozen=True)
@@ -47,25 +71,19 @@ class ImageMoments:
     right_right: int
 
     @classmethod
-    def of_images(
-        cls,
-        size: int,
-        predicted: np.ndarray,
-        label: np.ndarray,
-        correct: np.ndarray,
-        valid: np.ndarray,
-    ) -> 'ImageMoments':
-        """Add up images of ``size`` pixels from their areas, ``(N,)`` int64 each."""
+    def of(cls, areas: MaskAreas, size: int) -> 'ImageMoments':
+        """Add up images of ``size`` pixels."""
         # Every wrong pixel is in one of the masks only.
-        tp = (predicted + label - (valid - correct)) // 2
-        fp = predicted - tp
-        fn = label - tp
-        hit = _share(tp, valid)
-        union = _share(tp + fp + fn, valid)
-        right = _share(correct, valid)
+        wrong = areas.valid - areas.correct
+        tp = (areas.predicted + areas.foreground - wrong) // 2
+        fp = areas.predicted - tp
+        fn = areas.foreground - tp
+        hit = _share(tp, areas.valid)
+        union = _share(tp + fp + fn, areas.valid)
+        right = _share(areas.correct, areas.valid)
         return cls(
-            images=int((valid > 0).sum()),
-            ignored=int((size - valid).sum()),
+            images=int((areas.valid > 0).sum()),
+            ignored=int((size - areas.valid).sum()),
             tp=int(tp.sum()),
             fp=int(fp.sum()),
             fn=int(fn.sum()),
@@ -78,62 +96,57 @@ class ImageMoments:
             right_right=int((right * right).sum()),
         )
 
-    @classmethod
-    def of_row(cls, row: Tensor) -> 'ImageMoments':
-        """Name the numbers of :meth:`as_row`."""
-        return cls(*row.tolist())
+    @property
+    def iou(self) -> float:
+        """float: Of all pixels together, as ``recall``."""
+        return float(ratio(self.tp, self.tp + self.fp + self.fn))
 
-    def as_row(self) -> Tensor:
-        """``(12,)`` int64, which add up."""
-        return torch.tensor([getattr(self, name) for name in MOMENTS])
+    @property
+    def recall(self) -> float:
+        """float: nan without foreground."""
+        return float(ratio(self.tp, self.tp + self.fn))
+
+    @property
+    def iou_error(self) -> float:
+        r"""float: Standard error of the IoU over images, by the delta method.
+
+        With :math:`t_i` and :math:`u_i` the shares of the n images that intersection
+        and union of the masks take, and :math:`R = \sum t_i / \sum u_i`,
+
+        .. math::
+            se^2 = \frac{n}{n - 1} \sum_i (t_i - R u_i)^2 \Big/ \Big(\sum_i u_i\Big)^2
+
+        nan of fewer than two images. Source: Cochran, Sampling Techniques, 1977,
+        chapter 6.
+        """
+        if self.images < 2 or not self.union:
+            return math.nan
+        # The sum of squares, times that of u squared: no digit of a whole number is
+        # lost where all images are alike.
+        squares = (
+            self.union**2 * self.hit_hit
+            - 2 * self.union * self.hit * self.hit_union
+            + self.hit**2 * self.union_union
+        )
+        return math.sqrt(self.images / (self.images - 1) * (squares / self.union**4))
+
+    @property
+    def acc_error(self) -> float:
+        """float: Standard error over images of the share of right pixels."""
+        n = self.images
+        if n < 2:
+            return math.nan
+        squares = n * self.right_right - self.right**2
+        return math.sqrt(squares / (n * n * (n - 1))) / SHARE
 
 
-MOMENTS = tuple(field.name for field in fields(ImageMoments))
+NUM_MOMENTS = len(fields(ImageMoments))
 
 
 def _share(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Shares of the valid pixels, rounded, in units of 1 / SHARE; 0 without any."""
     some = valid.clip(min=1)
     return (pixels * SHARE + some // 2) // some
-
-
-def mask_metrics(sums: ImageMoments) -> dict[str, float]:
-    r"""Compute overlap, accuracy and their standard errors over images drawn at random.
-
-    With :math:`t_i` and :math:`u_i` the shares of the n images that intersection and
-    union of the masks take, the delta method gives for :math:`R = \sum t_i / \sum u_i`
-
-    .. math::
-        se^2 = \frac{n}{n - 1} \sum_i (t_i - R u_i)^2 \Big/ \Big(\sum_i u_i\Big)^2
-
-    Source: Cochran, Sampling Techniques, 1977, chapter 6.
-    """
-    n = sums.images
-    metrics = dict(
-        iou=float(ratio(sums.tp, sums.tp + sums.fp + sums.fn)),
-        iou_se=math.nan,
-        recall=float(ratio(sums.tp, sums.tp + sums.fn)),
-        acc_se=math.nan,
-        num_images=n,
-    )
-    if n < 2:
-        return metrics
-    # Whole numbers until the end: no digit is lost where all images are alike.
-    spread = n * sums.right_right - sums.right**2
-    metrics['acc_se'] = math.sqrt(spread / (n * n * (n - 1))) / SHARE
-    if sums.union:
-        residual = (
-            sums.union**2 * sums.hit_hit
-            - 2 * sums.union * sums.hit * sums.hit_union
-            + sums.hit**2 * sums.union_union
-        )
-        metrics['iou_se'] = math.sqrt(n / (n - 1) * (residual / sums.union**4))
-
-    return metrics
-
-
-# Whose border: the mask that the map predicts, or that of the labels.
-BORDERS = ('predicted', 'true')
 
 
 class BandTable:
@@ -162,7 +175,8 @@ class BandTable:
 
     Attributes:
         totals (Tensor): ``(42,)`` int64, all sums: :attr:`sums`, flat, then
-            :attr:`moments`. Tables of several processes add up by adding their totals.
+            the numbers of :attr:`moments`. Tables of several processes add up by adding
+            their totals.
 
     Example:
         >>> import torch
@@ -178,7 +192,7 @@ class BandTable:
 
     @torch.inference_mode(False)  # else it could only be updated in that mode
     def __init__(self) -> None:
-        size = len(BORDERS) * NUM_BANDS * 3 + len(MOMENTS)
+        size = len(BORDERS) * NUM_BANDS * 3 + NUM_MOMENTS
         self.totals = torch.zeros(size, dtype=torch.int64)
 
     @property
@@ -187,12 +201,12 @@ class BandTable:
 
         Number of pixels, of correct ones, summed confidence in units of 1 / ``UNIT``.
         """
-        return self.totals[: -len(MOMENTS)].view(len(BORDERS), -1, 3)
+        return self.totals[:-NUM_MOMENTS].view(len(BORDERS), -1, 3)
 
     @property
-    def moments(self) -> Tensor:
-        """``(12,)`` view, see :class:`~.band_table.ImageMoments`."""
-        return self.totals[-len(MOMENTS) :]
+    def moments(self) -> ImageMoments:
+        """ImageMoments: What the masks of the images are worth."""
+        return ImageMoments(*self.totals[-NUM_MOMENTS:].tolist())
 
     def update(
         self,
@@ -231,22 +245,18 @@ class BandTable:
         self.totals = self.totals.to(planes.values.device)
         # Some slices of a volume at a time, to bound the memory.
         step = max(1, 2**24 // planes.values[0].numel())
-        areas = np.concatenate([self._count(part) for part in planes.split(step)], 1)
-        predicted, foreground, correct, valid = areas.reshape(
-            len(areas), planes.images, -1
-        ).sum(2)
+        areas = MaskAreas.join([self._count(part) for part in planes.split(step)])
+
         size = planes.values.numel() // planes.images
-        moments = ImageMoments.of_images(size, predicted, foreground, correct, valid)
-        self.moments.add_(moments.as_row().to(self.totals.device))
+        moments = ImageMoments.of(areas.of_images(planes.images), size)
+        row = torch.tensor(astuple(moments), device=self.totals.device)
+        self.totals[-NUM_MOMENTS:].add_(row)
 
-    def _count(self, planes: LabelledPlanes) -> np.ndarray:
-        """Count planes; return areas for the moments.
-
-        They are ``(4, M)`` numbers of valid pixels of the predicted mask, of the label,
-        of those that are correct, and of all.
-        """
+    def _count(self, planes: LabelledPlanes) -> MaskAreas:
+        """Add the pixels of planes to the sums of their bands; return their areas."""
         predicted = mask_of(planes.values)
         foreground = planes.foreground
+        correct = predicted == foreground
         valid = planes.valid
         usable = None
         if valid is not None:
@@ -254,21 +264,18 @@ class BandTable:
             usable = torch.cat([torch.ones_like(valid), valid])
         # Both borders at once: small maps pay by the call.
         bands, cell = border_cells(torch.cat([predicted, foreground]), usable)
-        correct = predicted == foreground
         sums = _sums_of_cells(cell, planes.values, correct, valid)
         for by_band, band in zip(self.sums, bands.chunk(len(BORDERS))):
             by_band.index_add_(0, band.flatten().long(), sums.view(-1, 3))
 
-        areas = []
-        for mask in (predicted, foreground, correct):
-            if valid is not None:
-                mask = mask & valid
-            areas.append(_area(mask))
+        masks = [predicted, foreground, correct]
         if valid is None:
-            areas.append(torch.full_like(areas[0], planes.values[0].numel()))
+            areas = [_area(mask) for mask in masks]
+            areas.append(torch.full_like(areas[0], correct[0].numel()))
         else:
+            areas = [_area(mask & valid) for mask in masks]
             areas.append(_area(valid))
-        return torch.stack(areas).long().cpu().numpy()
+        return MaskAreas(*torch.stack(areas).long().cpu().numpy())
 
     def merge(self, other: 'BandTable') -> None:
         """Add the pixels of another table."""
@@ -287,13 +294,12 @@ class BandTable:
     @property
     def one_class(self) -> bool:
         """Whether no label, or none but background, or none but foreground occurred."""
-        sums = ImageMoments.of_row(self.moments)
-        return sums.tp + sums.fn in (0, self.count)
+        return self.moments.tp + self.moments.fn in (0, self.count)
 
     @property
     def ignored(self) -> int:
         """Number of ignored pixels."""
-        return ImageMoments.of_row(self.moments).ignored
+        return self.moments.ignored
 
     def table(self, border: str = 'predicted') -> BinTable:
         """Sums per band of a border, 'predicted' or 'true', the band at it first."""
@@ -311,11 +317,12 @@ class BandTable:
             ``shares`` of the pixels, ``accuracies``, ``confidences`` and signed
             ``gaps``, confidence - accuracy; ``acc`` and ``conf`` of all pixels; and
             ``iou``, ``recall``, ``iou_se``, ``acc_se``, ``num_images`` of
-            :func:`~.band_table.mask_metrics`. nan where there is no pixel.
+            :class:`~.band_table.ImageMoments`. nan where there is no pixel.
         """
         table = self.table()
         columns = band_columns(table)
-        metrics = {
+        moments = self.moments
+        return {
             'ece_band': float(binned_error(table)),
             'ece_band_true': float(binned_error(self.table('true'))),
             'shares': columns['share'],
@@ -324,8 +331,12 @@ class BandTable:
             'gaps': columns['gap'],
             'acc': float(accuracy(table)),
             'conf': float(confidence(table)),
+            'iou': moments.iou,
+            'iou_se': moments.iou_error,
+            'recall': moments.recall,
+            'acc_se': moments.acc_error,
+            'num_images': moments.images,
         }
-        return metrics | mask_metrics(ImageMoments.of_row(self.moments))
 
 
 def band_columns(table: BinTable) -> dict[str, list[float]]:

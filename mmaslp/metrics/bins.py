@@ -95,6 +95,14 @@ class BinTable(Columns):
         """``(..., B)`` share of the pixels, nan if there is none."""
         return ratio(self.count, np.expand_dims(self.total, -1))
 
+    def to_json(self) -> dict[str, list]:
+        """Return the sums by column, as JSON can hold them."""
+        return {
+            'count': self.count.tolist(),
+            'correct': self.correct.tolist(),
+            'conf': self.conf.tolist(),
+        }
+
     def pooled(self, weights: np.ndarray | None = None) -> 'BinTable':
         """Add up the images of a table of ``(I, ..., B)`` sums.
 
@@ -173,6 +181,8 @@ class ScoreTable:
 
 # More bins say no more: every image keeps a row of them, and a sweep tries them all.
 MAX_BINS = 4096
+# More than the width of a cell of the histogram.
+WIDER_THAN_CELL = 1e-5
 
 
 def check_bins(bins: int, name: str = 'bins') -> int:
@@ -189,6 +199,15 @@ def equal_width(table: ScoreTable, bins: int) -> BinTable:
     return table.grouped(
         np.maximum((table.score * bins + table.unit - 1) // table.unit - 1, 0), bins
     )
+
+
+def confidences_of_bins(bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """``(B,)`` least and largest mean confidence of bins of equal width.
+
+    A cell of the histogram may lie across an edge.
+    """
+    low = np.arange(bins) / bins
+    return low - WIDER_THAN_CELL, low + 1 / bins + WIDER_THAN_CELL
 
 
 def equal_mass(table: ScoreTable, bins: int) -> BinTable:

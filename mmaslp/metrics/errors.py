@@ -1,9 +1,9 @@
 """Errors of tables of bins and of scores, and the metrics that need only these."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
-from typing import Any
 
 import numpy as np
 
@@ -23,27 +23,21 @@ LARGEST_NLL = 16.2
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: its function, and its names for files and people.
+    """A metric: its names for files and people. Those of ours have a function too.
 
     Args:
         key (str): Its name in results and files.
-        function (Callable, optional): Takes what the tuple says that the entry lies in;
-            None of a metric that another library computes.
         better (str): 'lower', 'higher' or '' where neither is better.
         label (str): Its name for people.
         text (str): What it means, in a sentence.
-        of (str): What it is computed from: 'bins', 'pixels', 'images', 'masks', or
-            'maps' of what another library computes.
         low (float): Its least value; also ``high``, its largest.
         unit (str): '%' or ''.
     """
 
     key: str
-    function: Any = None
     better: str = ''
     label: str = ''
     text: str = ''
-    of: str = ''
     low: float = 0.0
     high: float = 1.0
     unit: str = ''
@@ -268,154 +262,156 @@ def resolution(pixels: Pixels) -> np.ndarray:
     return squared_error(bins) + uncertainty(bins) - brier_score(pixels.scores)
 
 
-# Metrics of a :class:`BinTable`, ``(..., B)``: of many resamples at once.
+@dataclass(frozen=True, kw_only=True)
+class BinMetric(Metric):
+    """A metric of sums per bin ``(..., B)``: of many resamples at once."""
+
+    function: Callable[[BinTable], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelMetric(Metric):
+    """A metric that needs the score of every pixel."""
+
+    function: Callable[[Pixels], float | np.ndarray]
+
+
 BIN_METRICS = (
-    Metric(
-        'ece',
-        binned_error,
-        'lower',
-        'ECE',
-        'Expected calibration error: the mean distance between confidence and accuracy '
-        'over all pixels, in bins of equal width.',
-        of='bins',
+    BinMetric(
+        key='ece',
+        function=binned_error,
+        better='lower',
+        label='ECE',
+        text=(
+            'Expected calibration error: the mean distance between confidence and '
+            'accuracy over all pixels, in bins of equal width.'
+        ),
     ),
-    Metric(
-        'oe',
-        over_confidence,
-        'lower',
-        'over-confidence error',
-        'The part of the ECE in bins whose confidence is above the accuracy, each gap '
-        'weighted by its confidence (OE).',
-        of='bins',
+    BinMetric(
+        key='oe',
+        function=over_confidence,
+        better='lower',
+        label='over-confidence error',
+        text=(
+            'The part of the ECE in bins whose confidence is above the accuracy, each '
+            'gap weighted by its confidence (OE).'
+        ),
     ),
-    Metric(
-        'ue',
-        under_confidence,
-        'lower',
-        'under-confidence error',
-        'The same for bins whose confidence is below the accuracy (UE).',
-        of='bins',
+    BinMetric(
+        key='ue',
+        function=under_confidence,
+        better='lower',
+        label='under-confidence error',
+        text='The same for bins whose confidence is below the accuracy (UE).',
     ),
-    Metric(
-        'mce',
-        largest_gap,
-        'lower',
-        'MCE',
-        'Maximum calibration error: the largest gap of all bins.',
-        of='bins',
+    BinMetric(
+        key='mce',
+        function=largest_gap,
+        better='lower',
+        label='MCE',
+        text='Maximum calibration error: the largest gap of all bins.',
     ),
-    Metric(
-        'ace',
-        average_gap,
-        'lower',
-        'average calibration error',
-        'The mean gap of all bins that are not empty.',
-        of='bins',
+    BinMetric(
+        key='ace',
+        function=average_gap,
+        better='lower',
+        label='average calibration error',
+        text='The mean gap of all bins that are not empty.',
     ),
-    Metric(
-        'ece_debiased',
-        debiased_l2,
-        'lower',
-        'de-biased error',
-        'The root of the mean squared gap, less what sampling alone gives.',
-        of='bins',
+    BinMetric(
+        key='ece_debiased',
+        function=debiased_l2,
+        better='lower',
+        label='de-biased error',
+        text='The root of the mean squared gap, less what sampling alone gives.',
     ),
-    Metric(
-        'acc',
-        accuracy,
-        'higher',
-        'accuracy',
-        'The share of pixels whose class is right.',
-        of='bins',
+    BinMetric(
+        key='acc',
+        function=accuracy,
+        better='higher',
+        label='accuracy',
+        text='The share of pixels whose class is right.',
     ),
-    Metric(
-        'conf',
-        confidence,
-        '',
-        'confidence',
-        'The mean confidence of all pixels. Above the accuracy, the model is '
-        'over-confident on the whole.',
-        of='bins',
+    BinMetric(
+        key='conf',
+        function=confidence,
+        label='confidence',
+        text=(
+            'The mean confidence of all pixels. Above the accuracy, the model is '
+            'over-confident on the whole.'
+        ),
     ),
 )
 
-# Metrics of :class:`Pixels`: what needs every score.
 PIXEL_METRICS = (
-    Metric(
-        'ece_em',
-        error_in_equal_mass,
-        'lower',
-        'ECE in bins of equal mass',
-        'The ECE in bins of equally many pixels.',
-        of='pixels',
+    PixelMetric(
+        key='ece_em',
+        function=error_in_equal_mass,
+        better='lower',
+        label='ECE in bins of equal mass',
+        text='The ECE in bins of equally many pixels.',
     ),
-    Metric(
-        'ece_sweep',
-        error_of_sweep,
-        'lower',
-        'ECE sweep',
-        'The ECE in the most bins of equal mass whose accuracies ascend.',
-        of='pixels',
+    PixelMetric(
+        key='ece_sweep',
+        function=error_of_sweep,
+        better='lower',
+        label='ECE sweep',
+        text='The ECE in the most bins of equal mass whose accuracies ascend.',
     ),
-    Metric(
-        'sweep_bins',
-        bins_of_sweep,
-        '',
-        'bins of the sweep',
-        'How many bins the sweep has.',
-        of='pixels',
+    PixelMetric(
+        key='sweep_bins',
+        function=bins_of_sweep,
+        label='bins of the sweep',
+        text='How many bins the sweep has.',
         high=inf,
     ),
-    Metric(
-        'ks',
-        ks_of_pixels,
-        'lower',
-        'KS error',
-        'The largest sum of confidence less accuracy up to any score.',
-        of='pixels',
+    PixelMetric(
+        key='ks',
+        function=ks_of_pixels,
+        better='lower',
+        label='KS error',
+        text='The largest sum of confidence less accuracy up to any score.',
     ),
-    Metric(
-        'brier',
-        brier_of_pixels,
-        'lower',
-        'Brier score',
-        'The mean squared distance between probability and mask. It also falls with '
-        'better accuracy.',
-        of='pixels',
+    PixelMetric(
+        key='brier',
+        function=brier_of_pixels,
+        better='lower',
+        label='Brier score',
+        text=(
+            'The mean squared distance between probability and mask. It also falls '
+            'with better accuracy.'
+        ),
     ),
-    Metric(
-        'brier_reliability',
-        reliability,
-        'lower',
-        'Brier, reliability',
-        'The mean squared gap of the bins.',
-        of='pixels',
+    PixelMetric(
+        key='brier_reliability',
+        function=reliability,
+        better='lower',
+        label='Brier, reliability',
+        text='The mean squared gap of the bins.',
     ),
-    Metric(
-        'brier_resolution',
-        resolution,
-        'higher',
-        'Brier, resolution',
-        'How far the accuracies of the bins are apart.',
-        of='pixels',
+    PixelMetric(
+        key='brier_resolution',
+        function=resolution,
+        better='higher',
+        label='Brier, resolution',
+        text='How far the accuracies of the bins are apart.',
         low=-1.0,
     ),
-    Metric(
-        'brier_uncertainty',
-        uncertainty_of_pixels,
-        '',
-        'Brier, uncertainty',
-        'The Brier score of the mean accuracy.',
-        of='pixels',
+    PixelMetric(
+        key='brier_uncertainty',
+        function=uncertainty_of_pixels,
+        label='Brier, uncertainty',
+        text='The Brier score of the mean accuracy.',
     ),
-    Metric(
-        'nll',
-        mean_nll,
-        'lower',
-        'NLL',
-        'The mean negative logarithm of the probability of the true class. Confident '
-        'mistakes cost most.',
-        of='pixels',
+    PixelMetric(
+        key='nll',
+        function=mean_nll,
+        better='lower',
+        label='NLL',
+        text=(
+            'The mean negative logarithm of the probability of the true class. '
+            'Confident mistakes cost most.'
+        ),
         high=LARGEST_NLL,
     ),
 )
@@ -429,8 +425,8 @@ def binned_metrics(table: BinTable) -> dict[str, np.ndarray]:
 def pixel_metrics(pixels: Pixels) -> dict[str, float]:
     """Compute every metric that needs no images."""
     values = {}
-    for metric in BIN_METRICS:
-        values[metric.key] = float(metric.function(pixels.bins))
+    for key, value in binned_metrics(pixels.bins).items():
+        values[key] = float(value)
     for metric in PIXEL_METRICS:
         values[metric.key] = float(metric.function(pixels))
     return values

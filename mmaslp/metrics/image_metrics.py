@@ -4,6 +4,8 @@ A metric takes a table and weights, ``(R, I)`` how often each resample holds eac
 and returns ``(R,)`` values; without weights one.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -181,108 +183,127 @@ def _area(risk: np.ndarray) -> float:
     return float(means.mean())
 
 
-# Metrics of an :class:`ImageTable`; None where they are not defined.
+@dataclass(frozen=True, kw_only=True)
+class ImageMetric(Metric):
+    """A metric of images; None where it is not defined."""
+
+    function: Callable[[ImageTable, np.ndarray | None], np.ndarray | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskMetric(Metric):
+    """A metric of the masks of images; nan where it is not defined."""
+
+    function: Callable[[MaskTable, np.ndarray | None], Any]
+
+
 IMAGE_METRICS = (
-    Metric(
-        'ece_band',
-        predicted_band_error,
-        'lower',
-        'ECE by band',
-        'The mean distance between confidence and accuracy over bands of distance from '
-        'the predicted border. Errors of opposite sign near the border and far from it '
-        'do not offset.',
-        of='images',
+    ImageMetric(
+        key='ece_band',
+        function=predicted_band_error,
+        better='lower',
+        label='ECE by band',
+        text=(
+            'The mean distance between confidence and accuracy over bands of distance '
+            'from the predicted border. Errors of opposite sign near the border and '
+            'far from it do not offset.'
+        ),
     ),
-    Metric(
-        'ece_band_true',
-        true_band_error,
-        'lower',
-        'ECE by true band',
-        'The same over bands of distance from the border of the mask.',
-        of='images',
+    ImageMetric(
+        key='ece_band_true',
+        function=true_band_error,
+        better='lower',
+        label='ECE by true band',
+        text='The same over bands of distance from the border of the mask.',
     ),
-    Metric(
-        'ece_image',
-        mean_ece,
-        'lower',
-        'ECE per image',
-        'The mean over images of the ECE of each image alone.',
-        of='images',
+    ImageMetric(
+        key='ece_image',
+        function=mean_ece,
+        better='lower',
+        label='ECE per image',
+        text='The mean over images of the ECE of each image alone.',
     ),
-    Metric(
-        'dice',
-        dice,
-        'higher',
-        'Dice',
-        'Twice the pixels that the predicted and the true masks share, over the pixels '
-        'of both, over all images together.',
-        of='images',
+    ImageMetric(
+        key='dice',
+        function=dice,
+        better='higher',
+        label='Dice',
+        text=(
+            'Twice the pixels that the predicted and the true masks share, over the '
+            'pixels of both, over all images together.'
+        ),
     ),
-    Metric(
-        'iou',
-        iou,
-        'higher',
-        'IoU',
-        'Intersection over union of the predicted and the true masks, over all images '
-        'together.',
-        of='images',
+    ImageMetric(
+        key='iou',
+        function=iou,
+        better='higher',
+        label='IoU',
+        text=(
+            'Intersection over union of the predicted and the true masks, over all '
+            'images together.'
+        ),
     ),
 )
 
-# Metrics of its :class:`MaskTable`; nan where they are not defined.
 MASK_METRICS = (
-    Metric(
-        'ece_object',
-        object_ece,
-        'lower',
-        'ECE of objects',
-        'The mean distance, in ten bins, between the probability that an object is '
-        'real and how often such objects are. Without a calibrator, as in eval-maps, '
-        'it is the mean probability of the pixels of the object.',
-        of='masks',
+    MaskMetric(
+        key='ece_object',
+        function=object_ece,
+        better='lower',
+        label='ECE of objects',
+        text=(
+            'The mean distance, in ten bins, between the probability that an object is '
+            'real and how often such objects are. Without a calibrator, as in '
+            'eval-maps, it is the mean probability of the pixels of the object.'
+        ),
     ),
-    Metric(
-        'auroc_object',
-        object_auroc,
-        'higher',
-        'AUROC of objects',
-        'How often a real object has a larger probability than one that is not.',
-        of='masks',
+    MaskMetric(
+        key='auroc_object',
+        function=object_auroc,
+        better='higher',
+        label='AUROC of objects',
+        text='How often a real object has a larger probability than one that is not.',
     ),
-    Metric(
-        'dice_error',
-        dice_error,
-        'lower',
-        'Dice error',
-        'The mean distance between the expected Dice of an image and its true Dice. '
-        'Without a calibrator, as in eval-maps, the Soft Dice Confidence is expected.',
-        of='masks',
+    MaskMetric(
+        key='dice_error',
+        function=dice_error,
+        better='lower',
+        label='Dice error',
+        text=(
+            'The mean distance between the expected Dice of an image and its true '
+            'Dice. Without a calibrator, as in eval-maps, the Soft Dice Confidence is '
+            'expected.'
+        ),
     ),
-    Metric(
-        'aurc',
-        aurc_of,
-        'lower',
-        'AURC',
-        'Area under the risk-coverage curve: 1 - Dice of the surest images, averaged '
-        'over how many images are kept.',
-        of='masks',
+    MaskMetric(
+        key='aurc',
+        function=aurc_of,
+        better='lower',
+        label='AURC',
+        text=(
+            'Area under the risk-coverage curve: 1 - Dice of the surest images, '
+            'averaged over how many images are kept.'
+        ),
     ),
-    Metric(
-        'empty_found',
-        found_in_empty,
-        'lower',
-        'found in empty images',
-        'Of the images without foreground, the share in which the network finds some.',
-        of='masks',
+    MaskMetric(
+        key='empty_found',
+        function=found_in_empty,
+        better='lower',
+        label='found in empty images',
+        text=(
+            'Of the images without foreground, the share in which the network finds '
+            'some.'
+        ),
     ),
-    Metric(
-        'empty_area',
-        area_in_empty,
-        'lower',
-        'area in empty images',
-        'The mean share of the pixels that the network finds in images without '
-        'foreground.',
-        of='masks',
+    MaskMetric(
+        key='empty_area',
+        function=area_in_empty,
+        better='lower',
+        label='area in empty images',
+        text=(
+            'The mean share of the pixels that the network finds in images without '
+            'foreground.'
+        ),
     ),
 )
 
@@ -302,9 +323,9 @@ def image_metrics(
         if value is not None:
             values[metric.key] = value
     if images.masks is not None:
-        for metric in MASK_METRICS:
-            if not np.isnan(metric.function(images.masks)):
-                values[metric.key] = metric.function(images.masks, weights)
+        for of_masks in MASK_METRICS:
+            if not np.isnan(of_masks.function(images.masks, None)):
+                values[of_masks.key] = of_masks.function(images.masks, weights)
     return values
 
 

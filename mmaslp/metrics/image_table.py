@@ -10,7 +10,7 @@ import numpy as np
 from ..common.arguments import check_array, check_object, check_text
 from ..common.bands import BORDER_EDGES, NUM_BANDS
 from .band_table import BORDERS, BandTable
-from .bins import BinTable, Columns
+from .bins import BinTable, Columns, confidences_of_bins
 from .errors import binned_metrics
 from .objects import MaskTable
 
@@ -94,9 +94,7 @@ class ImageTable(Columns):
         """Return the table by columns, as JSON can hold it."""
         columns = {
             'names': self.names,
-            'count': self.table.count.tolist(),
-            'correct': self.table.correct.tolist(),
-            'conf': self.table.conf.tolist(),
+            **self.table.to_json(),
             'nll': self.nll.tolist(),
             'brier': self.brier.tolist(),
         }
@@ -123,9 +121,7 @@ class ImageTable(Columns):
         size = len(names)
         count = check_array('count', columns['count'], (size, bins), int, low=0)
         correct = columns['correct']
-        # The mean of a bin lies in it, but for a cell of the histogram.
-        low = np.arange(bins) / bins - 1e-5
-        high = low + 1 / bins + 2e-5
+        low, high = confidences_of_bins(bins)
         table = BinTable(
             count,
             check_array('correct', correct, count.shape, int, low=0, high=count),
