@@ -22,6 +22,8 @@ def test_command_line(toy, tmp_path, capsys):
     out = capsys.readouterr().out
     assert 'model.decode_head has 7 channels' in out
     assert '\n1 error, 1 warning, ' in out
+    order = ['# Paste', '\nok: ', '\nnote: ', '\nwarning: ', '\nerror: ', '\n1 error']
+    assert sorted(order, key=out.rindex) == order
     cfg.pop('model')
     cfg.dump(path)
     assert run_command('doctor', [str(path)]) == 1

@@ -208,8 +208,8 @@ def _few_images(dataset: Any) -> Iterator[Finding]:
     if hasattr(dataset, '__len__') and len(dataset) < LEAST_CASES:
         yield Finding(
             'note',
-            f'val_dataloader.dataset has {len(dataset)} images: levels would follow '
-            f'chance, and no calibrator can be fitted to fewer than {LEAST_CASES}',
+            f'val_dataloader.dataset has too few images ({len(dataset)}): levels would '
+            f'follow chance, and a calibrator needs {LEAST_CASES}',
             'val_dataloader.dataset: more images that are not trained on',
         )
 

@@ -18,12 +18,12 @@ class Finding:
     remedy: str = ''
 
     def __str__(self) -> str:
-        remedy = self.remedy
+        message, remedy = self.message, self.remedy
         if remedy == PATCH:
-            remedy = 'in the patch'
+            message, remedy = f'{message} (in the patch)', ''
         lines = []
         margin = f'{self.level}:'
-        for line in self.message.splitlines():
+        for line in message.splitlines():
             lines.append(f'{margin:9}{line}')
             margin = ''
         for line in remedy.splitlines():

@@ -126,25 +126,33 @@ def _our_losses(model: Mapping[str, Any]) -> list[Any]:
 def _add_hook(cfg: Config, levels: str) -> Iterator[Finding]:
     """Train with levels, or without if the training is too short for them."""
     if levels in BAND_LEVELS and _too_short(cfg):
-        enough = next(epochs for epochs in count(1) if _moves(epochs) >= LEAST)
-        yield Finding(
-            'warning',
-            f'the training is too short for levels={levels!r}, which move after '
-            'validations: the patch trains without levels, by binary cross entropy',
-            f'{enough} epochs or more, or other `levels`',
-        )
+        yield _of_few_validations(cfg, levels)
         levels = 'none'
     hook = dict(HOOKS_OF_LEVELS[levels])
-    yield Finding(
-        'note',
-        f'trains without ASLPHook; the patch adds it with levels={hook["levels"]!r}',
-        PATCH,
-    )
+    words = f'the patch adds it with levels={hook["levels"]!r}'
+    if levels == 'none':
+        words = 'the patch trains without levels, by binary cross entropy'
+    yield Finding('note', f'trains without ASLPHook; {words}', PATCH)
     hooks = listed(cfg.get('custom_hooks'))
     hooks.append(hook)
     cfg.custom_hooks = hooks
     if hook['levels'] in BAND_LEVELS:
         yield from _validate_often(cfg)
+
+
+def _of_few_validations(cfg: Config, levels: str) -> Finding:
+    """Say why epochs are too few for levels, and how many are enough."""
+    enough = next(epochs for epochs in count(1) if _moves(epochs) >= LEAST)
+    remedy = f'{enough} epochs or more, or other `levels`'
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    if type_of(dataset) == 'RepeatDataset' and dataset.get('times', 1) > 1:
+        remedy = f'RepeatDataset(times=1), for shorter epochs, and {remedy}'
+    return Finding(
+        'warning',
+        f'levels={levels!r} move after validations, which come after epochs, and '
+        f'{cfg.train_cfg.max_epochs} epochs are too few',
+        remedy,
+    )
 
 
 def _add_metric(cfg: Config, has_hook: bool) -> Iterator[Finding]:

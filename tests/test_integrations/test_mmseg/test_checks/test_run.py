@@ -150,12 +150,17 @@ def test_cross_entropy_needs_no_metric_of_ours(toy, tmp_path, hooks):
 def test_a_training_too_short_for_levels_gets_binary_cross_entropy(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', custom_hooks=[])
     cfg.model.decode_head.loss_decode = SIGMOID
-    assert 'too short for levels' in words_of(cfg, 'warning')
-    assert '8 epochs or more' in words_of(cfg, 'warning')
+    loader = cfg.train_dataloader
+    plain = loader.dataset
+    for loader.dataset in (plain, dict(type='RepeatDataset', times=9, dataset=plain)):
+        warnings = words_of(cfg, 'warning')
+        assert 'epochs are too few' in warnings
+        assert '8 epochs or more' in warnings
+        assert ('RepeatDataset(times=1)' in warnings) == (loader.dataset != plain)
     cfg.train_cfg.max_epochs = 8
-    assert 'too short for levels' not in words_of(cfg, 'warning')
+    assert 'epochs are too few' not in words_of(cfg, 'warning')
     cfg.train_cfg.max_epochs = 3
-    assert 'the patch adds it with levels=None' in words_of(cfg, 'note')
+    assert 'the patch trains without levels' in words_of(cfg, 'note')
     _, mended = findings_of(cfg)
     assert mended.custom_hooks == [dict(type='ASLPHook', levels=None)]
 
@@ -214,7 +219,7 @@ def test_notes_of_a_large_scale_and_of_few_images(toy, tmp_path):
     )
     said = words_of(cfg, 'note')
     assert 'makes the first image 4 times as wide or high' in said
-    assert 'val_dataloader.dataset has 4 images' in said
+    assert 'val_dataloader.dataset has too few images (4)' in said
 
 
 def test_what_a_run_does_not_use_is_no_error(toy, tmp_path):
