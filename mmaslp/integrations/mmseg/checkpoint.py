@@ -141,6 +141,9 @@ def safe_loading(trust: bool = False) -> Iterator[None]:
         yield
 
 
+_SHARD = re.compile(r'\.(pt|distcp|bin|safetensors)')
+
+
 def check_checkpoint(path: str, trust: bool = False) -> None:
     """Make sure that a checkpoint is whole and runs no code, before it is used.
 
@@ -151,8 +154,10 @@ def check_checkpoint(path: str, trust: bool = False) -> None:
     if '://' in path:
         return
     shards = [path]
-    if osp.isdir(path) and any(Path(path).iterdir()):
-        shards = [str(shard) for shard in sorted(Path(path).rglob('*.pt*'))]
+    if osp.isdir(path):
+        inside = sorted(Path(path).rglob('*'))
+        if any(_SHARD.search(file.name) for file in inside):
+            shards = [str(file) for file in inside if '.pt' in file.name]
     for part in shards:
         if not osp.isfile(part):
             raise FileNotFoundError(f'no checkpoint at {osp.abspath(part)}')

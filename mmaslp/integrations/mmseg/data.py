@@ -265,6 +265,8 @@ def missing_data(dataset: Mapping[str, Any]) -> str:
 
 def _missing(dataset: Mapping[str, Any]) -> str:
     """What of the files of a data set is not there."""
+    if not isinstance(dataset, Mapping):
+        return f'a data set must be a dict, got {dataset!r}'
     root = dataset.get('data_root') or ''
     prefix = dataset.get('data_prefix') or {}
     layout = dataset.get('layout')

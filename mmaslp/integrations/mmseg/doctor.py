@@ -85,7 +85,7 @@ def check_parts(cfg: Any) -> list[Finding]:
         runner = build_runner(_bare_copy(cfg, folder))
         findings += _add_parts(cfg, runner)
         for split in ('train', 'val', 'test'):
-            if cfg.get(f'{split}_dataloader'):
+            if cfg.get(f'{split}_dataloader') is not None:
                 findings += _check_split(cfg, split, runner, datasets)
         if 'train' in datasets and not Diagnosis(findings).uncured:
             findings += check_hooks(runner)
@@ -138,7 +138,7 @@ def _check_split(
         return [Finding(level, f'{key}.dataset: {missing}', remedy)]
 
     findings: list[Finding] = []
-    with noted(f'{key}: {type_of(cfg[key].dataset)}', findings):
+    with noted(f'{key}: {type_of(cfg[key].get("dataset"))}', findings):
         loop = getattr(runner, f'{split}_loop')
         dataset = datasets[split] = dataset_of(loop)
         findings += _check_loop(cfg[key], split, loop)

@@ -210,7 +210,7 @@ def check_work_dir(cfg: Config) -> None:
             read += folders_named(dataset)
     _check_folder_to_write('`work_dir`', cfg.work_dir, read)
     visualizer = cfg.get('visualizer') or {}
-    for part in (visualizer, *listed(visualizer.get('vis_backends'))):
+    for part in (visualizer, *listed(visualizer.get('vis_backends'), 'vis_backends')):
         if isinstance(part, Mapping) and part.get('save_dir'):
             name = 'save_dir of the visualizer'
             _check_folder_to_write(name, part['save_dir'], read)

@@ -116,8 +116,8 @@ def _check_aslp(cfg: Config, levels: str) -> Iterator[Finding]:
 def _our_losses(model: Mapping[str, Any]) -> list[Any]:
     """The SCBCELoss of all heads."""
     losses = []
-    for _, head in heads_of(model):
-        for loss in listed(head.get('loss_decode')):
+    for place, head in heads_of(model):
+        for loss in losses_of(place, head):
             if type_of(loss) == 'SCBCELoss':
                 losses.append(loss)
     return losses
@@ -133,7 +133,7 @@ def _add_hook(cfg: Config, levels: str) -> Iterator[Finding]:
     if levels == 'none':
         words = 'the patch trains without levels, by binary cross entropy'
     yield Finding('note', f'trains without ASLPHook; {words}', PATCH)
-    hooks = listed(cfg.get('custom_hooks'))
+    hooks = list(cfg.get('custom_hooks') or [])
     hooks.append(hook)
     cfg.custom_hooks = hooks
     if hook['levels'] in BAND_LEVELS:
@@ -259,12 +259,17 @@ def heads_of(model: Mapping[str, Any]) -> Iterator[tuple[str, ConfigDict]]:
     """Yield the place and the settings of each head."""
     for key in ('decode_head', 'auxiliary_head'):
         is_one = isinstance(model.get(key), Mapping)
-        for index, head in enumerate(listed(model.get(key))):
+        for index, head in enumerate(listed(model.get(key), f'model.{key}')):
             place = f'model.{key}[{index}]'
             if is_one:
                 place = f'model.{key}'
             # K-Net trains by the losses of its first head.
-            yield place, head.get('kernel_generate_head', head)
+            yield place, head.get('kernel_generate_head') or head
+
+
+def losses_of(place: str, head: Mapping[str, Any]) -> list[Any]:
+    """The losses of a head."""
+    return listed(head.get('loss_decode'), f'{place}.loss_decode')
 
 
 def _refused(model: Mapping[str, Any]) -> Finding | None:
@@ -321,7 +326,7 @@ def _why_two_channels(model: Mapping[str, Any], heads: Mapping[str, ConfigDict])
 def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Finding]:
     """Look at the channels of a head, and give it those of a binary one."""
     decodes = 'decode_head' in place
-    fault = _fault_of_channels(head, decodes, reason)
+    fault = _fault_of_channels(head, losses_of(place, head), decodes, reason)
     if fault is not None:
         yield Finding(fault.level, f'{place} {fault.words}', PATCH)
     _mend_channels(head, decodes, reason)
@@ -344,12 +349,13 @@ class _Fault:
     words: str
 
 
-def _fault_of_channels(head: ConfigDict, decodes: bool, reason: str) -> _Fault | None:
+def _fault_of_channels(
+    head: ConfigDict, losses: Sequence[Any], decodes: bool, reason: str
+) -> _Fault | None:
     """The worst that is wrong with the channels of a head."""
     channels = _channels_of(head)
     if channels == 1:
-        return _fault_of_one_channel(head, decodes, reason)
-    losses = listed(head.get('loss_decode'))
+        return _fault_of_one_channel(head, losses, decodes, reason)
     if channels == 2:
         if any(_is_cross_entropy(loss, sigmoid=True) for loss in losses):
             return _Fault(
@@ -366,12 +372,11 @@ def _fault_of_channels(head: ConfigDict, decodes: bool, reason: str) -> _Fault |
 
 
 def _fault_of_one_channel(
-    head: ConfigDict, decodes: bool, reason: str
+    head: ConfigDict, losses: Sequence[Any], decodes: bool, reason: str
 ) -> _Fault | None:
     """The worst that is wrong with a head of one channel."""
     if reason:
         return _Fault('error', f'cannot work with one channel: {reason}')
-    losses = listed(head.get('loss_decode'))
     if any(_is_cross_entropy(loss, sigmoid=False) for loss in losses):
         return _Fault(
             'error', 'takes a softmax over one channel, which is 1 everywhere'
@@ -406,7 +411,7 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
         )
         head.ignore_index = 255
 
-    losses = listed(head.get('loss_decode'))
+    losses = losses_of(place, head)
     replaced = []
     for loss in losses:
         if type_of(loss) == 'SCBCELoss':
@@ -414,11 +419,10 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
         elif type_of(loss) != 'BoundaryLoss':
             replaced.append(type_of(loss))
     if replaced:
-        yield Finding(
-            'note',
-            f'{place} trains with {", ".join(replaced)}, which follows no levels',
-            PATCH,
-        )
+        words = f'{place} trains with {", ".join(replaced)}, which follows no levels'
+        if _channels_of(head) == 2:
+            words += '; its two channels stay, and SCBCELoss takes their softmax'
+        yield Finding('note', words, PATCH)
 
     following = _that_follow(losses)
     if following == losses:

@@ -86,6 +86,12 @@ MENDED = {
         'has two channels without a background',
         {'loss_decode': dict(type='SCBCELoss')},
     ),
+    'two channels of a softmax': (
+        head(out_channels=2, loss_decode=CROSS_ENTROPY),
+        'note',
+        'its two channels stay, and SCBCELoss takes their softmax',
+        {'out_channels': 2, 'loss_decode': dict(type='SCBCELoss')},
+    ),
     'sampler': (
         head(sampler=THRESHOLD),
         'error',
@@ -253,6 +259,19 @@ CASES = {
     ),
     'batch size': (setting('train_dataloader.batch_size', 0), 'train_dataloader: '),
     'workers': (setting('val_dataloader.num_workers', -1), 'val_dataloader: '),
+    'a loader without anything': (setting('train_dataloader', {}), 'train_dataloader'),
+    'a data set in words': (
+        setting('train_dataloader.dataset', 'x'),
+        "train_dataloader.dataset: a data set must be a dict, got 'x'",
+    ),
+    'no image to read': (
+        lambda cfg: cfg.train_dataloader.dataset.pipeline.reverse(),
+        'KeyError: ',
+    ),
+    'a folder without a checkpoint': (
+        lambda cfg: cfg.update(load_from=cfg.train_dataloader.dataset.data_root),
+        'load_from: no checkpoint at ',
+    ),
     'a batch above the set': (
         lambda cfg: cfg.train_dataloader.update(batch_size=99, drop_last=True),
         'train_dataloader gives no batch',
