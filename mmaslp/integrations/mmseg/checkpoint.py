@@ -240,12 +240,6 @@ def _tensors_of(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _says_when(checkpoint: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint says at which epoch and iteration it was written."""
-    meta = checkpoint['meta']
-    return all(isinstance(meta.get(unit), int) for unit in ('epoch', 'iter'))
-
-
 # Of a group of parameters, beside the options of the optimizer.
 _OF_GROUP = {'params', 'param_names', 'initial_lr'}
 
@@ -318,14 +312,15 @@ def _check_resumable(runner: Any, checkpoint: Mapping[str, Any], path: str) -> N
 
 
 def _has_state(checkpoint: Mapping[str, Any], is_folder: bool) -> bool:
-    """Whether a checkpoint has more than weights; shards keep the rest elsewhere."""
+    """Whether a training can go on from it; shards keep the rest elsewhere."""
     needed = ['meta']
     if not is_folder:
         needed += ['message_hub', 'optimizer']
     for key in needed:
         if not isinstance(checkpoint.get(key), Mapping):
             return False
-    return _says_when(checkpoint)
+    meta = checkpoint['meta']
+    return all(isinstance(meta.get(unit), int) for unit in ('epoch', 'iter'))
 
 
 def _lead_into(folder: str, checkpoint: Mapping[str, Any]) -> None:

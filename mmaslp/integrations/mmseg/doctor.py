@@ -138,7 +138,8 @@ def _check_split(
         return [Finding(level, f'{key}.dataset: {missing}', remedy)]
 
     findings: list[Finding] = []
-    with noted(f'{key}: {type_of(cfg[key].get("dataset"))}', findings):
+    place = f'{key}: {type_of(cfg[key].get("dataset"))}'.rstrip(': ')
+    with noted(place, findings):
         loop = getattr(runner, f'{split}_loop')
         dataset = datasets[split] = dataset_of(loop)
         findings += _check_loop(cfg[key], split, loop)

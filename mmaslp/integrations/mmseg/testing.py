@@ -259,7 +259,10 @@ def evaluate(
     planned = _plan(sets, options, results_of_all)
     _check_outputs(cfg, summary, planned, options)
     if options.overwrite and is_main_process():
-        _warn_of_other_maps(planned)
+        for test_set in planned:
+            folder = test_set.options.out_prob
+            if folder:  # it may hold maps of other images
+                warn_of_others(Path(folder), map(Path, test_set.maps_in(folder)))
 
     results = {}
     with safe_loading(options.trust_checkpoint):
@@ -340,14 +343,6 @@ def _check_outputs(
     inputs = list(options.inputs)
     inputs += inputs_of(cfg, [test_set.dataset for test_set in planned])
     check_outputs(outputs, inputs, options.overwrite)
-
-
-def _warn_of_other_maps(planned: Sequence[_SetOfTest]) -> None:
-    """Say which files of the folders of maps are of no image of these sets."""
-    for test_set in planned:
-        folder = test_set.options.out_prob
-        if folder:
-            warn_of_others(Path(folder), map(Path, test_set.maps_in(folder)))
 
 
 def _painted(cfg: Config) -> list[Any]:
@@ -432,7 +427,8 @@ def _test(cfg: Config, test_set: _SetOfTest) -> Tested:
         _count_by_group(options.groups, runner, calibration_metrics)
     runner.register_hook(WeightsHook())
     report_findings(check_run(runner, ('test',)))
-    if calibration_metrics and _measures_iou(run):
+    measured = [type_of(metric) for metric in metrics_of(run, 'test_evaluator')]
+    if calibration_metrics and 'IoUMetric' in measured:
         check_threshold(runner.model)
     _register_outputs(runner, run, options)
 
@@ -449,8 +445,11 @@ def _count_by_group(
     metrics: Sequence[CalibrationMetric],
 ) -> None:
     """Let metrics count over groups of images, such as those of a patient."""
-    # Before the network runs: a pattern that does not fit is told at once.
-    groups(_image_names(runner))
+    dataset = runner.test_loop.dataloader.dataset
+    names = []
+    for number in range(len(dataset)):
+        names.append(str(dataset.get_data_info(number).get('img_path', number)))
+    groups(names)  # before the network runs: a pattern that does not fit is told
     for metric in metrics:
         metric.groups = groups
 
@@ -482,20 +481,6 @@ def _tested(
         results=completed,
         review=test_set.options.review,
     )
-
-
-def _measures_iou(run: Config) -> bool:
-    metrics = metrics_of(run, 'test_evaluator')
-    return any(type_of(metric) == 'IoUMetric' for metric in metrics)
-
-
-def _image_names(runner: Any) -> list[str]:
-    """Names of all images of a test."""
-    dataset = runner.test_loop.dataloader.dataset
-    names = []
-    for number in range(len(dataset)):
-        names.append(str(dataset.get_data_info(number).get('img_path', number)))
-    return names
 
 
 def _calibration_metrics(
@@ -580,21 +565,17 @@ def _complete(
     if result.settings['mode'] == 'top_label':
         measures.pop('aAcc %', None)  # the accuracy
 
+    model = test_set.options.model
+    if result.is_calibrated:
+        model += CALIBRATED
     return replace(
         result,
-        model=_name_of(test_set.options.model, result.is_calibrated),
+        model=model,
         dataset=test_set.name,
         measures=measures,
         settings=dict(result.settings) | dict(test_set.options.settings),
         files=_files_of(run),
     )
-
-
-def _name_of(model: str, is_calibrated: bool) -> str:
-    """Name of a network in results, with or without its calibrator."""
-    if is_calibrated:
-        return model + CALIBRATED
-    return model
 
 
 def _files_of(run: Config) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ they change is the patch of the doctor.
 import inspect
 import os.path as osp
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -124,35 +123,30 @@ def _our_losses(model: Mapping[str, Any]) -> list[Any]:
 
 
 def _add_hook(cfg: Config, levels: str) -> Iterator[Finding]:
-    """Train with levels, or without if the training is too short for them."""
-    if levels in BAND_LEVELS and _too_short(cfg):
-        yield _of_few_validations(cfg, levels)
+    """Train with levels, or without if there are too few epochs for them."""
+    epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
+    if levels in BAND_LEVELS and epochs is not None and _moves(epochs) < LEAST:
+        enough = next(number for number in count(1) if _moves(number) >= LEAST)
+        remedy = f'{enough} epochs or more, or other `levels`'
+        dataset = (cfg.get('train_dataloader') or {}).get('dataset')
+        if type_of(dataset) == 'RepeatDataset':
+            remedy = f'RepeatDataset(times=1), for shorter epochs, and {remedy}'
+        yield Finding(
+            'warning',
+            f'levels={levels!r} move after validations, which come after epochs, and '
+            f'{epochs} epochs are too few',
+            remedy,
+        )
         levels = 'none'
+
     hook = dict(HOOKS_OF_LEVELS[levels])
     words = f'the patch adds it with levels={hook["levels"]!r}'
     if levels == 'none':
         words = 'the patch trains without levels, by binary cross entropy'
     yield Finding('note', f'trains without ASLPHook; {words}', PATCH)
-    hooks = list(cfg.get('custom_hooks') or [])
-    hooks.append(hook)
-    cfg.custom_hooks = hooks
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
     if hook['levels'] in BAND_LEVELS:
         yield from _validate_often(cfg)
-
-
-def _of_few_validations(cfg: Config, levels: str) -> Finding:
-    """Say why epochs are too few for levels, and how many are enough."""
-    enough = next(epochs for epochs in count(1) if _moves(epochs) >= LEAST)
-    remedy = f'{enough} epochs or more, or other `levels`'
-    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
-    if type_of(dataset) == 'RepeatDataset' and dataset.get('times', 1) > 1:
-        remedy = f'RepeatDataset(times=1), for shorter epochs, and {remedy}'
-    return Finding(
-        'warning',
-        f'levels={levels!r} move after validations, which come after epochs, and '
-        f'{cfg.train_cfg.max_epochs} epochs are too few',
-        remedy,
-    )
 
 
 def _add_metric(cfg: Config, has_hook: bool) -> Iterator[Finding]:
@@ -175,12 +169,6 @@ def _add_metric(cfg: Config, has_hook: bool) -> Iterator[Finding]:
         'follow',
         PATCH,
     )
-
-
-def _too_short(cfg: Config) -> bool:
-    """Whether a training has too few epochs for validations that move levels."""
-    epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
-    return epochs is not None and _moves(epochs) < LEAST
 
 
 def _moves(epochs: int) -> int:
@@ -233,7 +221,12 @@ def _absent_weights(place: str, part: Any) -> Iterator[Finding]:
     for name, value in below.items():
         yield from _absent_weights(name, value)
 
-    for key in _weights_named(part):
+    keys = ['pretrained']
+    if type_of(part) == 'Pretrained':
+        keys.append('checkpoint')
+    for key in keys:
+        if not isinstance(part, Mapping) or not isinstance(part.get(key), str):
+            continue
         path = osp.expanduser(part[key])
         if '://' not in path and not osp.isfile(path):
             yield Finding(
@@ -243,16 +236,6 @@ def _absent_weights(place: str, part: Any) -> Iterator[Finding]:
                 'checkpoint\nor leave it out: the training then starts from random '
                 'weights',
             )
-
-
-def _weights_named(part: Any) -> list[str]:
-    """The keys of a part of a model that name a file of weights."""
-    if not isinstance(part, Mapping):
-        return []
-    keys = ['pretrained']
-    if type_of(part) == 'Pretrained':
-        keys.append('checkpoint')
-    return [key for key in keys if isinstance(part.get(key), str)]
 
 
 def heads_of(model: Mapping[str, Any]) -> Iterator[tuple[str, ConfigDict]]:
@@ -326,9 +309,9 @@ def _why_two_channels(model: Mapping[str, Any], heads: Mapping[str, ConfigDict])
 def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Finding]:
     """Look at the channels of a head, and give it those of a binary one."""
     decodes = 'decode_head' in place
-    fault = _fault_of_channels(head, losses_of(place, head), decodes, reason)
+    fault = _fault_of_channels(place, head, reason)
     if fault is not None:
-        yield Finding(fault.level, f'{place} {fault.words}', PATCH)
+        yield Finding(fault.level, f'{place} {fault.message}', PATCH)
     _mend_channels(head, decodes, reason)
 
 
@@ -343,22 +326,15 @@ def _mend_channels(head: ConfigDict, decodes: bool, reason: str) -> None:
         head.threshold = 0.5
 
 
-@dataclass(frozen=True)
-class _Fault:
-    level: str
-    words: str
-
-
-def _fault_of_channels(
-    head: ConfigDict, losses: Sequence[Any], decodes: bool, reason: str
-) -> _Fault | None:
+def _fault_of_channels(place: str, head: ConfigDict, reason: str) -> Finding | None:
     """The worst that is wrong with the channels of a head."""
     channels = _channels_of(head)
+    losses = losses_of(place, head)
     if channels == 1:
-        return _fault_of_one_channel(head, losses, decodes, reason)
+        return _fault_of_one_channel(head, losses, 'decode_head' in place, reason)
     if channels == 2:
         if any(_is_cross_entropy(loss, sigmoid=True) for loss in losses):
-            return _Fault(
+            return Finding(
                 'warning',
                 'has two channels without a background: each has a sigmoid of its own, '
                 'and metrics take the softmax of both',
@@ -368,22 +344,22 @@ def _fault_of_channels(
     level = 'note'
     if any(type_of(loss) == 'SCBCELoss' for loss in losses):
         level = 'error'
-    return _Fault(level, f'has {channels} channels, and SCBCELoss is for binary heads')
+    return Finding(level, f'has {channels} channels, and SCBCELoss is for binary heads')
 
 
 def _fault_of_one_channel(
     head: ConfigDict, losses: Sequence[Any], decodes: bool, reason: str
-) -> _Fault | None:
+) -> Finding | None:
     """The worst that is wrong with a head of one channel."""
     if reason:
-        return _Fault('error', f'cannot work with one channel: {reason}')
+        return Finding('error', f'cannot work with one channel: {reason}')
     if any(_is_cross_entropy(loss, sigmoid=False) for loss in losses):
-        return _Fault(
+        return Finding(
             'error', 'takes a softmax over one channel, which is 1 everywhere'
         )
     threshold = head.get('threshold') or 0.3
     if decodes and threshold != 0.5:
-        return _Fault(
+        return Finding(
             'warning',
             f'calls a pixel foreground above {threshold} (0.3 where no threshold is '
             'set), the metrics count at 0.5',
