@@ -400,21 +400,14 @@ def _evaluators(cfg: Config, evals: Sequence[str]) -> list[dict]:
     if evals:
         metrics = []
         for name in dict.fromkeys(evals):
-            metrics += _metrics_of_choice(name, configured)
+            default = EVALUATIONS[name].metric
+            same = [m for m in configured if type_of(m) == default['type']]
+            metrics += same or [copy.deepcopy(default)]
     if not metrics:
         raise ValueError(
             'nothing to measure: give `evals`, or a test_evaluator in the config'
         )
     return metrics
-
-
-def _metrics_of_choice(name: str, configured: Sequence[dict]) -> list[dict]:
-    """The metrics of a choice of ``--eval`` as the config has them; else as by us."""
-    default = EVALUATIONS[name].metric
-    same = [metric for metric in configured if type_of(metric) == default['type']]
-    if same:
-        return same
-    return [copy.deepcopy(default)]
 
 
 def _test(cfg: Config, test_set: _SetOfTest) -> Tested:
@@ -614,7 +607,10 @@ def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> s
         columns += EVALUATIONS[name].columns
     measured = set()
     for tested in results.values():
-        measured |= _directed(tested)
+        directed = set(tested.metrics)  # that have a better side
+        for result in tested.results:
+            directed -= set(result.undirected)
+        measured |= directed
     columns = [key for key in columns if key in measured] or sorted(measured)
 
     rows = {}
@@ -626,14 +622,6 @@ def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> s
         if tested.calibrated:
             rows[title + CALIBRATED] = tested.calibrated
     return format_table(rows, columns)
-
-
-def _directed(tested: Tested) -> set[str]:
-    """The metrics of a set that have a better side."""
-    names = set(tested.metrics)
-    for result in tested.results:
-        names -= set(result.undirected)
-    return names
 
 
 def verdicts(results: Mapping[str, Tested]) -> list[str]:

@@ -34,15 +34,12 @@ from .work_dir import (
     lies_in,
     note_written,
     remove_files,
-    was_trained,
 )
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
-
-__all__ = ['prepare_training', 'run_training', 'was_trained']
 
 
 def run_training(

@@ -308,21 +308,16 @@ def _why_two_channels(model: Mapping[str, Any], heads: Mapping[str, ConfigDict])
 
 def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Finding]:
     """Look at the channels of a head, and give it those of a binary one."""
-    decodes = 'decode_head' in place
     fault = _fault_of_channels(place, head, reason)
     if fault is not None:
         yield Finding(fault.level, f'{place} {fault.message}', PATCH)
-    _mend_channels(head, decodes, reason)
 
-
-def _mend_channels(head: ConfigDict, decodes: bool, reason: str) -> None:
-    """Give a head one channel, or two where one cannot work, and the threshold."""
     channels = _channels_of(head)
     if channels not in (1, 2):
         head.update(num_classes=2, out_channels=1, threshold=0.5)
     if reason and channels != 2:
         head.update(num_classes=2, out_channels=2)
-    elif channels == 1 and decodes:
+    elif channels == 1 and 'decode_head' in place:
         head.threshold = 0.5
 
 
