@@ -195,6 +195,9 @@ def _python_only() -> Iterator[list[str]]:
 
     def find_base(name: str, *args: Any) -> tuple:
         try:
+            # OpenMMLab's does not find a package that is installed in place.
+            if name.startswith('mmaslp::'):
+                return find_config(name), 'mmaslp'
             return find(name, *args)
         except Exception as error:  # names the function of MMEngine, and not the base
             raise ValueError(
