@@ -8,7 +8,7 @@ import pytest
 from mmaslp.commands import run_command
 
 
-def test_command_line(toy, tmp_path, capsys):
+def test_command_line(toy, tmp_path, capsys, monkeypatch):
     path = tmp_path / 'config.py'
     cfg = toy.config(tmp_path / 'run')
     cfg.dump(path)
@@ -22,6 +22,8 @@ def test_command_line(toy, tmp_path, capsys):
     out = capsys.readouterr().out
     assert 'model.decode_head has 7 channels' in out
     assert '\n1 error, 1 warning, ' in out
+    order = ['# Paste', '\nok: ', '\nnote: ', '\nwarning: ', '\nerror: ', '\n1 error']
+    assert sorted(order, key=out.rindex) == order
     cfg.pop('model')
     cfg.dump(path)
     assert run_command('doctor', [str(path)]) == 1
@@ -29,8 +31,12 @@ def test_command_line(toy, tmp_path, capsys):
     assert 'has not a model' in out
     assert '\n1 error, ' in out
     path.write_text('model = (')
-    assert run_command('doctor', [str(path)]) == 1
-    assert 'cannot be read' in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    assert run_command('doctor', [path.name]) == 1
+    assert '\nerror:   config.py cannot be read' in capsys.readouterr().out
+    path.write_text("_base_ = 'mmseg::nope.py'")
+    assert run_command('doctor', [path.name]) == 1
+    assert "there is no base 'mmseg::nope.py'" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('broken', [False, True])

@@ -12,12 +12,16 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 
-from ..integrations.mmseg.checks.findings import Diagnosis, Finding, noted
+from ..integrations.mmseg.checks.findings import PATCH, Diagnosis, Finding, noted
 from .arguments import CONFIG_HELP, add_data_option
 from .environment import check_environment, installed_versions
 from .errors import with_options
+
+# Findings are printed in this order, so that the worst stand above the prompt.
+_LEVELS = ('ok', 'note', 'warning', 'error')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the findings and the patch; 1 if there is an error."""
+    """Print the patch and the findings; 1 if there is an error."""
     from .. import register_components
 
     warnings.simplefilter('ignore')  # of MMSegmentation, while it builds
@@ -50,11 +54,11 @@ def run(args: argparse.Namespace) -> int:
 
         find_config(args.config)  # a config that is not there is refused
     diagnosis = examine(args.config, args.data, args.levels)
-    for finding in diagnosis.findings:
-        print(with_options(str(finding)))
-
+    if diagnosis.has_patch and not args.patch:
+        _print_patch(args.config, diagnosis)
+    _print_findings(diagnosis.findings)
     if diagnosis.has_patch:
-        _give_patch(args.config, args.patch, diagnosis)
+        _finish_patch(args.config, args.patch, diagnosis)
     elif args.patch:
         print(f'there is no patch, so that {args.patch} was not written')
     print(f'{_counts(diagnosis.findings)}; nothing was trained')
@@ -65,6 +69,24 @@ def run(args: argparse.Namespace) -> int:
     if cured:
         print(f'{args.patch} puts right {cured} of {len(diagnosis.errors)} errors')
     return int(bool(diagnosis.uncured))
+
+
+def _print_patch(config: str, diagnosis: Diagnosis) -> None:
+    """Print the lines to paste, and an empty one."""
+    from ..integrations.mmseg.doctor import pasted
+
+    print(f'# Paste at the end of {config}, or add --patch FILE:')
+    print(pasted(config, diagnosis.original, diagnosis.mended) + '\n')
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    """Print findings, the worst last, and a remedy of several in a row once."""
+    ordered = sorted(findings, key=lambda finding: _LEVELS.index(finding.level))
+    for index, finding in enumerate(ordered):
+        following = ordered[index + 1 : index + 2]
+        if finding.remedy != PATCH and finding.remedy in [f.remedy for f in following]:
+            finding = replace(finding, remedy='')
+        print(with_options(str(finding)))
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
@@ -125,19 +147,15 @@ def examine(
     return diagnosis
 
 
-def _give_patch(config: str, file: str | None, diagnosis: Diagnosis) -> None:
-    """Write the patch to a file, or print it, and say what it leaves."""
-    from ..integrations.mmseg.doctor import pasted
-
+def _finish_patch(config: str, file: str | None, diagnosis: Diagnosis) -> None:
+    """Write the patch to a file if there is one, and say what it leaves."""
     if file is not None:
         _write_patch(config, file, diagnosis)
         print(f'\n{file} is {config} with the patch{_what_is_left(diagnosis)}')
-        return
-
-    print(f'\n# Paste at the end of {config}, or add --patch FILE:')
-    print(pasted(config, diagnosis.original, diagnosis.mended) + '\n')
-    if diagnosis.uncured:
-        print(f'This is the patch{_what_is_left(diagnosis)}')
+    elif diagnosis.uncured:
+        print(f'The patch stands above{_what_is_left(diagnosis)}')
+    else:
+        print('The patch stands above')
 
 
 def _write_patch(config: str, file: str, diagnosis: Diagnosis) -> None:

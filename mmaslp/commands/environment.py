@@ -49,7 +49,10 @@ def check_environment(versions: Mapping[str, str], ops: bool) -> list[Finding]:
             'mmcv has no compiled operators: heads that need them (PointRend, PSANet, '
             'CCNet, ...) do not work, all others do'
         )
-        advice = 'mim install onedl-mmcv  (a wheel with operators, for your torch)'
+        advice = (
+            'pip install --no-deps --no-build-isolation --force-reinstall --no-binary '
+            'onedl-mmcv onedl-mmcv  (compiles them)'
+        )
         findings.append(Finding('note', text, advice))
     if openmmlab and not ops:
         text = (

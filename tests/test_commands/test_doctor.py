@@ -10,6 +10,12 @@ from mmaslp.commands import main
     [
         ('train_dataloader = dict(batch_size=99, drop_last=True)', 'gives no batch'),
         ("load_from = 'nope.pth'", 'load_from: '),
+        ('model = dict(decode_head=3)', 'c.py: model.decode_head must be a dict'),
+        (
+            "model = dict(auxiliary_head=dict(loss_decode=['x']))",
+            'c.py: model.auxiliary_head.loss_decode must be a dict or a list',
+        ),
+        ('custom_imports = [3]', 'c.py: custom_imports must be dict(imports='),
         ("optim_wrapper = dict(optimizer=dict(type='Adamm'))", 'optim_wrapper: '),
         ("param_scheduler = [dict(type='PolyLRR')]", 'param_scheduler: '),
         (

@@ -34,7 +34,7 @@ OPENMMLAB = {
             'over each other',
             'pip uninstall -y onedl-mmsegmentation onedl-mmcv onedl-mmengine mmengine',
         ),
-        (ONEDL, {}, False, 'note', 'no compiled operators', 'mim install'),
+        (ONEDL, {}, False, 'note', 'no compiled operators', '--no-binary'),
         (OPENMMLAB, {}, False, 'error', 'no compiled operators', 'MMCV_WITH_OPS'),
     ],
 )

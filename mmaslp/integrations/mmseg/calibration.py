@@ -31,7 +31,7 @@ from .checkpoint import (
 from .checks.findings import report_findings
 from .checks.run import check_datasets
 from .config import build_runner, calibration_of, name_run
-from .data import check_data, image_ids, inputs_of, repeats_images, sets_named
+from .data import check_data, image_ids, inputs_of, rounds_of, sets_named
 from .evaluation.metrics import ScoreReader
 
 REPEATED = 'val_dataloader.dataset gives images several times, as RepeatDataset does'
@@ -71,7 +71,7 @@ def tables_of_checkpoint(
         check_outputs({'`out`': out}, inputs_of(cfg, [loader.dataset]), overwrite=True)
         report_findings(check_datasets({'val': loader.dataset}))
         images = list(image_ids(loader.dataset))
-        if repeats_images(loader.dataset):
+        if rounds_of(loader.dataset) > 1:
             raise ValueError(f'{REPEATED}: name the data set in it')
         tables = collect_tables(
             runner.model, loader, validation_reader(cfg), group(images), windows

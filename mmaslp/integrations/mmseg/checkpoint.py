@@ -141,6 +141,9 @@ def safe_loading(trust: bool = False) -> Iterator[None]:
         yield
 
 
+_SHARD = re.compile(r'\.(pt|distcp|bin|safetensors)')
+
+
 def check_checkpoint(path: str, trust: bool = False) -> None:
     """Make sure that a checkpoint is whole and runs no code, before it is used.
 
@@ -151,8 +154,10 @@ def check_checkpoint(path: str, trust: bool = False) -> None:
     if '://' in path:
         return
     shards = [path]
-    if osp.isdir(path) and any(Path(path).iterdir()):
-        shards = [str(shard) for shard in sorted(Path(path).rglob('*.pt*'))]
+    if osp.isdir(path):
+        inside = sorted(Path(path).rglob('*'))
+        if any(_SHARD.search(file.name) for file in inside):
+            shards = [str(file) for file in inside if '.pt' in file.name]
     for part in shards:
         if not osp.isfile(part):
             raise FileNotFoundError(f'no checkpoint at {osp.abspath(part)}')
@@ -235,12 +240,6 @@ def _tensors_of(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _says_when(checkpoint: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint says at which epoch and iteration it was written."""
-    meta = checkpoint['meta']
-    return all(isinstance(meta.get(unit), int) for unit in ('epoch', 'iter'))
-
-
 # Of a group of parameters, beside the options of the optimizer.
 _OF_GROUP = {'params', 'param_names', 'initial_lr'}
 
@@ -313,14 +312,15 @@ def _check_resumable(runner: Any, checkpoint: Mapping[str, Any], path: str) -> N
 
 
 def _has_state(checkpoint: Mapping[str, Any], is_folder: bool) -> bool:
-    """Whether a checkpoint has more than weights; shards keep the rest elsewhere."""
+    """Whether a training can go on from it; shards keep the rest elsewhere."""
     needed = ['meta']
     if not is_folder:
         needed += ['message_hub', 'optimizer']
     for key in needed:
         if not isinstance(checkpoint.get(key), Mapping):
             return False
-    return _says_when(checkpoint)
+    meta = checkpoint['meta']
+    return all(isinstance(meta.get(unit), int) for unit in ('epoch', 'iter'))
 
 
 def _lead_into(folder: str, checkpoint: Mapping[str, Any]) -> None:

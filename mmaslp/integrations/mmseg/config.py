@@ -37,6 +37,11 @@ def imports_of(cfg: Config) -> dict[str, Any]:
     names = imports.get('imports', [])
     if isinstance(names, str):
         names = [names]
+    is_list = isinstance(names, (list, tuple))
+    if not is_list or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f'custom_imports must be dict(imports=[names of modules]), got {names!r}'
+        )
     return dict(imports, imports=list(names))
 
 
@@ -174,7 +179,7 @@ def _python_only() -> Iterator[list[str]]:
     YAML and JSON look like data and are not: MMEngine imports and calls what a `type`
     or a tag in them names, such as os.system.
     """
-    read = Config._file2dict
+    read, find = Config._file2dict, Config._get_cfg_path
     opened: list[str] = []
 
     def read_python(filename: str, *args: Any, **options: Any) -> tuple:
@@ -188,7 +193,23 @@ def _python_only() -> Iterator[list[str]]:
         opened.pop()  # not of one that fails
         return content
 
-    with replaced(Config, '_file2dict', staticmethod(read_python)):
+    def find_base(name: str, *args: Any) -> tuple:
+        try:
+            # OpenMMLab's does not find a package that is installed in place.
+            if name.startswith('mmaslp::'):
+                return find_config(name), 'mmaslp'
+            return find(name, *args)
+        except Exception as error:  # names the function of MMEngine, and not the base
+            raise ValueError(
+                f'there is no base {name!r}: name a file, or as in '
+                'mmseg::_base_/default_runtime.py one of an installed package '
+                f'({error})'
+            ) from error
+
+    with (
+        replaced(Config, '_file2dict', staticmethod(read_python)),
+        replaced(Config, '_get_cfg_path', staticmethod(find_base)),
+    ):
         yield opened
 
 
@@ -200,11 +221,15 @@ def type_of(part: Any) -> str:
     return str(getattr(built, '__name__', built or '')).rsplit('.', 1)[-1]
 
 
-def listed(parts: Any) -> list:
-    """List parts of a config: several, one, or none."""
-    if isinstance(parts, Mapping):
-        return [parts]
-    return list(parts or [])
+def listed(parts: Any, place: str) -> list:
+    """List parts of a config: several, one, or none; refuse texts and numbers."""
+    if isinstance(parts, (Mapping, str, int, float)):
+        parts = [parts]
+    parts = list(parts or [])
+    for part in parts:
+        if isinstance(part, (str, int, float)):
+            raise ValueError(f'{place} must be a dict or a list of them, got {part!r}')
+    return parts
 
 
 def metrics_of(cfg: Mapping, evaluator: str) -> list:
@@ -212,7 +237,7 @@ def metrics_of(cfg: Mapping, evaluator: str) -> list:
     metrics: Any = cfg.get(evaluator)
     if isinstance(metrics, Mapping) and 'metrics' in metrics:
         metrics = metrics['metrics']
-    metrics = listed(metrics)
+    metrics = listed(metrics, evaluator)
     prefixes = [m.get('prefix') for m in metrics if type_of(m) == 'CalibrationMetric']
     if len(set(prefixes)) < len(prefixes):
         raise ValueError(

@@ -62,14 +62,7 @@ def image_ids(dataset: Any) -> Iterator[str]:
             ) from error
 
 
-def repeats_images(dataset: Any) -> bool:
-    """Whether a data set gives images several times, as ``RepeatDataset`` does."""
-    if not hasattr(dataset, '__len__'):
-        return False
-    return sum(len(leaf) for leaf in leaf_sets(dataset)) < len(dataset)
-
-
-def rounds_of(dataset: Any) -> int:
+def rounds_of(dataset: Any) -> float:
     """How often a data set gives its images, as ``RepeatDataset`` does; else 1."""
     images = 0
     for leaf in leaf_sets(dataset):
@@ -77,7 +70,7 @@ def rounds_of(dataset: Any) -> int:
             images += len(leaf)
     if images == 0 or not hasattr(dataset, '__len__'):
         return 1
-    return max(len(dataset) // images, 1)
+    return max(len(dataset) / images, 1)
 
 
 def data_files(dataset: Any) -> Iterator[str]:
@@ -265,6 +258,8 @@ def missing_data(dataset: Mapping[str, Any]) -> str:
 
 def _missing(dataset: Mapping[str, Any]) -> str:
     """What of the files of a data set is not there."""
+    if not isinstance(dataset, Mapping):
+        return f'a data set must be a dict, got {dataset!r}'
     root = dataset.get('data_root') or ''
     prefix = dataset.get('data_prefix') or {}
     layout = dataset.get('layout')

@@ -85,7 +85,7 @@ def check_parts(cfg: Any) -> list[Finding]:
         runner = build_runner(_bare_copy(cfg, folder))
         findings += _add_parts(cfg, runner)
         for split in ('train', 'val', 'test'):
-            if cfg.get(f'{split}_dataloader'):
+            if cfg.get(f'{split}_dataloader') is not None:
                 findings += _check_split(cfg, split, runner, datasets)
         if 'train' in datasets and not Diagnosis(findings).uncured:
             findings += check_hooks(runner)
@@ -138,21 +138,17 @@ def _check_split(
         return [Finding(level, f'{key}.dataset: {missing}', remedy)]
 
     findings: list[Finding] = []
-    with noted(f'{key}: {type_of(cfg[key].dataset)}', findings):
+    place = f'{key}: {type_of(cfg[key].get("dataset"))}'.rstrip(': ')
+    with noted(place, findings):
         loop = getattr(runner, f'{split}_loop')
         dataset = datasets[split] = dataset_of(loop)
-        findings += _check_loop(cfg[key], split, loop)
+        for finding in check_batches(split, loop):
+            findings.append(finding)
+            if finding.remedy == PATCH:
+                shuffles = split == 'train'
+                cfg[key].sampler = dict(type='DefaultSampler', shuffle=shuffles)
         findings += _check_dataset(cfg, split, dataset)
     return findings
-
-
-def _check_loop(loader: Any, split: str, loop: Any) -> Iterator[Finding]:
-    """Look at the batches of a loop, and let the config of its loader end."""
-    for finding in check_batches(split, loop):
-        yield finding
-        if finding.remedy == PATCH:
-            shuffles = split == 'train'
-            loader.sampler = dict(type='DefaultSampler', shuffle=shuffles)
 
 
 def _check_dataset(cfg: Any, split: str, dataset: Any) -> Iterator[Finding]:
@@ -162,8 +158,12 @@ def _check_dataset(cfg: Any, split: str, dataset: Any) -> Iterator[Finding]:
     for finding in check_masks(split, dataset):
         yield finding
         faults += 1
-        if finding.remedy == PATCH:
-            _read_binary_masks(cfg, key)
+        if finding.remedy != PATCH:
+            continue
+        for leaf in leaf_sets(cfg[key].dataset):
+            leaf.pipeline = with_binary_masks(leaf.pipeline)
+        if cfg.get('tta_pipeline'):
+            cfg.tta_pipeline = with_binary_masks(cfg.tta_pipeline)
 
     # Not in a training: to read an image moves its random numbers.
     can_be_read = hasattr(dataset, 'get_data_info') and len(dataset) > 0
@@ -171,14 +171,6 @@ def _check_dataset(cfg: Any, split: str, dataset: Any) -> Iterator[Finding]:
         yield from _check_sample(f'{key}.dataset', dataset[0])
     if split == 'val':
         yield from _few_images(dataset)
-
-
-def _read_binary_masks(cfg: Any, key: str) -> None:
-    """Let a config read the masks of a data set as masks of 0 and 255."""
-    for leaf in leaf_sets(cfg[key].dataset):
-        leaf.pipeline = with_binary_masks(leaf.pipeline)
-    if cfg.get('tta_pipeline'):
-        cfg.tta_pipeline = with_binary_masks(cfg.tta_pipeline)
 
 
 def _check_sample(place: str, sample: dict[str, Any]) -> Iterator[Finding]:
@@ -208,8 +200,8 @@ def _few_images(dataset: Any) -> Iterator[Finding]:
     if hasattr(dataset, '__len__') and len(dataset) < LEAST_CASES:
         yield Finding(
             'note',
-            f'val_dataloader.dataset has {len(dataset)} images: levels would follow '
-            f'chance, and no calibrator can be fitted to fewer than {LEAST_CASES}',
+            f'val_dataloader.dataset has too few images ({len(dataset)}): levels would '
+            f'follow chance, and a calibrator needs {LEAST_CASES}',
             'val_dataloader.dataset: more images that are not trained on',
         )
 
@@ -233,17 +225,11 @@ def pasted(path: str, original: dict, mended: dict) -> str:
             parts = {}
             for key in _changed(before, value):
                 parts[key] = _change(base.get(name) or {}, value, key)
-            lines.append(_extended(name, parts))
+            line = _assignment(name, parts).replace('dict(', f'dict({name}, ', 1)
+            lines.append(line.replace(', \n', ',\n'))
         else:
             lines.append(_assignment(name, _change(base, mended, name)))
     return '\n'.join(lines)
-
-
-def _extended(name: str, parts: dict[str, Any]) -> str:
-    """An assignment that keeps what a name holds: ``model = dict(model, ...)``."""
-    line = _assignment(name, parts)
-    line = line.replace('dict(', f'dict({name}, ', 1)
-    return line.replace(', \n', ',\n')
 
 
 def _assigned_in(file: str) -> set[str]:

@@ -259,7 +259,10 @@ def evaluate(
     planned = _plan(sets, options, results_of_all)
     _check_outputs(cfg, summary, planned, options)
     if options.overwrite and is_main_process():
-        _warn_of_other_maps(planned)
+        for test_set in planned:
+            folder = test_set.options.out_prob
+            if folder:  # it may hold maps of other images
+                warn_of_others(Path(folder), map(Path, test_set.maps_in(folder)))
 
     results = {}
     with safe_loading(options.trust_checkpoint):
@@ -342,14 +345,6 @@ def _check_outputs(
     check_outputs(outputs, inputs, options.overwrite)
 
 
-def _warn_of_other_maps(planned: Sequence[_SetOfTest]) -> None:
-    """Say which files of the folders of maps are of no image of these sets."""
-    for test_set in planned:
-        folder = test_set.options.out_prob
-        if folder:
-            warn_of_others(Path(folder), map(Path, test_set.maps_in(folder)))
-
-
 def _painted(cfg: Config) -> list[Any]:
     """What MMSegmentation's visualizer writes into its folder."""
     folder = (cfg.get('visualizer') or {}).get('save_dir')
@@ -405,21 +400,14 @@ def _evaluators(cfg: Config, evals: Sequence[str]) -> list[dict]:
     if evals:
         metrics = []
         for name in dict.fromkeys(evals):
-            metrics += _metrics_of_choice(name, configured)
+            default = EVALUATIONS[name].metric
+            same = [m for m in configured if type_of(m) == default['type']]
+            metrics += same or [copy.deepcopy(default)]
     if not metrics:
         raise ValueError(
             'nothing to measure: give `evals`, or a test_evaluator in the config'
         )
     return metrics
-
-
-def _metrics_of_choice(name: str, configured: Sequence[dict]) -> list[dict]:
-    """The metrics of a choice of ``--eval`` as the config has them; else as by us."""
-    default = EVALUATIONS[name].metric
-    same = [metric for metric in configured if type_of(metric) == default['type']]
-    if same:
-        return same
-    return [copy.deepcopy(default)]
 
 
 def _test(cfg: Config, test_set: _SetOfTest) -> Tested:
@@ -432,7 +420,8 @@ def _test(cfg: Config, test_set: _SetOfTest) -> Tested:
         _count_by_group(options.groups, runner, calibration_metrics)
     runner.register_hook(WeightsHook())
     report_findings(check_run(runner, ('test',)))
-    if calibration_metrics and _measures_iou(run):
+    measured = [type_of(metric) for metric in metrics_of(run, 'test_evaluator')]
+    if calibration_metrics and 'IoUMetric' in measured:
         check_threshold(runner.model)
     _register_outputs(runner, run, options)
 
@@ -449,8 +438,11 @@ def _count_by_group(
     metrics: Sequence[CalibrationMetric],
 ) -> None:
     """Let metrics count over groups of images, such as those of a patient."""
-    # Before the network runs: a pattern that does not fit is told at once.
-    groups(_image_names(runner))
+    dataset = runner.test_loop.dataloader.dataset
+    names = []
+    for number in range(len(dataset)):
+        names.append(str(dataset.get_data_info(number).get('img_path', number)))
+    groups(names)  # before the network runs: a pattern that does not fit is told
     for metric in metrics:
         metric.groups = groups
 
@@ -482,20 +474,6 @@ def _tested(
         results=completed,
         review=test_set.options.review,
     )
-
-
-def _measures_iou(run: Config) -> bool:
-    metrics = metrics_of(run, 'test_evaluator')
-    return any(type_of(metric) == 'IoUMetric' for metric in metrics)
-
-
-def _image_names(runner: Any) -> list[str]:
-    """Names of all images of a test."""
-    dataset = runner.test_loop.dataloader.dataset
-    names = []
-    for number in range(len(dataset)):
-        names.append(str(dataset.get_data_info(number).get('img_path', number)))
-    return names
 
 
 def _calibration_metrics(
@@ -580,21 +558,17 @@ def _complete(
     if result.settings['mode'] == 'top_label':
         measures.pop('aAcc %', None)  # the accuracy
 
+    model = test_set.options.model
+    if result.is_calibrated:
+        model += CALIBRATED
     return replace(
         result,
-        model=_name_of(test_set.options.model, result.is_calibrated),
+        model=model,
         dataset=test_set.name,
         measures=measures,
         settings=dict(result.settings) | dict(test_set.options.settings),
         files=_files_of(run),
     )
-
-
-def _name_of(model: str, is_calibrated: bool) -> str:
-    """Name of a network in results, with or without its calibrator."""
-    if is_calibrated:
-        return model + CALIBRATED
-    return model
 
 
 def _files_of(run: Config) -> list[dict[str, Any]]:
@@ -633,7 +607,10 @@ def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> s
         columns += EVALUATIONS[name].columns
     measured = set()
     for tested in results.values():
-        measured |= _directed(tested)
+        directed = set(tested.metrics)  # that have a better side
+        for result in tested.results:
+            directed -= set(result.undirected)
+        measured |= directed
     columns = [key for key in columns if key in measured] or sorted(measured)
 
     rows = {}
@@ -645,14 +622,6 @@ def summary_table(results: Mapping[str, Tested], evals: Sequence[str] = ()) -> s
         if tested.calibrated:
             rows[title + CALIBRATED] = tested.calibrated
     return format_table(rows, columns)
-
-
-def _directed(tested: Tested) -> set[str]:
-    """The metrics of a set that have a better side."""
-    names = set(tested.metrics)
-    for result in tested.results:
-        names -= set(result.undirected)
-    return names
 
 
 def verdicts(results: Mapping[str, Tested]) -> list[str]:

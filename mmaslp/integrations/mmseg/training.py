@@ -34,15 +34,12 @@ from .work_dir import (
     lies_in,
     note_written,
     remove_files,
-    was_trained,
 )
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
-
-__all__ = ['prepare_training', 'run_training', 'was_trained']
 
 
 def run_training(
@@ -210,7 +207,7 @@ def check_work_dir(cfg: Config) -> None:
             read += folders_named(dataset)
     _check_folder_to_write('`work_dir`', cfg.work_dir, read)
     visualizer = cfg.get('visualizer') or {}
-    for part in (visualizer, *listed(visualizer.get('vis_backends'))):
+    for part in (visualizer, *listed(visualizer.get('vis_backends'), 'vis_backends')):
         if isinstance(part, Mapping) and part.get('save_dir'):
             name = 'save_dir of the visualizer'
             _check_folder_to_write(name, part['save_dir'], read)

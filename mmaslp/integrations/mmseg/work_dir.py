@@ -43,11 +43,6 @@ def earlier_training(folder: str) -> list[str]:
     return paths
 
 
-def checkpoints_in(folder: str) -> list[str]:
-    """List the checkpoints that an earlier training left."""
-    return [path for path in earlier_training(folder) if path.endswith('.pth')]
-
-
 def files_taken_over(folder: str) -> list[str]:
     """List what a training with ``--overwrite`` takes the place of.
 
@@ -58,11 +53,6 @@ def files_taken_over(folder: str) -> list[str]:
     if written_by_training(table):
         paths.append(table)
     return paths
-
-
-def was_trained(folder: str) -> bool:
-    """Whether a folder is the work directory of a training that saved a checkpoint."""
-    return bool(checkpoints_in(folder))
 
 
 def remove_files(paths: Collection[str]) -> None:
@@ -142,7 +132,9 @@ def is_dumped_config(path: Path) -> bool:
         return True
 
     text = path.read_text(encoding='utf-8', errors='replace')
-    for checkpoint in checkpoints_in(str(path.parent)):
+    for checkpoint in earlier_training(str(path.parent)):
+        if not checkpoint.endswith('.pth'):
+            continue
         # Damaged ones, those that ask for code, and folders of shards say nothing.
         with suppress(OSError, ValueError):
             content = load_safely(checkpoint, mmap=zipfile.is_zipfile(checkpoint))

@@ -18,12 +18,12 @@ class Finding:
     remedy: str = ''
 
     def __str__(self) -> str:
-        remedy = self.remedy
+        message, remedy = self.message, self.remedy
         if remedy == PATCH:
-            remedy = 'in the patch'
+            message, remedy = f'{message} (in the patch)', ''
         lines = []
         margin = f'{self.level}:'
-        for line in self.message.splitlines():
+        for line in message.splitlines():
             lines.append(f'{margin:9}{line}')
             margin = ''
         for line in remedy.splitlines():
@@ -58,10 +58,27 @@ def noted(place: str, findings: list[Finding]) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # parts of others raise what they like
-        text = str(error) or repr(error)
-        if place:
+        text = _words_of(error)
+        if place and not text.startswith(place):
             text = f'{place}: {text}'
         findings.append(Finding('error', text))
+
+
+# Errors whose texts are sentences; those of others need the type to be understood.
+_SENTENCES = (ValueError, OSError, ImportError, AssertionError)
+_MOST = 500  # characters of a line: MMEngine prints whole parts of a config
+
+
+def _words_of(error: Exception) -> str:
+    """What an error says, and its type where that alone tells what is wrong."""
+    if not str(error):
+        return repr(error)
+    text = '\n'.join(line[:_MOST] for line in str(error).splitlines())
+    if isinstance(error, KeyError):  # its text is that of its key
+        text = str(error.args[0])
+    if isinstance(error, _SENTENCES):
+        return text
+    return f'{type(error).__name__}: {text}'
 
 
 @dataclass

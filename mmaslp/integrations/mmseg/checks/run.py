@@ -122,7 +122,7 @@ def check_batches(split: str, loop: Any) -> Iterator[Finding]:
     if ends and split == 'train' and rounds >= _MANY_ROUNDS:
         yield Finding(
             'warning',
-            f'one epoch goes through the training images {rounds:,} times, and '
+            f'one epoch goes through the training images {rounds:,.0f} times, and '
             'validations come after epochs: levels move only then',
             f'RepeatDataset(times=1) in {place}.dataset\n'
             "or train_cfg = dict(type='IterBasedTrainLoop', max_iters=..., "
@@ -217,26 +217,6 @@ def _mask_loader(leaf: Any) -> Any:
     return None
 
 
-def _absent_file(leaf: Any) -> str | None:
-    """A file of the first image that its pipeline opens, and that is not there."""
-    keys = []
-    for step in _transforms(getattr(leaf, 'pipeline', None)):
-        elsewhere = getattr(step, 'backend_args', None) or getattr(
-            step, 'file_client_args', None
-        )
-        if type(step).__name__ in _OPENED and not elsewhere:
-            keys.append(_OPENED[type(step).__name__])
-    if not keys or not len(leaf):
-        return None
-
-    info = leaf.get_data_info(0)
-    for key in keys:
-        path = info.get(key)
-        if path and '://' not in path and not osp.exists(path):
-            return path
-    return None
-
-
 def mask_values(leaf: Any, most: int) -> set[int]:
     """Values of up to ``most`` masks, in random order, until both classes occur."""
     values: set[int] = set()
@@ -282,15 +262,23 @@ def check_masks(split: str, dataset: Any) -> Iterator[Finding]:
 
 
 def _absent_files(place: str, leaves: Sequence[Any]) -> Iterator[Finding]:
-    """Look for files that are not there."""
+    """Look for files of first images that a pipeline opens, and that are not there."""
     for leaf in leaves:
-        path = _absent_file(leaf)
-        if path:
-            yield Finding(
-                'error',
-                f'{place}: there is no {path}',
-                f'{place}: data_prefix, img_suffix and seg_map_suffix as the files are',
+        for step in _transforms(getattr(leaf, 'pipeline', None)):
+            key = _OPENED.get(type(step).__name__)
+            elsewhere = getattr(step, 'backend_args', None) or getattr(
+                step, 'file_client_args', None
             )
+            if key is None or elsewhere or not len(leaf):
+                continue
+            path = leaf.get_data_info(0).get(key)
+            if path and '://' not in path and not osp.exists(path):
+                yield Finding(
+                    'error',
+                    f'{place}: there is no {path}',
+                    f'{place}: data_prefix, img_suffix and seg_map_suffix as the files '
+                    'are',
+                )
 
 
 def _lacking_steps(

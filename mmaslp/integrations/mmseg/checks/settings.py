@@ -7,7 +7,6 @@ they change is the patch of the doctor.
 import inspect
 import os.path as osp
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -116,33 +115,36 @@ def _check_aslp(cfg: Config, levels: str) -> Iterator[Finding]:
 def _our_losses(model: Mapping[str, Any]) -> list[Any]:
     """The SCBCELoss of all heads."""
     losses = []
-    for _, head in heads_of(model):
-        for loss in listed(head.get('loss_decode')):
+    for place, head in heads_of(model):
+        for loss in losses_of(place, head):
             if type_of(loss) == 'SCBCELoss':
                 losses.append(loss)
     return losses
 
 
 def _add_hook(cfg: Config, levels: str) -> Iterator[Finding]:
-    """Train with levels, or without if the training is too short for them."""
-    if levels in BAND_LEVELS and _too_short(cfg):
-        enough = next(epochs for epochs in count(1) if _moves(epochs) >= LEAST)
+    """Train with levels, or without if there are too few epochs for them."""
+    epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
+    if levels in BAND_LEVELS and epochs is not None and _moves(epochs) < LEAST:
+        enough = next(number for number in count(1) if _moves(number) >= LEAST)
+        remedy = f'{enough} epochs or more, or other `levels`'
+        dataset = (cfg.get('train_dataloader') or {}).get('dataset')
+        if type_of(dataset) == 'RepeatDataset':
+            remedy = f'RepeatDataset(times=1), for shorter epochs, and {remedy}'
         yield Finding(
             'warning',
-            f'the training is too short for levels={levels!r}, which move after '
-            'validations: the patch trains without levels, by binary cross entropy',
-            f'{enough} epochs or more, or other `levels`',
+            f'levels={levels!r} move after validations, which come after epochs, and '
+            f'{epochs} epochs are too few',
+            remedy,
         )
         levels = 'none'
+
     hook = dict(HOOKS_OF_LEVELS[levels])
-    yield Finding(
-        'note',
-        f'trains without ASLPHook; the patch adds it with levels={hook["levels"]!r}',
-        PATCH,
-    )
-    hooks = listed(cfg.get('custom_hooks'))
-    hooks.append(hook)
-    cfg.custom_hooks = hooks
+    words = f'the patch adds it with levels={hook["levels"]!r}'
+    if levels == 'none':
+        words = 'the patch trains without levels, by binary cross entropy'
+    yield Finding('note', f'trains without ASLPHook; {words}', PATCH)
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
     if hook['levels'] in BAND_LEVELS:
         yield from _validate_often(cfg)
 
@@ -167,12 +169,6 @@ def _add_metric(cfg: Config, has_hook: bool) -> Iterator[Finding]:
         'follow',
         PATCH,
     )
-
-
-def _too_short(cfg: Config) -> bool:
-    """Whether a training has too few epochs for validations that move levels."""
-    epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
-    return epochs is not None and _moves(epochs) < LEAST
 
 
 def _moves(epochs: int) -> int:
@@ -225,7 +221,12 @@ def _absent_weights(place: str, part: Any) -> Iterator[Finding]:
     for name, value in below.items():
         yield from _absent_weights(name, value)
 
-    for key in _weights_named(part):
+    keys = ['pretrained']
+    if type_of(part) == 'Pretrained':
+        keys.append('checkpoint')
+    for key in keys:
+        if not isinstance(part, Mapping) or not isinstance(part.get(key), str):
+            continue
         path = osp.expanduser(part[key])
         if '://' not in path and not osp.isfile(path):
             yield Finding(
@@ -237,26 +238,21 @@ def _absent_weights(place: str, part: Any) -> Iterator[Finding]:
             )
 
 
-def _weights_named(part: Any) -> list[str]:
-    """The keys of a part of a model that name a file of weights."""
-    if not isinstance(part, Mapping):
-        return []
-    keys = ['pretrained']
-    if type_of(part) == 'Pretrained':
-        keys.append('checkpoint')
-    return [key for key in keys if isinstance(part.get(key), str)]
-
-
 def heads_of(model: Mapping[str, Any]) -> Iterator[tuple[str, ConfigDict]]:
     """Yield the place and the settings of each head."""
     for key in ('decode_head', 'auxiliary_head'):
         is_one = isinstance(model.get(key), Mapping)
-        for index, head in enumerate(listed(model.get(key))):
+        for index, head in enumerate(listed(model.get(key), f'model.{key}')):
             place = f'model.{key}[{index}]'
             if is_one:
                 place = f'model.{key}'
             # K-Net trains by the losses of its first head.
-            yield place, head.get('kernel_generate_head', head)
+            yield place, head.get('kernel_generate_head') or head
+
+
+def losses_of(place: str, head: Mapping[str, Any]) -> list[Any]:
+    """The losses of a head."""
+    return listed(head.get('loss_decode'), f'{place}.loss_decode')
 
 
 def _refused(model: Mapping[str, Any]) -> Finding | None:
@@ -312,39 +308,28 @@ def _why_two_channels(model: Mapping[str, Any], heads: Mapping[str, ConfigDict])
 
 def _check_channels(place: str, head: ConfigDict, reason: str) -> Iterator[Finding]:
     """Look at the channels of a head, and give it those of a binary one."""
-    decodes = 'decode_head' in place
-    fault = _fault_of_channels(head, decodes, reason)
+    fault = _fault_of_channels(place, head, reason)
     if fault is not None:
-        yield Finding(fault.level, f'{place} {fault.words}', PATCH)
-    _mend_channels(head, decodes, reason)
+        yield Finding(fault.level, f'{place} {fault.message}', PATCH)
 
-
-def _mend_channels(head: ConfigDict, decodes: bool, reason: str) -> None:
-    """Give a head one channel, or two where one cannot work, and the threshold."""
     channels = _channels_of(head)
     if channels not in (1, 2):
         head.update(num_classes=2, out_channels=1, threshold=0.5)
     if reason and channels != 2:
         head.update(num_classes=2, out_channels=2)
-    elif channels == 1 and decodes:
+    elif channels == 1 and 'decode_head' in place:
         head.threshold = 0.5
 
 
-@dataclass(frozen=True)
-class _Fault:
-    level: str
-    words: str
-
-
-def _fault_of_channels(head: ConfigDict, decodes: bool, reason: str) -> _Fault | None:
+def _fault_of_channels(place: str, head: ConfigDict, reason: str) -> Finding | None:
     """The worst that is wrong with the channels of a head."""
     channels = _channels_of(head)
+    losses = losses_of(place, head)
     if channels == 1:
-        return _fault_of_one_channel(head, decodes, reason)
-    losses = listed(head.get('loss_decode'))
+        return _fault_of_one_channel(head, losses, 'decode_head' in place, reason)
     if channels == 2:
         if any(_is_cross_entropy(loss, sigmoid=True) for loss in losses):
-            return _Fault(
+            return Finding(
                 'warning',
                 'has two channels without a background: each has a sigmoid of its own, '
                 'and metrics take the softmax of both',
@@ -354,23 +339,22 @@ def _fault_of_channels(head: ConfigDict, decodes: bool, reason: str) -> _Fault |
     level = 'note'
     if any(type_of(loss) == 'SCBCELoss' for loss in losses):
         level = 'error'
-    return _Fault(level, f'has {channels} channels, and SCBCELoss is for binary heads')
+    return Finding(level, f'has {channels} channels, and SCBCELoss is for binary heads')
 
 
 def _fault_of_one_channel(
-    head: ConfigDict, decodes: bool, reason: str
-) -> _Fault | None:
+    head: ConfigDict, losses: Sequence[Any], decodes: bool, reason: str
+) -> Finding | None:
     """The worst that is wrong with a head of one channel."""
     if reason:
-        return _Fault('error', f'cannot work with one channel: {reason}')
-    losses = listed(head.get('loss_decode'))
+        return Finding('error', f'cannot work with one channel: {reason}')
     if any(_is_cross_entropy(loss, sigmoid=False) for loss in losses):
-        return _Fault(
+        return Finding(
             'error', 'takes a softmax over one channel, which is 1 everywhere'
         )
     threshold = head.get('threshold') or 0.3
     if decodes and threshold != 0.5:
-        return _Fault(
+        return Finding(
             'warning',
             f'calls a pixel foreground above {threshold} (0.3 where no threshold is '
             'set), the metrics count at 0.5',
@@ -398,7 +382,7 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
         )
         head.ignore_index = 255
 
-    losses = listed(head.get('loss_decode'))
+    losses = losses_of(place, head)
     replaced = []
     for loss in losses:
         if type_of(loss) == 'SCBCELoss':
@@ -406,11 +390,10 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
         elif type_of(loss) != 'BoundaryLoss':
             replaced.append(type_of(loss))
     if replaced:
-        yield Finding(
-            'note',
-            f'{place} trains with {", ".join(replaced)}, which follows no levels',
-            PATCH,
-        )
+        words = f'{place} trains with {", ".join(replaced)}, which follows no levels'
+        if _channels_of(head) == 2:
+            words += '; its two channels stay, and SCBCELoss takes their softmax'
+        yield Finding('note', words, PATCH)
 
     following = _that_follow(losses)
     if following == losses:

@@ -21,7 +21,7 @@ from ..calibration import (
 )
 from ..checks.findings import Finding
 from ..checks.run import check_once
-from ..data import dataset_of, repeats_images
+from ..data import dataset_of, rounds_of
 from ..saving import save_safely
 from ..work_dir import check_replaceable, note_written
 
@@ -73,8 +73,7 @@ class CalibratorHook(Hook):
             )
             return
 
-        dataset = dataset_of(runner.val_loop)
-        if repeats_images(dataset):
+        if rounds_of(dataset_of(runner.val_loop)) > 1:
             yield Finding(
                 'error',
                 f'{REPEATED}, and CalibratorHook would count each of them so often',

@@ -69,11 +69,15 @@ class Training:
         return {}
 
     def state(self) -> dict[str, Any]:
-        """State for a checkpoint."""
-        return {}
+        """State of the levels for a checkpoint."""
+        if self.levels is None:
+            return {}
+        return self.levels.state_dict()
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state`."""
+        if self.levels is not None:
+            self.levels.load_state_dict(state)
 
     def write_table(self) -> None:
         """Write the table of images."""
@@ -137,14 +141,6 @@ class BandTraining(Training):
     def end_training(self) -> None:
         """Warn if levels are still 0, with the reason."""
         self.session.end_training()
-
-    def state(self) -> dict[str, Any]:
-        """State of the levels."""
-        return self.levels.state_dict()
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state`."""
-        self.levels.load_state_dict(state)
 
 
 @dataclass
@@ -361,14 +357,6 @@ class ImageTraining(Training):
         """Say where the levels are."""
         alpha = self.levels.alpha
         return f'levels of {len(alpha)} images, mean {alpha.mean():.4f}'
-
-    def state(self) -> dict[str, Any]:
-        """State of the levels."""
-        return self.levels.state_dict()
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state`."""
-        self.levels.load_state_dict(state)
 
     def end_training(self) -> None:
         """Say where the table is."""

@@ -520,7 +520,9 @@ class CalibrationMetric(StreamingMetric):
             self.table = BandTable()
             self.table.totals = torch.from_numpy(np.sum(totals, axis=0))
 
-        draws = self._draws()
+        draws = self.draw
+        if draws is None:  # after a test, and not after each epoch
+            draws = not is_training()
         resamples = 0
         if draws:
             resamples = self.resamples
@@ -541,12 +543,6 @@ class CalibrationMetric(StreamingMetric):
         self._write(self.result, draws)
         # Of save_best='auto' MMEngine takes the first, if it knows its better side.
         return {'acc': self.result.metrics['acc']} | dict(self.result.metrics)
-
-    def _draws(self) -> bool:
-        """Whether to draw, and to resample for intervals: by default after a test."""
-        if self.draw is None:
-            return not is_training()
-        return self.draw
 
     def _settings(self) -> dict[str, Any]:
         """What the result says of how it was measured."""
@@ -578,9 +574,12 @@ class CalibrationMetric(StreamingMetric):
         stage = loop_stage()
         if self.prefix != self.default_prefix:
             stage = f'{self.prefix.replace("/", "_")}_{stage}'
-        folder = _log_dir()
+        folder = None
+        log_file = MMLogger.get_current_instance().log_file
         if self.output_dir:
             folder = Path(self.output_dir)
+        elif log_file:
+            folder = Path(log_file).parent
         overwrite = self.overwrite or is_training() or not self.output_dir
         if folder is not None:
             save_result(
@@ -600,11 +599,3 @@ class CalibrationMetric(StreamingMetric):
                 write_picture(file, picture, overwrite)
                 print_log(f'{name} diagram: {file}', logger='current')
             send_picture(f'{name}_{stage}', picture)
-
-
-def _log_dir() -> Path | None:
-    """Folder of the run's log file, None outside of a run."""
-    file = MMLogger.get_current_instance().log_file
-    if not file:
-        return None
-    return Path(file).parent

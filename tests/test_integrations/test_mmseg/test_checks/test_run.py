@@ -86,6 +86,12 @@ MENDED = {
         'has two channels without a background',
         {'loss_decode': dict(type='SCBCELoss')},
     ),
+    'two channels of a softmax': (
+        head(out_channels=2, loss_decode=CROSS_ENTROPY),
+        'note',
+        'its two channels stay, and SCBCELoss takes their softmax',
+        {'out_channels': 2, 'loss_decode': dict(type='SCBCELoss')},
+    ),
     'sampler': (
         head(sampler=THRESHOLD),
         'error',
@@ -150,12 +156,17 @@ def test_cross_entropy_needs_no_metric_of_ours(toy, tmp_path, hooks):
 def test_a_training_too_short_for_levels_gets_binary_cross_entropy(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', custom_hooks=[])
     cfg.model.decode_head.loss_decode = SIGMOID
-    assert 'too short for levels' in words_of(cfg, 'warning')
-    assert '8 epochs or more' in words_of(cfg, 'warning')
+    loader = cfg.train_dataloader
+    plain = loader.dataset
+    for loader.dataset in (plain, dict(type='RepeatDataset', times=9, dataset=plain)):
+        warnings = words_of(cfg, 'warning')
+        assert 'epochs are too few' in warnings
+        assert '8 epochs or more' in warnings
+        assert ('RepeatDataset(times=1)' in warnings) == (loader.dataset != plain)
     cfg.train_cfg.max_epochs = 8
-    assert 'too short for levels' not in words_of(cfg, 'warning')
+    assert 'epochs are too few' not in words_of(cfg, 'warning')
     cfg.train_cfg.max_epochs = 3
-    assert 'the patch adds it with levels=None' in words_of(cfg, 'note')
+    assert 'the patch trains without levels' in words_of(cfg, 'note')
     _, mended = findings_of(cfg)
     assert mended.custom_hooks == [dict(type='ASLPHook', levels=None)]
 
@@ -214,7 +225,7 @@ def test_notes_of_a_large_scale_and_of_few_images(toy, tmp_path):
     )
     said = words_of(cfg, 'note')
     assert 'makes the first image 4 times as wide or high' in said
-    assert 'val_dataloader.dataset has 4 images' in said
+    assert 'val_dataloader.dataset has too few images (4)' in said
 
 
 def test_what_a_run_does_not_use_is_no_error(toy, tmp_path):
@@ -248,6 +259,19 @@ CASES = {
     ),
     'batch size': (setting('train_dataloader.batch_size', 0), 'train_dataloader: '),
     'workers': (setting('val_dataloader.num_workers', -1), 'val_dataloader: '),
+    'a loader without anything': (setting('train_dataloader', {}), 'train_dataloader'),
+    'a data set in words': (
+        setting('train_dataloader.dataset', 'x'),
+        "train_dataloader.dataset: a data set must be a dict, got 'x'",
+    ),
+    'no image to read': (
+        lambda cfg: cfg.train_dataloader.dataset.pipeline.reverse(),
+        'KeyError: ',
+    ),
+    'a folder without a checkpoint': (
+        lambda cfg: cfg.update(load_from=cfg.train_dataloader.dataset.data_root),
+        'load_from: no checkpoint at ',
+    ),
     'a batch above the set': (
         lambda cfg: cfg.train_dataloader.update(batch_size=99, drop_last=True),
         'train_dataloader gives no batch',
