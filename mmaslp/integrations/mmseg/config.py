@@ -40,8 +40,8 @@ def imports_of(cfg: Config) -> dict[str, Any]:
     is_list = isinstance(names, (list, tuple))
     if not is_list or not all(isinstance(name, str) for name in names):
         raise ValueError(
-            f'{cfg.filename or "config"}: custom_imports must be dict(imports=[names of '
-            f'modules]), got {names!r}'
+            f'{cfg.filename or "a config"}: custom_imports must be '
+            f'dict(imports=[names of modules]), got {names!r}'
         )
     return dict(imports, imports=list(names))
 
