@@ -1,7 +1,7 @@
 """Maps and masks of two folders: listed, matched by name, and read."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
 
@@ -219,15 +219,8 @@ class MapFiles:
             return cls(pairs, where, problems)
         problems = []
         listed = list_maps(maps, suffix, problems)
-        return cls(
-            {key: (path, None) for key, path in listed.items()},
-            display_name(maps),
-            problems,
-        )
-
-    def only(self, names: Iterable[str]) -> 'MapFiles':
-        """Some of these maps."""
-        return replace(self, pairs={name: self.pairs[name] for name in names})
+        alone = {name: (path, None) for name, path in listed.items()}
+        return cls(alone, display_name(maps), problems)
 
 
 def read_pair(
