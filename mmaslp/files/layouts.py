@@ -102,25 +102,19 @@ def _places(layouts: Sequence[Layout], split: str | None) -> list[tuple[str, str
     """Where images and masks may lie below the root, the likeliest first."""
     pairs = dict.fromkeys([*(layout.folders for layout in layouts), FOLDERS])
     homes = dict.fromkeys([layouts[0].home, ''])
-    names = ('',) if split is None else _SYNONYMS.get(split, (split,))
+    orders = [('', '')]
+    if split is not None:  # before or behind the folders of images and masks
+        orders = []
+        for name in _SYNONYMS.get(split, (split,)):
+            orders += [(name, ''), ('', name)]
 
     places = []
     for home in homes:
-        for images, masks in pairs:
-            for before, after in _around(names):
-                places.append(
-                    (
-                        osp.normpath(osp.join(home, before, images, after)),
-                        osp.normpath(osp.join(home, before, masks, after)),
-                    )
+        for pair in pairs:
+            for before, after in orders:
+                images, masks = (
+                    osp.normpath(osp.join(home, before, folder, after))
+                    for folder in pair
                 )
+                places.append((images, masks))
     return places
-
-
-def _around(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Folders of a part before and behind those of images and masks: each order."""
-    orders: dict[tuple[str, str], None] = {}
-    for name in names:
-        orders[name, ''] = None
-        orders['', name] = None
-    return list(orders)

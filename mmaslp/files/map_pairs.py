@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
 
@@ -227,15 +227,8 @@ class MapFiles:
             return cls(pairs, where, problems)
         problems = []
         listed = list_maps(maps, suffix, problems)
-        return cls(
-            {key: (path, None) for key, path in listed.items()},
-            display_name(maps),
-            problems,
-        )
-
-    def only(self, names: Iterable[str]) -> 'MapFiles':
-        """Some of these maps."""
-        return replace(self, pairs={name: self.pairs[name] for name in names})
+        alone = {name: (path, None) for name, path in listed.items()}
+        return cls(alone, display_name(maps), problems)
 
 
 def read_pair(

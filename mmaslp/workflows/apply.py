@@ -84,10 +84,9 @@ def apply_calibrator(
     calibrator = loaded('calibrator', calibrator)
     _check_masks(calibrator, masks, min_object_prob)
     files = MapFiles.of(maps)
-    names = list(files.pairs)
-    group_of_name = None
+    group_of_map = None
     if groups is not None:
-        group_of_name = dict(zip(names, groups(names)))
+        group_of_map = groups(list(files.pairs))
     plan = _Plan.of(
         Path(maps), files, Path(check_path('out', out)), calibrator_file, overwrite
     )
@@ -117,7 +116,7 @@ def apply_calibrator(
             chunk=1,
         )
         if min_object_prob is not None:
-            _check_set(calibrator, writer.estimates, group_of_name)
+            _check_set(calibrator, writer.estimates, group_of_map)
         for sentence in writer.doubts(len(files.pairs)):
             warnings.warn(sentence, stacklevel=2)
         return plan.publish(folders)
@@ -152,15 +151,12 @@ def _check_masks(
 
 def _check_set(
     calibrator: Calibrator,
-    estimates: dict[str, ImageEstimate],
-    groups: dict[str, int] | None,
+    estimates: Sequence[ImageEstimate],
+    groups: Sequence[int] | None,
 ) -> None:
     """Refuse to leave objects out of a set in which none has a probability."""
-    group_of_image = None
-    if groups is not None:
-        group_of_image = [groups[name] for name in estimates]
     try:
-        comparison, _ = calibrator.compare_set(estimates.values(), group_of_image)
+        comparison, _ = calibrator.compare_set(estimates, groups)
     except TooFewImages:
         warnings.warn(
             'there are too few maps, or groups of them, to compare with the fit, so '
@@ -296,8 +292,8 @@ class _Writer:
     is_soft: bool = False  # whether a value lies between 0 and 1
     has_foreground: bool = False  # whether the network's mask has a pixel
     outside: int = 0  # images outside of the range of the fit, of new masks
-    # By name what to expect of an image, where objects are left out.
-    estimates: dict[str, ImageEstimate] = field(default_factory=dict)
+    # What to expect of each image, where objects are left out.
+    estimates: list[ImageEstimate] = field(default_factory=list)
 
     def add(self, name: str, stored: StoredMap, given: np.ndarray, label: None) -> None:
         self.is_soft = (
@@ -313,7 +309,7 @@ class _Writer:
             mask = self.calibrator.masks(given, self.masks, self.reader.logits)
             if self.min_object_prob is not None:
                 estimate, objects = self.calibrator.judge(given, self.reader.logits)
-                self.estimates[name] = estimate
+                self.estimates.append(estimate)
                 mask &= self._is_kept(objects).reshape(mask.shape)
             self._write_mask(stored, mask)
         if self.masks not in (None, 'keep') and self.calibrator.decisions:
@@ -326,7 +322,7 @@ class _Writer:
         self.is_soft |= other.is_soft
         self.has_foreground |= other.has_foreground
         self.outside += other.outside
-        self.estimates |= other.estimates
+        self.estimates += other.estimates
 
     def doubts(self, images: int) -> list[str]:
         """Say what is odd about the maps as a whole, or may make masks worse."""
