@@ -8,7 +8,6 @@ Example:
 """
 
 import argparse
-import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from .groups import add_groups, groups_by_name
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator
+    from ..calibration.decisions import Decisions
     from ..files.map_pairs import MapFiles
     from ..files.reviews import Extra, Reviewed
     from ..workflows.review import ReviewOptions
@@ -129,7 +129,7 @@ def run(args: argparse.Namespace) -> None:
         options = _shown_without_probabilities(args, options, len(rows))
         silent = calibrator.withheld_by(comparison)
         add_extras(silent, rows, files, options, reader=reader, workers=args.workers)
-    _print_review(rows)
+    _print_review(rows, calibrator.need_decisions())
     if args.truth:
         _print_proof(rows, groups)
     _write(args, rows, calibrator, str(verdict), alarm)
@@ -221,9 +221,9 @@ def _shown_without_probabilities(
     return replace(options, extras=extras)
 
 
-def _print_review(rows: 'list[Reviewed]') -> None:
+def _print_review(rows: 'list[Reviewed]', decisions: 'Decisions') -> None:
     from ..report.tables import number_text
-    from ..workflows.review import range_said
+    from ..workflows.review import range_said, unknown_dice_said
 
     print(f'{"most doubtful images":<32}{"Dice":>8}{"at least":>10}{"objects":>9}')
     for row in rows[:10]:
@@ -232,16 +232,9 @@ def _print_review(rows: 'list[Reviewed]') -> None:
         print(
             f'{display_name(row.name):<32}{dice:>8}{low:>10}{row.estimate.objects:>9}'
         )
-    silent = sum(math.isnan(row.estimate.dice) for row in rows)
-    if silent:
-        print(
-            f'{silent} of {len(rows)} images have no expected Dice: the fit had too '
-            'few images for it, or these images differ from those of the fit'
-        )
-
-    sentence = range_said(rows)
-    if sentence:
-        print(sentence)
+    for sentence in (unknown_dice_said(rows, decisions), range_said(rows)):
+        if sentence:
+            print(sentence)
 
 
 def _print_proof(rows: 'list[Reviewed]', groups: dict[str, int] | None) -> None:

@@ -14,7 +14,7 @@ from ..files.object_volumes import COLOURS, UNKNOWN
 from ..files.reviews import Reviewed, Suspect, all_suspects
 from ..files.volumes import place_text
 from ..metrics.image_metrics import mean_of_known
-from ..workflows.review import range_said
+from ..workflows.review import range_said, unknown_dice_said
 from .page import render_page, time_text
 from .tables import number_text
 from .views import View, doubtful_objects
@@ -158,6 +158,7 @@ def write_review_page(
         with_slices=any(row.objects.box.shape[1] == 3 for row in rows),
         outside=range_said(rows),
         silent=sum(np.isnan(row.estimate.dice) for row in rows),
+        silent_said=unknown_dice_said(rows, calibrator.need_decisions()),
         calibrator=_provenance(calibrator, calibrator_file),
         measured=calibrator.summary(),
         text=number_text,

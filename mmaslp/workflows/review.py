@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 from ..calibration.calibrator import Calibrator, loaded
+from ..calibration.decisions import Decisions
 from ..calibration.estimates import ObjectTable
 from ..calibration.sets import SetComparison, TooFewImages
 from ..common.arguments import check_number
@@ -353,6 +354,22 @@ def range_said(rows: Sequence[Reviewed]) -> str:
             'too few images for this level'
         )
     return '; '.join(sentences)
+
+
+def unknown_dice_said(rows: Sequence[Reviewed], decisions: Decisions) -> str:
+    """Say how many images have no expected Dice, and why; '' if all have one."""
+    silent = [row for row in rows if np.isnan(row.estimate.dice)]
+    if not silent:
+        return ''
+
+    number = f'{len(silent)} of {len(rows)} images have no expected Dice'
+    if decisions.image is None:
+        return f'{number}: the fit had too few images to tell it, or could not'
+    if all(row.mask_area == 0 for row in silent):
+        return (
+            f'{number}: nothing was found in them, and the fit had too few such images'
+        )
+    return f'{number}: they differ from the images of the fit'
 
 
 def most_doubtful_first(rows: Sequence[Reviewed]) -> list[Reviewed]:

@@ -2,16 +2,21 @@
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mmaslp.calibration import fit_calibrator
+from mmaslp.calibration.decisions import Decisions, Predictor
 from mmaslp.files.prob_maps import write_prob_map
+from mmaslp.files.reviews import Judged
 from mmaslp.workflows.review import (
     ReviewOptions,
     review_maps,
+    unknown_dice_said,
 )
+from tests.review_samples import estimate, reviewed, table_of
 from tests.test_calibration.object_scenes import discs
 
 
@@ -72,3 +77,17 @@ def test_a_review_is_linear_in_images(calibrator, tmp_path):
         review_maps(calibrator, folder, options=options)
         taken[number] = time.process_time() - before
     assert exponent(16, taken[500], taken[8000]) <= 1.15
+
+
+def test_why_no_dice_is_expected_is_said():
+    labels = np.ones((4, 4), np.int32)
+    row = reviewed(Judged(None, 'a', labels * 0.9, table_of(labels, [0.9]), estimate()))
+    silent = replace(row, estimate=replace(row.estimate, dice=math.nan))
+    untold = Decisions()
+    assert 'too few images to tell it' in unknown_dice_said([row, silent], untold)
+    told = replace(untold, image=Predictor('uncalibrated'))
+    assert unknown_dice_said([row], told) == ''
+    assert '1 of 2 images' in unknown_dice_said([row, silent], told)
+    assert 'differ from' in unknown_dice_said([row, silent], told)
+    empty = replace(silent, mask_area=0)
+    assert 'nothing was found' in unknown_dice_said([row, empty], told)
