@@ -136,8 +136,7 @@ class ImageTable(Columns):
 
         images = cls(names, table, nll, brier)
         if 'bands' in columns:
-            sums = _band_sums(columns['bands'], pixels)
-            images = replace(images, band_sums=sums)
+            images = replace(images, band_sums=_band_sums(columns['bands'], pixels))
         if 'masks' in columns:
             masks = MaskTable.from_json(columns['masks'], pixels)
             images = replace(images, masks=masks)
