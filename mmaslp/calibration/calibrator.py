@@ -528,24 +528,33 @@ class Calibrator:
 
     def _check_channels(self, maps: MapBatch) -> None:
         """Refuse background and foreground, of which each would be a binary map."""
-        if maps.channel_axis is None:
-            return
-        values = maps.values
-        channels = values.shape[maps.channel_axis]
-        has_decisions = self.decisions is not None  # those of a fit to one channel
-        refused = has_decisions
-        if channels <= 2:
-            # Two are calibrated alike as long as no decision moves.
-            refused = self.target == 'probability'
-        two_logits = maps.logits and has_decisions and channels == 2
-        if two_logits and maps.channel_axis == 0:  # or two images
-            two_logits = bool(torch.corrcoef(values.flatten(1))[0, 1] < MIRRORED)
-        if two_logits or (refused and add_up(values, maps.channel_axis)):
+        if self._are_two_logits(maps) or self._are_shares(maps):
             raise ValueError(
                 'background and foreground of a softmax are calibrated together: give '
                 'the foreground alone, of logits the difference of the two, or wrap '
                 'the network. Give two channels of their own one by one'
             )
+
+    def _are_two_logits(self, maps: MapBatch) -> bool:
+        """Whether they are logits of two classes, and decisions of one are to move."""
+        if self.decisions is None or not maps.logits or maps.channel_axis is None:
+            return False
+        if maps.values.shape[maps.channel_axis] != 2:
+            return False
+        if maps.channel_axis == 0:  # or two images, whose logits are not opposite
+            correlation = torch.corrcoef(maps.values.flatten(1))[0, 1]
+            return bool(correlation < MIRRORED)
+        return True
+
+    def _are_shares(self, maps: MapBatch) -> bool:
+        """Whether they are the shares of a softmax, and each alone would be wrong."""
+        if maps.channel_axis is None:
+            return False
+        # Two are calibrated alike as long as no decision moves.
+        would_be_wrong = self.target == 'probability'
+        if maps.values.shape[maps.channel_axis] > 2:
+            would_be_wrong = self.decisions is not None  # of a fit to one channel
+        return would_be_wrong and add_up(maps.values, maps.channel_axis)
 
     def _calibrated(self, maps: MapBatch) -> Tensor:
         """Check the values of maps and calibrate them, piece by piece."""

@@ -157,6 +157,6 @@ def _verdicts(results: 'Sequence[Result]') -> list[str]:
     texts = [
         verdict(comparison)
         for comparison in compare_within(rows)
-        if comparison.first == rows[0].network and not comparison.calibrated[0]
+        if comparison.first == rows[0].result.network and not comparison.calibrated[0]
     ]
     return [*texts, best_of_all(rows)]

@@ -84,11 +84,6 @@ class Measured:
         contents = (masks.tobytes(), images.num_pixels.tobytes())
         return (settings, tuple(images.names), contents)
 
-    @property
-    def network(self) -> str:
-        """str: Name of the model, the same with and without its calibrator."""
-        return self.result.model.removesuffix(CALIBRATED)
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -189,8 +184,8 @@ def compare(first: Measured, second: Measured) -> Comparison:
     if first.images.groups is not None or second.images.groups is not None:
         groups = (first.images.num_groups, second.images.num_groups)
     comparison = Comparison(
-        first=first.network,
-        second=second.network,
+        first=first.result.network,
+        second=second.result.network,
         dataset=first.result.dataset,
         calibrated=(first.result.is_calibrated, second.result.is_calibrated),
         images=(len(first.images), len(second.images)),
@@ -249,7 +244,7 @@ def baselines(measured: Measured, group: Sequence[Measured]) -> list[Measured]:
     if not is_calibrated:
         return first
 
-    without = [row for row in raw if row.network == measured.network]
+    without = [row for row in raw if row.result.network == measured.result.network]
     if not first and not without:
         without = raw
     return first + without[:1]

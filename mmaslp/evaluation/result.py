@@ -85,6 +85,11 @@ class Result:
         return self.settings.get('calibrator') is not None
 
     @property
+    def network(self) -> str:
+        """str: Name of the model, the same with and without its calibrator."""
+        return self.model.removesuffix(CALIBRATED)
+
+    @property
     def is_positive(self) -> bool:
         """bool: Whether it was measured in mode 'positive'."""
         return self.settings.get('mode') == 'positive'
@@ -179,6 +184,9 @@ class Result:
         check_intervals(images, intervals, resamples)
         if positive:
             check_positive(images, metrics, positive)
+        files = []
+        for entry in content.get('files', []):
+            files.append({key: str(entry[key]) for key in ('role', 'name', 'sha256')})
         no_foreground = check_bool('no_foreground', content['no_foreground'])
         masks = images.masks
         if no_foreground and masks is not None and masks.foreground.any():
@@ -192,8 +200,13 @@ class Result:
             model=content['model'],
             dataset=content['dataset'],
             no_foreground=no_foreground,
+<<<<<<< HEAD
             measures=_numbers(_field(content, 'measures'), at_least=0),
             files=[_file(entry) for entry in content.get('files', [])],
+=======
+            measures=_numbers(content.get('measures', {}), at_least=0),
+            files=files,
+>>>>>>> h-evaluation
         )
 
 
@@ -243,12 +256,15 @@ def _intervals(values: dict[str, Any]) -> dict[str, list[float]]:
     return intervals
 
 
+<<<<<<< HEAD
 def _file(entry: dict[str, Any]) -> dict[str, str]:
     """Read role, name and checksum of what was evaluated."""
     entry = check_object('files', entry)
     return {key: str(entry[key]) for key in ('role', 'name', 'sha256')}
 
 
+=======
+>>>>>>> h-evaluation
 def _numbers(values: dict[str, Any], **limits: Any) -> dict[str, float]:
     """Read numbers of a file, in which null is nan."""
     numbers = {}
@@ -387,11 +403,11 @@ def load_files(paths: Sequence[str]) -> list[Result]:
         for row in load_results(path):
             _check_names(path, row)
             rows.append((name, row))
-            files_of_network.setdefault(_network(row), set()).add(name)
+            files_of_network.setdefault((row.network, row.dataset), set()).add(name)
 
     results = []
     for name, row in rows:
-        if len(files_of_network[_network(row)]) > 1:
+        if len(files_of_network[row.network, row.dataset]) > 1:
             row = replace(row, model=f'{name}: {row.model}')
         results.append(row)
     return results
@@ -404,8 +420,3 @@ def _check_names(path: str, result: Result) -> None:
         raise ValueError(
             f'{path}: the same image is in it more than once: measure each once'
         )
-
-
-def _network(result: Result) -> tuple[str, str]:
-    """Name of a network, with and without its calibrator, and of the set."""
-    return result.model.removesuffix(CALIBRATED), result.dataset

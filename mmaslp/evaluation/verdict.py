@@ -188,14 +188,10 @@ def overall_verdict(members: Sequence[Measured]) -> str:
     )
 
 
-def _nll(row: Measured) -> float:
-    return row.result.metrics['nll']
-
-
 def _by_nll(members: Sequence[Measured]) -> list[Measured]:
-    """Models whose NLL is known, the smallest first."""
-    known = [row for row in members if not isnan(_nll(row))]
-    return sorted(known, key=_nll)
+    """Models with a NLL, the smallest first."""
+    measured = [row for row in members if not isnan(row.result.metrics['nll'])]
+    return sorted(measured, key=lambda row: row.result.metrics['nll'])
 
 
 def best_of_all(members: Sequence[Measured]) -> str:

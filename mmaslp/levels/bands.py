@@ -169,13 +169,7 @@ def apply_guard(
 
 def lower_median(values: list[float]) -> float:
     """Median, the lower one of two; nan counts as 0."""
-    return median_low(map(_zero_for_nan, values))
-
-
-def _zero_for_nan(value: float) -> float:
-    if math.isnan(value):
-        return 0.0
-    return value
+    return median_low([0.0 if math.isnan(value) else value for value in values])
 
 
 @dataclass(frozen=True)

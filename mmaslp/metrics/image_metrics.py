@@ -6,6 +6,7 @@ and returns ``(R,)`` values; without weights one.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,23 +49,10 @@ def mean_ece(images: ImageTable, weights: np.ndarray | None = None) -> Any:
     return mean_of_known(binned_error(images.table), weights)
 
 
-def predicted_band_error(
-    images: ImageTable, weights: np.ndarray | None = None
-) -> np.ndarray | None:
-    """Error over the bands of the predicted border; None without bands."""
-    return _band_error(images, weights, 'predicted')
-
-
-def true_band_error(
-    images: ImageTable, weights: np.ndarray | None = None
-) -> np.ndarray | None:
-    """Error over the bands of the border of the labels; None without bands."""
-    return _band_error(images, weights, 'true')
-
-
-def _band_error(
+def band_error(
     images: ImageTable, weights: np.ndarray | None, border: str
 ) -> np.ndarray | None:
+    """Error over the bands of a border of ``BORDERS``; None without bands."""
     if images.bands is None:
         return None
     return binned_error(images.bands.pooled(weights))[..., BORDERS.index(border)]
@@ -200,7 +188,7 @@ class MaskMetric(Metric):
 IMAGE_METRICS = (
     ImageMetric(
         key='ece_band',
-        function=predicted_band_error,
+        function=partial(band_error, border='predicted'),
         better='lower',
         label='ECE by band',
         text=(
@@ -211,7 +199,7 @@ IMAGE_METRICS = (
     ),
     ImageMetric(
         key='ece_band_true',
-        function=true_band_error,
+        function=partial(band_error, border='true'),
         better='lower',
         label='ECE by true band',
         text='The same over bands of distance from the border of the mask.',

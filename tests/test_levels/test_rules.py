@@ -38,6 +38,8 @@ def test_rules_by_name_and_object():
 
 
 def test_a_rule_of_ones_own_is_one_class_and_one_line(monkeypatch):
+    monkeypatch.setitem(RULES, 'halve', Rule)  # before it is there, so that it goes
+
     @dataclass(frozen=True)
     class Halve(Rule):
         name = 'halve'
@@ -46,7 +48,6 @@ def test_a_rule_of_ones_own_is_one_class_and_one_line(monkeypatch):
         def _step(self, alpha, margin, beta, now):
             return alpha * self.share
 
-    monkeypatch.setitem(RULES, 'halve', Halve)
     rule = make_rule('halve', share=0.25)
     alpha = torch.tensor([0.4])
     moved = rule.step(alpha, torch.ones(1), beta=2.0, validation=Validation(0.9))
