@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from ..common.options import LEAST_CASES
 from .errors import raising
 
 # A pattern such as '(p+)+$' may not end before the universe does.
@@ -57,7 +58,7 @@ def group_numbers(
     pattern: re.Pattern, names: Sequence[str], fits: bool = False
 ) -> Sequence[int]:
     """Number names by the group that a pattern finds in them, see :func:`grouping`."""
-    from ..calibration.fitting.fit import LEAST_CASES, numbers_of
+    from ..calibration.fitting.fit import numbers_of
 
     groups = _groups_of(pattern, names)
     different = list(dict.fromkeys(groups))

@@ -15,3 +15,7 @@ BY = ('auto', *MAPS_BY)
 MASKS = ('keep', 'accuracy', 'dice')
 # Resamples of images that an interval is taken from.
 RESAMPLES = 1000
+# Images, volumes or groups that a fit needs, one for each of its five folds; and those
+# below which intervals are too narrow.
+LEAST_CASES = 5
+FEW_CASES = 30

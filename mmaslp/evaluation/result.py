@@ -184,9 +184,6 @@ class Result:
         check_intervals(images, intervals, resamples)
         if positive:
             check_positive(images, metrics, positive)
-        files = []
-        for entry in content.get('files', []):
-            files.append({key: str(entry[key]) for key in ('role', 'name', 'sha256')})
         no_foreground = check_bool('no_foreground', content['no_foreground'])
         masks = images.masks
         if no_foreground and masks is not None and masks.foreground.any():
@@ -200,13 +197,8 @@ class Result:
             model=content['model'],
             dataset=content['dataset'],
             no_foreground=no_foreground,
-<<<<<<< HEAD
             measures=_numbers(_field(content, 'measures'), at_least=0),
             files=[_file(entry) for entry in content.get('files', [])],
-=======
-            measures=_numbers(content.get('measures', {}), at_least=0),
-            files=files,
->>>>>>> h-evaluation
         )
 
 
@@ -256,15 +248,12 @@ def _intervals(values: dict[str, Any]) -> dict[str, list[float]]:
     return intervals
 
 
-<<<<<<< HEAD
 def _file(entry: dict[str, Any]) -> dict[str, str]:
     """Read role, name and checksum of what was evaluated."""
     entry = check_object('files', entry)
     return {key: str(entry[key]) for key in ('role', 'name', 'sha256')}
 
 
-=======
->>>>>>> h-evaluation
 def _numbers(values: dict[str, Any], **limits: Any) -> dict[str, float]:
     """Read numbers of a file, in which null is nan."""
     numbers = {}

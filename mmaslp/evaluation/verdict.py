@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan, nan
 
+from ..common.options import FEW_CASES, LEAST_CASES
 from ..metrics.bootstrap import Difference
 from ..metrics.catalogue import metric_of
 from .comparison import Comparison, Measured, baselines, compare
@@ -168,9 +169,16 @@ def overall_verdict(members: Sequence[Measured]) -> str:
     if len(members) == 1:
         result = members[0].result
         text = describe(result)
+        number = result.images.num_groups
         # No calibrator helps a network that finds nothing.
-        if not result.is_calibrated and result.metrics.get('dice') != 0:
+        finds_something = result.metrics.get('dice') != 0
+        if not result.is_calibrated and finds_something and number >= LEAST_CASES:
             text += ' Fit a calibrator to validation images, and compare (mmaslp fit).'
+        if number < FEW_CASES:
+            text += (
+                f' {number} images or groups are few: with others these figures may '
+                'be different.'
+            )
         return text
 
     shown = headline(members)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...common.arguments import check_choice, reading
 from ...common.inputs import naming
-from ...common.options import BY, TARGETS
+from ...common.options import BY, LEAST_CASES, TARGETS
 from ..calibrator import Calibrator
 from ..maps import SIDE
 from ..masks import MASK_KIND
@@ -35,8 +35,6 @@ from .summary import PixelFacts, cases_in_words, summarize
 from .tables import CalibrationTables
 
 METHODS = ('auto', *MAPS)
-# Images, volumes or groups: each of the five folds needs one.
-LEAST_CASES = 5
 
 
 def fit_calibrator(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...common.options import FEW_CASES
 from ..decisions import LEAST_EMPTY, Decisions
 from ..features import IMAGE_FEATURES, OBJECT_FEATURES
 from ..maps import SIDE
@@ -60,7 +61,7 @@ class PixelFacts:
                 'than without a network: check that foreground is 1 in maps and masks, '
                 'and that maps have one sigmoid and the right scale.'
             )
-        if self.cases < 30:
+        if self.cases < FEW_CASES:
             remarks.append(
                 f'{self.cases} images or groups are few. The intervals may be too '
                 'narrow, so do not rely on them, and fit to more images.'

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from ...calibration.fitting.fit import LEAST_CASES
+from ...common.options import LEAST_CASES
 from .checkpoint import check_checkpoint
 from .checks.findings import PATCH, Diagnosis, Finding, noted
 from .checks.run import check_batches, check_hooks, check_masks, shared_images
