@@ -144,6 +144,13 @@ def test_no_calibrator_is_advised_where_no_object_is_found():
     assert 'mmaslp fit' not in said
 
 
+@pytest.mark.parametrize('number', [4, 12, 30])
+def test_few_images_are_said_beside_the_figures_of_one_network(number):
+    said = overall_verdict([Measured(helper.result('A', gain=4.0, number=number), 100)])
+    assert (f'{number} images or groups are few' in said) == (number < 30)
+    assert ('mmaslp fit' in said) == (number >= 5)
+
+
 def test_the_verdict_on_a_set_compares_like_with_like():
     rows = [
         Measured(helper.result(name, calibrator=kind, gain=gain, number=12), 100)
