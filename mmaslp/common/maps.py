@@ -68,11 +68,16 @@ def refuse_calibrated(given: object) -> None:
         )
 
 
+def cut_of(logits: bool) -> float:
+    """What values of the foreground are above: p > 1/2, of probabilities or logits."""
+    if logits:
+        return 0.0
+    return 0.5
+
+
 def mask_of(values: Map, logits: bool = False) -> Map:
     """Bool, where p > 1/2, of probabilities or logits."""
-    if logits:
-        return values > 0
-    return values > 0.5
+    return values > cut_of(logits)
 
 
 def planes_of(values: Tensor) -> Tensor:
@@ -235,6 +240,8 @@ def maps_of_batch(
     maps = []
     for image in one_logit(checked(values, logits)):
         one = ProbMap.from_array(image, logits=logits)
+        if values.dim() == 5:
+            one = replace(one, kind=VOLUMES)  # also of one slice
         maps.append(replace(one, is_calibrated=says_calibrated(given)))
     return maps
 

@@ -18,7 +18,7 @@ from ..calibration.estimates import ImageEstimate, ObjectTable
 from ..calibration.sets import TooFewImages
 from ..common.arguments import check_choice, check_number, check_path, optional
 from ..common.inputs import sha256_of
-from ..common.maps import kind_of
+from ..common.maps import kind_of, mask_of
 from ..common.options import MASKS
 from ..common.outputs import (
     OF_FULL_DISK,
@@ -302,8 +302,7 @@ class _Writer:
             or bool(((given > 0) & (given < 1)).any())
         )
         if not self.has_foreground:
-            cut = 0 if self.reader.logits else 0.5
-            self.has_foreground = bool((given > cut).any())
+            self.has_foreground = bool(mask_of(given, self.reader.logits).any())
         self.calibrator.check_kind(kind_of(given.shape), '; of channels save one alone')
         if self.masks:
             mask = self.calibrator.masks(given, self.masks, self.reader.logits)

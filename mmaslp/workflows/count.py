@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..common.inputs import naming
+from ..common.maps import cut_of
 from ..common.outputs import OF_FULL_DISK
 from ..files.copies import find_copies
 from ..files.images import check_uncalibrated
@@ -161,7 +162,7 @@ class _Counted:
             self.unplaced += 1
         # One pair is enough: to look takes memory and time.
         if not self.disagree:
-            cut = 0 if reader.logits else 0.5
+            cut = cut_of(reader.logits)
             self.disagree = label is None or not _may_be_cut(prob, label, cut)
 
         with naming(pred):

@@ -298,6 +298,7 @@ def test_images_and_volumes_have_calibrators_of_their_own():
     images.judge(prob[0])
     images.judge(prob[:1])  # a volume of one slice is an image
     volumes.judge(prob[:2])
+    assert len(volumes.judge_batch(prob[:2].reshape(2, 1, 1, *prob.shape[-2:]))) == 2
     with pytest.raises(ValueError, match='two logits, go to judge_batch'):
         images.judge(prob[:2])
     with pytest.raises(ValueError, match='fitted to volumes, and not to images'):

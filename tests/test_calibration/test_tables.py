@@ -116,3 +116,13 @@ def test_other_sizes_and_types_are_refused():
         CalibrationTables().update(prob, label[1:])
     with pytest.raises(ValueError, match='floating point'):
         CalibrationTables().update((prob * 255).astype(np.uint8), label)
+
+
+def test_an_image_without_a_key_is_no_patient_of_another():
+    prob = torch.full((8, 8), 0.9)
+    for first, second in ((1, None), (None, 0)):
+        tables = CalibrationTables()
+        tables.update(prob, torch.ones(8, 8), key=first)
+        with pytest.raises(ValueError, match='give update the key of each image'):
+            tables.update(prob, torch.ones(8, 8), key=second)
+        assert int(tables.images.sum()) == 1

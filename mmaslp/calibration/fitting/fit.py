@@ -286,7 +286,7 @@ def choose(
     if method != 'auto':
         asked_for = {}
         for candidate, metrics in measured.items():
-            if candidate[0] == method:
+            if candidate.method == method:
                 asked_for[candidate] = metrics
         return simplest(asked_for), 'The method was asked for.'
 

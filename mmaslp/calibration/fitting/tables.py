@@ -17,6 +17,10 @@ from .pairs import Map, labelled_map
 GROUPS = 100
 # Axes of one map of each kind, as the record of a fit holds them.
 _AXES = {IMAGES: 2, VOLUMES: 3}
+_NEED_KEYS = (
+    'images without a key would count as images of one patient with others: give '
+    'update the key of each image, such as its number in the whole set'
+)
 
 
 class CalibrationTables:
@@ -83,7 +87,8 @@ class CalibrationTables:
             key (int, optional): Number of the image, or of the patient, video or place
                 that it belongs to: images of one key stay in one group. Defaults to
                 None: the number of images so far, which is right in one process only;
-                :meth:`merge` refuses it where the other table has that key too.
+                it is refused where another image, also of a table to merge, was given
+                that key.
             ignore_index (int): Label of pixels that count nowhere, though their
                 probabilities make borders. Defaults to 255.
             logits (bool): Whether ``prob`` holds logits: of the foreground, or (2, ...)
@@ -106,9 +111,15 @@ class CalibrationTables:
         """Count a map that is checked; ``key`` is that of :meth:`update`."""
         if case.valid is not None and not case.valid.any():
             return  # an image without a label is not a case
-        number = int(self.images.sum())
-        if key is not None:
+        if key is None:
+            number = int(self.images.sum())
+            is_taken = number in self.keys
+        else:
             number = check_integer('key', key)
+            is_taken = number in self._default_keys
+        if is_taken:
+            raise ValueError(_NEED_KEYS)
+
         group = number % GROUPS
         image, _ = count_image(case, group)
         self.keys.add(number)
@@ -150,11 +161,7 @@ class CalibrationTables:
                 f'merge takes another CalibrationTables, not {type(other).__name__}'
             )
         if self._default_keys & other.keys or other._default_keys & self.keys:
-            raise ValueError(
-                'images without a key would count as images of one patient with those '
-                'of the other table: give update the key of each image, such as its '
-                'number in the whole set'
-            )
+            raise ValueError(_NEED_KEYS)
 
         self.keys |= other.keys
         self._default_keys |= other._default_keys
