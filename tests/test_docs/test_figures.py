@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -49,7 +50,7 @@ def of_levels(row, above):
     return [found[key][0] for key in keys[: len(row) - 1]]
 
 
-def of_many_epochs(row, above):
+def of_many_epochs(row, above, regime='few_long'):
     training = row[0].removesuffix(', then `mmaslp fit`')
     state = 'calibrated' if training != row[0] else 'raw'
     name = {
@@ -57,9 +58,12 @@ def of_many_epochs(row, above):
         'levels by image and band': 'image_band',
         "`image`, the paper's MC": 'mc',
     }.get(training, 'bce')
-    found = load('levels')['regimes']['few_long'][f'{SET["polyps"]} | {name} | {state}']
-    keys = ('acc', 'ece', 'nll', 'aurc', 'nll corruptions')
-    return [found[key][0] for key in keys]
+    found = load('levels')['regimes'][regime][f'{SET["polyps"]} | {name} | {state}']
+    keys = ('acc', 'ece', 'nll', 'aurc', 'nll corruptions', 'nll textures')
+    return [found[key][0] for key in keys[: len(row) - 1]]
+
+
+of_thirty_six_epochs = partial(of_many_epochs, regime='pretrained_long')
 
 
 def of_differences(row, above):
@@ -408,6 +412,7 @@ SOURCES = (
     Source('levels.md', '| set | ECE: BCE | levels |', of_few_images),
     Source('levels.md', '| `doctor --levels` |', of_mmseg),
     Source(BENCHMARKS, '| 300 epochs |', of_many_epochs),
+    Source(BENCHMARKS, '| 36 epochs |', of_thirty_six_epochs),
     Source(BENCHMARKS, '| smoothing | accuracy |', of_levels),
     Source(BENCHMARKS, '| command | CPU time, images |', of_scale),
     Source('aslp.md', '| set, training | ECE |', of_short_paper),
