@@ -21,7 +21,7 @@ from ..common.arguments import (
     optional,
     reading,
 )
-from ..common.arrays import Map, add_up, checked
+from ..common.arrays import CHUNK, Map, add_up, checked
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.inputs import read_file
 from ..common.maps import (
@@ -125,10 +125,6 @@ def _checked_maps(
     if len(maps) not in numbers:
         raise ValueError(f'it needs {numbers[-1]} {key}')
     return maps
-
-
-# Pixels at a time: the temporaries stay in the cache.
-_CHUNK = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -564,11 +560,11 @@ class Calibrator:
             return calibrated.view(maps.values.shape)
 
         table = self.table.to(calibrated)
-        pieces = calibrated.flatten().split(_CHUNK)
+        pieces = calibrated.flatten().split(CHUNK)
         bands: Any = [None] * len(pieces)
         if self.by == 'band':
             mask = mask_of(planes, maps.logits)
-            bands = border_bands(mask).flatten().split(_CHUNK)
+            bands = border_bands(mask).flatten().split(CHUNK)
         for piece, band in zip(pieces, bands):
             if maps.logits:
                 piece.copy_(look_up(piece, band, table))
