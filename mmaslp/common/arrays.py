@@ -10,7 +10,8 @@ from torch import Tensor
 
 from .arguments import check_bool, check_integer, optional
 
-# Pixels at a time. With more, the temporaries leave the cache, and the allocator returns them to the system.
+# Pixels at a time. With more, the temporaries leave the cache, and the allocator
+# returns them to the system.
 CHUNK = 2**16
 # Averages and interpolations of probabilities leave [0, 1] only by rounding.
 ROUNDING = 1e-6
