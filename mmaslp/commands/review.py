@@ -3,6 +3,17 @@
 A row of the review says what Dice, IoU, accuracy and area to expect of the mask
 p > 1/2 of an image, with bounds. Name one output or several: each map is read once.
 
+Columns of --out: `image`; `score`, by which rows are sorted; the expected `dice`,
+`iou`, `accuracy` and `area` with their bounds; `present`, the probability that the
+image contains anything; `objects`, their number; `least_object`, the probability of
+the least probable one; `mask_area` and `pixels`; `out_of_range`, whether the image is
+unlike the validation images.
+Columns of --objects: `probability` that the object is real, with a range of 90 % if
+few validation objects tell it; `area` in pixels; `mean_p`, its mean calibrated
+probability; its box and centre along the axes of the file. Volumes also have
+`volume_mm3`, and the centre in mm towards the right, the front and the head of the
+patient: `right_mm`, `front_mm` and `head_mm`.
+
 Example:
     mmaslp review test_maps --calibrator calibrator.json --out review.csv
 """

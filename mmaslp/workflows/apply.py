@@ -339,9 +339,10 @@ class _Writer:
             )
         if self.outside:
             sentences.append(
-                f'{self.outside} of {images} images are outside of the range of the '
-                f'fit, where `masks={self.masks!r}` may be worse than keep: '
-                '`mmaslp review` names them'
+                f'{self.outside} of {images} images are outside the range of the '
+                'validation images in confidence, size or number of objects, where '
+                f'`masks={self.masks!r}` may be worse than keep: `mmaslp review` '
+                'names them'
             )
         return sentences
 

@@ -345,8 +345,9 @@ def range_said(rows: Sequence[Reviewed]) -> str:
     sentences = []
     if outside:
         sentences.append(
-            f'{outside} of {len(rows)} images are outside of the range of the fit: a '
-            'review puts them first, without bounds'
+            f'{outside} of {len(rows)} images are outside the range of the validation '
+            'images in confidence, size or number of objects: a review puts them '
+            'first, without bounds'
         )
     if without_bound:
         sentences.append(

@@ -70,7 +70,7 @@ def test_odd_images_among_many_are_said(folders, tmp_path, capsys):
     assert drift([str(some), '--calibrator', str(file)]) == 0
     said = capsys.readouterr().out
     assert 'No difference is seen' in said
-    assert '2 of 40 images are outside of the range of the fit' in said
+    assert '2 of 40 images are outside the range of the validation images' in said
 
     page, out = tmp_path / 'page.html', tmp_path / 'r.csv'
     args = [str(some), '--calibrator', str(file), '--out', str(out)]
@@ -90,7 +90,7 @@ def test_odd_images_among_many_are_said(folders, tmp_path, capsys):
 
     args = [str(file), str(some), '--out', str(tmp_path / 'cal'), '--masks']
     assert run_command('apply', [*args, 'keep']) == 0
-    with pytest.warns(UserWarning, match='2 of 40 images are outside of the range'):
+    with pytest.warns(UserWarning, match='2 of 40 images are outside the range'):
         assert run_command('apply', [*args, 'dice', '--overwrite']) == 0
 
 

@@ -413,9 +413,9 @@ def test_maps_of_another_kind_are_said(folders, tmp_path, capsys, kind):
     header = page.read_text().split('</header>')[0]
     assert ('class="notice">The 5 new images differ' in header) == (kind != 'like')
     assert ('<p>No difference is seen' in header) == (kind == 'like')
-    assert ('5 of 5 images are outside of the range' in header) == (kind != 'like')
+    assert ('5 of 5 images are outside the range' in header) == (kind != 'like')
     assert 'nan to nan' not in page.read_text()
-    assert ('outside of the range of the fit' in said) == (kind != 'like')
+    assert ('outside the range of the validation images' in said) == (kind != 'like')
     assert ('have no expected Dice' in said) == (kind != 'like')
     assert {row['out_of_range'] for row in rows_of(tmp_path / 'r.csv')} == {
         '0' if kind == 'like' else '1'
