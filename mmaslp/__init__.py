@@ -33,7 +33,7 @@ _COMPONENTS = {
     'CalibratorHook': 'engine.calibrator_hook',
     'DilatedFusionNeck': 'models.necks',
     'LoadBinaryAnnotations': 'datasets.transforms',
-    'NucleiDataset': 'datasets.sod',
+    'DemoNucleiDataset': 'datasets.sod',
     'ObjectFreeCrop': 'datasets.transforms',
     'ProbMapHook': 'engine.scores_hooks',
     'RandomCenterCrop': 'datasets.transforms',

@@ -1,6 +1,6 @@
 """What to expect of an image and of its objects."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -108,7 +108,7 @@ def estimate_image(
     estimate = ImageEstimate(
         dice=dice,
         dice_low=np.nan,
-        iou=dice / (2 - dice),
+        iou=_iou_of(dice, features),
         iou_low=np.nan,
         accuracy=accuracy_of(image, prob),
         accuracy_low=np.nan,
@@ -164,6 +164,13 @@ def _empty(decisions: Decisions, far: bool) -> tuple[float, float, float]:
     return dice, score, 1 - chance
 
 
+def _iou_of(dice: float, features: Sequence[float]) -> float:
+    """The IoU that belongs to a Dice: of an empty mask both are 0 or 1."""
+    if has_mask(features):
+        return dice / (2 - dice)
+    return dice
+
+
 def with_bounds(
     decisions: Decisions, estimate: ImageEstimate, weights: np.ndarray | None = None
 ) -> ImageEstimate:
@@ -190,7 +197,7 @@ def with_bounds(
     return replace(
         estimate,
         dice_low=low,
-        iou_low=low / (2 - low),
+        iou_low=_iou_of(low, estimate.features),
         accuracy_low=float(np.clip(estimate.accuracy + worst, 0, estimate.accuracy)),
         area_low=float(np.clip(area_low, 0, None)),
         area_high=float(np.clip(area_high, None, estimate.pixels)),

@@ -37,6 +37,10 @@ _MEANINGS = {
         'set batch_size=1'
     ),
     'need at least one array to concatenate': 'a data set has no image',
+    r'is already registered in \w+ at': (
+        'two classes of one registry have the same name: rename your own, or register '
+        'it with force=True'
+    ),
     "cannot identify image file|in function 'imdecode": (
         'an image or a mask is empty or damaged: `mmaslp prepare FOLDER` names it'
     ),

@@ -114,18 +114,18 @@ def check_array(
         high (ArrayLike): The largest, likewise.
         nan (bool): Whether some may be nan. Defaults to False.
     """
+    words = 'whole numbers' if number is int else 'numbers'
     try:
         array = _array_of(values, shape, number)
         usable = (array >= low) & (array <= high)
-        if nan:
-            usable |= np.isnan(array)
-        fits = bool(usable.all())
-    except (OverflowError, TypeError, ValueError):
-        fits = False
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f'{name} must be {words} of shape {shape}') from error
 
-    if not fits:
-        words = 'whole numbers' if number is int else 'numbers'
-        raise ValueError(f'{name} must be {words} in their range, of shape {shape}')
+    if nan:
+        usable |= np.isnan(array)
+    if not usable.all():
+        refused = array[~usable][0]
+        raise ValueError(f'{name} must be {words} in their range, not {refused}')
     return array.astype(np.int64 if number is int else float)
 
 

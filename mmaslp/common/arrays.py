@@ -77,9 +77,12 @@ def check_places(values: Tensor) -> None:
         )
 
 
-def as_floats(score: Tensor | np.ndarray) -> Tensor:
+def as_floats(score: Tensor | np.ndarray, logits: bool = False) -> Tensor:
     """Accept an array of floating point; float16 and bfloat16 as float32."""
-    score = as_tensor(score)
+    name = 'logits' if logits else 'prob'
+    score = as_tensor(score, name)
+    if logits and not score.is_floating_point():
+        raise ValueError(f'logits must be floating point, not {score.dtype}')
     if not score.is_floating_point():
         raise ValueError(
             f'prob must be floating point in [0, 1], not {score.dtype}: divide 8-bit '
@@ -145,8 +148,9 @@ def checked(prob: Tensor, logits: bool = False) -> Tensor:
     low = least.item()
     high = largest.item()
     if low != low:
+        name = 'logits contain' if logits else 'prob contains'
         raise ValueError(
-            f'prob has {int(prob.isnan().sum())} NaN values: look for an overflow '
+            f'{name} {int(prob.isnan().sum())} NaN values: look for an overflow '
             'in the model'
         )
 

@@ -112,7 +112,7 @@ class ProbMap:
         Raises:
             ValueError: It is neither, or holds no such values.
         """
-        values = checked(as_floats(given), logits)
+        values = checked(as_floats(given, logits), logits)
         check_one_map(values.shape)
         check_places(values)
         return cls(
@@ -197,7 +197,7 @@ class MapBatch:
     @classmethod
     def _of(cls, given: Tensor | np.ndarray, logits: bool, volumes: bool) -> 'MapBatch':
         """Check the type and the places; the kind is not known yet."""
-        values = as_floats(given)
+        values = as_floats(given, logits)
         check_places(values)
         return cls(
             values=values,
@@ -228,7 +228,7 @@ def maps_of_batch(
 
     ``given`` is ``(N, 1, H, W)`` or ``(N, 1, D, H, W)``; of two logits ``(N, 2, ...)``.
     """
-    values = as_floats(given)
+    values = as_floats(given, logits)
     channels = 0
     if values.dim() > 3:
         channels = values.shape[1]

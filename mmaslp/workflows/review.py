@@ -427,16 +427,16 @@ def _metrics_of_proof(
     low = []
     area_error = []
     for row in rows:
+        if row.truth is None:
+            raise ValueError(f'{row.name} has no mask to measure the review with')
         expected = row.estimate
-        if row.truth is not None:
-            probability = row.objects.probability
-            masks.append(
-                MaskTable.of_image(
-                    row.truth, probability, expected.dice, expected.score
-                )
+        masks.append(
+            MaskTable.of_image(
+                row.truth, row.objects.probability, expected.dice, expected.score
             )
-            low.append(expected.dice_low)
-            area_error.append(abs(expected.area - row.truth.pixels) / expected.pixels)
+        )
+        low.append(expected.dice_low)
+        area_error.append(abs(expected.area - row.truth.pixels) / expected.pixels)
 
     table = MaskTable.join(masks)
     is_bounded = ~np.isnan(low) & (table.predicted > 0)

@@ -284,7 +284,10 @@ def test_an_empty_mask_is_told_by_others_like_it():
     scenes = [discs(k, share_real=1.0) for k in range(20)] + empty
     found = fit_calibrator([p for p, _ in scenes], [m for _, m in scenes])
     assert found.decisions.empty == [8, 7]
-    assert found.image(nothing).dice == pytest.approx(7.5 / 9)
+    told = found.image(nothing)
+    assert told.dice == pytest.approx(7.5 / 9)
+    assert told.iou == told.dice  # both are 1 or 0
+    assert found.image(nothing, level=0.8).iou_low == told.dice
     assert 'in 8 images the network found nothing, and in 7 of them' in found.summary()
 
     # Of a weak network a mean would be one of empty masks alone.

@@ -149,6 +149,10 @@ def test_a_command_names_the_folder_that_it_writes_into(monkeypatch, capsys):
         ),
         (RuntimeError('shape\n  mismatch'), 'RuntimeError: shape mismatch'),
         (KeyError('a'), 'KeyError: a'),
+        (
+            KeyError('Cells is already registered in dataset at mine.cells'),
+            'KeyError: two classes of one registry have the same name: rename your own',
+        ),
         (AssertionError(), 'AssertionError: AssertionError'),
         (
             RuntimeError('stack expects each tensor to be equal size, but got [3, 4]'),

@@ -211,6 +211,9 @@ def test_a_proof_leaves_out_images_without_a_bound(folders):
     assert proof(rows)['covered'][0] > 0.8
     assert np.isfinite(proof(rows[:2])['dice_error']).all()
     assert np.isnan(proof(rows[:1])['dice_error']).tolist() == [False, True, True]
+    without = [*rows[:2], replace(rows[2], truth=None)]
+    with pytest.raises(ValueError, match=f'{rows[2].name} has no mask to measure'):
+        proof(without)
 
 
 def test_a_proof_of_copies_is_that_of_their_groups(folders):

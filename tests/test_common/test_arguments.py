@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mmaslp.common.arguments import (
+    check_array,
     check_bool,
     check_choice,
     check_integer,
@@ -50,6 +51,21 @@ def test_numbers(limits, right, wrong, words):
     for value in (*wrong, float('nan'), float('inf'), 10**400):
         with pytest.raises(ValueError, match=f'^x must be {words} '):
             check_number('x', value, **limits)
+
+
+@pytest.mark.parametrize(
+    ('values', 'message'),
+    [
+        ([[1, 2]], r'x must be numbers of shape \(2,\)'),
+        (['1', 2], r'x must be numbers of shape \(2,\)'),
+        ([0.5, 1.25], 'x must be numbers in their range, not 1.25'),
+        ([None, 1], 'x must be numbers in their range, not nan'),
+    ],
+)
+def test_arrays(values, message):
+    assert check_array('x', [0.5, 1], (2,), low=0, high=1).tolist() == [0.5, 1]
+    with pytest.raises(ValueError, match=f'^{message}$'):
+        check_array('x', values, (2,), low=0, high=1)
 
 
 def test_integers():

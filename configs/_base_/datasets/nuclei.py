@@ -1,5 +1,5 @@
 # Nuclei in stained tissue, part of the package: nothing to download.
-dataset_type = 'NucleiDataset'
+dataset_type = 'DemoNucleiDataset'
 kind = 'stained'
 # Smaller than the files, which have 256 pixels: a training takes a minute on one core.
 scale = (96, 96)

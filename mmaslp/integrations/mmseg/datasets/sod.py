@@ -136,7 +136,7 @@ class SODDataset(BaseDataset):
 
 
 @DATASETS.register_module()
-class NucleiDataset(SODDataset):
+class DemoNucleiDataset(SODDataset):
     """Cell nuclei of the 2018 Data Science Bowl (BBBC038), a part of the package.
 
     140 crops of 256 pixels of stained tissue, fluorescence and smears, and 30 windows
@@ -153,7 +153,7 @@ class NucleiDataset(SODDataset):
         ValueError: If ``kind`` is none of the three.
 
     Example:
-        >>> train = dict(type='NucleiDataset', split='train', pipeline=[...])
+        >>> train = dict(type='DemoNucleiDataset', split='train', pipeline=[...])
     """
 
     KINDS = ('stained', 'fluorescent', 'smear')

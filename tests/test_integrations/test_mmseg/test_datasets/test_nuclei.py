@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import label
 
-from mmaslp import NucleiDataset
+from mmaslp import DemoNucleiDataset
 from mmaslp.files.images import read_binary_mask
 from mmaslp.files.layouts import NUCLEI
 
@@ -12,7 +12,7 @@ SPLITS = ('train', 'val', 'test', 'empty')
 
 @pytest.mark.parametrize('split', SPLITS)
 def test_a_split_has_every_kind_of_image(split):
-    dataset = NucleiDataset(split)
+    dataset = DemoNucleiDataset(split)
     side = 96 if split == 'empty' else 256
     kinds = set()
 
@@ -27,11 +27,11 @@ def test_a_split_has_every_kind_of_image(split):
 
 
 def test_the_images_of_a_kind():
-    names = [sample['img_path'] for sample in NucleiDataset('val', kind='smear')]
+    names = [sample['img_path'] for sample in DemoNucleiDataset('val', kind='smear')]
     assert len(names) == 3
     assert all('/smear_' in name for name in names)
     with pytest.raises(ValueError, match="fluorescent, smear, not 'blood'"):
-        NucleiDataset(kind='blood')
+        DemoNucleiDataset(kind='blood')
 
 
 def test_no_image_is_in_two_splits():
