@@ -122,13 +122,16 @@ def box_overlap(mask: Tensor, box: np.ndarray) -> float:
 
 
 def features_of(logits: Tensor, box: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Features of the mask of one prompt ``(H, W)``; nan of an empty mask."""
+    """Features of the mask of one prompt ``(H, W)``; nan of an empty mask.
+
+    A mask of less than a thousandth of the crop counts as empty.
+    """
     unknown = np.full(len(CROP_FEATURES) + len(scores), np.nan)
     crop, area = crop_to_box(logits, box)
     if not crop.numel() or not (crop > 0).any():
         return unknown
     image, _ = count_image(ProbMap(values=crop.contiguous(), kind=IMAGES, logits=True))
-    if not image.num_objects:  # logits that are hardly above 0
+    if not image.num_objects:
         return unknown
     expected, mean, confidence, _ = image_features(image, UNCALIBRATED)
 
@@ -322,8 +325,10 @@ class PromptJudge:
     def estimate(self, features: np.ndarray, level: float = 0.9) -> PromptEstimates:
         """As the call, of ``(N, F)`` features that are known."""
         expected = _predicted(self.weights, features)
-        residuals = np.array(self.iou) - np.array(self.expected)
-        unit = unit_of_dice(np.array(self.expected), self.relative)
+        fitted = np.array(self.expected)
+        has_mask = fitted > 0  # of an empty mask nothing is expected, and no error made
+        residuals = (np.array(self.iou) - fitted)[has_mask]
+        unit = unit_of_dice(fitted[has_mask], self.relative)
         shift = weighted_quantile(residuals / unit, 1 - level)
         low = expected + shift * unit_of_dice(expected, self.relative)
         return PromptEstimates(expected, np.clip(low, 0, expected))

@@ -105,4 +105,7 @@ def _group_of(match: re.Match | None) -> str:
     """What a pattern finds, or what its parentheses hold; '' of nothing."""
     if match is None:
         return ''
-    return '_'.join(filter(None, match.groups())) or match.group()
+    found = [text for text in match.groups() if text]
+    if len(found) > 1:
+        return str(found)  # joined, two groups could have one name
+    return ''.join(found) or match.group()

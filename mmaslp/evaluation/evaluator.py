@@ -95,6 +95,11 @@ def evaluate_image(
     bands.update_planes(labelled.labelled_planes())
     if estimates is None:
         estimates = mask_estimates(labelled)
+    else:
+        # Estimates are of the network's mask, and a calibrator may move it.
+        moments = bands.moments
+        predicted = np.array([moments.tp + moments.fp], np.int64)
+        estimates = replace(estimates, predicted=predicted)
     row = replace(row, band_sums=bands.sums[None].cpu().numpy(), masks=estimates)
     return EvaluatedImage(pixels, row, bands.totals.cpu().numpy())
 

@@ -383,7 +383,7 @@ class BandLevels(Levels):
 
         stepped = self.follow(figures)
         levels, self._held = apply_guard(self.levels, stepped, iou, acc, self._best)
-        self.levels.copy_(levels)
+        self.levels.copy_(levels.clamp(0.0, MAX_STRENGTH))
 
     def follow(self, figures: BandFigures) -> Tensor:
         """Levels of the bands after a validation, ``(5,)``, before the guard.

@@ -150,10 +150,11 @@ def aurc_of(masks: MaskTable, weights: np.ndarray | None = None) -> Any:
     rows = np.flatnonzero(~np.isnan(masks.score) & (masks.predicted > 0))
     order = rows[np.argsort(-masks.score[rows], kind='stable')]
     risk = 1 - masks.dice[order]
+    score = masks.score[order]
     if weights is None:
-        return _area(risk)
+        return _area(score, risk, np.ones(len(order), int))
     times = np.asarray(weights)[:, order].astype(int)
-    return np.array([_area(np.repeat(risk, row)) for row in times])
+    return np.array([_area(score, risk, row) for row in times])
 
 
 def aurc(score: np.ndarray, risk: np.ndarray) -> float:
@@ -161,13 +162,27 @@ def aurc(score: np.ndarray, risk: np.ndarray) -> float:
 
     Source: `Geifman et al. <https://arxiv.org/abs/1805.08206>`_.
     """
-    return _area(np.asarray(risk)[np.argsort(-np.asarray(score), kind='stable')])
+    order = np.argsort(-np.asarray(score), kind='stable')
+    ones = np.ones(len(order), int)
+    return _area(np.asarray(score)[order], np.asarray(risk)[order], ones)
 
 
-def _area(risk: np.ndarray) -> float:
-    if not len(risk):
+def _area(score: np.ndarray, risk: np.ndarray, times: np.ndarray) -> float:
+    """AURC of images by descending score, each of which counts so often.
+
+    Images of equal score have no order: each counts with their mean risk.
+    """
+    if not times.sum():
         return np.nan
-    means = np.cumsum(risk) / np.arange(1, len(risk) + 1)
+    first_of_level = np.flatnonzero(np.diff(score, prepend=np.inf))
+    if len(first_of_level) < len(score):
+        sums = np.add.reduceat(risk * times, first_of_level)
+        numbers = np.add.reduceat(times, first_of_level)
+        risk = np.repeat(
+            ratio(sums, numbers), np.diff(first_of_level, append=len(score))
+        )
+    repeated = np.repeat(risk, times)
+    means = np.cumsum(repeated) / np.arange(1, len(repeated) + 1)
     return float(means.mean())
 
 

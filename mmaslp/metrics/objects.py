@@ -157,7 +157,7 @@ class MaskTable(Columns):
             likewise.
         foreground (np.ndarray | None): ``(I,)`` int64, pixels whose label is 1.
         predicted (np.ndarray | None): ``(I,)`` int64, pixels of the mask that are not
-            ignored.
+            ignored; beside calibrated maps, of the mask of these.
         pixels (np.ndarray | None): ``(I,)`` int64, all pixels that are not ignored.
     """
 
