@@ -146,3 +146,17 @@ def test_what_does_not_belong_together_is_refused(judge):
     with pytest.raises(ValueError, match='too few'):
         fit_prompts(table_of(5))
     assert fit_prompts(table_of(20, with_scores=False)).num_scores == 0
+
+
+def test_empty_masks_of_the_fit_do_not_narrow_the_bound():
+    """Nothing is expected of an empty mask, so no error is made of it."""
+    table, with_empty = table_of(40), table_of(40)
+    empty = np.full((20, 1, 32, 32), -3.0, np.float32)
+    masks = np.ones((20, 32, 32), np.uint8)
+    scores = np.full((20, 1), 0.5)
+    for image in range(100, 140):
+        with_empty.update(empty, [BOX] * 20, masks, image, scores)
+    _, logits, boxes, _, scores = next(prompts(1, seed=5))
+    expected = fit_prompts(table)(logits, boxes, scores)
+    found = fit_prompts(with_empty)(logits, boxes, scores)
+    np.testing.assert_allclose(found.iou_low, expected.iou_low)

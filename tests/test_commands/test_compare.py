@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmaslp.commands import run_command
+from mmaslp.commands.groups import group_numbers
 from mmaslp.files.prob_maps import MapReader, write_prob_map
 from mmaslp.metrics.image_metrics import BAND_ERRORS
 from tests.map_folders import Folders, main, write_set
@@ -228,3 +230,10 @@ def test_of_several_models_the_best_is_said_first(folders, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.startswith('Best of all 3 is ')
     assert printed.index('third: ') < printed.index('\n')
+
+
+def test_what_two_parentheses_find_is_not_joined():
+    """``p_1-2`` and ``p-1_2`` are two groups, though both read p_1_2 when joined."""
+    names = ['p_1-2-a.png', 'p_1-2-b.png', 'p-1_2-a.png', 'p-1_2-b.png']
+    pattern = re.compile('^([^-]+)-([^-]+)')
+    assert group_numbers(pattern, names) == [0, 0, 1, 1]

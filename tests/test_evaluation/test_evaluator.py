@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from mmaslp import fit_calibrator
+from mmaslp.calibration.estimates import mask_estimates
+from mmaslp.common.maps import LabelledMap
 from mmaslp.evaluation.comparison import compare_files
 from mmaslp.evaluation.evaluator import Evaluator, evaluate_image
 from mmaslp.evaluation.result import load_results, save_result, strict_json
@@ -187,3 +189,19 @@ def test_a_narrow_image_is_an_image(shape):
     evaluator = Evaluator()
     evaluator.add('a', prob, prob > 0.4)
     assert evaluator.result('A', 'x', resamples=0).images.num_pixels == prob.size
+
+
+def test_dice_of_a_calibrated_map_is_that_of_its_own_mask():
+    """Estimates are of the network's mask, and ``target='probability'`` moves it."""
+    prob, label = discs(0)
+    calibrated = prob**3
+    evaluator = Evaluator()
+    for number in range(3):
+        estimates = mask_estimates(LabelledMap.from_arrays(prob, label))
+        evaluator.add(str(number), prob, label, calibrated, estimates)
+    metrics = evaluator.result('A', 'x', calibrated=True, resamples=0).metrics
+    mask = calibrated > 0.5
+    assert mask.sum() < (prob > 0.5).sum()
+    overlap = (mask & (label == 1)).sum()
+    expected = 2 * overlap / (mask.sum() + (label == 1).sum())
+    assert metrics['dice'] == pytest.approx(expected)

@@ -271,3 +271,17 @@ def test_a_refused_validation_leaves_the_figures():
     with pytest.raises(ValueError, match='contains no pixel'):
         levels.observe(BandTable())
     assert levels.figures is before
+
+
+@pytest.mark.parametrize('level', [-0.4, 1.7])
+def test_levels_of_another_kind_stay_in_their_range(level):
+    """What ``follow`` returns may be anything; a label stays between 0 and 1."""
+
+    class Pooled(BandLevels):
+        def follow(self, figures):
+            return torch.full((5,), level)
+
+    levels = Pooled(warmup=0)
+    levels.observe(Table(GAPS))
+    assert levels.levels.min() >= 0
+    assert levels.levels.max() <= 0.98

@@ -10,7 +10,7 @@ from mmaslp.common.maps import LabelledMap
 from mmaslp.evaluation.evaluator import Evaluator
 from mmaslp.metrics import ImageTable
 from mmaslp.metrics.bootstrap import resample
-from mmaslp.metrics.image_metrics import image_metrics
+from mmaslp.metrics.image_metrics import aurc, image_metrics
 from mmaslp.metrics.objects import LEAST_SHARE
 from tests.test_calibration.object_scenes import discs
 
@@ -152,3 +152,12 @@ def test_without_anything_to_measure_metrics_are_nan():
     label = np.ones((2, 8, 8))
     found = image_metrics(table_of(nothing, label))
     assert not {'ece_object', 'dice_error', 'aurc'} & found.keys()
+
+
+def test_images_that_are_equally_sure_have_no_order():
+    score = np.array([0.9, 0.5, 0.5, 0.5, 0.1])
+    risk = np.array([0.0, 0.3, 0.6, 0.9, 1.0])
+    expected = np.mean([0, 0.6 / 2, 1.2 / 3, 1.8 / 4, 2.8 / 5])
+    for order in itertools.permutations(range(5)):
+        order = list(order)
+        assert aurc(score[order], risk[order]) == pytest.approx(expected)
