@@ -160,6 +160,12 @@ LOW_END = 31
 HIGH_END = 224
 # Largest share of the pixels that the edges of a mask may cover.
 MAX_EDGE_SHARE = 0.25
+# An edge is at most so many pixels wide on either side, also of a mask that was
+# enlarged fourfold. A map of probabilities has greys elsewhere too.
+EDGE_WIDTH = 4
+# Largest share of the pixels that may be grey further from an edge: thin objects that
+# a reduced mask has lost.
+MAX_STRAY_SHARE = 0.01
 # Share of the pixels that flat areas of one grey must cover to be more than an edge.
 MIN_AREA_SHARE = 0.001
 # After JPEG the channels of a grey image differ by at most a few greys.
@@ -204,6 +210,7 @@ def read_binary_mask(path: str | Path, *, graded: bool = False) -> np.ndarray:
 
         grey = _grey(values)
         if not graded:
+            _check_depth(values)
             _check_grey(grey, image.format == 'JPEG')
     return (grey > 127).astype(np.uint8)
 
@@ -237,6 +244,17 @@ def _grey(values: np.ndarray) -> np.ndarray:
     return values.astype(np.uint8)
 
 
+def _check_depth(values: np.ndarray) -> None:
+    """Refuse 16 bits that 8 bits cannot hold: they are probabilities, not edges."""
+    if values.max() <= 255 or len(np.unique(values)) <= 256:
+        return
+    raise ValueError(
+        f'not a binary mask of 0 and 65535: it has {len(np.unique(values))} greys, as a '
+        f'map of probabilities. {_REWRITE}; if it is a map, the folders are in the wrong '
+        'order'
+    )
+
+
 def _check_grey(grey: np.ndarray, lossy: bool) -> None:
     """Refuse greys other than 0 and 255 that are more than the edge between them."""
     if ((grey == 0) | (grey == 255)).all():
@@ -253,7 +271,8 @@ def _check_grey(grey: np.ndarray, lossy: bool) -> None:
 
     edges = counts[LOW_END + 1 : HIGH_END].sum() / grey.size
     has_ends = levels[-1] >= HIGH_END and not LOW_END < levels[0] < HIGH_END
-    if has_ends and not len(strange) and edges <= MAX_EDGE_SHARE:
+    is_mask = has_ends and not len(strange) and edges <= MAX_EDGE_SHARE
+    if is_mask and _stray_share(grey) <= MAX_STRAY_SHARE:
         return
     odd = strange if len(strange) else np.setdiff1d(levels, (0, 255))
     raise ValueError(
@@ -261,3 +280,12 @@ def _check_grey(grey: np.ndarray, lossy: bool) -> None:
         f'{_REWRITE}; if it is a map, the folders are in the wrong order; votes '
         '(PASCAL-S) are read with graded=True, by `mmaslp prepare --layout PASCAL-S`'
     )
+
+
+def _stray_share(grey: np.ndarray) -> float:
+    """Share of the pixels that are grey, and further from an edge than edges are."""
+    mask = grey > 127
+    size = 2 * EDGE_WIDTH + 1
+    near_edge = maximum_filter(mask, size) != minimum_filter(mask, size)
+    is_grey = (grey > LOW_END) & (grey < HIGH_END)
+    return (is_grey & ~near_edge).mean()

@@ -180,3 +180,33 @@ def test_an_area_of_another_level_is_never_read(level, side, high):
     ):
         Image.fromarray(array).save(f'{folder}/m.png')
         read_binary_mask(f'{folder}/m.png')
+
+
+def soft_map():
+    """A network's map in 8 bits: sure of a disc, in doubt of a patch elsewhere."""
+    image = anti_aliased().copy()
+    image[2:18, 2:18] = np.random.default_rng(0).integers(40, 120, (16, 16))
+    return image
+
+
+@pytest.mark.parametrize('sixteen_bits', [False, True])
+def test_a_map_of_probabilities_is_no_mask(tmp_path, sixteen_bits):
+    """Read as a mask, a network's map would be its own truth."""
+    values = soft_map()
+    if sixteen_bits:
+        noise = np.random.default_rng(1).integers(0, 500, values.shape)
+        values = anti_aliased().astype(np.uint16) * 255 + noise.astype(np.uint16)
+    path = save(tmp_path / 'm.png', values)
+    with pytest.raises(ValueError, match='the folders are in the wrong order'):
+        read_binary_mask(path)
+
+
+@pytest.mark.parametrize('side', [0.25, 0.5, 4])
+def test_a_mask_that_was_resized_is_read(tmp_path, side):
+    """Its edges are up to four pixels wide, and lie along the object."""
+    image = Image.fromarray((disc((240, 160)) * 255).astype(np.uint8))
+    size = (round(image.width * side), round(image.height * side))
+    small = image.resize(size, Image.Resampling.BILINEAR)
+    path = tmp_path / 'm.png'
+    small.save(path)
+    assert_reads(path, np.asarray(small) > 127)
