@@ -246,13 +246,15 @@ def _grey(values: np.ndarray) -> np.ndarray:
 
 def _check_depth(values: np.ndarray) -> None:
     """Refuse 16 bits that 8 bits cannot hold: they are probabilities, not edges."""
-    if values.max() <= 255 or len(np.unique(values)) <= 256:
+    if values.max() <= 255:
         return
-    raise ValueError(
-        f'not a binary mask of 0 and 65535: it has {len(np.unique(values))} greys, as a '
-        f'map of probabilities. {_REWRITE}; if it is a map, the folders are in the wrong '
-        'order'
-    )
+    count = len(np.unique(values))
+    if count > 256:
+        raise ValueError(
+            f'not a binary mask of 0 and 65535: it has {count} greys, as a map of '
+            f'probabilities has. {_REWRITE}; if it is a map, the folders are in the '
+            'wrong order'
+        )
 
 
 def _check_grey(grey: np.ndarray, lossy: bool) -> None:
