@@ -5,6 +5,8 @@ import warnings
 
 import numpy as np
 import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from mmaslp.commands import run_command
 from mmaslp.files.copies import find_copies
@@ -50,6 +52,9 @@ def test_a_copy_of_a_map_beside_another_mask_is_told(tmp_path):
 def test_a_map_in_the_place_of_its_mask_is_refused(tmp_path, capsys):
     """Of a sure network it looks like a mask with soft edges."""
     maps, masks = write_set(tmp_path, 12)
+    mask = np.asarray(Image.open(masks / '003.png')) > 127
+    prob = gaussian_filter(mask.astype(float), 0.8)
+    write_prob_map(maps / '003.png', prob, bits=8, overwrite=True)
     shutil.copy(maps / '003.png', masks / '003.png')
     assert run_command('eval-maps', [str(maps), str(masks)]) == 2
     assert f'its mask {masks / "003.png"} is a copy of it' in capsys.readouterr().err
