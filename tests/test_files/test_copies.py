@@ -51,7 +51,7 @@ def test_a_copy_of_a_map_beside_another_mask_is_told(tmp_path):
 
 def test_a_map_in_the_place_of_its_mask_is_refused(tmp_path, capsys):
     """Of a sure network it looks like a mask with soft edges."""
-    maps, masks = write_set(tmp_path, 12)
+    maps, masks = write_set(tmp_path, 12, size=96)
     mask = np.asarray(Image.open(masks / '003.png')) > 127
     prob = gaussian_filter(mask.astype(float), 0.8)
     write_prob_map(maps / '003.png', prob, bits=8, overwrite=True)
