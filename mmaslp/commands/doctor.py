@@ -16,7 +16,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 from ..integrations.mmseg.checks.findings import PATCH, Diagnosis, Finding, noted
-from .arguments import CONFIG_HELP, add_data_option
+from .arguments import CONFIG_HELP, add_data_option, add_overwrite
 from .environment import check_environment, installed_versions
 from .errors import with_options
 
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FILE',
         help='write the patch, as a config that has CONFIG as its base',
     )
+    add_overwrite(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,15 +51,13 @@ def run(args: argparse.Namespace) -> int:
     _check_arguments(args)
     register_components()
     if args.config and find_spec('mmseg') is not None:
-        from ..integrations.mmseg.config import find_config
-
-        find_config(args.config)  # a config that is not there is refused
+        _check_files(args)
     diagnosis = examine(args.config, args.data, args.levels)
     if diagnosis.has_patch and not args.patch:
         _print_patch(args.config, diagnosis)
     _print_findings(diagnosis.findings)
     if diagnosis.has_patch:
-        _finish_patch(args.config, args.patch, diagnosis)
+        _finish_patch(args, diagnosis)
     elif args.patch:
         print(f'there is no patch, so that {args.patch} was not written')
     print(f'{_counts(diagnosis.findings)}; nothing was trained')
@@ -90,24 +89,25 @@ def _print_findings(findings: Sequence[Finding]) -> None:
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
-    """Refuse a patch that cannot be written, and options that change no config."""
-    from ..common.outputs import check_outputs
-
+    """Refuse a patch that is no config, and options that change no config."""
     if args.patch and not args.patch.endswith('.py'):
         raise ValueError(
             f'--patch {args.patch} is not a config: name a new file that ends with .py'
-        )
-    if args.patch and os.path.lexists(args.patch):
-        raise ValueError(
-            f'--patch {args.patch} is there already, and the doctor replaces no file: '
-            'name a new file that ends with .py, or delete this one first'
         )
     if (args.data or args.patch) and not args.config:
         raise ValueError(
             '--data and --patch change a config: name one; `mmaslp prepare FOLDER` '
             'checks a folder alone'
         )
-    check_outputs({'--patch': args.patch})
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """Refuse a config that is not there, and a patch in the place of another file."""
+    from ..common.outputs import check_outputs
+    from ..integrations.mmseg.config import find_config
+
+    config = find_config(args.config)
+    check_outputs({'--patch': args.patch}, [config], args.overwrite)
 
 
 def _counts(findings: Sequence[Finding]) -> str:
@@ -147,23 +147,24 @@ def examine(
     return diagnosis
 
 
-def _finish_patch(config: str, file: str | None, diagnosis: Diagnosis) -> None:
+def _finish_patch(args: argparse.Namespace, diagnosis: Diagnosis) -> None:
     """Write the patch to a file if there is one, and say what it leaves."""
-    if file is not None:
-        _write_patch(config, file, diagnosis)
-        print(f'\n{file} is {config} with the patch{_what_is_left(diagnosis)}')
+    if args.patch is not None:
+        _write_patch(args.config, args.patch, args.overwrite, diagnosis)
+        print(f'\n{args.patch} is {args.config} with the patch', end='')
+        print(_what_is_left(diagnosis))
     elif diagnosis.uncured:
         print(f'The patch stands above{_what_is_left(diagnosis)}')
     else:
         print('The patch stands above')
 
 
-def _write_patch(config: str, file: str, diagnosis: Diagnosis) -> None:
+def _write_patch(config: str, file: str, overwrite: bool, diagnosis: Diagnosis) -> None:
     """Write a config that has another one as its base."""
     from mmengine.config import Config
 
-    from ..common.outputs import write_output
-    from ..integrations.mmseg.config import find_config
+    from ..common.outputs import check_outputs, write_output
+    from ..integrations.mmseg.config import bases_of, find_config
     from ..integrations.mmseg.doctor import child_config
 
     base = find_config(config)
@@ -172,17 +173,30 @@ def _write_patch(config: str, file: str, diagnosis: Diagnosis) -> None:
             f'--patch: {config} imports its bases (read_base), and no file with _base_ '
             'can build on it: leave --patch out, and paste the lines that are printed'
         )
+    check_outputs({'--patch': file}, bases_of(base), overwrite)
     base = os.path.relpath(base, os.path.dirname(os.path.abspath(file)))
-    write_output(file, child_config(base, diagnosis.original, diagnosis.mended))
+    text = child_config(base, diagnosis.original, diagnosis.mended)
+    write_output(file, text, overwrite)
 
 
 def _what_is_left(diagnosis: Diagnosis) -> str:
     """What is to do before a patched config can be trained, or that it can."""
     if not diagnosis.uncured:
+        words = ''
+        if _trains_without_levels(diagnosis):
+            words = ', which trains without levels'
         if diagnosis.has('warning'):
-            return ': read the warnings, then train with it'
-        return ': train with it'
+            return f'{words}: read the warnings, then train with it'
+        return f'{words}: train with it'
     lines = ['. Before you train with it, put right what it leaves:']
     for error in diagnosis.uncured:
         lines.append(f'- {error.message.splitlines()[0]}')
     return with_options('\n'.join(lines))
+
+
+def _trains_without_levels(diagnosis: Diagnosis) -> bool:
+    """Whether a patched config trains binary cross entropy alone."""
+    for hook in diagnosis.mended.get('custom_hooks') or []:
+        if hook.get('type') == 'ASLPHook':
+            return hook.get('levels', 'image_band') is None
+    return True

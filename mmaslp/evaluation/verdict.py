@@ -150,6 +150,8 @@ def _more_than_chance(comparison: Comparison, changes: _Changes) -> str:
     side, opposite, against = 'worse', 'better', changes.gains
     if largest in changes.gains:
         side, opposite, against = 'better', 'worse', changes.losses
+    if set(against) & set(MASKS):
+        side = f'{side} calibrated'
 
     shown = _largest_text(changes, changes.certain, with_interval=True)
     text = (
@@ -397,16 +399,18 @@ def _directions(errors: Sequence[_Error]) -> str:
         sentences.append(_remedy(words, training, is_calibrated))
     if not_sure:
         words = f'{_all_of(not_sure, models)} not sure enough'
-        training = 'training with smaller levels or without smoothed labels'
-        sentences.append(_remedy(words, training, is_calibrated))
+        training = 'training with less smoothing (smaller levels)'
+        condition = ', if there was any'
+        sentences.append(_remedy(words, training, is_calibrated, condition))
     return _joined(sentences)
 
 
-def _remedy(words: str, training: str, is_calibrated: bool) -> str:
+def _remedy(words: str, training: str, is_calibrated: bool, condition: str = '') -> str:
     """Say what helps networks; a calibrator that is there needs no advice."""
     if is_calibrated:
-        return f'{words} without a calibrator: {training} helps.'
-    return f'{words}: a calibrator (mmaslp fit) helps, and so does {training}.'
+        return f'{words} without a calibrator: {training} helps{condition}.'
+    text = f'{words}: a calibrator (mmaslp fit) helps, and so does {training}'
+    return f'{text}{condition}.'
 
 
 def _all_of(models: Sequence[str], number: int) -> str:

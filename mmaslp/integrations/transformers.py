@@ -26,6 +26,7 @@ from ..training.sessions import (
     CalibratorSession,
     LevelsSession,
 )
+from ..training.written import note_written, written_by_training
 
 __all__ = [
     'SelfCalibration',
@@ -342,7 +343,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
 
     Raises:
         FileExistsError: At the beginning of the training, if there is a calibrator in
-            ``output_dir`` and no checkpoint.
+            ``output_dir`` that is not as a training wrote it.
         ValueError: At the beginning of the training, if levels could not follow the
             gaps. In the training, if the model or the labels are not binary.
 
@@ -465,15 +466,14 @@ class SelfCalibration(TrainerCallback, ExportableState):
         state.stateful_callbacks.setdefault(name, self.state())
 
     def _check_file(self, file: Path) -> None:
-        """Refuse to replace a calibrator that no training of this folder has made."""
+        """Refuse to replace a calibrator that is not as a training wrote it."""
         if self._calibrators is None or not file.exists():
             return
-        is_ours = self.calibrator is not None and file == self._file
-        if not is_ours and not any(file.parent.glob('checkpoint-*')):
+        if not written_by_training(file):
             raise FileExistsError(
-                f'{file} exists already, next to no checkpoint: it is yours, or '
-                "of a training with save_strategy='no'. Move or delete it, or name "
-                'another output_dir'
+                f'{file} exists already, and it is not as a training wrote it; this '
+                'training would replace it: move or delete it, or name another '
+                'output_dir'
             )
 
     def _check_evaluations(self, args: Any, state: Any) -> None:
@@ -550,6 +550,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
         if self.calibrator is not None and state.is_world_process_zero:
             self._calibrators.logger.info(f'ASLP: {self.calibrator.summary()}')
             self.calibrator.save(self._file, overwrite=True)
+            note_written(self._file)
 
     def _figures(self, prefix: str) -> dict[str, float]:
         """Figures of the evaluation; the table becomes that of all processes."""

@@ -128,10 +128,15 @@ def test_a_calibrator_of_the_user_is_not_replaced(tmp_path):
     assert file.read_text() == 'of the user'
     trainer(tmp_path, SelfCalibration(None, calibrator=False), **BRIEF).train()
 
-    (tmp_path / 'checkpoint-2').mkdir()  # as a training leaves it
-    for one in [trainer(tmp_path, SelfCalibration(levels=None), **BRIEF)] * 2:
-        one.train()
+    file.unlink()
+    for _ in range(2):
+        trainer(tmp_path, SelfCalibration(levels=None), **BRIEF).train()
     assert Calibrator.load(file).record['images'] == 11
+    (tmp_path / 'checkpoint-2').mkdir()  # as a training leaves it
+    file.write_text('of the user')
+    with pytest.raises(FileExistsError, match='not as a training wrote it'):
+        trainer(tmp_path, SelfCalibration(), **BRIEF).train()
+    assert file.read_text() == 'of the user'
 
 
 def test_two_callbacks_are_refused(tmp_path):

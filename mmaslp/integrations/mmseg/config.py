@@ -160,14 +160,14 @@ def find_config(name: str) -> str:
     )
 
 
-def scoped_bases(file: str) -> list[str]:
-    """List the ``mmaslp::`` and ``mmseg::`` bases of a config, and of its own bases."""
+def bases_of(file: str) -> list[str]:
+    """List the bases of a config, and their bases: paths, and names with a scope."""
     bases = []
     for base in Config._get_base_files(file):
-        if base.startswith(('mmaslp::', 'mmseg::')):
-            bases.append(base)
-        elif '::' not in base:
-            bases += scoped_bases(os.path.join(os.path.dirname(file), base))
+        if '::' not in base:
+            base = os.path.join(os.path.dirname(file), base)
+            bases += bases_of(base)
+        bases.append(base)
     return list(dict.fromkeys(bases))
 
 

@@ -20,12 +20,12 @@ from .checks.findings import PATCH, Diagnosis, Finding, noted
 from .checks.run import check_batches, check_hooks, check_masks, shared_images
 from .checks.settings import check_settings
 from .config import (
+    bases_of,
     build_runner,
     find_config,
     import_modules,
     name_run,
     read_config,
-    scoped_bases,
     type_of,
 )
 from .data import (
@@ -60,7 +60,9 @@ def examine_config(
 
 def _of_scoped_bases(config: str) -> Iterator[Finding]:
     """Say which bases of a config MMSegmentation cannot read."""
-    for base in scoped_bases(find_config(config)):
+    for base in bases_of(find_config(config)):
+        if not base.startswith(('mmaslp::', 'mmseg::')):
+            continue
         yield Finding(
             'note',
             f'only the tools of mmaslp can read {base!r}: `mmaslp train` and '

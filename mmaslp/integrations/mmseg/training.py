@@ -21,6 +21,7 @@ from ...common.mistakes import about_config
 from ...common.outputs import OF_FULL_DISK, check_outputs
 from ...files.images import IMAGE_SUFFIXES
 from ...files.names import some
+from ...training.written import note_written
 from .checkpoint import WeightsHook, check_checkpoint, safe_loading
 from .checks.run import check_once
 from .config import build_runner, listed, name_run, type_of
@@ -32,7 +33,6 @@ from .work_dir import (
     files_taken_over,
     is_dumped_config,
     lies_in,
-    note_written,
     remove_files,
 )
 

@@ -1,6 +1,5 @@
 """The work directory of a training: what it holds, and whose that is."""
 
-import json
 import os
 import re
 import shutil
@@ -11,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...common.inputs import MOST_TEXT, Stamp, check_file, sha256_of, stamp_of
-from ...common.outputs import check_output, write_output
+from ...common.inputs import Stamp, stamp_of
+from ...common.outputs import check_output
+from ...training.written import note_written, written_by_training
 from .checkpoint import load_safely
 
 # What a training leaves, and a later one would replace or take for its own.
@@ -21,8 +21,6 @@ _REPLACED = re.compile(
 )
 # The table of images that levels by image and band write.
 IMAGE_TABLE = 'levels.csv'
-# The checksums of the files that trainings wrote, by their names.
-NOTES = '.mmaslp_written.json'
 
 
 def earlier_training(folder: str) -> list[str]:
@@ -68,34 +66,6 @@ def lies_in(folder: str, path: str | None) -> bool:
     """Whether a path leads into a folder."""
     real = os.path.realpath(os.path.expanduser(path or ''))
     return bool(path) and real.startswith(os.path.realpath(folder) + os.sep)
-
-
-def note_written(path: str | Path) -> None:
-    """Note that a training wrote a file, as it is now.
-
-    The training that goes on there may replace it as long as nobody changes it.
-    """
-    path = Path(path)
-    notes = {**_notes(path.parent), path.name: sha256_of(path)}
-    text = json.dumps(notes, indent=1, sort_keys=True) + '\n'
-    write_output(path.parent / NOTES, text, overwrite=True)
-
-
-def written_by_training(path: str | Path) -> bool:
-    """Whether a file is as the last training that wrote it left it."""
-    path = Path(path)
-    noted = _notes(path.parent).get(path.name)
-    return noted is not None and path.is_file() and sha256_of(path) == noted
-
-
-def _notes(folder: Path) -> dict[str, Any]:
-    file = folder / NOTES
-    check_file(file, MOST_TEXT)
-    try:
-        notes = json.loads(file.read_text(encoding='utf-8'))
-    except (OSError, ValueError):
-        return {}  # there is none, or it says nothing
-    return notes if isinstance(notes, dict) else {}
 
 
 def check_replaceable(runner: Any, path: str | Path) -> None:

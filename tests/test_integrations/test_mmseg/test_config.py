@@ -10,10 +10,10 @@ from mmaslp.commands import main
 from mmaslp.common.mistakes import is_about_config
 from mmaslp.integrations.mmseg.checkpoint import check_checkpoint
 from mmaslp.integrations.mmseg.config import (
+    bases_of,
     build_runner,
     find_config,
     name_run,
-    scoped_bases,
 )
 from tests.configs import load_config
 
@@ -124,14 +124,14 @@ def test_damaged_checkpoints(tmp_path):
         check_checkpoint(str(path))
 
 
-def test_bases_that_only_our_tools_read_are_found_in_bases_too(tmp_path):
+def test_bases_of_bases_are_found_too(tmp_path):
     (tmp_path / 'below').mkdir()
     (tmp_path / 'below' / 'base.py').write_text(
         "_base_ = ['mmseg::_base_/default_runtime.py', 'mmaslp::demo/bce.py']\n"
     )
     (tmp_path / 'middle.py').write_text("_base_ = 'below/base.py'\n")
     (tmp_path / 'top.py').write_text("_base_ = ['middle.py', 'mmaslp::demo/bce.py']\n")
-    assert scoped_bases(str(tmp_path / 'top.py')) == [
-        *('mmseg::_base_/default_runtime.py', 'mmaslp::demo/bce.py')
-    ]
-    assert scoped_bases(str(tmp_path / 'below' / 'base.py'))
+    scoped = ['mmseg::_base_/default_runtime.py', 'mmaslp::demo/bce.py']
+    files = [str(tmp_path / name) for name in ('below/base.py', 'middle.py')]
+    assert bases_of(str(tmp_path / 'top.py')) == scoped + files
+    assert bases_of(str(tmp_path / 'below' / 'base.py')) == scoped

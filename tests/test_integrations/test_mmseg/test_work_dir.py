@@ -10,9 +10,8 @@ from mmaslp.integrations.mmseg.work_dir import (
     Takeover,
     earlier_training,
     files_taken_over,
-    note_written,
-    written_by_training,
 )
+from mmaslp.training.written import note_written, written_by_training
 
 
 def test_what_a_training_leaves(tmp_path):

@@ -8,6 +8,7 @@ import inspect
 import os.path as osp
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
+from math import ceil
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -173,7 +174,7 @@ def _add_metric(cfg: Config, has_hook: bool) -> Iterator[Finding]:
 
 def _moves(epochs: int) -> int:
     """Validations that move levels: not those of the warm-up, nor the last one."""
-    return epochs - 1 - epochs // WARMUP
+    return epochs - ceil(epochs / WARMUP)
 
 
 def _validate_often(cfg: Config) -> Iterator[Finding]:
@@ -181,8 +182,8 @@ def _validate_often(cfg: Config) -> Iterator[Finding]:
     schedule = cfg.get('train_cfg') or {}
     end = schedule.get('max_iters') or schedule.get('max_epochs')
     interval = schedule.get('val_interval', 1)
-    # A third of the validations is the warm-up; the last one moves levels in vain.
-    wanted = max(1, (end or 0) * 2 // (3 * (ENOUGH + 1)))
+    # The last validation moves levels in vain.
+    wanted = max(1, (end or 0) * (WARMUP - 1) // (WARMUP * (ENOUGH + 1)))
     if end is None or interval <= wanted:
         return
 
@@ -391,6 +392,9 @@ def _check_losses(place: str, head: ConfigDict) -> Iterator[Finding]:
             replaced.append(type_of(loss))
     if replaced:
         words = f'{place} trains with {", ".join(replaced)}, which follows no levels'
+        left_out = [name for name in replaced if name in _OF_REGIONS]
+        if left_out:
+            words += f'; {", ".join(left_out)} is left out: it has no target per pixel'
         if _channels_of(head) == 2:
             words += '; its two channels stay, and SCBCELoss takes their softmax'
         yield Finding('note', words, PATCH)

@@ -13,6 +13,7 @@ from mmseg.registry import HOOKS
 
 from ....calibration.calibrator import CALIBRATOR_FILE, Calibrator
 from ....training.sessions import CalibratorSession
+from ....training.written import note_written
 from ..calibration import (
     REPEATED,
     collect_tables,
@@ -23,7 +24,7 @@ from ..checks.findings import Finding
 from ..checks.run import check_once
 from ..data import dataset_of, rounds_of
 from ..saving import save_safely
-from ..work_dir import check_replaceable, note_written
+from ..work_dir import check_replaceable
 
 
 @HOOKS.register_module()

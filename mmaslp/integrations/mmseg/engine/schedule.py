@@ -83,10 +83,9 @@ class Schedule:
     def findings(self) -> Iterator[Finding]:
         """Refuse a schedule with too few validations for the levels."""
         if self.plan.problem is not None:
+            remedy = 'a longer training, or a lower warmup_epochs of ASLPHook'
             left = self.end - math.ceil(self.warmup / self.unit)
-            yield Finding(
-                self.plan.problem,
-                str(self.plan),
-                f'train_cfg.val_interval = {max(1, left // (ENOUGH + 1))}, a longer '
-                'training, or a lower warmup_epochs of ASLPHook',
-            )
+            interval = max(1, left // (ENOUGH + 1))
+            if interval < self.loop.val_interval:
+                remedy = f'train_cfg.val_interval = {interval}, {remedy}'
+            yield Finding(self.plan.problem, str(self.plan), remedy)

@@ -20,12 +20,13 @@ from ....levels.rules import Rule, make_rule
 from ....losses.perturbations import check_alpha
 from ....report.diagrams import alpha_histogram
 from ....training.sessions import BAND_LEVELS, LevelsSession, make_band_levels
+from ....training.written import note_written
 from ..checkpoint import unwrap
 from ..checks.findings import Finding
 from ..checks.run import check_validation, find_losses, measuring_metric, mixed_images
 from ..data import dataset_of, image_ids
 from ..evaluation.metrics import send_picture
-from ..work_dir import IMAGE_TABLE, check_replaceable, note_written
+from ..work_dir import IMAGE_TABLE, check_replaceable
 from .schedule import Schedule
 
 

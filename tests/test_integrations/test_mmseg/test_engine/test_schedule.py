@@ -77,7 +77,7 @@ LONG = dict(max_epochs=60, max_iters=300)
 @pytest.mark.parametrize(
     ('loop', 'warmup', 'level', 'steps', 'line'),
     [
-        (Loop(), 0, 'warning', 5, 'train_cfg.val_interval = 1, a longer training'),
+        (Loop(), 0, 'warning', 5, 'a longer training'),
         (Loop(), 2, 'error', 4, 'a longer training'),  # epochs 2 to 5
         (Loop(), 6, 'error', 0, 'a lower warmup_epochs'),
         (Loop(val_interval=10, **LONG), 20, 'error', 4, 'val_interval = 1, '),
