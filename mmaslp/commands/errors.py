@@ -150,7 +150,8 @@ def _report(error: Exception, config: str | None, folder: str | None) -> int:
     _say(f'{word}: {description.text}')
 
     hint = 'MMASLP_TRACEBACK=1 shows where it was raised'
-    if config and not isinstance(error, FileNotFoundError):
+    is_of_files = isinstance(error, (FileNotFoundError, FileExistsError))
+    if config and not is_of_files:
         hint = f'`mmaslp doctor {shlex.quote(config)}` looks for causes; {hint}'
     _say(f'({hint})')
     return code

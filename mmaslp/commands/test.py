@@ -106,7 +106,10 @@ def run(args: argparse.Namespace) -> None:
     print(f'\n{testing.summary_table(results, options.evals)}\n')
     for sentence in testing.verdicts(results):
         print(f'{sentence}\n')
-    _print_files(testing.results_folder(cfg, args.tta), results)
+    print(f'metrics: {osp.join(testing.results_folder(cfg, args.tta), "results.json")}')
+    _print_files(results)
+    if args.out_prob:
+        print(f'maps: {args.out_prob}')
     if args.report:
         _write_report(args, results)
 
@@ -150,12 +153,15 @@ def _options_of(
     )
 
 
-def _print_files(folder: str, results: 'Mapping[str, Tested]') -> None:
-    """Say where the files are."""
-    print(f'metrics: {osp.join(folder, "results.json")}')
+def _print_files(results: 'Mapping[str, Tested]') -> None:
+    """Say where the files of each set are."""
+    from ..integrations.mmseg.testing import FILE
+
     for name, tested in results.items():
         if tested.results:
+            file = osp.join(tested.folder, FILE)
             print(f'{name}: {osp.join(tested.folder, "reliability_test.png")}')
+            print(f'{name}, for `mmaslp compare`: {file}')
         if tested.review:
             print(f'review: {tested.review}')
 

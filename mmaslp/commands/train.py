@@ -33,6 +33,17 @@ def run(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
         trust_checkpoint=args.trust_checkpoint,
     )
+    _print_checkpoint(cfg.work_dir)
+
+
+def _print_checkpoint(folder: str) -> None:
+    """Say where the last checkpoint is, which --quiet keeps out of the log."""
+    from mmengine.dist import is_main_process
+    from mmengine.runner import find_latest_checkpoint
+
+    latest = find_latest_checkpoint(folder)
+    if latest and is_main_process():
+        print(f'checkpoint: {latest}')
 
 
 def after_interrupt(args: argparse.Namespace) -> str:

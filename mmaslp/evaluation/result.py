@@ -32,7 +32,7 @@ from ..metrics.image_table import ImageTable
 from .sums import check_intervals, check_metrics, check_positive
 
 # A file of another version is refused: evaluate the model again.
-FORMAT = 'mmaslp result 4'
+FORMAT = 'mmaslp result 5'
 # Ends the name of a model whose probabilities a calibrator made.
 CALIBRATED = ', calibrated'
 # What the edges of bands count in, see :mod:`mmaslp.common.bands`.

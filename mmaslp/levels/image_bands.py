@@ -18,13 +18,6 @@ LEAST_WEIGHT = 0.2
 MOST_WEIGHT = 4.0
 
 
-def weight_of(error: float, mean_error: float | None) -> float:
-    """Weight of an image with an error; 1 where the mean error is not known, or 0."""
-    if not mean_error:
-        return 1.0
-    return min(max(error / mean_error, LEAST_WEIGHT), MOST_WEIGHT)
-
-
 class ImageBandLevels(BandLevels):
     r"""Label smoothing per image and band, fed back by validations.
 
@@ -104,13 +97,13 @@ class ImageBandLevels(BandLevels):
         """
         if self._shared is None:
             self._take_in(errors)
-            weights = self._by_error(errors)
+            weights = self.weights_now(errors)
             if self._is_sharing:
                 self._shared = weights
             return weights
         if self._shared.shape == errors.shape:
             return self._shared
-        return self._by_error(errors)  # of a head that leaves images out
+        return self.weights_now(errors)  # of a head that leaves images out
 
     def _take_in(self, errors: Tensor) -> None:
         """Add errors to those since the last validation."""
@@ -121,8 +114,8 @@ class ImageBandLevels(BandLevels):
         self.error_sums[0] += measured.sum()
         self.error_sums[1] += len(measured)
 
-    def _by_error(self, errors: Tensor) -> Tensor:
-        """Weights of images with these errors."""
+    def weights_now(self, errors: Tensor) -> Tensor:
+        """Weights ``(N,)`` that images with these errors have at present."""
         if not self.mean_error:
             return torch.ones_like(errors)
 
@@ -152,10 +145,7 @@ class ImageBandLevels(BandLevels):
             mean_error = optional(
                 check_number, 'mean_error', state['mean_error'], at_least=0, at_most=1
             )
-            saved = state['error_sums']  # a list, from JSON
-            if isinstance(saved, Tensor):
-                saved = saved.tolist()
-            sums = check_array('error_sums', saved, (2,), low=0)
+            sums = check_array('error_sums', state['error_sums'], (2,), low=0)
 
         super().load_state_dict(state)
         self.mean_error = mean_error

@@ -128,7 +128,7 @@ def edited(tmp_path, change):
     ('change', 'words'),
     [
         (lambda c: c.pop('format'), 'another version: evaluate the model again'),
-        (lambda c: c.update(format='mmaslp result 5'), 'another version'),
+        (lambda c: c.update(format='mmaslp result 4'), 'another version'),
         (lambda c: c.pop('settings'), "it lacks 'settings'"),
         (lambda c: c['settings'].update(bins='10'), 'bins must be an integer'),
         (lambda c: c['settings'].update(mode='x'), 'mode must be one of'),

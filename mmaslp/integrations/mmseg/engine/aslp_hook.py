@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -110,8 +109,7 @@ class ASLPHook(Hook):
         self.log_interval = check_integer('log_interval', log_interval, at_least=1)
         self.schedule: Any = None
         self._observed_iter: int | None = None
-        # Iterations that the levels have taken part in; live in the state.
-        self._iters = torch.zeros((), dtype=torch.int64)
+        self._iters = 0  # that the levels have taken part in
 
     @property
     def levels(self) -> Any:
@@ -131,7 +129,7 @@ class ASLPHook(Hook):
             loss.criterion.bind(self.levels)
         if runner.iter > 0:
             self._restore(runner.message_hub.get_info(self.STATE_KEY), runner.iter)
-        self._iters.fill_(runner.iter)
+        self._iters = runner.iter
         self._publish_state(runner)
 
     def findings(self, runner: Any) -> Iterator[Finding]:
@@ -181,7 +179,8 @@ class ASLPHook(Hook):
     ) -> None:
         """Move the levels of the images of the batch, and log."""
         self.training.after_iter()
-        self._iters.fill_(runner.iter + 1)
+        self._iters = runner.iter + 1
+        self._publish_state(runner)
         if runner.iter % self.log_interval == 0:
             for name, value in self.training.scalars().items():
                 runner.message_hub.update_scalar(f'train/{name}', value)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger, print_log
 from torch import Tensor
@@ -15,7 +16,7 @@ from ....common.processes import gathered
 from ....files.csv_tables import write_csv
 from ....levels.bands import BandLevels
 from ....levels.image import ImageLevels
-from ....levels.image_bands import ImageBandLevels, weight_of
+from ....levels.image_bands import ImageBandLevels
 from ....levels.rules import Rule, make_rule
 from ....losses.perturbations import check_alpha
 from ....report.diagrams import alpha_histogram
@@ -127,6 +128,17 @@ class BandTraining(Training):
         self._metric: Any = measuring_metric(runner)
         self.session.plan(schedule.plan.validations, schedule.plan.warmup)
 
+    def before_iter(self, data_batch: Any, step: int) -> None:
+        """Begin a batch.
+
+        MMSegmentation trains the head that predicts before the auxiliary ones.
+        """
+        self.levels.start_batch()
+
+    def after_iter(self) -> None:
+        """End the batch."""
+        self.levels.end_batch()
+
     def observe(self, metrics: dict[str, Any]) -> None:
         """Move the levels by the table that the metric has counted."""
         self.session.end_validation(gathered(self._metric.table)[0], whole=True)
@@ -184,18 +196,11 @@ class ImageBandTraining(BandTraining):
         self.levels.listener = self._errors
 
     def before_iter(self, data_batch: Any, step: int) -> None:
-        """Note the images of the batch, which the first head measures.
-
-        MMSegmentation trains the head that predicts before the auxiliary ones.
-        """
-        self.levels.start_batch()
+        """Note the images of the batch, which the first head measures."""
+        super().before_iter(data_batch, step)
         if self._names_images:
             samples = data_batch['data_samples']
             self._errors.batch = [sample.get('img_path', '') for sample in samples]
-
-    def after_iter(self) -> None:
-        """End the batch."""
-        self.levels.end_batch()
 
     def observe(self, metrics: dict[str, Any]) -> None:
         """Move the levels, and join the errors that the processes have seen."""
@@ -204,10 +209,8 @@ class ImageBandTraining(BandTraining):
             self._errors.of_image.update(errors)
 
     def state(self) -> dict[str, Any]:
-        """State of the levels; what moves in each iteration is live in it."""
-        return self.levels.state_dict() | dict(
-            error_sums=self.levels.error_sums, images=self._errors.of_image
-        )
+        """State of the levels, and the errors of the images."""
+        return super().state() | dict(images=self._errors.of_image)
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state`."""
@@ -225,12 +228,13 @@ class ImageBandTraining(BandTraining):
         if not (is_main_process() and errors):
             return
 
+        names = sorted(errors, key=errors.__getitem__, reverse=True)
+        of_names = torch.tensor([errors[name] for name in names])
+        weights = self.levels.weights_now(of_names).tolist()
         rows = []
-        for name in sorted(errors, key=errors.__getitem__, reverse=True):
-            row = dict(img_path=name, error=f'{errors[name]:.6f}')
-            weight = weight_of(errors[name], self.levels.mean_error)
-            row['weight'] = f'{weight:.4f}'
-            rows.append(row)
+        for name, weight in zip(names, weights):
+            error = f'{errors[name]:.6f}'
+            rows.append(dict(img_path=name, error=error, weight=f'{weight:.4f}'))
         write_csv(self._table, rows, ('img_path', 'error', 'weight'), overwrite=True)
         note_written(self._table)
 

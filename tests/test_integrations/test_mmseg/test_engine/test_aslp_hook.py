@@ -19,6 +19,7 @@ from mmaslp.integrations.mmseg.engine import aslp_hook
 from mmaslp.integrations.mmseg.engine.trainings import ImageErrors, ImageTraining
 from mmaslp.levels import BandLevels, ImageLevels
 from mmaslp.metrics import BandTable
+from mmaslp.training.sessions import BAND_LEVELS
 from tests.scripts import run_script
 from tests.test_levels.reference import implicit_mc
 
@@ -259,6 +260,39 @@ def test_killed_and_resumed_equals_uninterrupted(toy, tmp_path, kind):
             assert repr(value) == repr(theirs[key])
     for ours, theirs in zip(resumed.model.parameters(), whole.model.parameters()):
         assert torch.equal(ours, theirs)
+
+
+class CountingLevels(BandLevels):
+    """Levels of a user, with a state that moves in every batch."""
+
+    batches = 0
+
+    def start_batch(self):
+        self.batches += 1
+
+    def state_dict(self):
+        return super().state_dict() | dict(batches=self.batches)
+
+    def load_state_dict(self, state):
+        super().load_state_dict(state)
+        self.batches = state['batches']
+
+
+def test_levels_of_a_user_save_what_moves_in_every_batch(toy, tmp_path, monkeypatch):
+    monkeypatch.setitem(BAND_LEVELS, 'band', CountingLevels)
+
+    def counted(resume):
+        cfg = banded(toy, tmp_path / 'run', resume=resume)
+        cfg.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False)
+        cfg.default_hooks.checkpoint.interval = 7  # in the middle of an epoch
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        return aslp(runner).levels.batches
+
+    whole = counted(resume=False)
+    latest = tmp_path / 'run' / 'last_checkpoint'
+    latest.write_text(str(tmp_path / 'run' / 'iter_7.pth'))
+    assert counted(resume=True) == whole == 20
 
 
 def trained_at_0(toy, work_dir, loss, **hook):
