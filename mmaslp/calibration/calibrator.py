@@ -165,6 +165,8 @@ class Calibrator:
         if not isinstance(self.method, str):
             raise ValueError('it needs the name of a method')
         FitRecord.from_dict(self.record)
+        with reading('its record cannot be written to a file'):
+            json.dumps(self.record, allow_nan=False)
 
         number = 1
         if self.by == 'band':

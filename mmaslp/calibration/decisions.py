@@ -292,20 +292,6 @@ class Decisions:
         outside = np.maximum(low - new, new - high).clip(0)  # of logits and logs
         return float((outside / np.maximum(high - low, 0.5)).max())
 
-    def bias(self, weights: np.ndarray | None = None) -> float:
-        """Weighted mean of Dice less the expected Dice, out of fold; 0 without any.
-
-        What is expected of an image is a median: means of many images lie lower.
-        """
-        apart = self.errors['dice'] - self.errors['expected']
-        if weights is None:
-            weights = np.ones(len(apart))
-        has_value = ~np.isnan(apart)
-        total = weights[has_value].sum()
-        if not total:
-            return 0.0
-        return float(weights[has_value] @ apart[has_value] / total)
-
     def lower_dice(
         self, expected: float, level: float, weights: np.ndarray | None = None
     ) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..common.maps import LabelledMap, mask_of
+from ..metrics.image_metrics import mean_of_known
 from ..metrics.objects import MaskTable, MaskTruth, find_objects
 from .decisions import LEAST_EMPTY, MARGIN, Decisions, Predictor, weighted_quantile
 from .features import (
@@ -169,6 +170,23 @@ def _iou_of(dice: float, features: Sequence[float]) -> float:
     if has_mask(features):
         return dice / (2 - dice)
     return dice
+
+
+def without_bias(
+    decisions: Decisions,
+    estimates: Sequence[ImageEstimate],
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
+    """Expected Dice of each image, ``(I,)``, such that means of them hold.
+
+    What is expected of an image with a mask is a median, and means of many images lie
+    lower. So the weighted mean of Dice less the expected Dice, out of fold, is added.
+    """
+    errors = decisions.errors
+    apart = errors['dice'] - errors['expected']
+    expected = np.array([estimate.dice for estimate in estimates])
+    has_mask = np.array([estimate.objects > 0 for estimate in estimates], bool)
+    return expected + has_mask * np.nan_to_num(mean_of_known(apart, weights))
 
 
 def with_bounds(

@@ -12,8 +12,9 @@ from scipy import special
 
 from ..common.arguments import check_members
 from ..metrics.chance import ALARM
+from ..metrics.image_metrics import mean_of_known
 from .decisions import Decisions
-from .estimates import ImageEstimate, ObjectTable, with_bounds
+from .estimates import ImageEstimate, ObjectTable, with_bounds, without_bias
 from .features import DOMAIN_FEATURES, WEIGHT_FEATURES, domain_inputs
 from .regressions import FOLDS, fit_linear, logistic_losses
 
@@ -71,11 +72,9 @@ class SetComparison:
         estimates: list[ImageEstimate],
     ) -> 'SetComparison':
         """Sum up a division by ``(I,)`` weights of the images of the fit."""
-        told = np.array([estimate.dice for estimate in estimates])
-        told = told[~np.isnan(told)]
-        dice = np.nan
-        if len(told):
-            dice = float(told.mean() + decisions.bias(weights))
+        # Sorted, so that the order of the images moves no digit.
+        told = np.sort(without_bias(decisions, estimates, weights))
+        dice = float(mean_of_known(told))
 
         of_fit = np.mean(decisions.features, 0)
         of_new = sorted_features(estimates)

@@ -126,6 +126,7 @@ def _check_estimates(estimates: MaskTable, measured: MaskTable) -> None:
     """Refuse estimates of another map, or of another label."""
     if (
         not isinstance(estimates, MaskTable)
+        or len(estimates.dice) != 1
         or estimates.foreground != measured.foreground
         or estimates.predicted != measured.predicted
         or estimates.pixels != measured.pixels
@@ -314,7 +315,7 @@ class Evaluator:
             positive,
             model,
             dataset,
-            no_foreground=pixels.foreground == 0 < pixels.scores.total,
+            no_foreground=pixels.no_foreground,
         )
         if calibrated:
             return replace(result, model=model + CALIBRATED)

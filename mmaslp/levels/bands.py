@@ -199,7 +199,7 @@ class Measured:
         acc = _loaded(saved['acc'])
         bands = (NUM_BANDS,)
         check_array('gaps', gaps, bands, low=-1, high=1, nan=True)
-        check_array('shares', shares, bands, low=0, high=1, nan=True)
+        check_array('shares', shares, bands, low=0, high=1)
         check_array('iou and acc', [iou, acc], (2,), low=0, high=1, nan=True)
         return cls(gaps, shares, iou, acc)
 

@@ -304,7 +304,7 @@ class ImageLevels(Levels):
         """Take over the seed and the levels of the images that both know; count them.
 
         The rule and the strength stay as given; levels above their limit are lowered to
-        it. A warning names the number of images without a partner.
+        it. Warnings name their number, and that of images without a partner.
 
         Raises:
             ValueError: If the state is damaged or of another version; then nothing
@@ -338,7 +338,14 @@ class ImageLevels(Levels):
             validation = None
         self.validation = validation
         # A rule or strength that was changed on purpose may have another limit.
-        self.alpha.clamp_(max=self.rule.max_level(self.beta))
+        limit = self.rule.max_level(self.beta)
+        above = int((self.alpha > limit).sum())
+        if above:
+            self._warn(
+                f'{above} levels of the state are above {limit:g}, the most for '
+                f'beta={self.beta:g}, and are lowered to it'
+            )
+        self.alpha.clamp_(max=limit)
         if len(shared) < max(len(self.ids), len(saved)):
             self._warn(
                 f'{len(shared)} of the {len(self.ids)} training images are among the '

@@ -88,6 +88,11 @@ class PixelCounts:
             return None
         return int(self.scores.correct.sum())
 
+    @property
+    def no_foreground(self) -> bool:
+        """bool: Whether there are pixels of two classes, and all are background."""
+        return self.foreground == 0 and self.scores.total > 0
+
     def score_table(self, mode: str = 'top_label') -> ScoreTable:
         """List the distinct scores with their outcomes.
 

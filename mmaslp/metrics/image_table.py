@@ -78,12 +78,12 @@ class ImageTable(Columns):
 
     def grouped(self, numbers: Sequence[int] | np.ndarray) -> 'ImageTable':
         """Tell which images belong together: those of one number."""
-        groups = np.asarray(numbers, np.int64)
-        if groups.shape != (len(self),):
+        if np.shape(numbers) != (len(self),):
             raise ValueError(
                 f'groups must have a number for each of {len(self)} images, not '
-                f'{groups.shape}'
+                f'{np.shape(numbers)}'
             )
+        groups = check_array('groups', numbers, (-1,), int)
         return replace(self, groups=groups)
 
     def per_image(self) -> dict[str, np.ndarray]:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..calibration.calibrator import Calibrator
+from ..calibration.decisions import Decisions
+from ..calibration.estimates import without_bias
 from ..common.outputs import write_output
 from ..files.names import short_names
 from ..files.object_volumes import COLOURS, UNKNOWN
@@ -88,12 +90,9 @@ class ShownSuspect:
     place: str
 
 
-def efforts(rows: Sequence[Reviewed], bias: float = 0.0) -> list[Effort]:
-    """Say what looking at a part of the images leaves; images in order of review.
-
-    ``bias`` is that of the :class:`~mmaslp.calibration.decisions.Decisions`.
-    """
-    expected = np.array([row.estimate.dice for row in rows]) + bias
+def efforts(rows: Sequence[Reviewed], decisions: Decisions) -> list[Effort]:
+    """Say what looking at a part of the images leaves; images in order of review."""
+    expected = without_bias(decisions, [row.estimate for row in rows])
     truth = np.full(len(rows), np.nan)
     for place, row in enumerate(rows):
         if row.truth is not None:
@@ -151,7 +150,7 @@ def write_review_page(
         objects=objects[:MOST_OBJECTS],
         number_of_objects=len(objects),
         suspects=suspects,
-        efforts=efforts(rows, calibrator.need_decisions().bias()),
+        efforts=efforts(rows, calibrator.need_decisions()),
         level=rows[0].estimate.level,
         with_truth=any(row.truth is not None for row in rows),
         with_volumes=any(row.grid is not None for row in rows),

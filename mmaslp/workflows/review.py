@@ -398,6 +398,8 @@ def proof(
     ``groups`` are numbers of the group of each row, such as a patient: whole groups are
     drawn then.
     """
+    if not rows:
+        raise ValueError('there is no image to measure the review with')
     group_of_row = np.arange(len(rows))
     if groups is not None:
         group_of_row = np.unique(groups, return_inverse=True)[1]

@@ -3,6 +3,7 @@
 import re
 import tracemalloc
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy.special import expit, logit
 
 from mmaslp.calibration import fit_calibrator
 from mmaslp.calibration.decisions import Decisions
+from mmaslp.calibration.estimates import without_bias
 from mmaslp.calibration.features import DOMAIN_FEATURES
 from mmaslp.calibration.sets import (
     ImageSet,
@@ -19,6 +21,7 @@ from mmaslp.calibration.sets import (
     compare_set,
     permutation_test,
 )
+from tests.review_samples import estimate as sample
 from tests.test_calibration.object_scenes import discs
 
 
@@ -183,6 +186,21 @@ def test_a_set_that_is_near_has_weighted_bounds(calibrator):
     assert comparison.dice < 0.9 - 0.3 * worse.mean()
     assert all(image.dice_low < 0.61 for image in weighted)
     assert 'bounds are weighted' in str(comparison)
+
+
+@pytest.mark.parametrize('weights', [None, np.array([0.0, 1.0, 1.0, 1.0])])
+def test_a_mean_of_expected_dice_is_without_the_bias_of_masks(weights):
+    """What is expected of an empty mask is no median."""
+    decisions = SimpleNamespace(
+        errors=dict(
+            dice=np.array([0.5, 0.7, 0.7, 1.0]),
+            expected=np.array([0.8, 0.8, 0.8, np.nan]),
+        )
+    )
+    told = without_bias(decisions, [sample(0.8), sample(1.0, objects=0)], weights)
+    apart = np.mean([-0.3, -0.1, -0.1]) if weights is None else -0.1
+    assert told == pytest.approx([0.8 + apart, 1.0])
+    assert without_bias(Decisions(), [sample(0.8)]) == [0.8]
 
 
 def test_a_fit_without_an_image_is_compared_with_nothing(calibrator):

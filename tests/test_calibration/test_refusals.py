@@ -76,6 +76,12 @@ def test_a_list_in_the_place_of_an_object_is_said(path):
         Calibrator.from_dict(plain)
 
 
+@pytest.mark.parametrize('value', [math.nan, np.float32(1), {1, 2}])
+def test_a_record_that_no_file_can_hold_is_refused(value):
+    with pytest.raises(ValueError, match='its record cannot be written to a file'):
+        replace(JUDGING, record={**JUDGING.record, 'note': value})
+
+
 PROB = np.random.default_rng(0).random((8, 16, 16))
 LABEL = (PROB > 0.4).astype(np.uint8)
 MASKED = np.ma.masked_array(PROB, PROB > 0.5)

@@ -11,6 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from mmaslp.calibration import Calibrator, fit_calibrator
+from mmaslp.calibration.estimates import without_bias
 from mmaslp.commands import run_command
 from mmaslp.files.prob_maps import MapReader
 from mmaslp.files.reviews import Judged, write_review
@@ -214,6 +215,8 @@ def test_a_proof_leaves_out_images_without_a_bound(folders):
     without = [*rows[:2], replace(rows[2], truth=None)]
     with pytest.raises(ValueError, match=f'{rows[2].name} has no mask to measure'):
         proof(without)
+    with pytest.raises(ValueError, match='there is no image to measure'):
+        proof([])
 
 
 def test_a_proof_of_copies_is_that_of_their_groups(folders):
@@ -370,10 +373,11 @@ def test_outlines_have_the_colour_of_the_probability(folders):
 
 def test_looking_at_more_images_leaves_better_ones(folders):
     maps, masks, file = folders
-    rows = review_maps(Calibrator.load(file), maps, masks)
-    found = efforts(rows)
+    calibrator = Calibrator.load(file)
+    rows = review_maps(calibrator, maps, masks)
+    found = efforts(rows, calibrator.decisions)
     assert [effort.number for effort in found] == [0, 1, 2, 4, 10]
-    expected = [row.estimate.dice for row in rows]
+    expected = without_bias(calibrator.decisions, [row.estimate for row in rows])
     assert found[3].rest == pytest.approx(np.mean(expected[4:]))
     assert found[0].true_rest == pytest.approx(
         np.mean([row.truth.dice for row in rows])

@@ -284,6 +284,9 @@ def test_groups_go_around_a_file(tmp_path):
     assert found.needed >= 8
     with pytest.raises(ValueError, match='a number for each of 120 images'):
         compare_files(path, groups=lambda names: [0])
+    for names_of in (lambda names: ['a', 'b'] * 60, lambda names: [0.2, 0.7] * 60):
+        with pytest.raises(ValueError, match='groups must be whole numbers'):
+            compare_files(path, groups=names_of)
 
 
 def test_other_images_of_the_same_file_names_are_compared_unpaired():

@@ -179,6 +179,13 @@ def judging():
             'estimates must be what Calibrator.scores',
         ),
         (
+            lambda: Evaluator().add(
+                *('a', PROBS[0], LABELS[0], PROBS[0]),
+                MaskTable.join([judging().scores(PROBS[0], LABELS[0])] * 2),
+            ),
+            'estimates must be what Calibrator.scores',
+        ),
+        (
             lambda: Evaluator().add('a', HALVING(PROBS[0]), LABELS[0]),
             'these maps are calibrated',
         ),

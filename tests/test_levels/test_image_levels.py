@@ -177,6 +177,16 @@ def test_a_loss_is_copied_with_its_levels():
     assert copied.levels.pending is not levels.pending
 
 
+def test_levels_above_the_limit_of_another_strength_are_said(caplog):
+    strong, weak = (ImageLevels(['a', 'b'], beta=beta) for beta in (0.6, 2.0))
+    strong.alpha.copy_(torch.tensor([0.1, 0.8]))
+    with caplog.at_level(logging.WARNING, logger='mmaslp'):
+        weak.load_state_dict(strong.state_dict())
+    limit = weak.rule.max_level(2.0)
+    assert weak.alpha.tolist() == pytest.approx([0.1, limit])
+    assert f'1 levels of the state are above {limit:g}, the most' in caplog.text
+
+
 def test_state_of_other_images(caplog):
     levels = learner()
     levels.observe(0.9)

@@ -77,6 +77,7 @@ MEASURED = dict(gaps=[0.1] * 5, shares=[0.2] * 5, iou=0.5, acc=0.9)
         dict(recent=[{**MEASURED, 'gaps': [0.1] * 4}]),
         dict(recent=[{**MEASURED, 'gaps': None}]),
         dict(recent=[{**MEASURED, 'shares': [0.1] * 3}]),
+        dict(recent=[{**MEASURED, 'shares': [None] * 5}]),
         dict(recent=[{**MEASURED, 'iou': 'x'}]),
         dict(recent=[dict(gaps=[0.1] * 5)]),
         dict(recent=[{**MEASURED, 'gaps': [9.0] * 5}]),

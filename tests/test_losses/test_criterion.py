@@ -318,6 +318,16 @@ def test_what_no_sum_can_be_divided_by_is_refused(divisor):
         assert loss.item() == pytest.approx(8 * math.log(2))
 
 
+@pytest.mark.parametrize('number', [torch.tensor(0), torch.tensor(0.0)])
+def test_a_batch_of_ignored_pixels_counts_none_and_has_the_loss_0(number):
+    logits = torch.zeros(1, 1, 4, 4, requires_grad=True)
+    ignored = torch.full((1, 4, 4), 255.0)
+    loss = SelfCalibratingBCE(ignore_index=255)(logits, ignored, avg_factor=number)
+    loss.backward()
+    assert loss == 0
+    assert not logits.grad.any()
+
+
 def test_a_second_derivative_is_refused_or_right():
     weight = torch.ones(1, requires_grad=True)
     logits, labels = torch.linspace(-2, 2, 16).view(1, 1, 4, 4), torch.ones(1, 4, 4)

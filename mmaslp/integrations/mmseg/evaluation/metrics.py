@@ -360,8 +360,7 @@ class StreamingMetric(BaseMetric):
 
     def _refuse_ignored_objects(self) -> None:
         """Refuse masks of which all is ignored but the background."""
-        pixels = self.histogram.pixels()
-        if pixels.foreground == 0 < pixels.scores.total:
+        if self.histogram.pixels().no_foreground:
             raise ValueError(
                 'no pixel of the masks is foreground, and some are ignored '
                 f'({self.ignore_index}), as the objects of 0/255 masks are if '
