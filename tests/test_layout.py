@@ -53,7 +53,7 @@ def within(folder):
 
 def test_relative_imports_are_resolved():
     names = imports(ROOT / 'metrics' / 'histogram.py')
-    assert {'numpy', 'mmaslp.common.arrays.CHUNK'} <= names
+    assert {'numpy', 'mmaslp.common.arrays.PIXELS_AT_ONCE'} <= names
 
 
 @pytest.mark.parametrize('room', PURE)

@@ -21,7 +21,7 @@ from ..common.arguments import (
     optional,
     reading,
 )
-from ..common.arrays import CHUNK, Map, add_up, checked
+from ..common.arrays import PIXELS_AT_ONCE, Map, add_up, checked
 from ..common.bands import BORDER_EDGES, NUM_BANDS, border_bands
 from ..common.inputs import read_file
 from ..common.maps import (
@@ -562,11 +562,11 @@ class Calibrator:
             return calibrated.view(maps.values.shape)
 
         table = self.table.to(calibrated)
-        pieces = calibrated.flatten().split(CHUNK)
+        pieces = calibrated.flatten().split(PIXELS_AT_ONCE)
         bands: Any = [None] * len(pieces)
         if self.by == 'band':
             mask = mask_of(planes, maps.logits)
-            bands = border_bands(mask).flatten().split(CHUNK)
+            bands = border_bands(mask).flatten().split(PIXELS_AT_ONCE)
         for piece, band in zip(pieces, bands):
             if maps.logits:
                 piece.copy_(look_up(piece, band, table))

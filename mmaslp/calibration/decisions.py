@@ -51,14 +51,14 @@ _COLUMNS: dict[str, dict[str, Any]] = dict(
 # corrects the mean probability comes before what does not.
 OBJECT_PREDICTORS = ('logistic', 'features', 'uncalibrated')
 # Of few objects: the uncalibrated mean with an intercept and a slope.
-FEW_OBJECTS = 'drawn'
+OF_FEW_OBJECTS = 'drawn'
 # The same of many, where all else orders objects worse than the uncalibrated mean does.
 IN_ORDER_OF_MEAN = 'mean'
 IMAGE_PREDICTORS = ('uncalibrated', 'calibrated', 'regression')
 # The candidates of each prediction, and its number of features.
 _PREDICTORS = dict(
     objects=(
-        (*OBJECT_PREDICTORS, FEW_OBJECTS, IN_ORDER_OF_MEAN),
+        (*OBJECT_PREDICTORS, OF_FEW_OBJECTS, IN_ORDER_OF_MEAN),
         len(OBJECT_FEATURES),
     ),
     image=(IMAGE_PREDICTORS, len(IMAGE_FEATURES)),

@@ -71,7 +71,7 @@ class ImageEstimate:
     out_of_range: bool
     features: tuple[float, ...]
 
-    def withheld(self) -> 'ImageEstimate':
+    def without_answers(self) -> 'ImageEstimate':
         """Give it without all that a set which is not like the fit leaves untold.
 
         Objects, ``present``, the order and the distance stay.
@@ -253,7 +253,7 @@ class ObjectTable:
     def __len__(self) -> int:
         return len(self.label)
 
-    def withheld(self) -> 'ObjectTable':
+    def without_probabilities(self) -> 'ObjectTable':
         """Give it without probabilities, which hold for objects like those of the fit.
 
         ``mean``, which orders objects, stays, and so do their places.

@@ -29,7 +29,7 @@ KINDS = 4
 KEYS = CODES * KINDS
 _UNUSED = 3
 # Objects up to which a look at every code of each takes less time than sorting pixels.
-FEW_OBJECTS = 40
+MOST_LOOKED_AT = 40
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _count_objects(
     in_object = owner > 0
     numbers = owner[in_object].astype(np.int64) - 1
     keys_of_objects = numbers * KEYS + keys[in_object]
-    if number <= FEW_OBJECTS:
+    if number <= MOST_LOOKED_AT:
         by_key = np.bincount(keys_of_objects, minlength=KEYS * number)
         by_code = by_key.reshape(-1, KINDS)
         entries = filled_rows(by_code)

@@ -23,7 +23,7 @@ DOUBT = 1e-2
 # Divisions of both sets at random that the true one is compared with.
 DRAWS = 1999
 # Divisions at a time, so that many images take little memory.
-CHUNK = 50
+DIVISIONS_AT_ONCE = 50
 # Weight of the squared slopes, of standardised features, of the classifier.
 RIDGE = 3.0
 # Images of the fit that weights must leave for bounds to hold.
@@ -121,7 +121,7 @@ class SetComparison:
         Where the alarm rings, that is no probability; ``mean`` stays.
         """
         if self.alarm:
-            return table.withheld()
+            return table.without_probabilities()
         return table
 
     def __str__(self) -> str:
@@ -198,7 +198,7 @@ class SetComparison:
 
 
 @dataclass(frozen=True)
-class ImageSet:
+class GroupedInputs:
     """The images of one set, and which of them belong together.
 
     Attributes:
@@ -235,7 +235,7 @@ class ImageSet:
 
 def set_of_estimates(
     estimates: list[ImageEstimate], groups: Iterable[Hashable] | None
-) -> ImageSet:
+) -> GroupedInputs:
     """New images, in an order that neither images nor names of groups change.
 
     Raises:
@@ -258,7 +258,7 @@ def set_of_estimates(
     for number, rows in enumerate(sorted(map(sorted, rows_by_group.values()))):
         features += rows
         group += [number] * len(rows)
-    return ImageSet(domain_inputs(np.array(features)), np.array(group))
+    return GroupedInputs(domain_inputs(np.array(features)), np.array(group))
 
 
 def compare_set(
@@ -300,7 +300,7 @@ def compare_set(
     compared = []
     for estimate in estimates:
         if comparison.withheld:
-            compared.append(estimate.withheld())
+            compared.append(estimate.without_answers())
         else:
             compared.append(with_bounds(decisions, estimate, weights))
     return comparison, compared
@@ -337,7 +337,7 @@ class Division:
         groups: Iterable[Hashable] | None = None,
     ) -> 'Division':
         """Divide images of the fit and new ones; TooFewImages if that tells nothing."""
-        fit = ImageSet(decisions.inputs, decisions.group_of_image)
+        fit = GroupedInputs(decisions.inputs, decisions.group_of_image)
         new = set_of_estimates(estimates, groups)
         check_enough(fit, new)
 
@@ -388,7 +388,7 @@ class Division:
         return prob / (1 - prob)
 
 
-def check_enough(fit: ImageSet, of_new: ImageSet) -> None:
+def check_enough(fit: GroupedInputs, of_new: GroupedInputs) -> None:
     """Refuse so few images, or groups, of both sets that no alarm could ring."""
     fitted = fit.num_groups
     new = of_new.num_groups
@@ -420,8 +420,10 @@ def permutation_test(
     fold = (rng.permutation(len(is_new_group)) % FOLDS)[group]
 
     aucs: list[float] = []
-    for first in range(0, DRAWS + 1, CHUNK):
-        divisions = np.empty((min(CHUNK, DRAWS + 1 - first), len(group)), bool)
+    for first in range(0, DRAWS + 1, DIVISIONS_AT_ONCE):
+        divisions = np.empty(
+            (min(DIVISIONS_AT_ONCE, DRAWS + 1 - first), len(group)), bool
+        )
         for row in range(len(divisions)):
             if first + row == 0:  # the true division comes first
                 divisions[row] = is_new

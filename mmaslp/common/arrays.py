@@ -12,7 +12,7 @@ from .arguments import check_bool, check_integer, optional
 
 # Pixels at a time. With more, the temporaries leave the cache, and the allocator
 # returns them to the system.
-CHUNK = 2**16
+PIXELS_AT_ONCE = 2**16
 # Averages and interpolations of probabilities leave [0, 1] only by rounding.
 ROUNDING = 1e-6
 # Tolerance for the sum of the probabilities of one pixel; float16 stays within it.

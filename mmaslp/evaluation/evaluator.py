@@ -137,7 +137,7 @@ def _check_estimates(estimates: MaskTable, measured: MaskTable) -> None:
 
 
 @dataclass
-class ImageSet:
+class MeasuredImages:
     """Pixels and rows of the images so far, of one kind of probabilities."""
 
     histogram: CalibrationHistogram
@@ -148,7 +148,7 @@ class ImageSet:
         self.histogram.merge(image.pixels)
         self.rows.append(image.row)
 
-    def merge(self, other: 'ImageSet') -> None:
+    def merge(self, other: 'MeasuredImages') -> None:
         """Add the images of another set, which come later."""
         self.histogram.merge(other.histogram)
         # One table of many images takes a third of the memory of as many tables.
@@ -198,8 +198,8 @@ class Evaluator:
             'ignore_index': optional(check_integer, 'ignore_index', ignore_index),
             'num_classes': num_classes,
         }
-        self.raw = ImageSet(CalibrationHistogram(num_classes))
-        self.calibrated = ImageSet(CalibrationHistogram(num_classes))
+        self.raw = MeasuredImages(CalibrationHistogram(num_classes))
+        self.calibrated = MeasuredImages(CalibrationHistogram(num_classes))
         self._kinds: set[str] = set()  # images or volumes
 
     def add(
@@ -339,7 +339,7 @@ class Evaluator:
             settings['resamples'] = resamples
         return settings
 
-    def _images(self, calibrated: bool) -> ImageSet:
+    def _images(self, calibrated: bool) -> MeasuredImages:
         if calibrated:
             return self.calibrated
         return self.raw

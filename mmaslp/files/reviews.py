@@ -167,7 +167,7 @@ def _image_columns(row: Reviewed, with_volumes: bool) -> dict[str, object]:
     columns['out_of_range'] = int(expected.out_of_range)
     if row.truth is not None:
         columns['true_dice'] = _text(row.truth.dice)
-        columns['true_area'] = row.truth.pixels
+        columns['true_area'] = row.truth.foreground
     return columns
 
 

@@ -173,7 +173,7 @@ def lower_median(values: list[float]) -> float:
 
 
 @dataclass(frozen=True)
-class Measured:
+class KeptFigures:
     """What is kept of three validations; nan for a band without pixels."""
 
     gaps: list[float]  # of each band
@@ -191,7 +191,7 @@ class Measured:
         )
 
     @classmethod
-    def load(cls, saved: dict[str, Any]) -> 'Measured':
+    def load(cls, saved: dict[str, Any]) -> 'KeptFigures':
         """Take it from a state; ValueError if that cannot have held it."""
         gaps = [_loaded(gap) for gap in saved['gaps']]
         shares = [_loaded(share) for share in saved['shares']]
@@ -205,7 +205,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class BandFigures(Measured):
+class BandFigures(KeptFigures):
     """What levels follow, of the metrics of a validation.
 
     Attributes:
@@ -229,9 +229,11 @@ class BandFigures(Measured):
         return cls(**{field.name: metrics[field.name] for field in fields(cls)})
 
     @property
-    def kept(self) -> Measured:
-        """Measured: What is kept of them."""
-        return Measured(gaps=self.gaps, shares=self.shares, iou=self.iou, acc=self.acc)
+    def kept(self) -> KeptFigures:
+        """KeptFigures: What is kept of them."""
+        return KeptFigures(
+            gaps=self.gaps, shares=self.shares, iou=self.iou, acc=self.acc
+        )
 
 
 STATE_VERSION = 5
@@ -284,7 +286,7 @@ class BandLevels(Levels):
         self.levels = torch.zeros(NUM_BANDS, dtype=torch.float64)
         self.validations = 0
         self.watch = LabelWatch()
-        self._recent: list[Measured] = []  # up to three validations, the newest last
+        self._recent: list[KeptFigures] = []  # up to three validations, the newest last
         self._held: str | None = None  # why the levels do not follow the gaps
         self._best = Best()
         self.figures: dict[str, Any] = {}
@@ -459,7 +461,7 @@ class BandLevels(Levels):
             )
             number = check_integer('validations', state['validations'], at_least=0)
             best = Best.load(state['best'])
-            recent = [Measured.load(saved) for saved in state['recent']]
+            recent = [KeptFigures.load(saved) for saved in state['recent']]
             held = optional(check_text, 'held', state['held'])
 
         self.expect_validations()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..common.arguments import check_choice
-from ..common.arrays import CHUNK
+from ..common.arrays import PIXELS_AT_ONCE
 from ..common.bands import NUM_BANDS, border_cells, lines_of_cells
 from ..common.maps import LabelledPlanes, mask_of
 from .bins import BinTable, Columns, ratio, signed_gap
@@ -372,7 +372,7 @@ def _sums_of_cells(
 ) -> Tensor:
     """Sums of ``(M, H, W)`` planes per cell of side s: ``(M, H / s, W / s, 3)``."""
     # In strips of cells whose temporaries stay in the cache.
-    rows = max(CHUNK // (prob[:, 0].numel() * cell), 1) * cell
+    rows = max(PIXELS_AT_ONCE // (prob[:, 0].numel() * cell), 1) * cell
     sums = []
     for top in range(0, prob.shape[1], rows):
         strip = slice(top, top + rows)

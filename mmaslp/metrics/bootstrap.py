@@ -20,7 +20,7 @@ MOST_UNDEFINED = 0.05
 # More would take hours and change no digit that is shown.
 MOST_RESAMPLES = 100_000
 # Resamples at a time: bounds the memory of the weights at 100 x images.
-CHUNK = 100
+DRAWS_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -183,8 +183,8 @@ def resample(
     rng = np.random.default_rng(check_integer('seed', seed, at_least=0))
     units = images.num_groups
     chunks = []
-    for start in range(0, resamples, CHUNK):
-        weights = draw_weights(units, min(CHUNK, resamples - start), rng)
+    for start in range(0, resamples, DRAWS_AT_ONCE):
+        weights = draw_weights(units, min(DRAWS_AT_ONCE, resamples - start), rng)
         if images.groups is not None:
             weights = weights[:, images.group_numbers]
         chunks.append(image_metrics(images, weights))
@@ -218,8 +218,8 @@ def jackknife(images: ImageTable, seed: int = 0) -> dict[str, np.ndarray]:
     block_of_image = block_of_unit[images.group_numbers]
 
     chunks = []
-    for start in range(0, blocks, CHUNK):
-        left_out = np.arange(start, min(start + CHUNK, blocks))
+    for start in range(0, blocks, DRAWS_AT_ONCE):
+        left_out = np.arange(start, min(start + DRAWS_AT_ONCE, blocks))
         weights = (left_out[:, None] != block_of_image).astype(np.float64)
         chunks.append(image_metrics(images, weights))
     influence = {}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..common.arguments import check_array, check_choice, check_integer, reading
-from ..common.arrays import CHUNK
+from ..common.arrays import PIXELS_AT_ONCE
 from ..common.maps import PixelScores
 from .bins import ScoreTable, check_bins
 from .errors import Pixels, pixel_metrics
@@ -138,15 +138,15 @@ def _score_table(code: np.ndarray, number: np.ndarray) -> ScoreTable:
 
 def _coded(scores: PixelScores) -> Iterator[tuple[Tensor, Tensor]]:
     """Number pixels by cell and outcome, and sum their NLL, a chunk at a time."""
-    outcomes = scores.outcome.split(CHUNK)
-    for number, score in enumerate(scores.score.split(CHUNK)):
+    outcomes = scores.outcome.split(PIXELS_AT_ONCE)
+    for number, score in enumerate(scores.score.split(PIXELS_AT_ONCE)):
         outcome = outcomes[number]
         if scores.prob_of_label is None:
             # y - 1 first: p + y would round a small p away.
             true = (outcome.to(score) - 1).add_(score).abs_()
         else:
-            start = number * CHUNK
-            true = scores.prob_of_label[start : start + CHUNK]
+            start = number * PIXELS_AT_ONCE
+            true = scores.prob_of_label[start : start + PIXELS_AT_ONCE]
         codes = cells_of(score).mul_(2).add_(outcome.int())
         log = _log(true.clamp(min=1e-7))
         yield codes, log.mul_(-NLL_UNIT).int().sum()

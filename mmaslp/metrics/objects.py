@@ -85,17 +85,17 @@ class MaskTruth:
         dice (float): Dice of the mask; 1 if both are empty, 0 if one is.
         real (np.ndarray): ``(O,)`` whether each object is real.
         known (np.ndarray): ``(O,)`` whether it has a pixel that is not ignored.
-        pixels (int): Pixels of foreground.
+        foreground (int): Pixels whose label is 1.
         predicted (int): Pixels of the mask that are not ignored.
-        valid (int): All pixels that are not ignored.
+        pixels (int): All pixels that are not ignored.
     """
 
     dice: float
     real: np.ndarray
     known: np.ndarray
-    pixels: int
+    foreground: int
     predicted: int
-    valid: int
+    pixels: int
 
     @classmethod
     def of(
@@ -116,25 +116,25 @@ class MaskTruth:
         hit = foreground[mask]
         owner = objects[mask]
         owner_of_valid = owner
-        valid = mask.size
+        pixels = mask.size
         if labelled.valid is not None:
             is_valid = labelled.valid.numpy()
             owner_of_valid = owner[is_valid[mask]]
-            valid = int(np.count_nonzero(is_valid))
+            pixels = int(np.count_nonzero(is_valid))
 
         predicted = len(owner_of_valid)
         hits = np.bincount(owner[hit], minlength=number + 1)[1:]
-        pixels = np.bincount(owner_of_valid, minlength=number + 1)[1:]
+        known = np.bincount(owner_of_valid, minlength=number + 1)[1:]
         dice = 1.0
         if predicted + area:
             dice = 2 * np.count_nonzero(hit) / (predicted + area)
         return cls(
             dice=dice,
-            real=is_real(hits, pixels),
-            known=pixels > 0,
-            pixels=int(area),
+            real=is_real(hits, known),
+            known=known > 0,
+            foreground=int(area),
             predicted=predicted,
-            valid=valid,
+            pixels=pixels,
         )
 
     def pairs(self, prob: np.ndarray) -> np.ndarray:
@@ -179,9 +179,9 @@ class MaskTable(Columns):
             np.array([truth.dice], float),
             np.array([expected], float),
             np.array([score], float),
-            np.array([truth.pixels], np.int64),
+            np.array([truth.foreground], np.int64),
             np.array([truth.predicted], np.int64),
-            np.array([truth.valid], np.int64),
+            np.array([truth.pixels], np.int64),
         )
 
     @cached_property

@@ -27,7 +27,7 @@ from ..files.volumes import is_nifti
 AT_CUT = 1e-3
 # Pairs that a process reads before it hands its counts over, which costs as much as a
 # few small maps. The number of processes changes nothing.
-CHUNK = 16
+PAIRS_AT_ONCE = 16
 
 
 def count_files(
@@ -38,7 +38,7 @@ def count_files(
     *,
     workers: int | None = 1,
     what: str = 'reading',
-    chunk: int = CHUNK,
+    chunk: int = PAIRS_AT_ONCE,
     calibrated: bool = False,
 ) -> Any:
     """Count every map against its mask, if there is one; each file is read once.

@@ -438,7 +438,7 @@ def _metrics_of_proof(
             )
         )
         low.append(expected.dice_low)
-        area_error.append(abs(expected.area - row.truth.pixels) / expected.pixels)
+        area_error.append(abs(expected.area - row.truth.foreground) / expected.pixels)
 
     table = MaskTable.join(masks)
     is_bounded = ~np.isnan(low) & (table.predicted > 0)

@@ -14,7 +14,7 @@ from mmaslp.calibration.decisions import Decisions
 from mmaslp.calibration.estimates import without_bias
 from mmaslp.calibration.features import DOMAIN_FEATURES
 from mmaslp.calibration.sets import (
-    ImageSet,
+    GroupedInputs,
     SetComparison,
     TooFewImages,
     _auc,
@@ -369,7 +369,7 @@ def test_images_on_their_own_have_no_groups(calibrator):
 
 def test_of_a_group_some_images_count():
     group = np.array([0, 1, 1, 1, 2, 2, 2, 2, 1])
-    images = ImageSet(np.zeros((9, 17)), group)
+    images = GroupedInputs(np.zeros((9, 17)), group)
     assert (images.num_groups, images.usual_size) == (3, 4)
     for most in (1, 2, 4):
         counted = images.at_most(most)

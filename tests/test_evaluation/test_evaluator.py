@@ -11,7 +11,7 @@ from mmaslp.evaluation.comparison import compare_files
 from mmaslp.evaluation.evaluator import Evaluator, evaluate_image
 from mmaslp.evaluation.result import load_results, save_result, strict_json
 from mmaslp.metrics import BandTable, CalibrationHistogram
-from mmaslp.metrics.histogram import CHUNK, PixelCounts
+from mmaslp.metrics.histogram import PIXELS_AT_ONCE, PixelCounts
 from tests.test_calibration.object_scenes import discs
 
 SCENES = [discs(k) for k in range(6)]
@@ -55,7 +55,7 @@ def test_a_small_image_is_counted_as_a_large_one(kind, ignored):
     histogram.update(prob, label)
 
     small = PixelCounts.of(prob, label)
-    many = CHUNK // len(prob) + 2
+    many = PIXELS_AT_ONCE // len(prob) + 2
     large = PixelCounts.of(np.tile(prob, many), np.tile(label, many))
     for key in ('score', 'count', 'correct'):
         expected = getattr(histogram.pixels().scores, key)

@@ -17,10 +17,10 @@ from ...common.options import MASKS
 from ...metrics.errors import ordered_pairs
 from ...metrics.image_metrics import aurc
 from ..decisions import (
-    FEW_OBJECTS,
     IMAGE_PREDICTORS,
     IN_ORDER_OF_MEAN,
     OBJECT_PREDICTORS,
+    OF_FEW_OBJECTS,
     Decisions,
     Predictor,
     relative_is_narrower,
@@ -260,8 +260,8 @@ class ObjectCandidates:
         """
         if len(self.real) < LEAST_OBJECTS:
             self.measure('uncalibrated')
-            self.measure(FEW_OBJECTS)
-            return FEW_OBJECTS
+            self.measure(OF_FEW_OBJECTS)
+            return OF_FEW_OBJECTS
 
         for name in OBJECT_PREDICTORS:
             self.measure(name)

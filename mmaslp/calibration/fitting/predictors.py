@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import special
 
-from ..decisions import FEW_OBJECTS, IN_ORDER_OF_MEAN, Predictor
+from ..decisions import IN_ORDER_OF_MEAN, OF_FEW_OBJECTS, Predictor
 from ..features import logit
 from ..regressions import absolute_losses, fit_linear, least_loss, logistic_losses
 
@@ -14,7 +14,7 @@ def fit_object_predictor(
     """Fit a candidate of objects to ``(O, 7)`` features and ``(O,)`` outcomes."""
     if name == 'uncalibrated':
         return Predictor(name)
-    if name == FEW_OBJECTS:
+    if name == OF_FEW_OBJECTS:
         return _fit_few_objects(features, real)
     if name == IN_ORDER_OF_MEAN:
         return _fit_in_order_of_mean(features, real)
@@ -43,7 +43,7 @@ def _fit_few_objects(features: np.ndarray, real: np.ndarray) -> Predictor:
     covariance = np.zeros((len(weights), len(weights)))
     covariance[np.ix_(used, used)] = np.linalg.pinv(curvature)
     return Predictor(
-        FEW_OBJECTS, weights.tolist(), covariance.tolist(), edge=_edge_of(len(real))
+        OF_FEW_OBJECTS, weights.tolist(), covariance.tolist(), edge=_edge_of(len(real))
     )
 
 

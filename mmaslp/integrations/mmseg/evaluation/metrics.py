@@ -33,7 +33,7 @@ from ....common.arrays import (
 )
 from ....common.inputs import naming
 from ....common.options import PROTOCOLS, RESAMPLES
-from ....evaluation.evaluator import Evaluator, ImageSet, evaluate_image
+from ....evaluation.evaluator import Evaluator, MeasuredImages, evaluate_image
 from ....evaluation.result import Result, save_result
 from ....evaluation.sod import sod_metrics, sod_record
 from ....files.images import write_picture
@@ -526,7 +526,7 @@ class CalibrationMetric(StreamingMetric):
         if draws:
             resamples = self.resamples
         evaluator = Evaluator(self.bins, self.mode)
-        evaluator.raw = ImageSet(self.histogram, rows)
+        evaluator.raw = MeasuredImages(self.histogram, rows)
         groups = None
         if self.groups is not None:
             groups = self.groups(evaluator.names)
