@@ -53,7 +53,9 @@ def check_outputs(
 
         identity = _identity(path)
         if identity in read:
-            raise ValueError(f'{name} is an input: it would be lost')
+            raise ValueError(
+                f'{name} is an input: name another file, or it would be lost'
+            )
         if identity in first_name:
             raise ValueError(_same_file(first_name[identity], option, path))
         first_name[identity] = option

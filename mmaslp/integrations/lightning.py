@@ -147,7 +147,7 @@ class ASLPCallback(Callback):
         """Calibrator, optional: Of the weights as they are; None if not validated."""
         if self.calibrators is None:
             return None
-        return self.calibrators.calibrator
+        return self.calibrators.fit()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find loss and metric."""

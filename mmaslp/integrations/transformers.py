@@ -546,7 +546,7 @@ class SelfCalibration(TrainerCallback, ExportableState):
             return
 
         count_set(self._calibrators, model, self._loader)
-        self.calibrator = self._calibrators.calibrator
+        self.calibrator = self._calibrators.fit()
         if self.calibrator is not None and state.is_world_process_zero:
             self._calibrators.logger.info(f'ASLP: {self.calibrator.summary()}')
             self.calibrator.save(self._file, overwrite=True)

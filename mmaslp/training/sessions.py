@@ -260,7 +260,7 @@ class CalibratorSession:
 
     A toolkit hands over the pixels of a validation (:meth:`update`, or :meth:`take`
     where they are counted elsewhere), says when the weights change
-    (:meth:`train_step`), and asks for the :attr:`calibrator` of the weights. In a
+    (:meth:`train_step`), and asks for the calibrator of the weights (:meth:`fit`). In a
     distributed training every process has a session; tables of all are added up.
 
     Args:
@@ -398,9 +398,11 @@ class CalibratorSession:
         self._tables = joined(tables)
         self._validated = True
 
-    @property
-    def calibrator(self) -> Calibrator | None:
-        """Calibrator, optional: Of the weights of the last validation, if unchanged."""
+    def fit(self) -> Calibrator | None:
+        """Fit the calibrator of the last validation, once; None if there is none.
+
+        A failure costs a warning, not the training.
+        """
         if not self._validated and self._tables.images.any():
             self.logger.warning(f'{_NO_CALIBRATOR}: end_validation() is to come')
         if self._calibrator is None and self._validated:
@@ -415,7 +417,8 @@ class CalibratorSession:
 
     def state_dict(self) -> dict[str, Any]:
         """Numbers, texts, lists and dicts for a checkpoint."""
-        return {'calibrator': self.calibrator and self.calibrator.to_dict()}
+        calibrator = self.fit()
+        return {'calibrator': calibrator and calibrator.to_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state_dict`; ValueError if it is damaged."""

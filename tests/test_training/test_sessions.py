@@ -60,30 +60,30 @@ def test_a_calibrator_belongs_to_the_weights_of_the_last_validation(caplog):
     labels = torch.randint(0, 2, (6, 8, 8))
     logits = 4 * (labels - 0.5) + 3 * torch.randn(6, 8, 8)
     session = CalibratorSession(method='temperature')
-    assert session.calibrator is None
+    assert session.fit() is None
     assert not caplog.text
     session.update(logits, labels, logits=True)
-    assert session.calibrator is None
+    assert session.fit() is None
     assert 'end_validation() is to come' in caplog.text
     session.end_validation()
-    fitted = session.calibrator
+    fitted = session.fit()
     assert fitted.record['images'] == 6
     other = CalibratorSession()
     other.load_state_dict(session.state_dict())
-    assert other.calibrator.to_dict() == fitted.to_dict()
+    assert other.fit().to_dict() == fitted.to_dict()
 
     session.train_step()
     assert session.state_dict() == {'calibrator': None}
     session.update(logits, labels, logits=True)  # it is not added to the last one
     session.end_validation()
-    assert session.calibrator.record['images'] == 6
+    assert session.fit().record['images'] == 6
     session.update(logits[:5], labels[:5], logits=True)
     session.end_validation()
-    assert session.calibrator.record['images'] == 5
+    assert session.fit().record['images'] == 5
     session.start_validation()
     session.update(logits[:2], labels[:2], logits=True)
     session.end_validation()
-    assert session.calibrator is None
+    assert session.fit() is None
     assert 'no calibrator is fitted' in caplog.text
 
 
@@ -94,7 +94,7 @@ def test_a_calibrator_that_fails_costs_no_training(error, caplog):
 
     session = CalibratorSession()
     session.take(count)
-    assert session.calibrator is None
+    assert session.fit() is None
     assert 'of a device' in caplog.text
 
 
@@ -107,10 +107,10 @@ def test_a_second_validation_replaces_the_first():
         counted.update(labels * 0.6 + 0.2, labels)
         counted.end_validation()
         session.take(lambda tables=counted._tables: tables)
-        images.append(session.calibrator.record['images'])
+        images.append(session.fit().record['images'])
     assert images == [6, 8]
     session.load_state_dict({'calibrator': None})
-    assert session.calibrator is None
+    assert session.fit() is None
 
 
 def test_images_without_a_label_take_no_number_of_another():

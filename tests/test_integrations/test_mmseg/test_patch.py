@@ -199,12 +199,17 @@ def test_a_patch_that_is_pasted_trains(tmp_path, monkeypatch):
 def test_a_patch_replaces_no_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path('mine.py').write_text('a = 1\n')
-    for file in ('mine.py', 'new.txt'):
+    Path('other.py').write_text('b = 2\n')
+    refused = {
+        'new.txt': 'name a new file that ends with .py',
+        'mine.py': 'is an input: name another file, or it would be lost',
+        'other.py': 'replace it with --overwrite, or name another',
+    }
+    for file, message in refused.items():
         assert run_command('doctor', ['mine.py', '--patch', file]) == 2
-        assert 'name a new file that ends with .py' in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert Path('mine.py').read_text() == 'a = 1\n'
-    assert run_command('doctor', ['mine.py', '--patch', 'mine.py']) == 2
-    assert 'or delete this one first' in capsys.readouterr().err
+    assert Path('other.py').read_text() == 'b = 2\n'
     for file in ('mine.py/x.py', 'folder.py/'):
         assert run_command('doctor', ['mine.py', '--patch', file]) == 2
         assert file.strip('/') in capsys.readouterr().err

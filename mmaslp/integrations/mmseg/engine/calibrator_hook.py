@@ -97,7 +97,7 @@ class CalibratorHook(Hook):
 
         if not is_main_process():
             return
-        calibrator = self.session.calibrator
+        calibrator = self.session.fit()
         if calibrator is None:
             return
         calibrator.save(self._file, overwrite=True)
