@@ -185,8 +185,8 @@ def without_bias(
     errors = decisions.errors
     apart = errors['dice'] - errors['expected']
     expected = np.array([estimate.dice for estimate in estimates])
-    has_mask = np.array([estimate.objects > 0 for estimate in estimates], bool)
-    return expected + has_mask * np.nan_to_num(mean_of_known(apart, weights))
+    with_mask = np.array([has_mask(estimate.features) for estimate in estimates], bool)
+    return expected + with_mask * np.nan_to_num(mean_of_known(apart, weights))
 
 
 def with_bounds(

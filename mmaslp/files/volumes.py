@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ class Grid:
         if not np.array_equal(turned_shape, other._turned_shape(other_shape)):
             return False
         apart = self._turned_affine(shape) - other._turned_affine(other_shape)
-        corners = np.array([[0, 0, 0, 1], [*turned_shape, 1]])
+        corners = np.array([*product(*[(0, size) for size in turned_shape], [1])])
         # Files keep float32: half a voxel may come as a little less.
         return bool(np.abs(corners @ apart.T).max() < 0.49 * min(self.spacing))
 

@@ -139,7 +139,7 @@ def image_error(
     prob = torch.sigmoid(at_least_float32(logits.detach()))
     wrong = (prob - labels.to(prob.dtype)).abs_()
     if valid is not None:
-        wrong.mul_(valid)
+        wrong.masked_fill_(~valid, 0)  # of nan too
     return _mean_per_image(wrong, _pixels_per_map(labels, valid), maps_per_image)
 
 

@@ -341,8 +341,8 @@ class CalibratorSession:
         Raises:
             ValueError: The batch cannot be used.
         """
-        if self._validated:  # the batch is of another validation
-            self.start_validation()
+        if self._validated or self._calibrator is not None:
+            self.start_validation()  # the batch is of another validation
         if prob.ndim < 3 or len(labels) != len(prob):
             raise ValueError(
                 f'give a batch (N, ..., H, W) and as many labels, not '

@@ -94,6 +94,10 @@ def test_what_was_fitted_to_channels_wraps_channels():
     expected = channels.logits(logit)
     torch.testing.assert_close(channels.wrap(nn.Identity())(logit), expected)
 
+    assert channels.masks(prob[:1]).shape == prob[:1].shape
+    with pytest.raises(ValueError, match=r'a mask of its own: give \(1, C, H, W\)'):
+        channels.masks(prob[0])
+
 
 @pytest.mark.parametrize('target', TARGETS)
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])

@@ -24,6 +24,8 @@ from mmaslp.calibration.sets import (
 from tests.review_samples import estimate as sample
 from tests.test_calibration.object_scenes import discs
 
+MASK_SHARE = DOMAIN_FEATURES.index('share of the mask')
+
 
 @pytest.fixture(scope='module')
 def calibrator():
@@ -197,10 +199,18 @@ def test_a_mean_of_expected_dice_is_without_the_bias_of_masks(weights):
             expected=np.array([0.8, 0.8, 0.8, np.nan]),
         )
     )
-    told = without_bias(decisions, [sample(0.8), sample(1.0, objects=0)], weights)
+    found, specks, empty = np.zeros((3, len(DOMAIN_FEATURES)))
+    found[MASK_SHARE] = 0.2
+    specks[MASK_SHARE] = 1e-4  # too small for an object
+    images = [
+        replace(sample(0.8), features=found),
+        replace(sample(0.8, objects=0), features=specks),
+        replace(sample(1.0, objects=0), features=empty),
+    ]
+    told = without_bias(decisions, images, weights)
     apart = np.mean([-0.3, -0.1, -0.1]) if weights is None else -0.1
-    assert told == pytest.approx([0.8 + apart, 1.0])
-    assert without_bias(Decisions(), [sample(0.8)]) == [0.8]
+    assert told == pytest.approx([0.8 + apart, 0.8 + apart, 1.0])
+    assert without_bias(Decisions(), images[:1]) == [0.8]
 
 
 def test_a_fit_without_an_image_is_compared_with_nothing(calibrator):

@@ -296,7 +296,7 @@ def judging():
 def test_a_fit_to_masks_says_so():
     label = np.zeros((12, 16, 16))
     label[:, 4:12, 4:12] = 1
-    with pytest.warns(UserWarning, match='all probabilities are 0 or 1'):
+    with pytest.raises(ValueError, match='probabilities are 0 or 1, as in masks'):
         fit_calibrator(np.roll(label, 1, 1), label)
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from mmaslp import Calibrator, fit_calibrator
 from mmaslp.commands import run_command
@@ -195,6 +196,20 @@ def test_a_mask_that_lies_elsewhere_is_one_problem(tmp_path, capsys, case):
     one, two = said.split(' (')[1].split(')')[0].split(', and ')
     assert one == '1 x 1 x 3 mm from R 0.0, A 0.0, S 0.0 to RAS'
     assert two != one
+
+
+def test_a_volume_turned_about_its_diagonal_is_elsewhere():
+    """Two opposite corners stay where they are."""
+    turn = Rotation.from_rotvec(np.radians(10) * np.ones(3) / 3**0.5)
+    affines = np.eye(4), np.eye(4)
+    affines[1][:3, :3] = turn.as_matrix()
+    grids = []
+    for affine in affines:
+        form = nibabel.Nifti1Image(np.zeros((64, 64, 64), np.float32), affine)
+        grids.append(Grid((1, 1, 1), 'RAS', tuple(map(tuple, form.get_sform()))))
+    shape = (64, 64, 64)
+    assert grids[0].same_place(shape, grids[0], shape)
+    assert not grids[0].same_place(shape, grids[1], shape)
 
 
 @pytest.mark.parametrize('spacing', [0.8, 0.7, 0.3, 1.2, 2.2])

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from mmaslp.losses import image_margin, sc_bce
-from mmaslp.losses.functional import Strength, sc_bce_per_image
+from mmaslp.losses.functional import Strength, image_error, sc_bce_per_image
 from tests.properties import given, settings, st
 
 
@@ -99,3 +99,12 @@ def test_half_precision_is_computed_in_float32(dtype):
     assert half.grad.dtype == dtype
     expected = torch.sigmoid(half.detach().float()) - labels
     torch.testing.assert_close(half.grad.float(), expected, atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize('maps_per_image', [1, 3])
+def test_no_ignored_pixel_counts_for_the_error_of_its_image(maps_per_image):
+    logits, labels, valid = make(shape=(3, 5, 7))
+    expected = image_error(logits, labels, valid, maps_per_image)
+    for odd in (float('nan'), float('inf'), -1e30):
+        spoilt = torch.where(valid, logits, odd)
+        assert image_error(spoilt, labels, valid, maps_per_image).equal(expected)

@@ -71,6 +71,9 @@ def test_a_calibrator_belongs_to_the_weights_of_the_last_validation(caplog):
     other = CalibratorSession()
     other.load_state_dict(session.state_dict())
     assert other.fit().to_dict() == fitted.to_dict()
+    other.update(logits[:5], labels[:5], logits=True)  # a validation after a resume
+    other.end_validation()
+    assert other.fit().record['images'] == 5
 
     session.train_step()
     assert session.state_dict() == {'calibrator': None}

@@ -92,7 +92,7 @@ def fit_calibrator(
 
     Raises:
         ValueError: An image cannot be used; there are fewer than five images, or
-            groups; or all labels are of one class.
+            groups; all labels are of one class; or all probabilities are 0 or 1.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -138,6 +138,13 @@ def fit_tables(
     groups.check_enough()
     if len(tables.axes) > 1:
         raise ValueError('images and volumes are mixed: fit a calibrator to each kind')
+
+    if not groups.counts[:, :, 1:-1].any():
+        raise ValueError(
+            'all probabilities are 0 or 1, as in masks, so that nothing tells how sure '
+            'the network is: give its probabilities before the threshold (nnU-Net '
+            'writes them with --npz, or with --save_probabilities)'
+        )
 
     halfway = _halfway(method)
     measured = _measure(_compared(method, by), groups, target, halfway)
@@ -330,13 +337,7 @@ def _rows(
 
 
 def _warn_of_maps(counts: np.ndarray) -> None:
-    """Warn of maps that are masks, and of those that tell nothing of the labels."""
-    if not counts[:, :, 1:-1].any():
-        warnings.warn(
-            'all probabilities are 0 or 1, like a mask: give them before the threshold',
-            stacklevel=4,
-        )
-
+    """Warn of maps that tell nothing of the labels."""
     seen = counts[..., SIDE + 1 :, :].sum((0, 1, 2))
     elsewhere = counts[..., : SIDE + 1, :].sum((0, 1, 2))
     # The odds of foreground where maps see it were 14 to 1,446 times those elsewhere on
