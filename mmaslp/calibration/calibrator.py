@@ -234,12 +234,12 @@ class Calibrator:
             Tensor | np.ndarray: Bool, same kind and shape.
         """
         check_choice('choice', choice, MASKS)
-        if self.fit_record.kind == CHANNELS and np.ndim(given) == 3:
+        maps = MapBatch.of_maps(given, logits=logits, volumes=self._is_of_volumes)
+        if self.fit_record.kind == CHANNELS and maps.values.dim() == 3:
             raise ValueError(
                 'this calibrator was fitted to channels, each with a mask of its own: '
                 'give (1, C, H, W)'
             )
-        maps = MapBatch.of_maps(given, logits=logits, volumes=self._is_of_volumes)
         self._check(maps, '; a batch of images is (N, 1, H, W)')
         if choice == 'keep':
             checked(maps.values, logits)

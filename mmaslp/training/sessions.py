@@ -341,8 +341,8 @@ class CalibratorSession:
         Raises:
             ValueError: The batch cannot be used.
         """
-        if self._validated or self._calibrator is not None:
-            self.start_validation()  # the batch is of another validation
+        if self._validated:  # the batch is of another validation
+            self.start_validation()
         if prob.ndim < 3 or len(labels) != len(prob):
             raise ValueError(
                 f'give a batch (N, ..., H, W) and as many labels, not '
@@ -374,7 +374,7 @@ class CalibratorSession:
 
     def train_step(self) -> None:
         """Take notice of a step: what was validated are other weights now."""
-        if self._validated or self._calibrator is not None:
+        if self._validated:
             self.start_validation()
 
     def take(self, count: Callable[[], CalibrationTables]) -> None:
@@ -427,3 +427,4 @@ class CalibratorSession:
             self.start_validation()
             if saved is not None:
                 self._calibrator = Calibrator.from_dict(saved)
+                self._validated = True

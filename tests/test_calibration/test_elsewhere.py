@@ -24,8 +24,6 @@ from mmaslp.calibration.sets import (
 from tests.review_samples import estimate as sample
 from tests.test_calibration.object_scenes import discs
 
-MASK_SHARE = DOMAIN_FEATURES.index('share of the mask')
-
 
 @pytest.fixture(scope='module')
 def calibrator():
@@ -200,8 +198,9 @@ def test_a_mean_of_expected_dice_is_without_the_bias_of_masks(weights):
         )
     )
     found, specks, empty = np.zeros((3, len(DOMAIN_FEATURES)))
-    found[MASK_SHARE] = 0.2
-    specks[MASK_SHARE] = 1e-4  # too small for an object
+    mask_share = DOMAIN_FEATURES.index('share of the mask')
+    found[mask_share] = 0.2
+    specks[mask_share] = 1e-4  # too small for an object
     images = [
         replace(sample(0.8), features=found),
         replace(sample(0.8, objects=0), features=specks),

@@ -198,32 +198,34 @@ def test_a_mask_that_lies_elsewhere_is_one_problem(tmp_path, capsys, case):
     assert two != one
 
 
+def placed(affine, spacing):
+    """The grid of a file with this affine, which keeps it as float32."""
+    image = nibabel.Nifti1Image(np.zeros((4, 4, 4), np.float32), affine)
+    return Grid(spacing, 'RAS', tuple(map(tuple, image.get_sform())))
+
+
 def test_a_volume_turned_about_its_diagonal_is_elsewhere():
     """Two opposite corners stay where they are."""
     turn = Rotation.from_rotvec(np.radians(10) * np.ones(3) / 3**0.5)
-    affines = np.eye(4), np.eye(4)
-    affines[1][:3, :3] = turn.as_matrix()
-    grids = []
-    for affine in affines:
-        form = nibabel.Nifti1Image(np.zeros((64, 64, 64), np.float32), affine)
-        grids.append(Grid((1, 1, 1), 'RAS', tuple(map(tuple, form.get_sform()))))
+    affine = np.eye(4)
+    affine[:3, :3] = turn.as_matrix()
+    straight, turned = placed(np.eye(4), (1, 1, 1)), placed(affine, (1, 1, 1))
     shape = (64, 64, 64)
-    assert grids[0].same_place(shape, grids[0], shape)
-    assert not grids[0].same_place(shape, grids[1], shape)
+    assert straight.same_place(shape, straight, shape)
+    assert not straight.same_place(shape, turned, shape)
 
 
 @pytest.mark.parametrize('spacing', [0.8, 0.7, 0.3, 1.2, 2.2])
 def test_half_a_voxel_is_elsewhere_whatever_float32_makes_of_it(spacing):
-    def placed(origin):
+    def placed_at(origin):
         affine = np.diag([spacing, spacing, 3, 1])
         affine[0, 3] = origin
-        image = nibabel.Nifti1Image(np.zeros((4, 4, 4), np.float32), affine)
-        return Grid((3, spacing, spacing), 'RAS', tuple(map(tuple, image.get_sform())))
+        return placed(affine, (3, spacing, spacing))
 
     for origin in (10, 10.4, -120.3, 33.1, -80, 299.7):
         for part, same in ((0.5, False), (-0.5, False), (0.4, True), (0, True)):
-            moved = placed(origin + part * spacing)
-            assert placed(origin).same_place((4, 4, 4), moved, (4, 4, 4)) == same
+            moved = placed_at(origin + part * spacing)
+            assert placed_at(origin).same_place((4, 4, 4), moved, (4, 4, 4)) == same
 
 
 @pytest.mark.parametrize('name', ['maps', 'masks'])

@@ -135,16 +135,9 @@ def fit_tables(
     check_choice('method', method, METHODS)
     check_choice('target', target, TARGETS)
     groups = GroupCounts.of(tables)
-    groups.check_enough()
+    groups.check_usable()
     if len(tables.axes) > 1:
         raise ValueError('images and volumes are mixed: fit a calibrator to each kind')
-
-    if not groups.counts[:, :, 1:-1].any():
-        raise ValueError(
-            'all probabilities are 0 or 1, as in masks, so that nothing tells how sure '
-            'the network is: give its probabilities before the threshold (nnU-Net '
-            'writes them with --npz, or with --save_probabilities)'
-        )
 
     halfway = _halfway(method)
     measured = _measure(_compared(method, by), groups, target, halfway)
@@ -222,8 +215,8 @@ class GroupCounts:
         """Say how many images there are, and of how many groups."""
         return cases_in_words(self.images, self.num_cases, self.axes)
 
-    def check_enough(self) -> None:
-        """Refuse too few groups, and labels of one class alone."""
+    def check_usable(self) -> None:
+        """Refuse too few groups, labels of one class, and masks in place of maps."""
         labels = self.counts.sum((0, 1, 2))
         number = len(self.cases)
         if number < LEAST_CASES and labels.any():
@@ -242,6 +235,12 @@ class GroupCounts:
             raise ValueError(
                 f'all pixels are {only}: check that some masks contain an object, and '
                 'that arrays are 0 and 1, not 0 and 255'
+            )
+        if not self.counts[:, :, 1:-1].any():
+            raise ValueError(
+                'all probabilities are 0 or 1, as in masks, so that nothing tells how '
+                'sure the network is: give its probabilities before the threshold '
+                '(nnU-Net writes them with --npz, or with --save_probabilities)'
             )
 
 
