@@ -1,6 +1,6 @@
 """The blocks of README and of the doors, run as they stand on a toy.
 
-tests/test_readme.py compares the loop of the README with the hook; pages of toolkits
+tests/test_pytorch_loop.py compares the loop in PyTorch with the hook; pages of toolkits
 are tested beside the toolkits.
 """
 

@@ -124,3 +124,14 @@ def test_examples_of_pages(path):
     said = []
     runner.run(test, out=said.append)
     assert not runner.failures, ''.join(said)
+
+
+def test_the_front_door_is_short():
+    """A formatter of its code may make it longer unseen."""
+    lines = (ROOT / 'README.md').read_text(encoding='utf-8').splitlines()
+    assert len(lines) <= 110
+    assert max(map(len, lines)) <= 120
+    guide = [path for path in GUIDE if path.parent == DOCS]
+    assert (
+        sum(len(path.read_text(encoding='utf-8').split()) for path in guide) <= 13_000
+    )
