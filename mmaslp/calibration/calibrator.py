@@ -18,6 +18,7 @@ from ..common.arguments import (
     check_number,
     check_object,
     check_path,
+    check_text,
     optional,
     reading,
 )
@@ -76,6 +77,7 @@ class FitRecord:
     Attributes:
         kind (str): What it was fitted to: 'images', 'volumes', several independent
             'channels', or 'unknown' if the record does not say it.
+        foreground_name (str | None): What nnU-Net calls the foreground.
         images (int | None): Their number.
         network (object): Fingerprint of the network, see
             :func:`~mmaslp.calibration.module.same_weights`, or None.
@@ -83,6 +85,7 @@ class FitRecord:
     """
 
     kind: str = UNKNOWN
+    foreground_name: str | None = None
     images: int | None = None
     network: Any = None
     summary: str | None = None
@@ -97,6 +100,9 @@ class FitRecord:
             kind = _KINDS[check_choice('axes', record['axes'], (*_KINDS,))]
         return cls(
             kind=kind,
+            foreground_name=optional(
+                check_text, 'foreground_name', record.get('foreground_name')
+            ),
             images=optional(check_integer, 'images', record.get('images'), at_least=1),
             network=record.get('network'),
             summary=record.get('summary'),

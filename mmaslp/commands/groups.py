@@ -3,6 +3,7 @@
 import argparse
 import re
 import signal
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -75,11 +76,16 @@ def group_numbers(
             'in lesion_07_ct1'
         )
     if len(different) == len(groups):
-        raise ValueError(
+        problem = (
             f'--groups {pattern.pattern}: finds another text in each name, such as '
-            f'{groups[0]} and {groups[1]}: it must find what files of a group share; '
-            'leave --groups out if each file is a group of its own'
+            f'{groups[0]} and {groups[1]}'
         )
+        if fits:
+            raise ValueError(
+                f'{problem}: it must find what files of a group share; leave --groups '
+                'out if each file is a group of its own'
+            )
+        warnings.warn(f'{problem}, so each file counts as a group', stacklevel=2)
     return list(numbers_of(groups))
 
 

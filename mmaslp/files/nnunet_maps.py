@@ -43,11 +43,17 @@ class NNUNetDataset:
     reorient: bool = False
     slice_axis: int | None = None
 
-    def index(self, channel: int | str | None) -> int:
-        """Index of the channel that is meant; None: the only foreground."""
+    @property
+    def foregrounds(self) -> dict[int, str]:
+        """dict[int, str]: Names of the channels that are no background, by index."""
         names = dict(enumerate(self.channels))
         if not self.regions:
             names.pop(0, None)
+        return names
+
+    def index(self, channel: int | str | None) -> int:
+        """Index of the channel that is meant; None: the only foreground."""
+        names = self.foregrounds
         meant = [k for k, name in names.items() if channel in (None, k, name)]
 
         if len(meant) != 1:
@@ -122,15 +128,13 @@ def with_foreground(
 ) -> np.ndarray:
     """Replace the foreground among the channels of a map.
 
-    The background of two channels becomes ``1 - prob``; other regions stay.
+    The background of two channels becomes ``1 - prob``; other regions stay. Of a
+    softmax of more classes one cannot change alone, and ``prob`` is returned as it is.
     """
     dataset = described(values, dataset)
     index = dataset.index(channel)
     if not dataset.regions and len(values) != 2:
-        raise ValueError(
-            f'a softmax of {len(values)} classes, of which one cannot change alone: '
-            'save the foreground as a map of its own'
-        )
+        return prob.reshape(values.shape[1:])
     values = values.astype(np.float32)
     values[index] = prob.reshape(values.shape[1:])
     if not dataset.regions:

@@ -139,7 +139,7 @@ class MapReader:
         if suffix != '.npz' and (self.key, self.channel) != (None, None):
             raise ValueError('`key` and `channel` are for .npz maps: leave them out')
         if suffix in ARRAY_SUFFIXES and self.logits:
-            return self._read_logits(stored.path)
+            return self._read_logits(stored)
         if suffix in ARRAY_SUFFIXES:
             return self._read_probabilities(stored)
         if suffix in IMAGE_SUFFIXES and not self.logits:
@@ -159,13 +159,13 @@ class MapReader:
             raise ValueError(f'its values end at {usual}: lower `max_value`')
         return self._scaled(path, values, usual)
 
-    def _read_logits(self, path: Path) -> np.ndarray:
-        values = self._read_numbers(path, 'f')
+    def _read_logits(self, stored: StoredMap) -> np.ndarray:
+        values = self._read_numbers(stored, 'f')
         _check_numbers(values)
         return _checked_rank(values)
 
     def _read_probabilities(self, stored: StoredMap) -> np.ndarray:
-        values = self._read_numbers(stored.path, 'biuf')
+        values = self._read_numbers(stored, 'biuf')
         usual = None
         if values.dtype.kind == 'f' or values.max(initial=0) <= 1:
             usual = 1.0
@@ -175,15 +175,20 @@ class MapReader:
             values = values[described(values, stored.dataset).index(self.channel)]
         return _checked_rank(values)
 
-    def _read_numbers(self, path: Path, kinds: str) -> np.ndarray:
-        """Read an array of these kinds of numbers; with channels if one is chosen."""
-        values = read_array(path, self.key)
+    def _read_numbers(self, stored: StoredMap, kinds: str) -> np.ndarray:
+        """Read an array of these kinds of numbers; with channels if one is chosen.
+
+        The foreground alone, as `apply` writes it of several classes, needs the name
+        of its channel for its labels.
+        """
+        values = read_array(stored.path, self.key)
         if values.dtype.kind not in kinds:
             raise ValueError(
                 f'contains {values.dtype}; maps are floating point in [0, 1] or '
                 'logits, or integers whose scale you state with `max_value`'
             )
-        if self.channel is not None and values.ndim != 4:
+        is_alone = values.ndim == 3 and stored.dataset is not None
+        if self.channel is not None and values.ndim != 4 and not is_alone:
             raise ValueError(
                 f'`channel={self.channel!r}`: its shape {values.shape} has no axis of '
                 'channels, which is the first of four: leave it out'

@@ -40,7 +40,7 @@ from ..files.prob_maps import (
 )
 from ..files.stored_maps import StoredMap, suffix_of
 from ..files.volumes import is_nifti, nifti_like, stem_of
-from .count import count_files
+from .count import check_foreground, count_files
 
 # Of nnU-Net, which say what its npz hold.
 _DESCRIPTIONS = ('dataset.json', 'plans.json')
@@ -84,6 +84,7 @@ def apply_calibrator(
     calibrator = loaded('calibrator', calibrator)
     _check_masks(calibrator, masks, min_object_prob)
     files = MapFiles.of(maps)
+    check_foreground(calibrator, files, reader)
     group_of_map = None
     if groups is not None:
         group_of_map = groups(list(files.pairs))
@@ -186,7 +187,8 @@ class _Plan:
     Attributes:
         folders (_Folders): Of the outputs.
         outputs (list[Path]): The calibrated maps, and copies of the descriptions.
-        descriptions (list[Path]): Files of nnU-Net that are copied beside the maps.
+        descriptions (list[Path]): Files of nnU-Net that are copied beside the maps:
+            what these hold, and where their voxels lie.
         inputs (list): What is read.
         overwrite (bool): Whether files that are there may be replaced.
     """
@@ -212,6 +214,10 @@ class _Plan:
         for name in _DESCRIPTIONS:
             if (maps / name).is_file():
                 descriptions.append(maps / name)
+        for path, _ in files.pairs.values():
+            nifti = StoredMap(path).nifti
+            if nifti is not None and nifti != path:
+                descriptions.append(nifti)
         outputs = [out / _map_name(path) for path, _ in files.pairs.values()]
         outputs += [out / path.name for path in descriptions]
         return cls(
@@ -373,7 +379,8 @@ class _Writer:
         if key and not self.reader.logits and values.ndim == 4:
             channels = values / (self.reader.max_value or 1)
             prob = with_foreground(channels, prob, self.reader.channel, stored.dataset)
-        prob = prob.reshape(values.shape)
+        else:
+            prob = prob.reshape(values.shape)
         with open(file, 'wb') as stream:  # by a name numpy would add its ending to .NPY
             if key:
                 # numpy.savez takes a key such as 'file' for an argument.

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import torch
 
+from ..calibration.calibrator import Calibrator
 from ..common.inputs import naming
 from ..common.maps import cut_of
 from ..common.outputs import OF_FULL_DISK
@@ -18,6 +19,7 @@ from ..files.copies import find_copies
 from ..files.images import check_uncalibrated
 from ..files.map_pairs import MapFiles, read_pair
 from ..files.names import display_name, raise_problems
+from ..files.nnunet_maps import NNUNetDataset
 from ..files.prob_maps import USUAL, MapReader
 from ..files.progress import track
 from ..files.stored_maps import StoredMap
@@ -102,6 +104,46 @@ def count_files(
         )
     _warn_of_copies(files, reader)
     return whole.counter
+
+
+def foreground_of(files: MapFiles, reader: MapReader) -> str | None:
+    """Name of the foreground that maps of nnU-Net are read for; None of others."""
+    dataset = _dataset_of(files)
+    if dataset is None:
+        return None
+    return dataset.foregrounds[dataset.index(reader.channel)]
+
+
+def check_foreground(
+    calibrator: Calibrator, files: MapFiles, reader: MapReader
+) -> None:
+    """Refuse maps of another foreground than that of the fit, where both are known.
+
+    Two data sets may give one foreground two names: that is a warning.
+    """
+    of_fit = calibrator.fit_record.foreground_name
+    dataset = _dataset_of(files)
+    if of_fit is None or dataset is None:
+        return
+    name = foreground_of(files, reader)
+    if name == of_fit:
+        return
+    problem = (
+        f'{files.where}: these are maps of {name!r}, and the calibrator was fitted to '
+        f'{of_fit!r}'
+    )
+    if of_fit in dataset.foregrounds.values():
+        raise ValueError(
+            f'{problem}: give `channel={of_fit!r}`, or fit a calibrator to {name!r}'
+        )
+    warnings.warn(f'{problem}: check that both are the same', stacklevel=3)
+
+
+def _dataset_of(files: MapFiles) -> NNUNetDataset | None:
+    """What nnU-Net says of the maps of a folder, by the first one."""
+    for path, _ in files.pairs.values():
+        return StoredMap(path).dataset
+    return None
 
 
 def _warn_of_copies(files: MapFiles, reader: MapReader) -> None:

@@ -10,7 +10,7 @@ from ..calibration.fitting.tables import CalibrationTables
 from ..files.map_pairs import MapFiles
 from ..files.prob_maps import USUAL, MapReader
 from ..files.stored_maps import StoredMap
-from .count import count_files
+from .count import count_files, foreground_of
 
 
 def count_tables(
@@ -26,7 +26,7 @@ def count_tables(
     """
     names = [*files.pairs]
     numbers = dict(zip(names, range(len(names)) if keys is None else keys(names)))
-    return count_files(
+    tables = count_files(
         files,
         CalibrationTables,
         partial(_add_table, numbers, reader.logits),
@@ -34,6 +34,8 @@ def count_tables(
         what='fitting',
         **options,
     )
+    tables.foreground_name = foreground_of(files, reader)
+    return tables
 
 
 def _add_table(

@@ -34,7 +34,7 @@ from ..metrics.image_metrics import (
     object_ece,
 )
 from ..metrics.objects import MaskTable, MaskTruth, renumbered
-from .count import count_files
+from .count import check_foreground, count_files
 
 AT_ONCE = 100  # resamples, so that many images take little memory
 
@@ -97,6 +97,7 @@ def review_maps(
     if isinstance(maps, MapFiles) and truth is not None:
         raise ValueError('truth: give the masks to MapFiles.of, beside the maps')
     files = maps if isinstance(maps, MapFiles) else MapFiles.of(maps, truth)
+    check_foreground(calibrator, files, reader)
     of_all = dict(options.extras)
     of_some = {}
     for key, most in options.keep.items():

@@ -280,6 +280,8 @@ def test_what_is_asked_for_is_fitted(folders, tmp_path, capsys):
     assert "as '^[^_]+_[^_]+' matches lesion_07 in lesion_07_ct1" in said
     assert run_command('fit', [*args, *options, '--groups', '.+']) == 2
     assert 'finds another text in each name' in capsys.readouterr().err
+    with pytest.warns(UserWarning, match='so each file counts as a group'):
+        assert group_numbers(re.compile('.+'), ['a', 'b']) == [0, 1]
     assert run_command('fit', [*args, *options, '--groups', r'\d(\d)$']) == 0
     found = Calibrator.load(tmp_path / 'cal.json')
     assert (found.method, found.by, found.target) == ('platt', 'single', 'probability')

@@ -162,6 +162,7 @@ def fit_tables(
         pixels=int(whole.sum()),
         axes=groups.axes,
         network=tables.network,
+        foreground_name=tables.foreground_name,
         foreground=float(whole[..., 1].sum() / whole.sum()),
         candidates=_rows(measured, chosen),
     )

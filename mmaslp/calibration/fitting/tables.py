@@ -47,6 +47,7 @@ class CalibrationTables:
             objects and images; about .2 KB of 24 x 24 pixels, and 2 KB of 320 x 320.
             None: of several channels.
         negative_crops (PackedImages): The same of crops without an object.
+        foreground_name (str | None): What nnU-Net calls the foreground of the maps.
         network (str | None): Fingerprint of the network that gave the maps.
 
     Example:
@@ -65,6 +66,7 @@ class CalibrationTables:
         self.axes: set[int] = set()
         self.contents: PackedImages | None = PackedImages()
         self.negative_crops = PackedImages()
+        self.foreground_name: str | None = None
         self.network: str | None = None
         if network is not None:
             self.network = fingerprint_of(network)
