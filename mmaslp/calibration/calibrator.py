@@ -478,14 +478,14 @@ class Calibrator:
     def without_objects(self) -> 'Calibrator':
         """Give one that tells no probability of an object, and all else alike.
 
-        For a set whose alarm rings, see
-        :attr:`~mmaslp.calibration.sets.SetComparison.alarm`.
+        For a set where objects are withheld, see
+        :attr:`~mmaslp.calibration.sets.SetComparison.objects_withheld`.
         """
         decisions = replace(self.need_decisions(), objects=None)
         return replace(self, decisions=decisions)
 
     def withheld_by(self, comparison: SetComparison) -> 'Calibrator':
-        """Give one that tells what holds for a set whose alarm rings.
+        """Give one that tells what holds for a set where objects are withheld.
 
         It tells no probability of an object, and no Dice where that is withheld, too.
         """

@@ -31,7 +31,7 @@ LEAST_EFFECTIVE = 20
 
 
 class TooFewImages(ValueError):
-    """An alarm could not ring, whatever the images were."""
+    """No difference could be shown, whatever the images were."""
 
 
 @dataclass(frozen=True)
@@ -106,27 +106,27 @@ class SetComparison:
         return self.p_value <= DOUBT and unlike
 
     @property
-    def alarm(self) -> bool:
-        """bool: Whether to warn of this set: it differs, or much is withheld.
+    def objects_withheld(self) -> bool:
+        """bool: Whether no object of the set has a probability.
 
-        Then no object of it has a probability either. That of an object is learned from
-        objects like it, and weights of whole images do not say how often those are real
-        elsewhere.
+        So it is where the set differs, and where bounds are withheld. The probability
+        of an object is learned from objects like it, and weights of whole images do not
+        say how often those are real elsewhere.
         """
         return self.differs or self.withheld
 
     def objects(self, table: ObjectTable) -> ObjectTable:
         """Give the objects of an image of this set what holds of them.
 
-        Where the alarm rings, that is no probability; ``mean`` stays.
+        Where probabilities are withheld, ``mean`` stays.
         """
-        if self.alarm:
+        if self.objects_withheld:
             return table.without_probabilities()
         return table
 
     def __str__(self) -> str:
         """Say whether the sets differ, in what, and what that means."""
-        if self.alarm:
+        if self.objects_withheld:
             return self._difference() + self._hint()
         return self._no_difference() + self._hint()
 
@@ -294,7 +294,7 @@ def compare_set(
         weights = division.weights()
 
     comparison = SetComparison.of(division, weights, decisions, estimates)
-    if not comparison.alarm:
+    if not comparison.objects_withheld:
         return comparison, estimates
 
     compared = []

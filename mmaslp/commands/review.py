@@ -135,7 +135,7 @@ def run(args: argparse.Namespace) -> None:
     )
     print(verdict)
     alarm = False
-    if comparison is not None and comparison.alarm:
+    if comparison is not None and comparison.objects_withheld:
         alarm = True
         options = _shown_without_probabilities(args, options, len(rows))
         silent = calibrator.withheld_by(comparison)
@@ -214,7 +214,7 @@ def _extras(args: argparse.Namespace, files: 'MapFiles') -> dict[str, 'Extra']:
 def _shown_without_probabilities(
     args: argparse.Namespace, options: 'ReviewOptions', images: int
 ) -> 'ReviewOptions':
-    """What is made anew, since it shows what is withheld now that the alarm rings."""
+    """What is made anew, since it shows what is withheld now."""
     from ..files.object_volumes import write_volume
 
     extras = dict(options.extras)

@@ -12,6 +12,7 @@ from ..common.arguments import (
     check_choice,
     check_integer,
     check_number,
+    check_path,
     check_text,
     optional,
 )
@@ -45,7 +46,7 @@ def write_prob_map(
         OSError: It cannot be written; names the file.
     """
     check_choice('bits', bits, BITS)
-    path = Path(path)
+    path = Path(check_path('path', path))
     if path.suffix.lower() != '.png':
         raise ValueError(f'{path}: probability maps are written as .png')
     prob = as_tensor(prob).cpu().double().numpy()

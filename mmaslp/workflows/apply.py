@@ -165,7 +165,7 @@ def _check_set(
             stacklevel=2,
         )
         return
-    if comparison.alarm:
+    if comparison.objects_withheld:
         raise ValueError(
             f'{comparison} So nothing is written. Masks that keep all objects, '
             'however probable, can be written'

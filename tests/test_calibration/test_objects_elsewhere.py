@@ -42,7 +42,7 @@ def test_no_object_of_another_set_is_called_sure(calibrator):
     assert (shipped > 0.9).any()
 
     comparison, _ = calibrator.compare_set([estimate for estimate, _ in rows])
-    assert comparison.alarm
+    assert comparison.objects_withheld
     for _, table in rows:
         told = comparison.objects(table)
         assert np.isnan([told.probability, told.low, told.high]).all()
@@ -54,7 +54,7 @@ def test_no_object_of_another_set_is_called_sure(calibrator):
 def test_objects_of_a_set_like_the_fit_keep_their_probability(calibrator):
     rows = judged(calibrator, lambda prob: prob)
     comparison, _ = calibrator.compare_set([estimate for estimate, _ in rows])
-    assert not comparison.alarm
+    assert not comparison.objects_withheld
     for _, table in rows:
         assert comparison.objects(table) is table
 
@@ -71,7 +71,7 @@ def test_objects_of_a_set_like_the_fit_keep_their_probability(calibrator):
 def test_when_the_alarm_rings(calibrator, auc, p_value, differs, alarm):
     comparison = SetComparison((60, 40), auc, p_value, differs, {}, 60.0, 0.9)
     _, table = calibrator.judge(discs(3)[0])
-    assert comparison.alarm == alarm
+    assert comparison.objects_withheld == alarm
     assert np.isnan(comparison.objects(table).probability).all() == alarm
     assert ('withheld' in str(comparison)) == alarm
 

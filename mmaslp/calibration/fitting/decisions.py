@@ -309,11 +309,11 @@ class ObjectCandidates:
         The first row is of all groups of the fold, each other one of all but one.
         ``rows`` are its objects.
         """
-        levels, level = np.unique(prob[rows], return_inverse=True)
+        distinct, place = np.unique(prob[rows], return_inverse=True)
         groups, group = np.unique(self.groups[rows], return_inverse=True)
-        by_group = np.zeros((2, len(groups), len(levels)))
+        by_group = np.zeros((2, len(groups), len(distinct)))
         is_false = (~self.real[rows]).astype(int)
-        np.add.at(by_group, (is_false, group, level), 1)
+        np.add.at(by_group, (is_false, group, place), 1)
         whole = by_group.sum(1, keepdims=True)
         return np.concatenate([whole, whole - by_group], 1)
 

@@ -15,6 +15,7 @@ from .packed import PackedImages
 from .pairs import Map, labelled_map
 
 GROUPS = 100
+MOST_KEY = 2**63 - 1  # of int64
 # Axes of one map of each kind, as the record of a fit holds them.
 _AXES = {IMAGES: 2, VOLUMES: 3}
 _NEED_KEYS = (
@@ -117,7 +118,7 @@ class CalibrationTables:
             number = int(self.images.sum())
             is_taken = number in self.keys
         else:
-            number = check_integer('key', key)
+            number = check_integer('key', key, at_most=MOST_KEY)
             is_taken = number in self._default_keys
         if is_taken:
             raise ValueError(_NEED_KEYS)

@@ -237,7 +237,7 @@ class ReviewHook(ScoresHook):
             write_review(self.out, ordered, self.overwrite)
             if comparison is not None:
                 level = logging.INFO
-                if comparison.alarm:
+                if comparison.objects_withheld:
                     level = logging.WARNING
                 print_log(str(comparison), 'current', level)
             print_log(f'review: {self.out}', 'current')
