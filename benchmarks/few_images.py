@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from mmaslp.calibration import CalibrationTables
+from mmaslp.calibration.curves import CENTRES, evaluate
 from mmaslp.calibration.fitting.fit import IDENTITY, choose
 from mmaslp.calibration.fitting.methods import (
     HALFWAY_IMAGES,
@@ -34,13 +35,12 @@ from mmaslp.calibration.fitting.methods import (
     Candidate,
     OutOfFold,
     candidates,
-    fit_maps,
+    fit_curves,
     gains,
     measure_groups,
     out_of_fold,
     simplest,
 )
-from mmaslp.calibration.maps import CENTRES, evaluate
 
 NUMBERS, DRAWS, MOST, MOST_TEST = (10, 20, 40), 10, 100, 200
 # Groups of networks, by regime and method.
@@ -179,7 +179,7 @@ def row_of(
     halfway: float,
 ) -> Row:
     """Metrics of one map on each part."""
-    maps = fit_maps(
+    maps = fit_curves(
         fitted.sum(0), len(fitted), kind.method, kind.by, 'confidence', halfway
     )
     row = {'unchanged': float(kind.method == 'identity')}

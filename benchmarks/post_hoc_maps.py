@@ -16,13 +16,13 @@ import torch
 from PIL import Image
 
 from mmaslp.calibration import CalibrationTables, Calibrator, fit_tables
+from mmaslp.calibration.curves import CENTRES, evaluate
 from mmaslp.calibration.fitting.methods import (
     METRICS,
     candidates,
-    fit_maps,
+    fit_curves,
     measure_groups,
 )
-from mmaslp.calibration.maps import CENTRES, evaluate
 from mmaslp.common.options import TARGETS
 
 
@@ -63,7 +63,7 @@ def show(path):
         chosen = fit_tables(val, target=target)
         counts, images = val.counts.sum(0).numpy(), int(val.images.sum())
         for kind in candidates():
-            maps = fit_maps(counts, images, *kind, target)
+            maps = fit_curves(counts, images, *kind, target)
             mark = '>' if kind == (chosen.method, chosen.by) else ' '
             print(f'{mark} {target:<12}{kind[0]:<12}{kind[1]}')
             for part, tables in parts.items():

@@ -1,4 +1,4 @@
-"""A fitted calibrator: its maps, the module that wraps a network, and its file."""
+"""A fitted calibrator: its curves, the module that wraps a network, and its file."""
 
 import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -39,9 +39,10 @@ from ..common.maps import (
     planes_of,
     refuse_calibrated,
 )
-from ..common.options import MAPS_BY, MASKS, TARGETS
+from ..common.options import CURVES_BY, MASKS, TARGETS
 from ..common.outputs import write_output
 from ..metrics.objects import MaskTable, MaskTruth
+from .curves import LIMIT, Curve, as_logits, look_up, segments
 from .decisions import Decisions
 from .estimates import (
     ImageEstimate,
@@ -50,7 +51,6 @@ from .estimates import (
     table_of_objects,
 )
 from .features import count_image, probabilities
-from .maps import LIMIT, Knots, as_logits, look_up, segments
 from .masks import MASK_KIND, cut_for_dice
 from .module import CalibratedModule, check_weights, marked
 from .sets import SetComparison, compare_set
@@ -63,7 +63,7 @@ MIRRORED = -0.9
 # Largest calibrated logit of a knot; the least temperature gives 16500.
 MAX_KNOT = 2e4
 # What the values of a file always hold, beside the arguments of a calibrator.
-_HEAD = dict(format='mmaslp calibrator', version=2, edges=list(BORDER_EDGES))
+_HEAD = dict(format='mmaslp calibrator', version=3, edges=list(BORDER_EDGES))
 
 
 # What a calibrator was fitted to, by the axes that its record holds.
@@ -109,28 +109,28 @@ class FitRecord:
         )
 
 
-def _checked_maps(
-    values: Any, key: str, target: str, numbers: Sequence[int]
-) -> list[Knots]:
-    """Maps as pairs of arrays; ValueError if one is none."""
-    maps = []
+def _checked_curves(
+    pairs: Any, key: str, target: str, numbers: Sequence[int]
+) -> list[Curve]:
+    """Curves as pairs of arrays; ValueError if one is none."""
+    curves = []
     try:
-        for knots, levels in values:
+        for knots, values in pairs:
             knots = check_array(key, knots, (-1,), low=-LIMIT - 1e-6, high=LIMIT + 1e-6)
-            levels = check_array(key, levels, knots.shape, low=-MAX_KNOT, high=MAX_KNOT)
-            ascend = len(knots) > 1 and (np.diff([knots, levels]) > 0).all()
+            values = check_array(key, values, knots.shape, low=-MAX_KNOT, high=MAX_KNOT)
+            ascend = len(knots) > 1 and (np.diff([knots, values]) > 0).all()
             # The size of a logit is never negative, and the logit itself is.
             if not ascend or (target == 'probability') != (knots[0] < 0):
                 raise ValueError(
                     f'{key} do not ascend, or are not those of the target {target!r}'
                 )
-            maps.append((knots, levels))
+            curves.append((knots, values))
     except TypeError as error:
         raise ValueError(f'{key} must be pairs of numbers ({error})') from error
 
-    if len(maps) not in numbers:
+    if len(curves) not in numbers:
         raise ValueError(f'it needs {numbers[-1]} {key}')
-    return maps
+    return curves
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,11 +142,11 @@ class Calibrator:
     Args:
         method (str): See :func:`fit_calibrator`, but not 'auto'; so ``by``, 'single' or
             'band', and ``target``.
-        maps (Sequence): Knots of each map, see :mod:`~mmaslp.calibration.maps`.
+        curves (Sequence): Knots of each curve, see :mod:`~mmaslp.calibration.curves`.
         record (dict): What the fit says of itself: candidates, remarks, numbers of
             images and pixels; plain values.
-        mask_maps (Sequence): Knots of a map by band of target 'probability', which
-            :meth:`masks` cuts. Defaults to none: ``maps``.
+        mask_curves (Sequence): Knots of a curve by band of target 'probability', which
+            :meth:`masks` cuts. Defaults to none: ``curves``.
         decisions (Decisions, optional): What :meth:`objects` and :meth:`image` know.
             Defaults to None: nothing.
 
@@ -160,13 +160,13 @@ class Calibrator:
     method: str
     by: str
     target: str
-    maps: Sequence[Knots] = field(repr=False)
+    curves: Sequence[Curve] = field(repr=False)
     record: dict[str, Any] = field(default_factory=dict, repr=False)
-    mask_maps: Sequence[Knots] = field(default=(), repr=False)
+    mask_curves: Sequence[Curve] = field(default=(), repr=False)
     decisions: Decisions | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        check_choice('by', self.by, MAPS_BY)
+        check_choice('by', self.by, CURVES_BY)
         check_choice('target', self.target, TARGETS)
         if not isinstance(self.method, str):
             raise ValueError('it needs the name of a method')
@@ -177,12 +177,12 @@ class Calibrator:
         number = 1
         if self.by == 'band':
             number = NUM_BANDS
-        maps = _checked_maps(self.maps, 'maps', self.target, [number])
-        mask_maps = _checked_maps(
-            self.mask_maps, 'mask_maps', 'probability', [0, NUM_BANDS]
+        curves = _checked_curves(self.curves, 'curves', self.target, [number])
+        mask_curves = _checked_curves(
+            self.mask_curves, 'mask_curves', 'probability', [0, NUM_BANDS]
         )
-        object.__setattr__(self, 'maps', maps)
-        object.__setattr__(self, 'mask_maps', mask_maps)
+        object.__setattr__(self, 'curves', curves)
+        object.__setattr__(self, 'mask_curves', mask_curves)
 
     @property
     def fit_record(self) -> FitRecord:
@@ -251,7 +251,7 @@ class Calibrator:
             checked(maps.values, logits)
             return _like(given, maps.mask)
 
-        # The map of 'probability' is one of label 1 by itself.
+        # The curve of 'probability' is one of label 1 by itself.
         source = self.mask_calibrator
         if choice == 'accuracy' and self.target == 'probability':
             source = self
@@ -415,10 +415,10 @@ class Calibrator:
         if self.decisions is not None and self.decisions.groups is None:
             # Versions that know no groups read what has none.
             del content['decisions']['groups']
-        for key in ('maps', 'mask_maps'):
+        for key in ('curves', 'mask_curves'):
             curves = []
-            for knots, levels in content[key]:
-                curves.append(dict(knots=knots.tolist(), levels=levels.tolist()))
+            for knots, values in content[key]:
+                curves.append(dict(knots=knots.tolist(), values=values.tolist()))
             content[key] = curves
         return _HEAD | content
 
@@ -439,9 +439,9 @@ class Calibrator:
                 if saved != value:
                     raise ValueError(f'its {key} is {saved!r}, not {value!r}')
 
-            for key in ('maps', 'mask_maps'):
+            for key in ('curves', 'mask_curves'):
                 curves = [check_object(key, curve) for curve in content[key]]
-                content[key] = [(curve['knots'], curve['levels']) for curve in curves]
+                content[key] = [(curve['knots'], curve['values']) for curve in curves]
             if content['decisions'] is not None:
                 content['decisions'] = Decisions.from_dict(content['decisions'])
             return cls(**content)
@@ -455,19 +455,19 @@ class Calibrator:
 
     @cached_property
     def table(self) -> Tensor:
-        """``(2, B, S)`` float64 segments of the maps."""
-        return torch.from_numpy(segments(self.maps, self.target))
+        """``(2, B, S)`` float64 segments of the curves."""
+        return torch.from_numpy(segments(self.curves, self.target))
 
     @cached_property
     def mask_calibrator(self) -> 'Calibrator':
         """Calibrator: Gives the probability of label 1, which masks are cut from."""
-        if not self.mask_maps:
+        if not self.mask_curves:
             return self
-        return Calibrator(*MASK_KIND, self.mask_maps)
+        return Calibrator(*MASK_KIND, self.mask_curves)
 
     def need_decisions(self) -> Decisions:
         """Return what is known of objects and images; ValueError if that is nothing."""
-        if self.decisions is None or not self.mask_maps:
+        if self.decisions is None or not self.mask_curves:
             raise ValueError(
                 'this calibrator was not fitted to objects and images (calibrators of '
                 'several channels never are): fit it again with `mmaslp fit` or '
@@ -515,7 +515,7 @@ class Calibrator:
 
     @cached_property
     def _code_probabilities(self) -> np.ndarray:
-        return probabilities(self.mask_maps)
+        return probabilities(self.mask_curves)
 
     def _text(self) -> str:
         return json.dumps(self.to_dict(), indent=1, allow_nan=False) + '\n'

@@ -3,7 +3,7 @@
 Every feature of an image or an object is a sum over counts of its pixels, by band and
 cell of p. So a calibrator can be fitted anew in each fold without reading an image
 twice. A code is a band of distance from the border of the mask p > 1/2, times
-``CELLS``, plus a cell of the logit, see :mod:`~mmaslp.calibration.maps`.
+``CELLS``, plus a cell of the logit, see :mod:`~mmaslp.calibration.curves`.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from ..common.arrays import ROUNDING
 from ..common.bands import NUM_BANDS, border_bands
 from ..common.maps import ProbMap
 from ..metrics.objects import find_objects
-from .maps import CELLS, CENTRES, SIDE, Knots, as_logits, cell_numbers, evaluate
+from .curves import CELLS, CENTRES, SIDE, Curve, as_logits, cell_numbers, evaluate
 from .masks import MASK_KIND
 
 CODES = NUM_BANDS * CELLS
@@ -298,9 +298,9 @@ def logit(values: np.ndarray, edge: float = 1e-6) -> np.ndarray:
     return special.logit(np.clip(values, edge, 1 - edge))
 
 
-def probabilities(maps: Sequence[Knots]) -> np.ndarray:
-    """``(CODES,)`` calibrated probability of each code, by maps of a target."""
-    return special.expit(evaluate(maps, CENTRES, MASK_KIND[-1])).ravel()
+def probabilities(curves: Sequence[Curve]) -> np.ndarray:
+    """``(CODES,)`` calibrated probability of each code, by curves of a target."""
+    return special.expit(evaluate(curves, CENTRES, MASK_KIND[-1])).ravel()
 
 
 def expected_dice(image: ImageCounts, prob: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from ..common.arguments import check_bool, check_choice
 from ..common.arrays import at_least_float32, checked, one_logit
 from ..common.bands import border_bands
 from ..common.maps import CHANNELS, IMAGES, UNKNOWN, VOLUMES
-from .maps import look_up
+from .curves import look_up
 
 
 def fingerprint_of(network: nn.Module) -> str | None:

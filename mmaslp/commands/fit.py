@@ -45,7 +45,8 @@ def add_arguments(parser: CommandParser) -> None:
         '--by',
         choices=BY,
         default='auto',
-        help='one map for all pixels, or one for each band of distance from the border',
+        help='one curve for all pixels, or one for each band of distance from the '
+        'border',
     )
 
     add(

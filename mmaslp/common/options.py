@@ -8,9 +8,9 @@ once.
 PROTOCOLS = ('raw', 'released')
 # What a calibrator leaves as it is: each mask, or what a probability is of.
 TARGETS = ('confidence', 'probability')
-# What a map of a calibrator is for: all pixels, or a band of distance from the border.
-MAPS_BY = ('single', 'band')
-BY = ('auto', *MAPS_BY)
+# What a curve of a calibrator is for: all pixels, or a band of distance.
+CURVES_BY = ('single', 'band')
+BY = ('auto', *CURVES_BY)
 # The network's decision; p > 1/2; the largest expected Dice of each image.
 MASKS = ('keep', 'accuracy', 'dice')
 # Resamples of images that an interval is taken from.

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from mmaslp.calibration import Calibrator, fit_calibrator
-from mmaslp.calibration.maps import LIMIT
+from mmaslp.calibration.curves import LIMIT
 from mmaslp.common.bands import border_bands
 from tests.test_calibration.samples import maps
 
@@ -210,13 +210,16 @@ def test_save_and_load(tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(version=1), 'version'),
+        (dict(version=2), 'version'),
         (dict(target='both'), 'target'),
-        (dict(maps=[]), 'maps'),
-        (dict(maps=[dict(knots=[0, 1], levels=[0, float('nan')])]), 'NaN is no number'),
-        (dict(maps=[dict(knots=[1, 0], levels=[0, 1])]), 'ascend'),
-        (dict(maps=[dict(knots=[0, 1e9], levels=[0, 1])]), 'maps must be'),
-        (dict(maps='x'), 'not a calibrator'),
+        (dict(curves=[]), 'curves'),
+        (
+            dict(curves=[dict(knots=[0, 1], values=[0, float('nan')])]),
+            'NaN is no number',
+        ),
+        (dict(curves=[dict(knots=[1, 0], values=[0, 1])]), 'ascend'),
+        (dict(curves=[dict(knots=[0, 1e9], values=[0, 1])]), 'curves must be'),
+        (dict(curves='x'), 'not a calibrator'),
         (dict(record=dict(images='many')), 'images must be an integer'),
     ],
 )

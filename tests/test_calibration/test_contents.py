@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from mmaslp.calibration import CalibrationTables
+from mmaslp.calibration.curves import CELLS, SIDE, cell_numbers
 from mmaslp.calibration.features import CODES
-from mmaslp.calibration.maps import CELLS, SIDE, cell_numbers
 from mmaslp.common.bands import NUM_BANDS, border_bands
 from mmaslp.metrics import objects
 from mmaslp.metrics.objects import find_objects

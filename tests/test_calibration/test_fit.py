@@ -16,18 +16,18 @@ from mmaslp.calibration import (
     fit_calibrator,
     fit_tables,
 )
+from mmaslp.calibration.curves import CENTRES, LIMIT, SIDE
 from mmaslp.calibration.fitting.fit import choose
 from mmaslp.calibration.fitting.methods import (
     METRICS,
     OutOfFold,
-    fit_maps,
+    fit_curves,
     gains,
     isotonic,
     measure_groups,
     platt,
     temperature,
 )
-from mmaslp.calibration.maps import CENTRES, LIMIT, SIDE
 from tests.test_calibration.object_scenes import discs
 from tests.test_calibration.samples import maps
 
@@ -57,8 +57,8 @@ def test_isotonic_interpolates_between_blocks():
 def test_an_empty_band_takes_the_single_map():
     counts = np.zeros((5, len(CENTRES), 2))
     counts[0] = np.stack([0.7 + 0 * CENTRES, 1 + 0 * CENTRES], 1)
-    (single,) = fit_maps(counts, 10, 'temperature', 'single', 'confidence')
-    bands = fit_maps(counts, 10, 'temperature', 'band', 'confidence')
+    (single,) = fit_curves(counts, 10, 'temperature', 'single', 'confidence')
+    bands = fit_curves(counts, 10, 'temperature', 'band', 'confidence')
     for _, level in bands:
         assert level == pytest.approx(single[1], rel=1e-4)
 
@@ -389,5 +389,5 @@ def test_a_temperature_of_few_cases_with_few_wrong_pixels():
         probs.append(1 / (1 + np.exp(-1.5 * logit)))  # 1.5 times too sure
         labels.append(rng.random(logit.shape) < 1 / (1 + np.exp(-logit)))
     found = fit_calibrator(probs, labels, method='temperature', by='single')
-    (knots, levels), *_ = found.maps
+    (knots, levels), *_ = found.curves
     assert np.diff(knots)[0] / np.diff(levels)[0] == pytest.approx(1.5, abs=0.2)

@@ -39,8 +39,8 @@ def damaged(content, path, value):
 @pytest.mark.parametrize(
     ('path', 'value'),
     [
-        ('maps.0.levels', [False, True]),
-        ('maps.0.knots', ['0', '10']),
+        ('curves.0.values', [False, True]),
+        ('curves.0.knots', ['0', '10']),
         ('record.axes', [3]),
         ('record.axes', True),
         ('decisions.area_errors.0', 1e9),
@@ -69,7 +69,7 @@ def test_a_calibrator_that_cannot_be(path, value):
         Calibrator.from_dict(damaged(plain, path, value))
 
 
-@pytest.mark.parametrize('path', ['decisions.objects', 'decisions', 'maps.0'])
+@pytest.mark.parametrize('path', ['decisions.objects', 'decisions', 'curves.0'])
 def test_a_list_in_the_place_of_an_object_is_said(path):
     plain = damaged(json.loads(json.dumps(JUDGING.to_dict())), path, [1])
     with pytest.raises(ValueError, match=r'not a calibrator: .*must be an object'):
@@ -113,12 +113,12 @@ def test_arguments_that_answered_something_else(call, given):
         call(given)
 
 
-MASK_MAPS = [dict(knots=[-1, 1], levels=[-1, 1])] * NUM_BANDS
+MASK_CURVES = [dict(knots=[-1, 1], values=[-1, 1])] * NUM_BANDS
 
 
 def test_scores_of_a_mask_of_0_and_255(recwarn):
     plain = JUDGING.to_dict()
-    judging = Calibrator.from_dict(plain | dict(mask_maps=MASK_MAPS))
+    judging = Calibrator.from_dict(plain | dict(mask_curves=MASK_CURVES))
     judging.scores(PROB[0], LABEL[0])
     assert not recwarn.list
     with pytest.warns(UserWarning, match='divide a mask of 0 and 255'):
@@ -193,7 +193,7 @@ HALVING = Calibrator('temperature', 'single', 'confidence', [([0, 10], [0, 5])])
 def test_equal_calibrators_are_equal():
     again = Calibrator.from_dict(HALVING.to_dict())
     assert again == HALVING
-    assert again != Calibrator('identity', 'single', 'confidence', HALVING.maps)
+    assert again != Calibrator('identity', 'single', 'confidence', HALVING.curves)
     assert HALVING != 3
 
 

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from mmaslp.calibration import CalibrationTables
-from mmaslp.calibration.fitting.tables import GROUPS
-from mmaslp.calibration.maps import (
+from mmaslp.calibration.curves import (
     CELLS,
     CENTRES,
     LIMIT,
@@ -14,6 +13,7 @@ from mmaslp.calibration.maps import (
     as_logits,
     cell_numbers,
 )
+from mmaslp.calibration.fitting.tables import GROUPS
 from mmaslp.common.bands import border_bands
 from tests.test_calibration.samples import maps
 

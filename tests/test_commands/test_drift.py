@@ -42,7 +42,7 @@ def test_maps_like_those_of_the_fit_do_not_drift(folders, capsys):
 def test_a_calibrator_that_knows_no_images_is_named(folders, tmp_path, capsys):
     file, maps, _ = folders
     content = json.loads(file.read_text())
-    content['mask_maps'] = []
+    content['mask_curves'] = []
     (tmp_path / 'x.json').write_text(json.dumps(content))
     words = [str(maps), '--calibrator', str(tmp_path / 'x.json')]
     for command in (['drift', *words], ['review', *words, '--out', 'r.csv']):

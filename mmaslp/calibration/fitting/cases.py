@@ -13,6 +13,7 @@ from ...common.bands import NUM_BANDS
 from ...common.maps import mask_of
 from ...common.options import MASKS
 from ...metrics.objects import is_real
+from ..curves import CELLS
 from ..features import (
     IMAGE_FEATURES,
     OBJECT_FEATURES,
@@ -29,10 +30,9 @@ from ..features import (
     true_accuracy,
     true_dice,
 )
-from ..maps import CELLS
 from ..masks import MASK_KIND, dice_threshold
 from ..regressions import FOLDS
-from .methods import fit_maps
+from .methods import fit_curves
 from .packed import PackedImages
 
 # What an area may be expected by.
@@ -124,7 +124,7 @@ def _probabilities_without(labels: np.ndarray, cases: np.ndarray) -> list[np.nda
         prob = UNCALIBRATED
         if others[..., 1].any():
             cases_of_others = int(cases.sum() - cases[fold])
-            prob = probabilities(fit_maps(others, cases_of_others, *MASK_KIND))
+            prob = probabilities(fit_curves(others, cases_of_others, *MASK_KIND))
         probs.append(prob)
     return probs
 

@@ -13,18 +13,18 @@ from ...common.arguments import check_choice, reading
 from ...common.inputs import naming
 from ...common.options import BY, LEAST_CASES, TARGETS
 from ..calibrator import Calibrator
-from ..maps import SIDE
+from ..curves import SIDE
 from ..masks import MASK_KIND
 from ..module import warn_of_training
 from .decisions import fit_decisions
 from .methods import (
+    FITS,
     HALFWAY_IMAGES,
-    MAPS,
     METRICS,
     Candidate,
     OutOfFold,
     candidates,
-    fit_maps,
+    fit_curves,
     gains,
     out_of_fold,
     share_of_correction,
@@ -34,7 +34,7 @@ from .pairs import Map, pairs_of
 from .summary import PixelFacts, cases_in_words, summarize
 from .tables import CalibrationTables
 
-METHODS = ('auto', *MAPS)
+METHODS = ('auto', *FITS)
 
 
 def fit_calibrator(
@@ -68,10 +68,10 @@ def fit_calibrator(
         label (Tensor | np.ndarray | Iterable, optional): Labels of {0, 1,
             ignore_index}, in the same form. Defaults to None: ``prob`` gives pairs of
             an image and its labels, or of a batch and its labels.
-        by (str): 'band': a map for each band of distance from the border of the
+        by (str): 'band': a curve for each band of distance from the border of the
             predicted mask; 'single': one for all. Defaults to 'auto'.
         method (str): 'identity', 'temperature', 'platt' or 'isotonic'. Defaults to
-            'auto', which also shrinks the map towards no change if images, volumes or
+            'auto', which also shrinks the curve towards no change if images, volumes or
             groups are few: by half with 17, by 3 % with a hundred. As a prior, each
             method sees .003 images' (or groups') worth of wrong pixels at the most
             confident logits, so a temperature is higher if images are few.
@@ -144,8 +144,9 @@ def fit_tables(
     chosen, reason = choose(measured, method, groups.in_words(), groups.num_cases)
 
     whole = groups.counts.sum(0)
-    maps = fit_maps(whole, groups.num_cases, chosen.method, chosen.by, target, halfway)
-    mask_maps = fit_maps(whole, groups.num_cases, *MASK_KIND)
+    cases = groups.num_cases
+    curves = fit_curves(whole, cases, chosen.method, chosen.by, target, halfway)
+    mask_curves = fit_curves(whole, cases, *MASK_KIND)
     decisions = None
     if tables.contents:
         decisions = fit_decisions(
@@ -172,9 +173,9 @@ def fit_tables(
         method=chosen.method,
         by=chosen.by,
         target=target,
-        maps=maps,
+        curves=curves,
         record=record,
-        mask_maps=mask_maps,
+        mask_curves=mask_curves,
         decisions=decisions,
     )
 
@@ -257,7 +258,7 @@ def _compared(method: str, by: str) -> list[Candidate]:
 
 
 def _halfway(method: str) -> float:
-    """How far a map of few images is drawn towards none; not one that is asked for."""
+    """How far a curve of few images is drawn towards none, if `auto` chose it."""
     if method == 'auto':
         return HALFWAY_IMAGES
     return 0.0
@@ -304,14 +305,15 @@ def choose(
             better[candidate] = metrics
     if better:
         return simplest(better), (
-            'This is the simplest map that is as good as the best. It improves the NLL '
-            'or the Brier score by more than a standard error, and worsens nothing. '
-            'It corrects the more cautiously the fewer images or groups there are: '
+            'This is the simplest curve that is as good as the best. It improves the '
+            'NLL or the Brier score by more than a standard error, and worsens '
+            'nothing. It corrects the more cautiously the fewer images or groups there '
+            'are: '
             f'with {cases} by {share_of_correction(cases):.0%} of what they suggest.'
         )
 
     return IDENTITY, (
-        f'{size} do not show that any map improves something and worsens nothing, so '
+        f'{size} do not show that any curve improves something and worsens nothing, so '
         'probabilities stay as they are. Fit to more images, or name a method to get '
         'it without proof.'
     )

@@ -1,6 +1,6 @@
-"""The methods that fit a map of the logit, and the rule that picks one out of fold.
+"""The methods that fit a curve of the logit, and the rule that picks one out of fold.
 
-A method is one function: it fits a map to counts of labels.
+A method is one function: it fits a curve to counts of labels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from scipy import optimize, special
 
 from ...common.bands import NUM_BANDS
-from ..maps import CENTRES, LIMIT, SIDE, Knots, evaluate
+from ..curves import CENTRES, LIMIT, SIDE, Curve, evaluate
 from ..regressions import FOLDS
 
 # Mean images of all bands, added to the pixels of each band. Of .2 to 4, 2 had the best
@@ -22,7 +22,7 @@ PRIOR_IMAGES = 2.0
 # validation images of eight networks as .01 (8 of 480; .001 in 11). Where few pixels
 # are wrong, as in volumes, .01 outweighed them: a T of 1.63 where 1.27 is best.
 DOUBT_IMAGES = 0.003
-# 'auto' draws the map of n images towards none: pixels that agree with the network
+# 'auto' draws the curve of n images towards none: pixels that agree with the network
 # count (17 / n)^2 times as much as theirs, so 17 images go half-way. Of 12 to 18, on
 # validation images of 23 networks, 17 was the least by which at most 2 % of 690 draws
 # of 10, 20 and 40 images made the NLL worse by 1 % and more: 1.7 %, and 1.7 % on test
@@ -38,15 +38,15 @@ def share_of_correction(images: int) -> float:
     return 1 / (1 + (HALFWAY_IMAGES / images) ** POWER)
 
 
-def fit_maps(
+def fit_curves(
     counts: np.ndarray,
     images: int,
     method: str,
     by: str,
     target: str,
     halfway: float = 0.0,
-) -> list[Knots]:
-    """Fit one map, or one of each band, to ``(B, CELLS, 2)`` counts of labels.
+) -> list[Curve]:
+    """Fit one curve, or one for each band, to ``(B, CELLS, 2)`` counts of labels.
 
     ``halfway`` draws it towards none, see :data:`HALFWAY_IMAGES`: it adds the same
     pixels once more, with labels as probable as the network says.
@@ -62,24 +62,24 @@ def fit_maps(
 
     whole = counts.sum(0)
     if by == 'band':
-        counts_of_maps = counts + PRIOR_IMAGES / images * whole
+        counts_of_curves = counts + PRIOR_IMAGES / images * whole
     else:
-        counts_of_maps = whole[None].copy()
+        counts_of_curves = whole[None].copy()
 
     pseudo_count = DOUBT_IMAGES / images * whole.sum()
-    counts_of_maps[:, -1, 0] += pseudo_count
+    counts_of_curves[:, -1, 0] += pseudo_count
     if target == 'probability':
-        counts_of_maps[:, 0, 1] += pseudo_count
-    fit = MAPS[method]
-    return [fit(logit, counts_of_map) for counts_of_map in counts_of_maps]
+        counts_of_curves[:, 0, 1] += pseudo_count
+    fit = FITS[method]
+    return [fit(logit, counts_of_curve) for counts_of_curve in counts_of_curves]
 
 
-def identity(logit: np.ndarray, counts: np.ndarray) -> Knots:
+def identity(logit: np.ndarray, counts: np.ndarray) -> Curve:
     """Leave every logit as it is."""
     return _line(logit, 1.0, 0.0)
 
 
-def temperature(logit: np.ndarray, counts: np.ndarray) -> Knots:
+def temperature(logit: np.ndarray, counts: np.ndarray) -> Curve:
     r"""Divide by the T of the lowest NLL of these counts: :math:`z / T`.
 
     They hold a doubt beside the images, see :data:`DOUBT_IMAGES`.
@@ -87,16 +87,16 @@ def temperature(logit: np.ndarray, counts: np.ndarray) -> Knots:
     return _line(logit, _lowest_nll(logit[:, None], counts)[0], 0.0)
 
 
-def platt(logit: np.ndarray, counts: np.ndarray) -> Knots:
+def platt(logit: np.ndarray, counts: np.ndarray) -> Curve:
     """Scale and shift, :math:`a z + c`, at the lowest NLL of these counts."""
     ones = np.ones_like(logit)
     slope, shift = _lowest_nll(np.stack([logit, ones], 1), counts)
-    if slope < SLOPES[0]:  # the map is flat, and needs the shift of a flat one
+    if slope < SLOPES[0]:  # the curve is flat, and needs the shift of a flat one
         (shift,) = _lowest_nll(ones[:, None], counts)
     return _line(logit, slope, shift)
 
 
-def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
+def isotonic(logit: np.ndarray, counts: np.ndarray) -> Curve:
     """Isotonic regression, linear between the centres of its blocks."""
     filled = np.flatnonzero(counts.sum(1))
     total = counts[filled].sum(1)
@@ -109,22 +109,22 @@ def isotonic(logit: np.ndarray, counts: np.ndarray) -> Knots:
     knots = np.concatenate([[min(logit[0], 0.0)], centres, [LIMIT]])
     level = np.concatenate([level[:1], level, level[-1:]])
     # Knots that are nearer to the one before are the same but for rounding. Where the
-    # map is flat it gets a slope, so that the order of pixels stays.
+    # curve is flat it gets a slope, so that the order of pixels stays.
     apart = np.diff(knots, prepend=-np.inf) > 1e-9
     return knots[apart], (level + 1e-3 * knots)[apart]
 
 
 # How many numbers a method chooses: the fewer, the simpler.
 PARAMETERS = {identity: 0, temperature: 1, platt: 2, isotonic: 6}
-# What :func:`fit_maps` fits, and ``fit_calibrator`` compares.
-MAPS = {method.__name__: method for method in PARAMETERS}
+# What :func:`fit_curves` fits, and ``fit_calibrator`` compares.
+FITS = {method.__name__: method for method in PARAMETERS}
 
 
-# A map that falls, or does not rise, would change the order of pixels.
+# A curve that falls, or does not rise, would change the order of pixels.
 SLOPES = 2.0**-10, 2.0**10
 
 
-def _line(logit: np.ndarray, slope: float, shift: float) -> Knots:
+def _line(logit: np.ndarray, slope: float, shift: float) -> Curve:
     ends = np.array([min(logit[0], 0.0), LIMIT])
     return ends, np.clip(slope, *SLOPES) * ends + shift
 
@@ -194,7 +194,7 @@ class OutOfFold:
 
 
 class Candidate(NamedTuple):
-    """A method, and whether there is a 'single' map or one by 'band'."""
+    """A method, and whether there is a 'single' curve or one by 'band'."""
 
     method: str
     by: str
@@ -312,8 +312,8 @@ def out_of_fold(
     for number in np.unique(fold):
         rest = fold != number
         fitted = counts[rest].sum(0)
-        maps = fit_maps(fitted, images[rest].sum(), method, by, target, halfway)
-        logit = evaluate(maps, CENTRES, target)
+        curves = fit_curves(fitted, images[rest].sum(), method, by, target, halfway)
+        logit = evaluate(curves, CENTRES, target)
         sums.append(PixelSums.of(counts[~rest], logit))
 
     by_fold = np.argsort(fold, kind='stable')

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ...common.options import FEW_CASES
+from ..curves import SIDE
 from ..decisions import LEAST_EMPTY, Decisions
 from ..features import IMAGE_FEATURES, OBJECT_FEATURES
-from ..maps import SIDE
 
 _TITLES = dict(ece='ECE', ece_band='ECE by band', brier='Brier score', nll='NLL')
 _MASKS = dict(
@@ -21,7 +21,7 @@ _MASKS = dict(
 
 @dataclass(frozen=True)
 class PixelFacts:
-    """What may make the fit of a map doubtful.
+    """What may make a fit doubtful.
 
     Attributes:
         target (str): That of the calibrator.
@@ -89,12 +89,12 @@ def summarize(
         f'{method} {where}; masks {masks}.',
         reason,
         *remarks,
-        'Measured on images that the map was not fitted to: '
+        'Measured on images that the curve was not fitted to: '
         f'{cases_in_words(record["images"], record["groups"], record["axes"])}, '
         f'{record["pixels"]:,} pixels.',
         'Lower is better; in brackets the 95 % interval of the change from '
         'identity; > is the choice.',
-        'single: one map for all pixels; band: one for each band of distance from '
+        'single: one curve for all pixels; band: one for each band of distance from '
         'the border.',
         ' ' * 22 + ''.join(f'{title:<26}' for title in _TITLES.values()).rstrip(),
         *(_line(row) for row in record['candidates']),

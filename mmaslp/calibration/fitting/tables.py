@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from ...common.arguments import check_integer
 from ...common.bands import NUM_BANDS
 from ...common.maps import CHANNELS, IMAGES, VOLUMES, LabelledMap, ProbMap
+from ..curves import CELLS
 from ..features import count_image
-from ..maps import CELLS
 from ..module import fingerprint_of
 from .packed import PackedImages
 from .pairs import Map, labelled_map
@@ -32,7 +32,7 @@ class CalibrationTables:
     images, while folds and intervals are made of groups. Up to 100 cases are groups of
     their own. Bands are those of the mask p > 1/2
     (:func:`~mmaslp.common.bands.border_bands`), cells those of
-    :mod:`~mmaslp.calibration.maps`. All counts are integers, so :meth:`merge` is
+    :mod:`~mmaslp.calibration.curves`. All counts are integers, so :meth:`merge` is
     exact in any order.
 
     Args:

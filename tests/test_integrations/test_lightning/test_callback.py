@@ -189,7 +189,7 @@ def test_two_processes_have_the_levels_and_the_calibrator_of_one(tmp_path):
     for other, same in others:
         assert torch.equal(same, levels)
         assert other['record']['images'] == one['record']['images'] == 12
-        assert other['maps'] == one['maps']
+        assert other['curves'] == one['curves']
 
 
 def test_every_checkpoint_holds_the_calibrator_of_its_weights(tmp_path):
@@ -205,10 +205,10 @@ def test_every_checkpoint_holds_the_calibrator_of_its_weights(tmp_path):
     wanted = fit_calibrator(logits, val.masks, method='temperature', logits=True)
     saved = [each['calibrator'] for each in saved]
     assert saved[-1]['record']['images'] == 12
-    assert saved[0]['maps'] != saved[-1]['maps']
+    assert saved[0]['curves'] != saved[-1]['curves']
     for found in (callback.calibrator, Calibrator.from_dict(saved[-1])):
         assert (found.method, found.by) == (wanted.method, wanted.by)
-        np.testing.assert_allclose(found.maps, wanted.maps, rtol=1e-3)
+        np.testing.assert_allclose(found.curves, wanted.curves, rtol=1e-3)
     assert model.calibration.listener is None
 
     again = ASLPCallback(BandLevels(), calibrator=True)

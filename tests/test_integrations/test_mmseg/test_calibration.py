@@ -33,7 +33,7 @@ from tests.toy import Toy, add_views, write_images
 
 
 def text(calibrator):
-    return [calibrator.method, calibrator.summary(), str(calibrator.maps)]
+    return [calibrator.method, calibrator.summary(), str(calibrator.curves)]
 
 
 @pytest.fixture(scope='module')
@@ -272,8 +272,9 @@ def test_the_calibrator_is_of_the_averaged_weights(toy, tmp_path):
     args = [str(tmp_path / name) for name in ('c.py', 'run/epoch_3.pth')]
     file = tmp_path / 'again.json'
     assert run_command('fit', [*args, '--out', str(file)]) == 0
-    assert Calibrator.load(file).maps[0][1].tolist() == calibrator.maps[0][1].tolist()
-    assert Calibrator.load(file).record['network'] == calibrator.record['network']
+    again = Calibrator.load(file)
+    assert again.curves[0][1].tolist() == calibrator.curves[0][1].tolist()
+    assert again.record['network'] == calibrator.record['network']
 
 
 def maps_in(folder):

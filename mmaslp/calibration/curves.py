@@ -1,4 +1,4 @@
-r"""The monotone maps of a logit that calibrators apply, on one grid of cells.
+r"""The monotone curves of a logit that calibrators apply, on one grid of cells.
 
 Cells have one width in :math:`v = z / (1 + |z| / 4)`: .025 of a logit at p = 1/2, .13
 at |z| = 5 and .6 at the ends, :math:`p = 10^{-7}` and :math:`1 - 10^{-7}`. Logits
@@ -44,37 +44,37 @@ CENTRES = np.concatenate([-_HIGH[::-1], _HIGH])
 
 
 # Logits and calibrated logits, ``(K,)`` each, ascending.
-Knots = tuple[np.ndarray, np.ndarray]
+Curve = tuple[np.ndarray, np.ndarray]
 
 # Segments end at the centres of the cells and between the cells.
 _HALVES = 2 * SIDE
 
 
-def evaluate(maps: Sequence[Knots], logit: np.ndarray, target: str) -> np.ndarray:
-    """``(B, K)`` calibrated logits of ``(K,)`` by B maps; 0 counts as positive."""
+def evaluate(curves: Sequence[Curve], logit: np.ndarray, target: str) -> np.ndarray:
+    """``(B, K)`` calibrated logits of ``(K,)`` by B curves; 0 counts as positive."""
     if target == 'probability':
-        return _levels_at(maps, logit)
+        return _values_at(curves, logit)
     size = np.abs(logit)
-    level = _levels_at(maps, size)
+    value = _values_at(curves, size)
     # A decision is kept by a size that float32 tells from 0.
-    return np.where(logit < 0, -1, 1) * np.maximum(level, 1e-4 * (1 + size))
+    return np.where(logit < 0, -1, 1) * np.maximum(value, 1e-4 * (1 + size))
 
 
-def _levels_at(maps: Sequence[Knots], values: np.ndarray) -> np.ndarray:
-    """``(B, K)`` levels of B maps, linear between their knots."""
-    return np.stack([np.interp(values, knots, levels) for knots, levels in maps])
+def _values_at(curves: Sequence[Curve], logit: np.ndarray) -> np.ndarray:
+    """``(B, K)`` values of B curves, linear between their knots."""
+    return np.stack([np.interp(logit, knots, values) for knots, values in curves])
 
 
-def segments(maps: Sequence[Knots], target: str) -> np.ndarray:
-    """``(2, B, S)`` shift and slope of every segment of B maps."""
+def segments(curves: Sequence[Curve], target: str) -> np.ndarray:
+    """``(2, B, S)`` shift and slope of every segment of B curves."""
     high = breaks(_HALVES)
     # Both sides have a value at 0.
     low = -np.maximum(high[::-1], np.finfo(float).tiny)
     parts = []
     for ends in (low, high):
-        level = evaluate(maps, ends, target)
-        slope = np.diff(level) / np.diff(ends)
-        parts.append(np.stack([level[:, :-1] - slope * ends[:-1], slope]))
+        value = evaluate(curves, ends, target)
+        slope = np.diff(value) / np.diff(ends)
+        parts.append(np.stack([value[:, :-1] - slope * ends[:-1], slope]))
     # A logit at an end may fall into the cell beyond it.
     return np.concatenate([parts[0][..., :1], *parts, parts[1][..., -1:]], 2)
 
