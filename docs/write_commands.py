@@ -70,7 +70,8 @@ def lines_of(add: Callable[[CommandParser], None]) -> list[str]:
     """A line for each argument that a function adds to a parser."""
     parser = CommandParser(add_help=False)
     add(parser)
-    return [line_of(action) for action in parser._actions]
+    shown = [a for a in parser._actions if a.help != argparse.SUPPRESS]
+    return [line_of(action) for action in shown]
 
 
 def line_of(action: argparse.Action) -> str:

@@ -1053,14 +1053,14 @@ def test_levels_by_image_and_band_are_the_default():
     defaults = {}
     for path in (ROOT / 'mmaslp' / 'integrations').rglob('*.py'):
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-            if isinstance(node, ast.FunctionDef) and node.name == 'check_settings':
-                defaults[node.name] = default_of(node, 'levels')
+            if isinstance(node, ast.Assign) and 'DEFAULT_LEVELS' in ast.dump(node):
+                defaults['DEFAULT_LEVELS'] = ast.literal_eval(node.value)
             if not isinstance(node, ast.ClassDef):
                 continue
             for method in node.body:
                 if getattr(method, 'name', '') == '__init__':
                     defaults[node.name] = default_of(method, 'levels')
-    names = ('ASLPHook', 'ASLPCallback', 'SelfCalibration', 'check_settings')
+    names = ('ASLPHook', 'ASLPCallback', 'SelfCalibration', 'DEFAULT_LEVELS')
     assert {defaults[name] for name in names} == {'image_band'}
 
 

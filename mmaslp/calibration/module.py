@@ -75,6 +75,23 @@ def versions_of(network: nn.Module) -> list[tuple[int, int]]:
 _RANDOM = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
+def is_calibrated(network: nn.Module) -> bool:
+    """Whether a network, or a part of it, returns calibrated logits."""
+    for layer in network.modules():
+        if isinstance(layer, CalibratedModule) or hasattr(layer, '_mmaslp_calibrated'):
+            return True
+    return False
+
+
+def refuse_calibrated_network(network: nn.Module) -> None:
+    """Refuse a network whose logits no calibrator is fitted to."""
+    if is_calibrated(network):
+        raise ValueError(
+            'the network is calibrated already: load it anew, and fit to what it '
+            'returns then'
+        )
+
+
 def warn_of_training(network: nn.Module) -> None:
     """Warn of a network whose logits are those of a training."""
     if any(
@@ -125,10 +142,7 @@ class CalibratedModule(nn.Module):
         network: str | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(module, nn.Module) or any(
-            isinstance(layer, CalibratedModule) or hasattr(layer, '_mmaslp_calibrated')
-            for layer in module.modules()
-        ):
+        if not isinstance(module, nn.Module) or is_calibrated(module):
             raise ValueError(
                 'wrap needs a module that is not wrapped and contains no wrapped one, '
                 f'got {module!r:.100}'

@@ -246,8 +246,11 @@ def add_resamples(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_map_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of commands that read maps from disk, and write files."""
+def add_map_options(parser: argparse.ArgumentParser, logits: bool = True) -> None:
+    """Add the options of commands that read maps from disk, and write files.
+
+    Without ``logits`` the help leaves them out, and the command refuses them.
+    """
     add_overwrite(parser)
     add = parser.add_argument_group('maps on disk').add_argument
     add(
@@ -258,11 +261,10 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
         '1 of floats',
     )
 
-    add(
-        '--logits',
-        action='store_true',
-        help='the files contain logits (not in eval-maps)',
-    )
+    of_logits = argparse.SUPPRESS
+    if logits:
+        of_logits = 'the files contain logits'
+    add('--logits', action='store_true', help=of_logits)
     add('--key', help='name of the array in .npz files')
     add('--channel', help='name or number of the foreground in nnU-Net maps of several')
     add(

@@ -1,10 +1,10 @@
 """Say whether mmaslp will work here: MMSegmentation, versions, known faults.
 
 With a config also what does not work or is measured wrongly, and one patch to paste at
-its end. A config without ASLP gets levels by image and band, or those of --levels.
+its end. A config without ASLPHook and SCBCELoss gets levels by image and band.
 
 Example:
-    mmaslp doctor CONFIG --data FOLDER --patch aslp.py
+    mmaslp doctor CONFIG --data FOLDER --patch levels.py
 """
 
 import argparse
@@ -31,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--levels',
         choices=('image_band', 'band', 'image', 'none'),
-        default='image_band',
-        help='what the patch adds to a config without ASLP: levels by image and band, '
-        "by band, by image as in the paper (rule='MC'), or binary cross entropy alone",
+        help='what the patch adds to a config without ASLPHook: levels by image and '
+        "band, by band, by image as in the paper (rule='MC'), or none, for binary "
+        'cross entropy alone; by default image_band if it has no SCBCELoss either',
     )
     parser.add_argument(
         '--patch',
@@ -123,12 +123,12 @@ def _counts(findings: Sequence[Finding]) -> str:
 
 
 def examine(
-    config: str | None, data: str | None = None, levels: str = 'image_band'
+    config: str | None, data: str | None = None, levels: str | None = None
 ) -> Diagnosis:
     """Check the environment, and a config, by building what it says.
 
     ``data`` is a folder of images and masks in place of those of the config, ``levels``
-    what the patch adds to a config without ASLP.
+    what the patch adds to a config without ASLPHook, if that is asked for.
     """
     has_ops = find_spec('mmcv') is not None and find_spec('mmcv._ext') is not None
     diagnosis = Diagnosis(check_environment(installed_versions(), has_ops))

@@ -52,7 +52,7 @@ def add_arguments(parser: CommandParser) -> None:
         help="'released' first stretches every map to [0, 1] and rounds it to 8 bits, "
         'as the code of the paper does',
     )
-    add_map_options(parser)
+    add_map_options(parser, logits=False)
     add('--bins', type=int, default=10, help='default 10')
     add_resamples(parser)
     add_groups(parser)

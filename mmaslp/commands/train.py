@@ -1,7 +1,7 @@
 """Train a network of MMSegmentation, with checks before anything is built.
 
 Example:
-    mmaslp train mmaslp::demo/aslp_mc.py --work-dir work_dirs/aslp_mc
+    mmaslp train mmaslp::demo/aslp_image_band.py --work-dir work_dirs/demo
 """
 
 import argparse

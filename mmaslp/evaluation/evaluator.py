@@ -202,6 +202,13 @@ class Evaluator:
         self.calibrated = MeasuredImages(CalibrationHistogram(num_classes))
         self._kinds: set[str] = set()  # images or volumes
 
+    @classmethod
+    def of_measured(cls, images: MeasuredImages, **options: Any) -> 'Evaluator':
+        """Take images that are measured already, with the options of a new one."""
+        evaluator = cls(**options)
+        evaluator.raw = images
+        return evaluator
+
     def add(
         self,
         name: str,

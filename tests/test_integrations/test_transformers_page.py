@@ -124,3 +124,5 @@ def test_a_calibrated_model_is_not_calibrated_twice():
     calibrated(model, calibrator)
     with pytest.raises(ValueError, match='not wrapped and contains no wrapped'):
         calibrator.wrap(nn.Sequential(model))
+    with pytest.raises(ValueError, match='the network is calibrated already'):
+        fit_calibrator(torch.rand(12, 8, 8), torch.ones(12, 8, 8), network=model)

@@ -15,7 +15,7 @@ from ...common.options import BY, LEAST_CASES, TARGETS
 from ..calibrator import Calibrator
 from ..curves import SIDE
 from ..masks import MASK_KIND
-from ..module import warn_of_training
+from ..module import refuse_calibrated_network, warn_of_training
 from .decisions import fit_decisions
 from .methods import (
     FITS,
@@ -104,6 +104,7 @@ def fit_calibrator(
     """
     tables = CalibrationTables(network)
     if network is not None:
+        refuse_calibrated_network(network)
         warn_of_training(network)
     keys: Iterator[int] = count()
     if groups is not None:

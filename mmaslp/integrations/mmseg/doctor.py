@@ -42,7 +42,7 @@ _MANY_TIMES = 4
 
 
 def examine_config(
-    config: str, data: str | None, levels: str, diagnosis: Diagnosis
+    config: str, data: str | None, levels: str | None, diagnosis: Diagnosis
 ) -> None:
     """Add what is found in a config, and the config as it should be."""
     with noted(config, diagnosis.findings):

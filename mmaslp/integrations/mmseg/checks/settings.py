@@ -32,6 +32,8 @@ REFUSED = {
 _OF_REGIONS = ('DiceLoss', 'HuasdorffDisstanceLoss', 'LovaszLoss', 'TverskyLoss')
 
 
+# What the patch adds to a config without ASLP, unless the doctor is asked for others.
+DEFAULT_LEVELS = 'image_band'
 # The hook that the patch adds, by the value of the doctor's option --levels.
 HOOKS_OF_LEVELS: dict[str, dict[str, Any]] = {
     'image_band': dict(type='ASLPHook', levels='image_band'),
@@ -41,8 +43,11 @@ HOOKS_OF_LEVELS: dict[str, dict[str, Any]] = {
 }
 
 
-def check_settings(cfg: Config, levels: str = 'image_band') -> Iterator[Finding]:
-    """Look through a whole config; ``levels`` is a key of :data:`HOOKS_OF_LEVELS`."""
+def check_settings(cfg: Config, levels: str | None = None) -> Iterator[Finding]:
+    """Look through a whole config.
+
+    ``levels`` is a key of :data:`HOOKS_OF_LEVELS`, None if none is asked for.
+    """
     yield from _check_imports(cfg)
     if isinstance(cfg.get('model'), Mapping):
         if _refused(cfg.model) is None:
@@ -93,23 +98,23 @@ def _check_imports(cfg: Config) -> Iterator[Finding]:
     cfg.custom_imports = imports
 
 
-def _check_aslp(cfg: Config, levels: str) -> Iterator[Finding]:
+def _check_aslp(cfg: Config, levels: str | None) -> Iterator[Finding]:
     """Look for the hook and the metric that ASLP needs."""
     hooks = [h for h in cfg.get('custom_hooks') or [] if type_of(h) == 'ASLPHook']
     losses = _our_losses(cfg.model)
     if hooks and not losses:
         yield Finding('error', 'ASLPHook needs the loss SCBCELoss in a head', PATCH)
-    if losses and not hooks:
+    if losses and not hooks and levels is None:
         yield Finding(
             'note',
             'SCBCELoss without ASLPHook perturbs labels by its own arguments; without '
             'any it is binary cross entropy',
-            "custom_hooks = [dict(type='ASLPHook', levels='image_band')]",
+            '`levels=image_band` adds levels to the patch',
         )
         return
 
     if not hooks:
-        yield from _add_hook(cfg, levels)
+        yield from _add_hook(cfg, levels or DEFAULT_LEVELS)
     yield from _add_metric(cfg, bool(hooks))
 
 

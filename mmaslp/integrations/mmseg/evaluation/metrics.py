@@ -525,8 +525,9 @@ class CalibrationMetric(StreamingMetric):
         resamples = 0
         if draws:
             resamples = self.resamples
-        evaluator = Evaluator(self.bins, self.mode)
-        evaluator.raw = MeasuredImages(self.histogram, rows)
+        evaluator = Evaluator.of_measured(
+            MeasuredImages(self.histogram, rows), bins=self.bins, mode=self.mode
+        )
         groups = None
         if self.groups is not None:
             groups = self.groups(evaluator.names)

@@ -516,6 +516,11 @@ def test_nothing_is_said_of_few_iterations(toy, tmp_path):
 def test_a_loss_without_a_hook_is_said(toy, tmp_path):
     cfg = toy.config(tmp_path / 'run', custom_hooks=[])
     assert 'SCBCELoss without ASLPHook' in words_of(cfg, 'note')
+    assert not cfg.custom_hooks
+    # Levels that are asked for are added.
+    notes = [each.message for each in check_settings(cfg, 'image')]
+    assert any("the patch adds it with levels='image'" in note for note in notes)
+    assert cfg.custom_hooks == [dict(type='ASLPHook', levels='image', rule='MC')]
 
 
 def test_a_hook_without_its_loss_is_an_error(toy, tmp_path):
