@@ -46,6 +46,12 @@ def pair_files(
             'masks'
         )
 
+    if problems and _are_swapped(pred_dir, gt_dir):
+        raise ValueError(
+            f'{pred_dir} contains masks, and {gt_dir} the maps of nnU-Net: give the '
+            'maps first'
+        )
+
     shared = sorted(preds.keys() & masks.keys())
     with_npz = any(suffix_of(path) == '.npz' for path in preds.values())
     if shared and with_npz and find_dataset(pred_dir):
@@ -60,6 +66,14 @@ def pair_files(
         masks = {stem: masks[stem] for stem in shared}
     problems += unpaired((pred_dir, gt_dir), preds, masks)
     return {stem: (preds[stem], masks[stem]) for stem in shared}, problems
+
+
+def _are_swapped(pred_dir: str | Path, gt_dir: str | Path) -> bool:
+    """Whether maps of nnU-Net lie in the folder of masks, and none in that of maps."""
+    of_maps, of_masks = (
+        _NNUNetOutput.of(folder, _entries(folder)).maps for folder in (pred_dir, gt_dir)
+    )
+    return bool(of_masks) and not of_maps
 
 
 def list_maps(folder: str | Path, suffix: str, problems: list[str]) -> dict[str, Path]:

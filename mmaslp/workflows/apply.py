@@ -385,7 +385,7 @@ class _Writer:
             if key:
                 # numpy.savez takes a key such as 'file' for an argument.
                 with (
-                    ZipFile(stream, 'w', ZIP_DEFLATED) as archive,
+                    ZipFile(stream, 'w', ZIP_DEFLATED, compresslevel=1) as archive,
                     archive.open(f'{key}.npy', 'w', force_zip64=True) as member,
                 ):
                     np.save(member, prob)

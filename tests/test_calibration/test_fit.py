@@ -166,7 +166,7 @@ def test_groups_stay_together():
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (lambda p, y: (p[:4], y[:4]), '4 images are too few'),
+        (lambda p, y: (p[:4], y[:4]), 'a fit to 4 images cannot'),
         (lambda p, y: (p, y * 0), 'all .* background.*255'),
         (lambda p, y: (p, y * 255), 'all .* background.*255'),
         (lambda p, y: (p * 9 - 3, y), 'image 0: .*logits'),

@@ -411,7 +411,7 @@ def test_a_fit_to_masks_says_so():
                 BETTER.repeat(2, 1, 1)[:9],
                 torch.cat([LABELS[:4], LABELS[:6] * 0 + 255]),
             ),
-            '^4 images are too few',
+            '^a fit to 4 images cannot',
         ),
         (
             lambda: fit_calibrator(

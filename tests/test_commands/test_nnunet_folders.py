@@ -84,6 +84,14 @@ def test_one_foreground_of_several(tmp_path, labels, capsys, recwarn):
     assert (out / 'p00.nii.gz').read_bytes() == (maps / 'p00.nii.gz').read_bytes()
 
 
+def test_folders_that_are_swapped(tmp_path, capsys):
+    maps, truth = write_cases(tmp_path, CLASSES, 5)
+    assert run('fit', truth, maps, '--out', tmp_path / 'c.json') == 2
+    said = capsys.readouterr().err
+    assert said.count('\n') == 2
+    assert 'labels contains masks, and' in said
+
+
 def test_the_calibrator_of_another_foreground(tmp_path, capsys):
     maps, truth = write_cases(tmp_path, REGIONS, 8)
     calibrator = tmp_path / 'calibrator.json'

@@ -224,9 +224,9 @@ class GroupCounts:
         number = len(self.cases)
         if number < LEAST_CASES and labels.any():
             raise ValueError(
-                f'{cases_in_words(self.images, number, self.axes)} are too few: a '
-                f'calibrator needs at least {LEAST_CASES} images, volumes or groups, '
-                'and better a hundred'
+                f'a fit to {cases_in_words(self.images, number, self.axes)} cannot be '
+                f'checked: a calibrator needs at least {LEAST_CASES} images, volumes '
+                'or groups, and better a hundred (of nnU-Net, join the folds)'
             )
 
         if not labels.all():

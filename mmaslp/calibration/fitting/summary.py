@@ -106,9 +106,12 @@ def summarize(
 
 def cases_in_words(images: int, cases: int, axes: int | None) -> str:
     """Say how many images there are, and of how many groups if they are fewer."""
-    number = f'{images} images'
+    word = 'image'
     if axes == 3:
-        number = f'{images} volumes'
+        word = 'volume'
+    number = f'{images} {word}s'
+    if images == 1:
+        number = f'1 {word}'
     if cases < images:
         number += f' of {cases} groups'
     return number
