@@ -70,10 +70,10 @@ def pair_files(
 
 def _are_swapped(pred_dir: str | Path, gt_dir: str | Path) -> bool:
     """Whether maps of nnU-Net lie in the folder of masks, and none in that of maps."""
-    of_maps, of_masks = (
-        _NNUNetOutput.of(folder, _entries(folder)).maps for folder in (pred_dir, gt_dir)
-    )
-    return bool(of_masks) and not of_maps
+    in_maps = _NNUNetOutput.of(pred_dir, _entries(pred_dir))
+    in_masks = _NNUNetOutput.of(gt_dir, _entries(gt_dir))
+    # nnU-Net writes a segmentation beside each map.
+    return not in_maps.maps and not in_masks.maps.isdisjoint(in_masks.labels)
 
 
 def list_maps(folder: str | Path, suffix: str, problems: list[str]) -> dict[str, Path]:

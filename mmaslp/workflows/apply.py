@@ -270,7 +270,10 @@ class _Plan:
 
     def _mark(self, maps: list[Path]) -> None:
         """Say beside arrays that they are calibrated; other maps say so themselves."""
-        arrays = {sha256_of(path) for path in maps if path.suffix != '.png'}
+        arrays = set()
+        for path in maps:
+            if path.suffix.lower() in ('.npy', '.npz'):
+                arrays.add(sha256_of(path))
         if arrays:
             arrays |= marked_arrays(self.folders.maps)
             mark = self.folders.maps / MARK
