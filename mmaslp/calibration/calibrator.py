@@ -377,9 +377,8 @@ class Calibrator:
         network of other weights; in ``eval()`` also where they are loaded or trained on
         later.
         """
-        self.check_network(module)
         fit = self.fit_record
-        return CalibratedModule(
+        wrapped = CalibratedModule(
             module,
             self.table,
             independent=independent,
@@ -387,6 +386,8 @@ class Calibrator:
             kind=fit.kind,
             network=fit.network,
         )
+        self.check_network(module)
+        return wrapped
 
     def check_network(self, network: nn.Module) -> None:
         """Warn if the calibrator is known to be fitted to other weights."""

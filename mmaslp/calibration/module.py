@@ -1,6 +1,7 @@
 """A network that gives calibrated logits, and the fingerprint of a network."""
 
 import warnings
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
@@ -153,8 +154,7 @@ class CalibratedModule(nn.Module):
         self.kind = kind
         self.independent = check_bool('independent', independent) or kind == CHANNELS
         self.with_raw = check_bool('with_raw', with_raw)
-        self._exact = table.float()  # `.half()` would round the buffer
-        self.register_buffer('table', self._exact)
+        self.register_buffer('table', table.float())
         self._seen = False
         self._network = network
         self._versions = versions_of(module)
@@ -163,6 +163,14 @@ class CalibratedModule(nn.Module):
         """See :class:`torch.nn.Module`; the next call looks at the weights again."""
         self._versions = []
         return super().train(mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """Move the table with the module, but never cast it: that would round it."""
+        exact = self.table
+        super()._apply(fn, recurse)
+        if self.table.dtype != exact.dtype:
+            self.table = exact.to(self.table.device)
+        return self
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, Tensor]:
         """Run the module and calibrate what it returns."""
@@ -233,8 +241,6 @@ class CalibratedModule(nn.Module):
             bands = border_bands(masks).view(logit.shape)
 
         table = self.table
-        if table.dtype != torch.float32:
-            table = self._exact
         if table.device != logit.device:  # of a network that was moved, then wrapped
             table = table.to(logit.device)
         return look_up(logit.float(), bands, table).to(logit.dtype)

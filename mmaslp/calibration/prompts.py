@@ -8,7 +8,7 @@ missed out of fold. Prompts of one image are fitted or measured, never both.
 """
 
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from ..common.arguments import (
     check_number,
     check_object,
     check_path,
+    group_name,
+    numbers_of,
     reading,
 )
 from ..common.arrays import Map, as_floats, as_tensor, checked
@@ -182,21 +184,48 @@ def checked_prompts(
     logits: Map, boxes: Any, scores: Any
 ) -> tuple[Tensor, np.ndarray, np.ndarray]:
     """Logits ``(N, H, W)``, boxes ``(N, 4)``, scores ``(N, S)``; or ValueError."""
-    values = checked(as_floats(logits), logits=True).cpu()
+    values = checked(as_floats(logits, logits=True), logits=True).cpu()
     if values.dim() != 4 or values.shape[1] != 1:
         raise ValueError(
             'give the logits of the masks as (N, 1, H, W), a mask for each prompt, not '
             f'{tuple(values.shape)}'
         )
     number = len(values)
-    boxes = check_array('boxes (left, top, right, bottom)', boxes, (number, 4))
-    if number and not (boxes[:, :2] < boxes[:, 2:]).all():
-        raise ValueError('boxes must be left, top, right, bottom, and not be empty')
+    boxes = check_array(
+        'boxes (left, top, right, bottom)', _as_array(boxes), (number, 4)
+    )
+    _check_boxes(boxes, np.array(values.shape[:1:-1]))
     if scores is None:
         scores = np.zeros((number, 0))
-    given = np.reshape(np.asarray(scores, float), (number, -1))
-    given = check_array('scores', given, (number, given.shape[1]))
+    given = _as_array(scores)
+    if number:
+        given = np.reshape(given, (number, -1))
+    given = check_array('scores', given, (number, given.shape[-1]))
     return values[:, 0], boxes, given
+
+
+def _as_array(values: Any) -> np.ndarray:
+    """An array of what a model gives, which may have a gradient or lie on a GPU."""
+    if isinstance(values, Tensor):
+        return values.detach().cpu().numpy()
+    return np.asarray(values)
+
+
+def _check_boxes(boxes: np.ndarray, size: np.ndarray) -> None:
+    """Refuse boxes that are none, or not in the pixels of a map ``(W, H)``."""
+    if not (boxes[:, :2] < boxes[:, 2:]).all():
+        raise ValueError('boxes must be left, top, right, bottom, and not be empty')
+    if len(boxes) and boxes.max() <= 1 < size.min():
+        raise ValueError(
+            'boxes are in pixels, and these end at 1: multiply them by width and height'
+        )
+    inside = (boxes[:, :2] < size) & (boxes[:, 2:] > 0)
+    if not inside.all():
+        place = int(np.flatnonzero(~inside.all(1))[0])
+        raise ValueError(
+            f'box {place} lies outside of its map of {size[0]} x {size[1]} pixels: '
+            'give boxes and logits at the size of the image'
+        )
 
 
 class PromptTable:
@@ -241,7 +270,15 @@ class PromptTable:
             ValueError: If these do not belong together.
         """
         values, places, given = checked_prompts(logits, boxes, scores)
-        truth = as_tensor(masks, 'masks').cpu() > 0
+        truth = as_tensor(masks, 'masks').cpu()
+        if not ((truth == 0) | (truth == 1)).all():
+            raise ValueError(
+                'masks must be 0 and 1: cut probabilities at 1/2, divide 255 by 255, '
+                'and give each object of a map of numbers as a mask of its own'
+            )
+        truth = truth == 1
+        with reading('group must be a name'):
+            group = group_name(group)
         if truth.shape != values.shape:
             raise ValueError(
                 f'give masks as {tuple(values.shape)}, one for each prompt, not '
@@ -313,7 +350,7 @@ class PromptJudge:
         """
         check_number('level', level, above=0, below=1)
         values, places, given = checked_prompts(logits, boxes, scores)
-        if given.shape[1] != self.num_scores:
+        if len(given) and given.shape[1] != self.num_scores:
             raise ValueError(
                 f'the fit had {self.num_scores} scores of the model for each prompt, '
                 f'and this gives {given.shape[1]}'
@@ -368,7 +405,7 @@ def fit_prompts(table: PromptTable) -> PromptJudge:
     """
     features = np.array(table.features)
     iou = np.array(table.iou)
-    images = _numbers_of(table.groups)
+    images = list(numbers_of(table.groups))
     number_of_images = len(set(images))
     if len(iou) < LEAST_PROMPTS or number_of_images < LEAST_PROMPT_IMAGES:
         raise ValueError(
@@ -401,12 +438,6 @@ def fit_prompts(table: PromptTable) -> PromptJudge:
         error=errors[chosen],
         images=number_of_images,
     )
-
-
-def _numbers_of(groups: Sequence[Hashable]) -> list[int]:
-    """Number groups in the order of their first appearance."""
-    numbers: dict[Hashable, int] = {}
-    return [numbers.setdefault(group, len(numbers)) for group in groups]
 
 
 def _out_of_fold(

@@ -10,7 +10,7 @@ from math import comb
 import numpy as np
 from scipy import special
 
-from ..common.arguments import check_members
+from ..common.arguments import check_members, numbers_of
 from ..metrics.chance import ALARM
 from ..metrics.image_metrics import mean_of_known
 from .decisions import Decisions
@@ -241,18 +241,18 @@ def set_of_estimates(
     Raises:
         ValueError: There are not as many groups as images.
     """
-    names: list[Hashable] = list(range(len(estimates)))
+    numbers = list(range(len(estimates)))
     if groups is not None:
-        names = list(groups)
-    if len(names) != len(estimates):
+        numbers = list(numbers_of(groups))
+    if len(numbers) != len(estimates):
         raise ValueError(
-            f'there are {len(names)} groups for {len(estimates)} images: give one for '
-            'each'
+            f'there are {len(numbers)} groups for {len(estimates)} images: give one '
+            'for each'
         )
 
-    rows_by_group: dict[Hashable, list[tuple[float, ...]]] = {}
-    for name, estimate in zip(names, estimates):
-        rows_by_group.setdefault(name, []).append(tuple(estimate.features))
+    rows_by_group: dict[int, list[tuple[float, ...]]] = {}
+    for number, estimate in zip(numbers, estimates):
+        rows_by_group.setdefault(number, []).append(tuple(estimate.features))
     features: list[tuple[float, ...]] = []
     group: list[int] = []
     for number, rows in enumerate(sorted(map(sorted, rows_by_group.values()))):

@@ -8,6 +8,7 @@ Example:
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,7 +160,7 @@ def _beside(plot: str) -> Path:
 
 def _names(folders: Sequence[str]) -> dict[str, str]:
     """Name each folder by its last part, or by several if last parts are the same."""
-    places = [str(Path(folder).resolve()) for folder in folders]
+    places = [os.path.realpath(folder) for folder in folders]
     if len({*places}) < len(folders):
         raise ValueError('the same folder of maps is named twice: name it once')
     return dict(zip(short_names(places), folders))

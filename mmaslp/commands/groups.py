@@ -59,7 +59,7 @@ def group_numbers(
     pattern: re.Pattern, names: Sequence[str], fits: bool = False
 ) -> Sequence[int]:
     """Number names by the group that a pattern finds in them, see :func:`grouping`."""
-    from ..calibration.fitting.fit import numbers_of
+    from ..common.arguments import numbers_of
 
     groups = _groups_of(pattern, names)
     different = list(dict.fromkeys(groups))

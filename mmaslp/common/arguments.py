@@ -8,7 +8,15 @@ that is not empty for true.
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Set,
+)
 from contextlib import contextmanager
 from numbers import Integral, Real
 from operator import ge, gt, le, lt
@@ -75,6 +83,32 @@ def check_members(name: str, values: Any, member_type: type[T]) -> list[T]:
         wanted = f'a list of {member_type.__name__}, not an empty one'
         raise _refusal(name, wanted, values)
     return members
+
+
+def numbers_of(groups: Iterable[Hashable]) -> Iterator[int]:
+    """Number the groups of images in the order of their first appearance."""
+    if isinstance(groups, (Mapping, Set, str)) or not isinstance(groups, Iterable):
+        raise ValueError(
+            'groups must be a list, in the order of the images, and not a '
+            f'{type(groups).__name__}'
+        )
+
+    numbers: dict[Hashable, int] = {}
+    with reading('groups must be a name for each image'):
+        for group in groups:
+            name = group_name(group)
+            yield numbers.setdefault(name, len(numbers))
+
+
+def group_name(group: Any) -> Hashable:
+    """Refuse what cannot name the group of an image; a tensor gives its value.
+
+    A tensor is equal to no other one as a key.
+    """
+    name = group.tolist() if hasattr(group, 'tolist') else group
+    if name is None or name != name or not isinstance(name, Hashable):
+        raise ValueError(f'one is {name}')
+    return name
 
 
 def check_object(name: str, value: Any) -> dict[str, Any]:

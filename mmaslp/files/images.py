@@ -27,6 +27,9 @@ from .volumes import comments_of, is_nifti
 _FORMATS = ('PNG', 'JPEG', 'TIFF', 'BMP', 'GIF', 'WEBP')
 # The tag of EXIF data that says how an image is turned when it is shown.
 _ORIENTATION = 0x0112
+# The tag of a TIFF that says what 0 is; Pillow inverts greys of 8 bits only.
+_PHOTOMETRIC = 262
+_WHITE_IS_ZERO = 0
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
 
 
@@ -40,13 +43,14 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
         check_file(file)
     try:
         image = Image.open(file, formats=_FORMATS)
+        turned = image.format == 'TIFF' and _is_turned(image)  # Pillow turns it back
         image.load()
-        turned = image.getexif().get(_ORIENTATION, 1) != 1
+        turned = turned or _is_turned(image)
         pages = getattr(image, 'n_frames', 1)  # looks for the next page of a TIFF
     except Exception as error:  # PIL raises a dozen types on broken files
         reason = getattr(error, 'strerror', None) or error
         if isinstance(error, UnidentifiedImageError):  # which names the stream
-            reason = 'it is empty, or of another format'
+            reason = 'it is empty, or of a kind that Pillow cannot read'
         raise ValueError(
             f'cannot be read as an image ({reason}): write or fetch it again'
         ) from error
@@ -55,7 +59,19 @@ def open_image(file: str | Path | IO[bytes], frames: int | None = None) -> Image
         raise ValueError(f'has {pages} frames, and one is read: save each as a file')
     if frames is not None and turned:
         raise ValueError('its EXIF data turns it when it is shown: save it as it lies')
+    if frames is not None and image.format == 'TIFF' and image.mode not in ('1', 'L'):
+        photometric = image.tag_v2.get(_PHOTOMETRIC)  # type: ignore[attr-defined]
+        if photometric == _WHITE_IS_ZERO:
+            raise ValueError(
+                'its greys are stored from white to black (MinIsWhite): save it with '
+                'black as 0'
+            )
     return image
+
+
+def _is_turned(image: Image.Image) -> bool:
+    """Whether EXIF data say that an image is turned when it is shown."""
+    return image.getexif().get(_ORIENTATION, 1) != 1
 
 
 # What a calibrated PNG or NIfTI file says, and the file that says so of arrays.
@@ -224,14 +240,27 @@ def _values(image: Image.Image) -> np.ndarray:
     if np.asarray(image.convert('RGBA'))[..., 3].min() < 255:
         raise ValueError(f'a mask must not be transparent. {_REWRITE}')
 
+    if image.mode == 'P' and _is_of_indices(image):
+        return np.asarray(image)
     colours = np.asarray(image.convert('RGB'))
     if (colours.max(-1) - colours.min(-1)).max() <= MAX_CHANNEL_SPREAD:
         return colours[..., 1]
-    if image.mode == 'P' and np.asarray(image).max() <= 1:
-        return np.asarray(image)
     raise ValueError(
         f'the mask has colours; which of them is foreground is not known. {_REWRITE}'
     )
+
+
+def _is_of_indices(image: Image.Image) -> bool:
+    """Whether a palette image is a mask by its indices 0 and 1, not by its greys.
+
+    So it is where the two colours are no greys, or are equally dark or light.
+    """
+    if np.asarray(image).max() > 1:
+        return False
+    palette = np.array(image.getpalette('RGB') or [])[:6].reshape(-1, 3)
+    is_light = palette[:, 1] > 127
+    spread = np.ptp(palette, axis=1).max()
+    return bool(spread > MAX_CHANNEL_SPREAD or is_light.all() or not is_light.any())
 
 
 def _grey(values: np.ndarray) -> np.ndarray:

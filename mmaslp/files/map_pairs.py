@@ -1,5 +1,6 @@
 """Maps and masks of two folders: listed, matched by name, and read."""
 
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ def pair_files(
     problems: list[str] = []
     preds = list_maps(pred_dir, suffix, problems)
     masks = list_files(gt_dir, MASK_SUFFIXES, 'mask', problems)
-    if Path(pred_dir).resolve() == Path(gt_dir).resolve():
+    if os.path.realpath(pred_dir) == os.path.realpath(gt_dir):
         raise ValueError(
             f'{pred_dir} and {gt_dir} are the same folder: name one of maps and one of '
             'masks'
@@ -168,6 +169,8 @@ def _by_stem(
             problem = f'the same name as {files[stem].name}'
             if nnunet is not None and stem in nnunet.maps:
                 problem += f'; {DATASET_NPZ}'
+            else:
+                problem += ': keep one of the two'
         elif nnunet is not None and nnunet.is_lone_mask(path):
             problem = f'a mask without its map; {PREDICT_NPZ}'
         else:
@@ -346,6 +349,8 @@ def read_binary_array(path: Path) -> np.ndarray:
     """
     with naming(path):
         values = read_array(path)
+        if not values.size:
+            raise ValueError(f'has no pixels, its shape is {values.shape}')
         if values.ndim == 3 and len(values) == 1:
             values = values[0]
         if values.ndim not in (2, 3) or values.dtype.kind not in 'biuf':

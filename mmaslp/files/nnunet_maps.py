@@ -1,6 +1,7 @@
 """What nnU-Net v2 says about its ``.npz`` maps, and the labels they belong to."""
 
 import json
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -71,7 +72,7 @@ def find_dataset(folder: str | Path) -> NNUNetDataset | None:
     ``nnUNetv2_predict`` writes them beside its maps, ``nnUNetv2_train`` two folders
     above those of its validation.
     """
-    folder = Path(folder).resolve()
+    folder = Path(os.path.realpath(folder))
     for above in (folder, *folder.parents[:2]):
         dataset = stamp_of(above / 'dataset.json')
         if dataset is not None:

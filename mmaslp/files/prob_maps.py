@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 from torch import Tensor
 
 from ..common.arguments import (
@@ -23,6 +24,7 @@ from .nnunet_maps import SUM_TOLERANCE, described
 from .stored_maps import StoredMap, suffix_of
 from .volumes import NIFTI_SUFFIXES, is_nifti, read_nifti
 
+NNUNET_KEY = 'probabilities'  # of its maps, among other arrays
 ARRAY_SUFFIXES = ('.npy', '.npz', *NIFTI_SUFFIXES)
 MAP_SUFFIXES = (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES)
 BITS = {8: np.uint8, 16: np.uint16}
@@ -182,7 +184,7 @@ class MapReader:
         The foreground alone, as `apply` writes it of several classes, needs the name
         of its channel for its labels.
         """
-        values = read_array(stored.path, self.key)
+        values = read_array(stored.path, self.key, NNUNET_KEY)
         if values.dtype.kind not in kinds:
             raise ValueError(
                 f'contains {values.dtype}; maps are floating point in [0, 1] or '
@@ -219,21 +221,32 @@ class MapReader:
 USUAL = MapReader()  # of maps that say by themselves how they are read
 
 
-def read_array(path: Path, key: str | None = None) -> np.ndarray:
-    """Read the values of a NIfTI, .npy or .npz file."""
-    return read_nifti(path) if is_nifti(path) else load_array(path, key)[0]
+def read_array(path: Path, key: str | None = None, usual: str = '') -> np.ndarray:
+    """Read the values of a NIfTI, .npy or .npz file, see :func:`load_array`."""
+    if is_nifti(path):
+        return read_nifti(path)
+    return load_array(path, key, usual)[0]
 
 
-def load_array(path: Path, key: str | None = None) -> tuple[np.ndarray, str]:
-    """Read a .npy file, or an array of a .npz file; also its name, '' of .npy."""
+def load_array(
+    path: Path, key: str | None = None, usual: str = ''
+) -> tuple[np.ndarray, str]:
+    """Read a .npy file, or an array of a .npz file; also its name, '' of .npy.
+
+    Of several arrays ``key`` names one, or else ``usual``.
+    """
     check_file(path)
 
     try:
-        stored = np.load(path, allow_pickle=False)
-        if isinstance(stored, np.ndarray):
-            return stored, ''
-        with stored:
-            name = _chosen_key(stored.files, key)
+        with open(path, 'rb') as file:
+            if file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
+                file.seek(0)
+                values = np.load(file, allow_pickle=False)
+                if file.read(1):
+                    raise ValueError('it goes on behind its array: save one alone')
+                return values, ''
+        with np.load(path, allow_pickle=False) as stored:
+            name = _chosen_key(stored.files, key, usual)
             member = stored.zip.getinfo(f'{name}.npy')
             check_unpacked(member.file_size, member.compress_size)
             return np.asarray(stored[name]), name  # a member may be text
@@ -241,17 +254,19 @@ def load_array(path: Path, key: str | None = None) -> tuple[np.ndarray, str]:
         reason = getattr(error, 'strerror', None) or str(error)
         if 'pickle' in reason:  # numpy takes any other file for one
             reason = 'no array of numbers, but objects, or a failed download'
-        raise ValueError(f'cannot be read ({reason})') from error
+        raise ValueError(f'cannot be read ({reason}): write it again') from error
 
 
-def _chosen_key(names: Sequence[str], key: str | None) -> str:
+def _chosen_key(names: Sequence[str], key: str | None, usual: str) -> str:
     """Name of the array that is meant."""
+    if not names:
+        raise ValueError('it contains no array')
     if key is None:
-        key = names[0] if len(names) == 1 else 'probabilities'
+        key = names[0] if len(names) == 1 else usual
     if key not in names:
         raise ValueError(
-            f'it contains {", ".join(names) or "no array"}, not {key}: name the array '
-            'of maps with `key`, and save masks alone'
+            f'it contains the arrays {", ".join(names)}: name that of maps with '
+            '`key`, and save masks alone'
         )
     return key
 

@@ -209,7 +209,7 @@ def read_nifti(path: Path, reorient: bool = False) -> np.ndarray:
             image = _nibabel(path).as_closest_canonical(image)
         values = np.asanyarray(image.dataobj)
     except Exception as error:  # gzip, zlib and numpy raise a dozen types
-        raise ValueError(f'cannot be read ({error})') from error
+        raise ValueError(f'cannot be read ({error}): write it again') from error
 
     values = values.reshape(_shape(image), order='F').T  # z, y, x
     return values[0] if values.ndim == 3 and len(values) == 1 else values
@@ -275,7 +275,9 @@ def _loaded(path: str, time: int, size: int) -> Any:
         image.header.get_xyzt_units()
         return image
     except Exception as error:  # nibabel raises its own types
-        raise ValueError(f'cannot be read as NIfTI ({error})') from error
+        raise ValueError(
+            f'cannot be read as NIfTI ({error}): write it again'
+        ) from error
 
 
 def _nibabel(path: str | Path) -> Any:

@@ -280,7 +280,7 @@ class BandLevels(Levels):
     """
 
     @torch.inference_mode(False)  # else it could only be updated in that mode
-    def __init__(self, gain: float = 1.0, warmup: int = 0) -> None:
+    def __init__(self, *, gain: float = 1.0, warmup: int = 0) -> None:
         self.gain = check_number('gain', gain, above=0)
         self.warmup = check_integer('warmup', warmup, at_least=0)
         self.levels = torch.zeros(NUM_BANDS, dtype=torch.float64)
@@ -384,6 +384,10 @@ class BandLevels(Levels):
             return
 
         stepped = self.follow(figures)
+        if stepped.shape != self.levels.shape or not stepped.isfinite().all():
+            raise ValueError(
+                f'follow must return the {NUM_BANDS} levels of the bands, got {stepped}'
+            )
         levels, self._held = apply_guard(self.levels, stepped, iou, acc, self._best)
         self.levels.copy_(levels.clamp(0.0, MAX_STRENGTH))
 

@@ -61,8 +61,8 @@ class ImageBandLevels(BandLevels):
     """
 
     @torch.inference_mode(False)  # else it could only be updated in that mode
-    def __init__(self, gain: float = 1.0, warmup: int = 0) -> None:
-        super().__init__(gain, warmup)
+    def __init__(self, *, gain: float = 1.0, warmup: int = 0) -> None:
+        super().__init__(gain=gain, warmup=warmup)
         self.mean_error: float | None = None
         self.listener: Callable[[Tensor], None] | None = None
         # Sum of the errors since the last validation, and their number.

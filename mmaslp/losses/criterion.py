@@ -321,6 +321,10 @@ def _reduced(
     if avg_factor is not None:
         if not isinstance(avg_factor, Tensor):  # to read one would wait for a GPU
             check_number('avg_factor', avg_factor, above=0)
+        elif avg_factor.numel() != 1:
+            raise ValueError(
+                f'avg_factor must be one number, got shape {tuple(avg_factor.shape)}'
+            )
         else:  # 0 where all pixels are ignored, as MMSegmentation counts
             avg_factor = avg_factor.clamp(min=torch.finfo(loss.dtype).eps)
         return loss.sum() / avg_factor

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..common.arguments import check_bool
-from ..common.arrays import LabelWatch
+from ..common.arrays import LabelWatch, check_places
 from ..common.bands import border_row_values
 from ..common.draws import pixel_uniform
 from .functional import Strength, like_pixels
@@ -166,6 +166,9 @@ class WeighImages(GiveBandLevels, Protocol):
     def weights_of(self, errors: Tensor) -> Tensor:
         """Weights of the images of a batch by their errors, ``(N,)`` each."""
 
+    def weights_now(self, errors: Tensor) -> Tensor:
+        """The same of images that nothing is learned from."""
+
 
 class HoldSample(Protocol):
     """What :class:`PerturbedByImage` reads, such as ``ImageLevels``."""
@@ -187,6 +190,7 @@ class SmoothedByBand(Target):
         """See :meth:`Target.as_maps`: slices of volumes are maps of their own."""
         if pixels.dim() < 3:
             return super().as_maps(pixels)
+        check_places(pixels)
         return pixels.flatten(0, -3)
 
     def sample_of(
@@ -222,11 +226,17 @@ class SmoothedByImageAndBand(SmoothedByBand):
     levels: WeighImages
 
     def strength(self, batch: Batch) -> Strength:
-        """See :meth:`Target.strength`; after ``eval()`` no image is measured."""
+        """See :meth:`Target.strength`; after ``eval()`` no image is measured.
+
+        Without gradients, as in a validation in ``train()``, no error is taken in.
+        """
         by_band = super().strength(batch)
         if not batch.training:
             return by_band
-        return replace(by_band, weights_of=self.levels.weights_of)
+        weights_of = self.levels.weights_of
+        if not torch.is_grad_enabled():
+            weights_of = self.levels.weights_now
+        return replace(by_band, weights_of=weights_of)
 
 
 @dataclass(frozen=True)

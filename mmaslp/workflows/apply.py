@@ -33,6 +33,7 @@ from ..files.names import warn_of_others
 from ..files.nnunet_maps import with_foreground
 from ..files.prob_maps import (
     ARRAY_SUFFIXES,
+    NNUNET_KEY,
     USUAL,
     MapReader,
     load_array,
@@ -299,7 +300,8 @@ class _Writer:
     masks: str | None
     min_object_prob: float | None
     is_soft: bool = False  # whether a value lies between 0 and 1
-    has_foreground: bool = False  # whether the network's mask has a pixel
+    has_foreground: bool = False  # whether a mask of the network has a pixel
+    has_background: bool = False  # and whether one leaves a pixel out
     outside: int = 0  # images outside of the range of the fit, of new masks
     # What to expect of each image, where objects are left out.
     estimates: list[ImageEstimate] = field(default_factory=list)
@@ -310,8 +312,10 @@ class _Writer:
             or self.reader.logits
             or bool(((given > 0) & (given < 1)).any())
         )
-        if not self.has_foreground:
-            self.has_foreground = bool(mask_of(given, self.reader.logits).any())
+        if not (self.has_foreground and self.has_background):
+            mask = mask_of(given, self.reader.logits)
+            self.has_foreground |= bool(mask.any())
+            self.has_background |= not mask.all()
         self.calibrator.check_kind(kind_of(given.shape), '; of channels save one alone')
         if self.masks:
             mask = self.calibrator.masks(given, self.masks, self.reader.logits)
@@ -329,6 +333,7 @@ class _Writer:
     def merge(self, other: '_Writer') -> None:
         self.is_soft |= other.is_soft
         self.has_foreground |= other.has_foreground
+        self.has_background |= other.has_background
         self.outside += other.outside
         self.estimates += other.estimates
 
@@ -341,6 +346,12 @@ class _Writer:
                 'empty: if there is something to find, check the stored value that '
                 'stands for probability 1, and that maps are the probability of the '
                 'foreground'
+            )
+        if not self.has_background:
+            sentences.append(
+                'every probability is above 1/2, so that every mask of the network is '
+                'full: check that maps are the probability of the foreground, after '
+                'one sigmoid'
             )
         if not self.is_soft:
             sentences.append(
@@ -378,7 +389,7 @@ class _Writer:
                 nifti_like(path, np.asarray(prob, np.float32), comment=CALIBRATED)
             )
             return
-        values, key = load_array(path, self.reader.key)
+        values, key = load_array(path, self.reader.key, NNUNET_KEY)
         if key and not self.reader.logits and values.ndim == 4:
             channels = values / (self.reader.max_value or 1)
             prob = with_foreground(channels, prob, self.reader.channel, stored.dataset)

@@ -1,5 +1,6 @@
 """Measuring a folder of maps against a folder of masks."""
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -83,7 +84,7 @@ def evaluate_maps(
     if groups is not None:
         numbers = groups(counted.names)
     return counted.result(
-        model or Path(pred_dir).resolve().name,
+        model or os.path.basename(os.path.realpath(pred_dir)),
         set_name(gt_dir),
         resamples=resamples,
         settings=settings,
@@ -117,7 +118,7 @@ def _areas(result: Result) -> bytes:
 
 def set_name(gt_dir: str | Path) -> str:
     """Name a set by its folder of masks; by the one above if that just says masks."""
-    folder = Path(gt_dir).resolve()
+    folder = Path(os.path.realpath(gt_dir))
     for place in (folder, *folder.parents):
         if place.name and not _MASKS.fullmatch(place.name):
             return place.name

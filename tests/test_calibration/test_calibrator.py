@@ -323,6 +323,18 @@ def test_gradients_of_a_wrapped_module_by_torch_func():
     torch.testing.assert_close(found, expected.grad)
 
 
+def test_a_cast_module_takes_another_calibrator():
+    """A cast rounds no table, and a state that is loaded counts."""
+    logits = torch.linspace(-9, 9, 64).view(1, 8, 8)
+    others = Calibrator('identity', 'single', 'confidence', [([0, LIMIT], [0, LIMIT])])
+    expected = halving().wrap(nn.Identity())
+    for assign in (False, True):
+        module = others.wrap(nn.Identity()).half()
+        module.load_state_dict(expected.state_dict(), assign=assign)
+        module.double()
+        assert torch.equal(module(logits), expected(logits))
+
+
 @pytest.mark.parametrize(
     ('record', 'kind', 'independent', 'volumes'),
     [

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import expit, logit
 
 from mmaslp.calibration import fit_calibrator
@@ -369,6 +370,33 @@ def test_more_patients_than_a_table_has_groups_are_kept_apart():
     of_image = np.array(decisions.decisions.groups)
     assert len(of_image) == 220
     assert (np.bincount(of_image) == 2).all()
+
+
+@pytest.mark.parametrize(
+    ('groups', 'message'),
+    [
+        (dict.fromkeys(range(12), 0), 'must be a list, in the order of the images'),
+        ('a' * 12, 'must be a list'),
+        (7, 'must be a list'),
+        ([None] * 12, 'one is None'),
+        ([[0]] * 12, 'must be a name for each image'),
+    ],
+)
+def test_what_names_no_groups(grouped, groups, message):
+    estimates = [grouped.image(prob) for prob, _, _ in slices(100, 12, number=1)]
+    with pytest.raises(ValueError, match=message):
+        grouped.compare_set(estimates, groups)
+
+
+def test_groups_may_be_a_tensor(grouped):
+    maps, _, groups = zip(*slices(100, 20))
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    estimates = [grouped.image(prob) for prob in maps]
+    by_name, _ = grouped.compare_set(estimates, groups)
+    of_tensor = torch.tensor([numbers[group] for group in groups])
+    by_number, _ = grouped.compare_set(estimates, of_tensor)
+    assert by_number == by_name
+    assert by_name.groups == (24, 20)
 
 
 def test_images_on_their_own_have_no_groups(calibrator):

@@ -136,16 +136,35 @@ def test_what_does_not_belong_together_is_refused(judge):
         ((logits, boxes[:1], masks, 0), 'boxes'),
         ((logits, [[8, 8, 8, 24]] * 2, masks, 0), 'not be empty'),
         ((logits, boxes, masks[:1], 0), 'one for each prompt'),
+        ((logits, boxes, masks * 255, 0), 'masks must be 0 and 1'),
+        ((logits, boxes, masks, None), 'group must be a name: one is None'),
+        ((logits, boxes, masks, [0]), 'group must be a name'),
+        ((logits > 0, boxes, masks, 0), 'logits must be floating point'),
+        ((logits, [BOX, [40, 40, 48, 48]], masks, 0), 'box 1 lies outside of its map'),
+        ((logits, [[0.2, 0.2, 0.8, 0.8]] * 2, masks, 0), 'multiply them by width'),
         ((logits, boxes, masks, 1), 'before have 1 scores .* these have 0: give all'),
     ):
         with pytest.raises(ValueError, match=message):
             table.update(*arguments)
     assert len(table.iou) == 2  # of the image that was there
+    table.update(logits[:0], boxes[:0], masks[:0], 1)  # an image without prompts
+    assert len(table.iou) == 2
+    assert judge(logits[:0], np.zeros((0, 4))).iou.shape == (0,)
     with pytest.raises(ValueError, match='1 scores of the model'):
         judge(logits, boxes)
     with pytest.raises(ValueError, match='too few'):
         fit_prompts(table_of(5))
     assert fit_prompts(table_of(20, with_scores=False)).num_scores == 0
+
+
+def test_tensors_of_a_model_are_taken_as_they_are(judge):
+    of_tensors = PromptTable()
+    for image, logits, boxes, masks, scores in prompts(20):
+        given = torch.tensor(boxes).float().requires_grad_()
+        group = torch.tensor(image)
+        scores = torch.tensor(scores).requires_grad_()
+        of_tensors.update(torch.tensor(logits), given, masks, group, scores)
+    assert fit_prompts(of_tensors) == fit_prompts(table_of(20))
 
 
 def test_empty_masks_of_the_fit_do_not_narrow_the_bound():

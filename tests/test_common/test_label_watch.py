@@ -7,10 +7,10 @@ from mmaslp.losses import SelfCalibratingBCE
 
 
 def labels(*values):
-    return torch.tensor(values).repeat(4, 8, 1)
+    return torch.tensor(values).repeat(4, 8, 4)
 
 
-LOGITS = torch.zeros(4, 8, 2)
+LOGITS = torch.zeros(4, 8, 8)
 
 
 @pytest.mark.parametrize(

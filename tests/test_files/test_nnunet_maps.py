@@ -70,7 +70,7 @@ def test_regions_are_named_or_numbered(tmp_path):
         (dict(probabilities=np.zeros((2, 1, 4, 4, 1))), r'\(D, H, W\), not'),
         (
             dict(a=np.zeros((4, 4)), b=np.zeros((4, 4))),
-            'not probabilities: name',
+            'contains the arrays a, b: name',
         ),
         (dict(probabilities=np.array([{}])), 'cannot be read'),
     ],

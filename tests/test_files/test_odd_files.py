@@ -7,7 +7,7 @@ from PIL import Image
 
 from mmaslp import Calibrator, fit_calibrator
 from mmaslp.files.images import read_binary_mask
-from mmaslp.files.map_pairs import MapFiles, pair_files
+from mmaslp.files.map_pairs import MapFiles, pair_files, read_binary_array
 from mmaslp.files.nnunet_maps import find_dataset
 from mmaslp.files.prob_maps import MapReader, quantised, write_prob_map
 from mmaslp.workflows.apply import apply_calibrator
@@ -146,3 +146,44 @@ OTHER = fit_calibrator(BETTER, LABELS)
 def test_python_that_is_wrong(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize('light', [[0, 0, 0], [10, 0, 0], [100, 100, 100]])
+def test_a_palette_of_equal_greys_is_read_by_its_indices(tmp_path, light):
+    mask = np.zeros((9, 9), np.uint8)
+    mask[3:6] = 1
+    image = Image.fromarray(mask, 'P')
+    image.putpalette([0, 0, 0, *light])
+    image.save(tmp_path / 'm.png')
+    np.testing.assert_array_equal(read_binary_mask(tmp_path / 'm.png'), mask)
+
+
+def test_a_tiff_that_is_turned_or_inverted(tmp_path):
+    grey = np.arange(54, dtype=np.uint16).reshape(6, 9) * 1000
+    Image.fromarray(grey).save(tmp_path / 'x.tif', tiffinfo={274: 3})
+    with pytest.raises(ValueError, match=r'x\.tif: its EXIF data turns it'):
+        MapReader().read(tmp_path / 'x.tif')
+    Image.fromarray(grey).save(tmp_path / 'x.tif', tiffinfo={262: 0})
+    with pytest.raises(ValueError, match=r'x\.tif: its greys are .* \(MinIsWhite\)'):
+        MapReader().read(tmp_path / 'x.tif')
+
+
+def test_what_lies_beside_an_array(tmp_path):
+    path = tmp_path / 'x.npy'
+    with open(path, 'wb') as file:
+        np.save(file, PROB[0])
+        np.save(file, PROB[1])
+    with pytest.raises(ValueError, match='it goes on behind its array'):
+        MapReader().read(path)
+    path = tmp_path / 'x.npz'
+    np.savez(path)
+    with pytest.raises(ValueError, match='it contains no array'):
+        MapReader().read(path)
+    # What is a map among other arrays is no mask.
+    np.savez(path, mask=PROB[0] > 0.5, probabilities=PROB[0])
+    np.testing.assert_array_equal(MapReader().read(path), PROB[0])
+    with pytest.raises(ValueError, match='contains the arrays mask, probabilities'):
+        read_binary_array(path)
+    np.savez(path, mask=np.zeros((0, 9)))
+    with pytest.raises(ValueError, match=r'has no pixels, its shape is \(0, 9\)'):
+        read_binary_array(path)

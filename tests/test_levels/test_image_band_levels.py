@@ -96,6 +96,8 @@ def test_the_mean_error_is_that_of_all_images_since_the_last_validation():
     logits, labels = batch()
     criterion(logits, labels)
     criterion(logits[:1], labels[:1])
+    with torch.no_grad():  # a validation before `eval()`
+        criterion(1 - logits, labels)
     levels.observe(Table(GAPS))
     errors = error_of(logits, labels)
     expected = (errors.sum() + errors[0]).item() / 4
@@ -105,6 +107,22 @@ def test_the_mean_error_is_that_of_all_images_since_the_last_validation():
     levels.observe(Table(GAPS))
     assert levels.mean_error == pytest.approx(errors[2].item(), abs=1e-6)
     assert levels.levels[0] > 0
+
+
+def test_channels_that_come_last_are_refused():
+    logits, labels = batch()
+    with pytest.raises(ValueError, match='1 pixels wide: if the last axis is one of'):
+        SelfCalibratingBCE(moved())(logits[..., None], labels[..., None])
+
+
+@pytest.mark.parametrize('given', [torch.full((5,), torch.nan), torch.zeros(3)])
+def test_what_follow_returns_is_checked(given):
+    class Own(ImageBandLevels):
+        def follow(self, figures):
+            return given
+
+    with pytest.raises(ValueError, match='follow must return the 5 levels'):
+        Own().observe(Table(GAPS))
 
 
 def test_levels_of_the_bands_are_those_of_levels_by_band():

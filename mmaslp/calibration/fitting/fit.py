@@ -1,15 +1,15 @@
 """Fitting a calibrator: from images or from their tables, chosen out of fold."""
 
 import warnings
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Set, Sized
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
-from ...common.arguments import check_choice, reading
+from ...common.arguments import check_choice, numbers_of
 from ...common.inputs import naming
 from ...common.options import BY, LEAST_CASES, TARGETS
 from ..calibrator import Calibrator
@@ -360,23 +360,3 @@ def _warn_of_maps(counts: np.ndarray) -> None:
         '[:, 1]; apply a sigmoid only once), and that masks are 1 in the foreground',
         stacklevel=4,
     )
-
-
-def numbers_of(keys: Iterable[Hashable]) -> Iterator[int]:
-    """Number keys in the order of their first appearance."""
-    numbers: dict[Hashable, int] = {}
-    if isinstance(keys, Mapping | Set | str):
-        raise ValueError(
-            'groups must be a list, in the order of the images, and not a '
-            f'{type(keys).__name__}'
-        )
-
-    with reading('groups must be a name for each image'):
-        for key in keys:
-            # A tensor is equal to no other one as a key.
-            name: Any = key
-            if isinstance(key, Tensor | np.ndarray):
-                name = key.tolist()
-            if name is None or name != name:
-                raise ValueError(f'one is {name}')
-            yield numbers.setdefault(name, len(numbers))
