@@ -1,6 +1,7 @@
 """Levels by band and a calibrator in a training of Hugging Face's ``Trainer``."""
 
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,10 @@ from transformers.trainer_callback import ExportableState, TrainerCallback
 
 from ..augmentation.windows import resized
 from ..calibration.calibrator import CALIBRATOR_FILE, Calibrator, loaded
-from ..calibration.module import fingerprint_of, same_weights
+from ..calibration.module import fingerprint_of, marked, same_weights
 from ..common.arguments import check_choice, check_text
 from ..common.arrays import at_least_float32, one_logit
+from ..common.maps import refuse_calibrated
 from ..common.processes import joined
 from ..levels.bands import BandLevels
 from ..losses.criterion import SelfCalibratingBCE
@@ -67,6 +69,8 @@ def foreground_logits(outputs: Any, size: Sequence[int]) -> Tensor:
     Raises:
         ValueError: If the model does not segment one or two labels.
     """
+    if not isinstance(size, Sequence) or len(size) != 2:
+        raise ValueError(f'size must be height and width, as (320, 480), got {size}')
     if has_queries(outputs):
         scores = scores_of_queries(outputs)
         return logits_of_shares(resized(scores, *size))
@@ -161,9 +165,21 @@ def _logits_of(image: Any, scores: str) -> Tensor:
             'return_segmentation_scores=True) returns for a model of one or two '
             f'labels, not scores {shape or type(image).__name__}'
         )
-    if scores == 'logits':
-        return one_logit(at_least_float32(values), 0)
-    return logits_of_shares(values[None])[0]
+    refuse_calibrated(values)
+    least = values.min()
+    if scores == 'probabilities':
+        if least < 0:
+            raise ValueError(
+                f"scores of {least:.3g} are no probabilities: say scores='logits'"
+            )
+        return logits_of_shares(values[None])[0]
+    if 0 <= least < values.max():  # which may sum up the probabilities of queries
+        warnings.warn(
+            "no score is negative: if they are probabilities, say scores='"
+            "probabilities'",
+            stacklevel=4,
+        )
+    return one_logit(at_least_float32(values), 0)
 
 
 def calibrate_scores(
@@ -194,12 +210,13 @@ def calibrate_scores(
     """
     calibrator = loaded('calibrator', calibrator)
     calibrated_images = []
+    processed = list(processed)
     for image, logits in zip(processed, logits_of_scores(processed, scores)):
         values = calibrator.logits(logits)
         both = torch.stack([-values / 2, values / 2])
         if scores == 'probabilities':
             both = torch.stack([-values, values]).sigmoid()
-        data = dict(segmentation=(values > 0).long(), segmentation_scores=both)
+        data = dict(segmentation=(values > 0).long(), segmentation_scores=marked(both))
         calibrated_images.append(type(image)(data=data))
     return calibrated_images
 

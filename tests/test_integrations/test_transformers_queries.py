@@ -204,6 +204,10 @@ def test_scores_of_queries_are_read_and_given_back(family):
         wanted = HALVE.logits(logit).sigmoid()
         torch.testing.assert_close(given_back.segmentation_scores[1], wanted)
         assert type(given_back) is type(image)
+    with pytest.warns(UserWarning, match="say scores='probabilities'"):
+        logits_of_scores(raw)
+    with pytest.raises(ValueError, match='these maps are calibrated already'):
+        calibrate_scores(new, HALVE, 'probabilities')
 
 
 @pytest.mark.filterwarnings('ignore:foreground is hardly more frequent')
@@ -228,6 +232,12 @@ def test_scores_of_logits_are_read_and_given_back(tmp_path):
         prob = image.segmentation_scores.softmax(0)[1]
         torch.testing.assert_close(prob, calibrator.logits(logit).sigmoid())
     assert calibrate_scores([], calibrator) == []
+    assert len(calibrate_scores(iter(raw), calibrator)) == 12
+    with pytest.raises(ValueError, match="no probabilities: say scores='logits'"):
+        logits_of_scores(raw, 'probabilities')
+    for size in (32, (12, 3, 32, 32)):
+        with pytest.raises(ValueError, match='size must be height and width'):
+            foreground_logits(outputs, size)
 
 
 def test_what_holds_no_scores_is_refused():
